@@ -1,0 +1,62 @@
+"""Docket: a declarative, config-driven task platform for Python on Redis Streams.
+
+The names here are loaded when they are first used, so that importing the package costs little.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from .agenda import Agenda
+    from .annotations import Logged
+    from .docket import Docket
+    from .errors import DocketError
+    from .execution import Execution, ExecutionCancelled, TaskCall
+    from .lifecycle import Disposition, ExecutionState
+    from .strikelist import StrikeList
+    from .worker import Worker
+
+_HOMES = {
+    "Agenda": "agenda",
+    "Disposition": "lifecycle",
+    "Docket": "docket",
+    "DocketError": "errors",
+    "Execution": "execution",
+    "ExecutionCancelled": "execution",
+    "ExecutionState": "lifecycle",
+    "Logged": "annotations",
+    "StrikeList": "strikelist",
+    "TaskCall": "execution",
+    "Worker": "worker",
+}
+
+__all__ = [
+    "Agenda",
+    "Disposition",
+    "Docket",
+    "DocketError",
+    "Execution",
+    "ExecutionCancelled",
+    "ExecutionState",
+    "Logged",
+    "StrikeList",
+    "TaskCall",
+    "Worker",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'docket' has no attribute {name!r}")
+    found = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

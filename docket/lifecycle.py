@@ -1,0 +1,102 @@
+"""The states of an execution, what a call did to it, and the one table of legal transitions."""
+
+from __future__ import annotations
+
+import enum
+
+
+class ExecutionState(enum.Enum):
+    """Where an execution stands in its life."""
+
+    SCHEDULED = "scheduled"
+    """Waits for its due time."""
+    QUEUED = "queued"
+    """Is due, and waits for a worker."""
+    RUNNING = "running"
+    """A worker holds its lease."""
+    PARKED = "parked"
+    """Waits for an operator, or for a worker that knows its task."""
+    COMPLETED = "completed"
+    """Has returned."""
+    FAILED = "failed"
+    """Has failed for good; kept as a dead letter."""
+    CANCELLED = "cancelled"
+    """Was cancelled by a person, or struck out."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether there is still work to do; a live execution never expires."""
+        return self in LIVE
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the outcome is recorded."""
+        return self not in LIVE
+
+
+LIVE = frozenset(
+    {
+        ExecutionState.SCHEDULED,
+        ExecutionState.QUEUED,
+        ExecutionState.RUNNING,
+        ExecutionState.PARKED,
+    }
+)
+
+_S = ExecutionState
+
+TRANSITIONS: dict[ExecutionState | None, frozenset[ExecutionState]] = {
+    # None is the absence of a record: before the first add, and after a finished one expired.
+    None: frozenset({_S.SCHEDULED, _S.QUEUED}),
+    _S.SCHEDULED: frozenset({_S.SCHEDULED, _S.QUEUED, _S.CANCELLED, _S.PARKED}),
+    _S.QUEUED: frozenset({_S.SCHEDULED, _S.QUEUED, _S.RUNNING, _S.CANCELLED, _S.PARKED}),
+    # Back to scheduled: retry, perpetual, blocked. Back to queued: the same when due at once,
+    # interrupted by a drain, or replaced. To running: redelivered after its lease ended.
+    _S.RUNNING: frozenset(_S),
+    _S.PARKED: frozenset({_S.SCHEDULED, _S.QUEUED, _S.CANCELLED}),
+    # A finished key may be used again, and a dead letter replayed.
+    _S.COMPLETED: frozenset({_S.SCHEDULED, _S.QUEUED}),
+    _S.FAILED: frozenset({_S.SCHEDULED, _S.QUEUED}),
+    _S.CANCELLED: frozenset({_S.SCHEDULED, _S.QUEUED}),
+}
+
+
+class Disposition(enum.Enum):
+    """What became of a call that wanted to schedule an execution."""
+
+    LOADED = "loaded"
+    """Nothing yet: the execution was read, not scheduled."""
+    SCHEDULED = "scheduled"
+    """It was accepted and is durable."""
+    ALREADY_SCHEDULED = "already_scheduled"
+    """An execution with this key is live; nothing was touched."""
+    STRUCK = "struck"
+    """A strike forbids it; nothing was touched."""
+    SUPERSEDED = "superseded"
+    """A newer generation of the key exists; nothing was touched."""
+    FAILED = "failed"
+    """The server refused this one; see ``schedule_exception``."""
+
+
+class DeadReason(enum.Enum):
+    """Why a dead letter is one."""
+
+    FAILED = "failed"
+    """The task failed, and no retry is left."""
+    CRASHED = "crashed"
+    """Its worker process died under it too often."""
+    UNDECODABLE = "undecodable"
+    """Its payload can not be read."""
+    SIGNATURE = "signature"
+    """Its arguments do not fit the task."""
+
+
+class ParkedReason(enum.Enum):
+    """What a parked execution waits for."""
+
+    UNKNOWN_TASK = "unknown_task"
+    """A worker that knows its task."""
+    STRUCK = "struck"
+    """The end of a strike that parks."""
+    REMOVED = "removed"
+    """Its task left the configuration."""
