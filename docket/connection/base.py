@@ -1,0 +1,114 @@
+"""What every way of reaching Redis offers: the seam between ``storage`` and the network.
+
+A connection moves commands; it knows no key and no script. One file per environment implements it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Any, TypeAlias
+
+import redis
+import redis.asyncio
+from redis.asyncio.client import PubSub
+from typing_extensions import Self
+
+Argument: TypeAlias = bytes | str | int | float
+Command: TypeAlias = tuple[Argument, ...]
+Reply: TypeAlias = Any
+"""What redis-py parsed (always bytes, never str), or a ``ResponseError`` as a value."""
+
+
+class Connection(ABC):
+    """One docket's way to its server: opened once, closed once, safe to use from many tasks.
+
+    ``async with connection:`` opens it; opening it a second time is an ``AssertionError``
+    ("RedisConnection is not reentrant").
+    """
+
+    url: str
+    """Where it leads, with the password masked: fit for logs."""
+
+    is_cluster: bool = False
+
+    def prefix(self, name: str) -> str:
+        """The prefix of all keys of the docket ``name``; on a cluster it pins them to one slot."""
+        return f"{{{name}}}" if self.is_cluster else name
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Reach the server, or raise ``ServerUnavailable`` / ``ServerRefused`` with advice."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Give every socket back. Safe to call twice."""
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    @abstractmethod
+    async def send(self, *commands: Command) -> list[Reply]:
+        """Send all commands in one round trip and return one reply each, in order.
+
+        Errors that the server answered are values in the list (``redis.ResponseError``), never
+        raised, so that one bad command does not hide the replies of the others. All keys belong
+        to one slot. Nothing is ever sent twice unless the server is known not to have run it
+        (connection refused, MOVED, ASK, TRYAGAIN, CLUSTERDOWN, LOADING, READONLY, MASTERDOWN).
+
+        Raises:
+            ServerUnavailable: the reply is lost; the commands may or may not have run.
+            ServerRefused: wrong credentials.
+        """
+
+    @property
+    @abstractmethod
+    def client(self) -> redis.asyncio.Redis | redis.asyncio.RedisCluster:
+        """A redis-py client on the shared pool (bytes replies), for everything that is no script."""
+
+    @abstractmethod
+    def waiting(
+        self,
+    ) -> AbstractAsyncContextManager[redis.asyncio.Redis | redis.asyncio.RedisCluster]:
+        """A client of its own without a read timeout, for one blocking command at a time."""
+
+    @abstractmethod
+    def subscriber(self) -> AbstractAsyncContextManager[PubSub]:
+        """A pub/sub connection of its own, without a read timeout."""
+
+    @abstractmethod
+    def threaded(self) -> ThreadConnection:
+        """A blocking connection for a thread that must go on while the event loop is stuck."""
+
+
+class ThreadConnection(ABC):
+    """The few words that the lease thread needs, on a socket of its own."""
+
+    @abstractmethod
+    def send(self, *commands: Command) -> list[Reply]:
+        """As ``Connection.send``, blocking."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give the socket back. Safe to call twice."""
+
+
+def is_error(reply: Reply) -> bool:
+    """Whether a reply is an error that the server answered."""
+    return isinstance(reply, redis.ResponseError)
+
+
+def errors_of(replies: Sequence[Reply]) -> list[redis.ResponseError]:
+    """The errors among the replies."""
+    return [reply for reply in replies if isinstance(reply, redis.ResponseError)]

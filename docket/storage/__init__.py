@@ -1,0 +1,1 @@
+"""What Redis holds: the only code that issues commands."""

@@ -1,0 +1,236 @@
+"""The round trip of a busy worker: settle what has ended, claim for the slots that are free."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from ..connection.base import Connection, ThreadConnection
+from .executions import queue_argument
+from .keys import Keys
+from .patience import value_of
+from .script import Call, Script, run, run_blocking
+
+_CLAIM = Script(
+    "claim", ("consumer", "worker", "slots", "lease", "cursor", "queues", "ttl", "dead_ttl")
+)
+_SETTLE = Script("settle")
+_RENEW = Script("renew", ("consumer",))
+_RELEASE = Script("release", ("consumer",))
+
+
+RELEASED = 86_400_000
+"""Idle time in ms that only entries have whose leases were ended on purpose."""
+
+
+class Claimed(NamedTuple):
+    """One execution that was handed to this worker, with everything it needs to run it."""
+
+    message: bytes
+    queue: str
+    key: str
+    generation: int
+    fence: int
+    task: str
+    call: bytes
+    attempt: int
+    due: int
+    crashes: int
+    trace: str
+
+
+class Settlement(NamedTuple):
+    """What one run ended with, in the words of the script."""
+
+    message: bytes
+    queue: str
+    key: str
+    generation: int
+    fence: int
+    word: str
+    due: int = 0
+    attempt: int = 1
+    call: bytes = b""
+    result: bytes = b""
+    error: str = ""
+    reason: str = ""
+    ttl: int = 0
+
+
+class Verdict(Enum):
+    """What the server said to a settlement."""
+
+    RECORDED = "RECORDED"
+    ALREADY = "ALREADY"
+    """It was recorded before; this was a second try."""
+    SUPERSEDED = "SUPERSEDED"
+    """The key has a newer generation."""
+    STALE = "STALE"
+    """Another worker has taken it over: this run's outcome is refused."""
+    GONE = "GONE"
+    """There is no record of it any more."""
+
+
+class Hold(Enum):
+    """What the server said to the renewal of a lease."""
+
+    HELD = "HELD"
+    CANCEL = "CANCEL"
+    """Held, and somebody wants it cancelled."""
+    LOST = "LOST"
+    """Another worker has taken it over."""
+    SUPERSEDED = "SUPERSEDED"
+    """The key has moved on; the run may end in peace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Catch:
+    """What a claim brought."""
+
+    now: int
+    """The server's time in ms."""
+    next_due: int | None
+    """When the earliest future execution is due, in ms."""
+    stale: int
+    """Messages of generations that are no more, dropped."""
+    claimed: list[Claimed]
+    struck: list[tuple[str, str]]
+    """Key and task of executions that a rule for their task struck out."""
+    crashed: list[tuple[str, str]]
+    """Key and task of executions that became dead letters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """Who claims: one life of one worker."""
+
+    worker: str
+    consumer: str
+    queues: tuple[str, ...]
+    lease: int
+    """How long a silent worker keeps what it holds, in ms."""
+    ttl: int
+    dead_ttl: int
+
+    @property
+    def queue_arguments(self) -> list[str]:
+        """Its queues as scripts name them."""
+        return [queue_argument(queue) for queue in self.queues]
+
+
+class Exchange:
+    """Settles and claims for one claimant."""
+
+    def __init__(self, connection: Connection, keys: Keys, claimant: Claimant) -> None:
+        self._connection = connection
+        self._keys = keys
+        self._claimant = claimant
+        self._queues = claimant.queue_arguments
+        self._cursor = b"0-0"
+
+    async def trade(
+        self,
+        settlements: Sequence[Settlement],
+        slots: int,
+        *,
+        holding: Sequence[bytes] = (),
+        lenient: bool = False,
+    ) -> tuple[list[Verdict], Catch | None]:
+        """Settle and claim in one round trip.
+
+        Arguments:
+            settlements: what has ended.
+            slots: how many executions can be taken; 0 claims nothing.
+            holding: the messages that this worker holds, if a reply was lost before: what is pending
+                under its name beyond them is handed to it once more.
+            lenient: take over only what was released on purpose, not what is merely late: the server
+                was away, and healthy workers get a moment to renew their leases.
+
+        Raises:
+            ServerUnavailable: the reply is lost. Both halves may be sent again.
+        """
+        calls: list[Call] = []
+        if settlements:
+            fields = (field for settlement in settlements for field in settlement)
+            calls.append(_SETTLE.call(self._keys, *fields))
+        if slots > 0:
+            calls.append(self._claim(slots, holding, RELEASED if lenient else self._claimant.lease))
+        replies = [value_of(reply) for reply in await run(self._connection, *calls)]
+        verdicts = [Verdict(word.decode()) for word in replies.pop(0)] if settlements else []
+        if not replies:
+            return verdicts, None
+        self._cursor = replies[0][2]
+        return verdicts, _catch(replies[0])
+
+    def _claim(self, slots: int, holding: Sequence[bytes], lease: int) -> Call:
+        who = self._claimant
+        return _CLAIM.call(
+            self._keys,
+            who.consumer,
+            who.worker,
+            slots,
+            lease,
+            self._cursor,
+            len(self._queues),
+            who.ttl,
+            who.dead_ttl,
+            *self._queues,
+            *holding,
+        )
+
+
+def renew(
+    connection: ThreadConnection, keys: Keys, consumer: str, held: Sequence[Claimed]
+) -> list[Hold]:
+    """Renew the leases of what is held, from a thread; tells which are lost or to be cancelled."""
+    fields = (
+        field
+        for run in held
+        for field in (run.message, run.queue, run.key, run.generation, run.fence)
+    )
+    (reply,) = run_blocking(connection, _RENEW.call(keys, consumer, *fields))
+    return [Hold(word.decode()) for word in value_of(reply)]
+
+
+async def release(connection: Connection, keys: Keys, consumer: str, queues: Sequence[str]) -> int:
+    """End all leases of a worker that is known to be dead; tells how many there were."""
+    call = _RELEASE.call(keys, consumer, *map(queue_argument, queues))
+    total = 0
+    while True:
+        (reply,) = await run(connection, call)
+        released = value_of(reply)
+        total += released
+        if not released:
+            return total
+
+
+def _catch(reply: list[object]) -> Catch:
+    now, next_due, _, stale, claimed, struck, crashed = reply
+    due = int(float(next_due))  # type: ignore[arg-type]
+    return Catch(
+        now=int(now),  # type: ignore[call-overload]
+        next_due=None if due < 0 else due,
+        stale=int(stale),  # type: ignore[call-overload]
+        claimed=[_claimed(entry) for entry in claimed],  # type: ignore[attr-defined]
+        struck=[(key.decode(), task.decode()) for key, task in struck],  # type: ignore[attr-defined]
+        crashed=[(key.decode(), task.decode()) for key, task in crashed],  # type: ignore[attr-defined]
+    )
+
+
+def _claimed(entry: list[bytes]) -> Claimed:
+    message, queue, key, generation, fence, task, call, attempt, due, crashes, trace = entry
+    return Claimed(
+        message,
+        queue.decode(),
+        key.decode(),
+        int(generation),
+        int(fence),
+        task.decode(),
+        call,
+        int(attempt),
+        int(float(due)),
+        int(crashes),
+        trace.decode(),
+    )

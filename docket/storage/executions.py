@@ -1,0 +1,237 @@
+"""The records of executions: scheduled, replaced, cancelled, read, counted."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Literal, NamedTuple
+
+from ..connection.base import Connection
+from ..errors import DocketError
+from ..lifecycle import Disposition, ExecutionState
+from .keys import DEFAULT_QUEUE, Keys
+from .patience import PATIENCE, run_patiently, value_of
+from .script import Script
+
+CHUNK = 100
+"""How many executions one script call takes: well under a millisecond of the server's time."""
+
+PAGE = 1000
+"""How many records are read in one round trip."""
+
+_SCHEDULE = Script("schedule", ("mode",))
+_CANCEL = Script("cancel", ("key", "ttl"))
+
+FRESH = b"*"
+"""The nonce of a key that was made for one call only: whoever finds it there has found that call."""
+
+
+class NewExecution(NamedTuple):
+    """What is to be scheduled, in the words of the script."""
+
+    key: str
+    nonce: bytes
+    due: int
+    """Unix time in ms; 0 is now."""
+    task: str
+    call: bytes
+    queue: str = ""
+    attempt: int = 1
+    trace: str = ""
+
+
+class Scheduled(NamedTuple):
+    """What the server did with one new execution."""
+
+    disposition: Disposition
+    state: ExecutionState | None
+    generation: int
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One execution as it stands in Redis."""
+
+    key: str
+    state: ExecutionState
+    task: str
+    call: bytes
+    generation: int
+    due: datetime
+    attempt: int = 1
+    queue: str = DEFAULT_QUEUE
+    fence: int | None = None
+    worker: str | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    error: str | None = None
+    reason: str | None = None
+    crashes: int = 0
+    trace: str = ""
+
+
+def to_milliseconds(moment: datetime) -> int:
+    """Unix time in ms of an aware moment."""
+    return round(moment.timestamp() * 1000)
+
+
+def from_milliseconds(milliseconds: bytes | str | float) -> datetime:
+    """The aware moment of a Unix time in ms."""
+    return datetime.fromtimestamp(float(milliseconds) / 1000, timezone.utc)
+
+
+def queue_argument(queue: str) -> str:
+    """How scripts name a queue: the default one is the one without a name."""
+    return "" if queue == DEFAULT_QUEUE else queue
+
+
+class Executions:
+    """Reads and writes ``P:runs:*`` and what waits, through one script per change."""
+
+    def __init__(self, connection: Connection, keys: Keys) -> None:
+        self._connection = connection
+        self._keys = keys
+
+    async def schedule(
+        self,
+        executions: Sequence[NewExecution],
+        *,
+        mode: Literal["add", "replace"] = "add",
+        patience: timedelta = PATIENCE,
+    ) -> list[Scheduled]:
+        """Schedule all of them, ``CHUNK`` per script call and all calls in one round trip.
+
+        Not atomic as a whole: each one stands for itself. Lost replies are asked for again until
+        ``patience`` is over; the nonces make that safe.
+
+        Raises:
+            ServerUnavailable: the server did not answer in time; some may have been scheduled.
+        """
+        chunks = [executions[at : at + CHUNK] for at in range(0, len(executions), CHUNK)]
+        calls = [
+            _SCHEDULE.call(self._keys, mode, *(field for execution in chunk for field in execution))
+            for chunk in chunks
+        ]
+        scheduled: list[Scheduled] = []
+        replies = await run_patiently(self._connection, *calls, patience=patience)
+        for chunk, reply in zip(chunks, replies, strict=True):
+            if isinstance(reply, DocketError):
+                failure = Scheduled(Disposition.FAILED, None, 0, str(reply))
+                scheduled.extend(failure for _ in chunk)
+            else:
+                scheduled.extend(_scheduled(word, state, at) for word, state, at in reply)
+        return scheduled
+
+    async def cancel(self, key: str, ttl: timedelta) -> str:
+        """Cancel one execution; tells CANCELLED, REQUESTED, FINISHED or UNKNOWN."""
+        call = _CANCEL.call(self._keys, key, int(ttl / timedelta(milliseconds=1)))
+        (reply,) = await run_patiently(self._connection, call)
+        return value_of(reply).decode()
+
+    async def read(self, *keys: str) -> list[Record | None]:
+        """The records of these keys, None where there is none."""
+        replies = await self._connection.send(*(("HGETALL", self._keys.run(key)) for key in keys))
+        return [_record(key, value_of(reply)) for key, reply in zip(keys, replies, strict=True)]
+
+    async def result(self, key: str) -> bytes | None:
+        """The serialized result or failure, None if there is none."""
+        (reply,) = await self._connection.send(("GET", self._keys.result(key)))
+        return value_of(reply)
+
+    async def future(self) -> AsyncIterator[Record]:
+        """All that waits for its due time, earliest first, a page per round trip."""
+        start = 0
+        while True:
+            command = ("ZRANGE", self._keys.future, start, start + PAGE - 1)
+            (members,) = await self._connection.send(command)
+            for record in await self._existing(value_of(members)):
+                yield record
+            if len(members) < PAGE:
+                return
+            start += PAGE
+
+    async def due(self, queues: Sequence[str]) -> AsyncIterator[Record]:
+        """All that is due or running in these queues, oldest first, a page per round trip."""
+        for queue in queues:
+            first = "-"
+            while True:
+                command = ("XRANGE", self._keys.stream(queue), first, "+", "COUNT", PAGE)
+                (entries,) = await self._connection.send(command)
+                for record in await self._existing([entry[1][1] for entry in value_of(entries)]):
+                    yield record
+                if len(entries) < PAGE:
+                    break
+                first = "(" + entries[-1][0].decode()
+
+    async def queues(self) -> list[str]:
+        """All queues that work can be in: the default one, and those that tasks are routed to."""
+        (routes,) = await self._connection.send(("HVALS", self._keys.routes))
+        return sorted({DEFAULT_QUEUE, *(queue.decode() for queue in value_of(routes))})
+
+    async def route(self, routes: Mapping[str, str]) -> None:
+        """Have new executions of these tasks go to these queues, and all others to the default one."""
+        replies = await self._connection.send(
+            ("MULTI",),
+            ("DEL", self._keys.routes),
+            *(("HSET", self._keys.routes, task, queue) for task, queue in routes.items()),
+            ("EXEC",),
+        )
+        value_of(replies[-1])
+
+    async def depths(self, queues: Sequence[str]) -> tuple[int, int]:
+        """How many are due or running in these queues, and how many are in the future."""
+        *due, future = await self._connection.send(
+            *(("XLEN", self._keys.stream(queue)) for queue in queues),
+            ("ZCARD", self._keys.future),
+        )
+        return sum(value_of(length) for length in due), value_of(future)
+
+    async def _existing(self, keys: Sequence[bytes]) -> list[Record]:
+        if not keys:
+            return []
+        records = await self.read(*(key.decode() for key in keys))
+        return [record for record in records if record is not None]
+
+
+def _scheduled(word: bytes, state: bytes, generation: int) -> Scheduled:
+    if word == b"FAILED":
+        return Scheduled(Disposition.FAILED, None, 0, state.decode(errors="replace"))
+    known = ExecutionState(state.decode()) if state else None
+    return Scheduled(Disposition(word.decode().lower()), known, generation)
+
+
+def _record(key: str, fields: dict[bytes, bytes] | list[bytes]) -> Record | None:
+    known = (
+        fields if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2], strict=True))
+    )
+    if b"state" not in known:
+        return None
+
+    def text(name: bytes) -> str | None:
+        value = known.get(name)
+        return None if value is None else value.decode(errors="replace")
+
+    def moment(name: bytes) -> datetime | None:
+        value = known.get(name)
+        return None if value is None else from_milliseconds(value)
+
+    return Record(
+        key=key,
+        state=ExecutionState(known[b"state"].decode()),
+        task=known[b"task"].decode(),
+        call=known[b"call"],
+        generation=int(known[b"generation"]),
+        due=from_milliseconds(known[b"due"]),
+        attempt=int(known.get(b"attempt", 1)),
+        queue=text(b"queue") or DEFAULT_QUEUE,
+        fence=int(known[b"fence"]) if b"fence" in known else None,
+        worker=text(b"worker"),
+        started_at=moment(b"started"),
+        completed_at=moment(b"completed"),
+        error=text(b"error"),
+        reason=text(b"reason"),
+        crashes=int(known.get(b"crashes", 0)),
+        trace=text(b"trace") or "",
+    )

@@ -1,0 +1,125 @@
+"""Every key that a docket owns in Redis: type, content, writer and lifetime, in one place.
+
+====================================  ============  ==============================================
+Key                                   Type          Holds
+====================================  ============  ==============================================
+``P:stream`` ``P:stream:<queue>``     stream        what is due: key and generation, nothing else
+``P:queue``                           sorted set    what is in the future: key by due time in ms
+``P:runs:<key>``                      hash          the one copy of an execution
+``P:results:<key>``                   string, TTL   the result or the failure
+``P:progress:<key>``                  hash          current, total, message
+``P:dead``                            sorted set    dead letters by the time of their death
+``P:parked``                          sorted set    parked executions by the time of their parking
+``P:strikes``                         hash          rules by identity, and their version
+``P:routes``                          hash          the queue of each task that has one of its own
+``P:schedules``                       hash          definition, next and last time of each schedule
+``P:config``                          hash          the configuration that was applied last
+``P:workers``                         sorted set    workers by their last heartbeat in ms
+``P:worker-tasks:<worker>``           set           the tasks that a worker knows
+``P:task-workers:<task>``             set           the workers that know a task
+``P:bell`` ``P:bell:<queue>``         list          at most one token: wakes one idle worker
+``P:fence``                           string        the last fence that was handed out
+``P:sweep:<queue>``                   string, TTL   somebody has just looked at the leases of others
+====================================  ============  ==============================================
+
+``P`` is the prefix: the docket's name, in braces on a cluster so that all keys share a slot. No live
+work carries a time to live; everything else that is kept per execution does.
+
+Channels: ``P:state:<key>`` and ``P:progress:<key>`` (events of one execution), ``P:cancellations``
+(keys that running workers shall stop), ``P:strikes`` (a new version of the rules).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DEFAULT_QUEUE = "default"
+WORKER_GROUP = "docket-workers"
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys under one prefix."""
+
+    prefix: str
+
+    def named(self, suffix: str) -> str:
+        """A key of this docket, for whatever its users keep beside the work."""
+        return f"{self.prefix}:{suffix}"
+
+    def stream(self, queue: str = DEFAULT_QUEUE) -> str:
+        """What is due in a queue."""
+        return self.named("stream" if queue == DEFAULT_QUEUE else f"stream:{queue}")
+
+    def bell(self, queue: str = DEFAULT_QUEUE) -> str:
+        """The list whose token wakes one idle worker of a queue."""
+        return self.named("bell" if queue == DEFAULT_QUEUE else f"bell:{queue}")
+
+    @property
+    def future(self) -> str:
+        """What is scheduled; also the key that routes every script of this docket."""
+        return self.named("queue")
+
+    def run(self, key: str) -> str:
+        """The one copy of an execution."""
+        return self.named(f"runs:{key}")
+
+    def result(self, key: str) -> str:
+        """The result or the failure of an execution."""
+        return self.named(f"results:{key}")
+
+    def progress(self, key: str) -> str:
+        """How far an execution has come; also the channel that tells so."""
+        return self.named(f"progress:{key}")
+
+    def state(self, key: str) -> str:
+        """The channel that tells the states of an execution."""
+        return self.named(f"state:{key}")
+
+    @property
+    def dead(self) -> str:
+        """The index of dead letters."""
+        return self.named("dead")
+
+    @property
+    def parked(self) -> str:
+        """The index of parked executions."""
+        return self.named("parked")
+
+    @property
+    def strikes(self) -> str:
+        """The rules; also the channel that tells that they changed."""
+        return self.named("strikes")
+
+    @property
+    def routes(self) -> str:
+        """Which queue new executions of a task go to, where it is not the default one."""
+        return self.named("routes")
+
+    @property
+    def schedules(self) -> str:
+        """Definitions and times of the schedules."""
+        return self.named("schedules")
+
+    @property
+    def config(self) -> str:
+        """The configuration that was applied last."""
+        return self.named("config")
+
+    @property
+    def workers(self) -> str:
+        """The heartbeats."""
+        return self.named("workers")
+
+    def worker_tasks(self, worker: str) -> str:
+        """The tasks that a worker knows."""
+        return self.named(f"worker-tasks:{worker}")
+
+    def task_workers(self, task: str) -> str:
+        """The workers that know a task."""
+        return self.named(f"task-workers:{task}")
+
+    @property
+    def cancellations(self) -> str:
+        """The channel that tells workers which running executions to cancel."""
+        return self.named("cancellations")

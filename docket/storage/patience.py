@@ -1,0 +1,86 @@
+"""How long a call waits for a server that is away, and what its answers mean.
+
+Only calls that may run twice are repeated here: every script of this package, and reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from datetime import timedelta
+from typing import Any
+
+from ..connection.base import Connection, Reply, is_error
+from ..connection.errors import Severity, severity, translate
+from ..errors import DocketError, ServerUnavailable
+from .script import Call, run
+
+PATIENCE = timedelta(seconds=10)
+"""How long a caller's own call (an add, a cancel, a read) is repeated before it raises."""
+
+REMEMBERED = timedelta(seconds=30)
+"""How long a finished record stays at least: longer than ``PATIENCE``, so that a repeated call finds it."""
+
+_SHORTEST = 0.02
+_LONGEST = 1.0
+
+
+async def run_patiently(
+    connection: Connection, *calls: Call, patience: timedelta = PATIENCE
+) -> list[Any]:
+    """Run scripts, repeating them while the server is away or can not work, until ``patience`` is over.
+
+    Replies that are errors for good come back as values of ``DocketError``.
+
+    Raises:
+        ServerUnavailable: the server did not come back in time.
+    """
+    deadline = asyncio.get_running_loop().time() + patience.total_seconds()
+    backoff = Backoff(_SHORTEST, _LONGEST)
+    while True:
+        try:
+            replies = await run(connection, *calls)
+            trouble = next((reply for reply in replies if _is_transient(reply)), None)
+            if trouble is None:
+                return [translate(reply) if is_error(reply) else reply for reply in replies]
+            unavailable = translate(trouble)
+        except ServerUnavailable as error:
+            unavailable = error
+        pause = backoff.next_pause()
+        if asyncio.get_running_loop().time() + pause > deadline:
+            raise unavailable
+        await asyncio.sleep(pause)
+
+
+def value_of(reply: Reply) -> Any:
+    """The reply, unless it is an error: that is raised in our words."""
+    if is_error(reply):
+        raise translate(reply)
+    if isinstance(reply, DocketError):
+        raise reply
+    return reply
+
+
+class Backoff:
+    """Pauses that double up to a limit, each with up to half of itself taken off by chance.
+
+    The jitter keeps a fleet that lost its server together from coming back together.
+    """
+
+    def __init__(self, shortest: float, longest: float) -> None:
+        self._shortest = shortest
+        self._longest = longest
+        self._pause = shortest
+
+    def next_pause(self) -> float:
+        """Seconds to wait before the next try."""
+        pause, self._pause = self._pause, min(self._pause * 2, self._longest)
+        return pause * random.uniform(0.5, 1.0)  # noqa: S311
+
+    def reset(self) -> None:
+        """After a success the next trouble starts with the shortest pause again."""
+        self._pause = self._shortest
+
+
+def _is_transient(reply: Reply) -> bool:
+    return is_error(reply) and severity(reply) is Severity.TRANSIENT

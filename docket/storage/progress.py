@@ -1,0 +1,57 @@
+"""How far an execution has come."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Literal, NamedTuple
+
+from ..connection.base import Connection
+from .keys import Keys
+from .patience import value_of
+from .script import Script, run
+
+_PROGRESS = Script("progress", ("key", "verb", "value", "now"))
+
+
+class ProgressRecord(NamedTuple):
+    """Progress as it stands in Redis; None where nothing was written yet."""
+
+    current: int | None
+    total: int | None
+    message: str | None
+    updated_at: datetime | None
+
+
+class Progresses:
+    """Reads and writes ``P:progress:*``."""
+
+    def __init__(self, connection: Connection, keys: Keys) -> None:
+        self._connection = connection
+        self._keys = keys
+
+    async def change(
+        self, key: str, verb: Literal["total", "increment", "message"], value: int | str
+    ) -> ProgressRecord:
+        """Write one change and tell the subscribers."""
+        now = datetime.now(timezone.utc).isoformat()
+        (reply,) = await run(self._connection, _PROGRESS.call(self._keys, key, verb, value, now))
+        current, total, message, updated_at = value_of(reply)
+        return read_progress(current, total, message, updated_at)
+
+    async def read(self, key: str) -> ProgressRecord:
+        """Progress as it stands."""
+        names = ("current", "total", "message", "updated_at")
+        (reply,) = await self._connection.send(("HMGET", self._keys.progress(key), *names))
+        return read_progress(*(value or b"" for value in value_of(reply)))
+
+
+def read_progress(
+    current: bytes, total: bytes, message: bytes, updated_at: bytes
+) -> ProgressRecord:
+    """The progress that four fields tell, as they stand in Redis and in the event."""
+    return ProgressRecord(
+        int(current) if current else None,
+        int(total) if total else None,
+        message.decode() or None,
+        datetime.fromisoformat(updated_at.decode()) if updated_at else None,
+    )

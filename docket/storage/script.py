@@ -1,0 +1,108 @@
+"""The typed face of a Lua file: named arguments in, one command out, NOSCRIPT healed.
+
+A script names its arguments in its Python declaration; the loader turns them into Lua locals, so that
+no Lua file counts ``ARGV``. Every script is routed by one key of its docket and builds all other keys
+from the prefix ``P``, which is legal because a docket lives in one slot.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import resources
+
+from redis.exceptions import NoScriptError
+
+from ..connection.base import Argument, Command, Connection, Reply, ThreadConnection
+from .keys import Keys
+
+_INCLUDE = re.compile(r"^--! include (\w+)$", re.MULTILINE)
+
+
+def _read(name: str) -> str:
+    return resources.files(__package__).joinpath("scripts", f"{name}.lua").read_text("utf-8")
+
+
+@dataclass(frozen=True)
+class Script:
+    """One Lua file and the names of its arguments.
+
+    ``arguments`` become Lua locals of the same names; whatever is passed beyond them stands in ``ARGV``
+    from the index ``REST`` on. ``P`` is the prefix of the docket.
+    """
+
+    name: str
+    arguments: tuple[str, ...] = field(default=())
+
+    @cached_property
+    def source(self) -> str:
+        """The Lua text that the server gets: arguments, includes, body."""
+        names = ["P", *self.arguments]
+        values = [f"ARGV[{index}]" for index in range(1, len(names) + 1)]
+        prelude = f"local {', '.join(names)} = {', '.join(values)}\nlocal REST = {len(names) + 1}\n"
+        body = _read(self.name)
+        included = "\n".join(_read(name) for name in _INCLUDE.findall(body))
+        return prelude + included + "\n" + body
+
+    @cached_property
+    def sha(self) -> str:
+        """The name under which the server remembers it."""
+        return hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+    def call(self, keys: Keys, *arguments: Argument) -> Call:
+        """The call with these arguments, not yet sent."""
+        return Call(self, (keys.future, keys.prefix, *arguments))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A script with its arguments, ready to be sent, and safe to be sent twice."""
+
+    script: Script
+    arguments: tuple[Argument, ...]
+
+    @property
+    def command(self) -> Command:
+        """What is sent as a rule: the short form."""
+        return ("EVALSHA", self.script.sha, 1, *self.arguments)
+
+    @property
+    def full_command(self) -> Command:
+        """What is sent when the server does not know the script (restart, failover, flush)."""
+        return ("EVAL", self.script.source, 1, *self.arguments)
+
+
+async def run(connection: Connection, *calls: Call) -> list[Reply]:
+    """Send all calls in one round trip; errors come back as values, in order.
+
+    Raises:
+        ServerUnavailable: as ``Connection.send``.
+    """
+    replies = await connection.send(*(call.command for call in calls))
+    missing = _missing(replies)
+    if missing:
+        healed = await connection.send(*(calls[index].full_command for index in missing))
+        _fill_in(replies, missing, healed)
+    return replies
+
+
+def run_blocking(connection: ThreadConnection, *calls: Call) -> list[Reply]:
+    """As ``run``, for a thread."""
+    replies = connection.send(*(call.command for call in calls))
+    missing = _missing(replies)
+    if missing:
+        healed = connection.send(*(calls[index].full_command for index in missing))
+        _fill_in(replies, missing, healed)
+    return replies
+
+
+def _missing(replies: Sequence[Reply]) -> list[int]:
+    return [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+
+
+def _fill_in(replies: list[Reply], indexes: list[int], healed: list[Reply]) -> None:
+    for index, reply in zip(indexes, healed, strict=True):
+        replies[index] = reply

@@ -1,0 +1,56 @@
+-- How an execution comes into being. Expects runs.lua.
+
+local LIVE = {scheduled = true, queued = true, running = true, parked = true}
+local now = milliseconds()
+local struck = redis.call('HLEN', P .. ':strikes') > 1
+local routed = redis.call('EXISTS', P .. ':routes') == 1
+local bells = {}   -- rung once at the end, however many executions came
+
+-- Returns {word, state, generation}. Sent twice it answers as the first time: a nonce that is already
+-- recorded is this very call. A nonce of '*' says that the key itself was made for this call, so that
+-- any record of it is ours.
+local function add(mode, key, nonce, due, task, call, queue, attempt, trace)
+  local run = run_of(key)
+  local known = redis.call('HMGET', run, 'state', 'generation', 'nonce', 'queue', 'message')
+  local state, generation = known[1], tonumber(known[2] or 0)
+
+  if state then
+    if nonce == '*' or nonce == known[3] then return {'SCHEDULED', state, generation} end
+    if mode == 'add' and LIVE[state] then return {'ALREADY_SCHEDULED', state, generation} end
+  end
+  if struck and redis.call('HEXISTS', P .. ':strikes', 'task:' .. task) == 1 then
+    return {'STRUCK', state or '', generation}
+  end
+  if state then
+    detach(key, state, known[4], known[5])
+    redis.call('DEL', run, P .. ':results:' .. key, P .. ':progress:' .. key)
+    redis.call('ZREM', P .. ':dead', key)
+  end
+
+  if queue == '' and routed then queue = redis.call('HGET', P .. ':routes', task) or '' end
+  generation = generation + 1
+  if due == 0 then due = now end
+  local fields = {'task', task, 'call', call, 'generation', generation, 'due', integer(due)}
+  local function with(name, value, default)
+    if value ~= default then fields[#fields + 1] = name; fields[#fields + 1] = value end
+  end
+  with('attempt', attempt, '1')
+  with('queue', queue, '')
+  with('trace', trace, '')
+  with('nonce', nonce, '*')
+  if due <= now then
+    state = 'queued'
+    with('message', put_on_stream(key, queue, generation))
+    bells[queue] = true
+  else
+    state = 'scheduled'
+  end
+  redis.call('HSET', run, 'state', state, unpack(fields))
+  if state == 'scheduled' then put_in_future(key, queue, integer(due)) end
+  announce(key, state, integer(due))
+  return {'SCHEDULED', state, generation}
+end
+
+local function ring_bells()
+  for queue in pairs(bells) do ring(queue) end
+end

@@ -1,0 +1,173 @@
+--! include runs
+-- Hands due executions to a worker: the only way a message reaches one.
+--
+-- consumer   the name in the consumer group, unique to one life of one worker
+-- worker     the name that people see
+-- slots      how many executions it can take
+-- lease      ms after which a silent worker has lost what it holds
+-- cursor     where this worker's last look at the leases of others ended; '0-0' at first
+-- queues     how many queue names follow, best first ('' is the default queue)
+-- ttl        ms for which a struck or cancelled execution is remembered
+-- dead_ttl   ms for which a dead letter is kept
+-- REST...    the queues, then the messages that this worker holds if it wants to recover: entries that
+--            are pending under its name but that it does not hold (a reply was lost on the way)
+-- returns    {now in ms, next due in ms or -1, next cursor, stale messages dropped, {claimed ...},
+--             {struck ...}, {crashed ...}}
+--            claimed: {message, queue, key, generation, fence, task, call, attempt, due, crashes, trace}
+--            struck, crashed: {key, task}
+--
+-- Work per call is bounded: PROMOTED future tasks, and as many executions as there are slots.
+
+local PROMOTED = 100
+local CRASHES = 3           -- this many deliveries that ended in a dead process make a dead letter
+local slots, lease, queues = tonumber(slots), tonumber(lease), tonumber(queues)
+local now = milliseconds()
+local claimed, struck, crashed, stale = {}, {}, {}, 0
+local first_held = REST + queues
+local rules
+
+local function upcoming()
+  return redis.call('ZRANGE', P .. ':queue', 0, 0, 'WITHSCORES')[2]
+end
+
+-- Moves what is due from the future to its stream, a slice at a time; tells what is due next.
+local function promote()
+  local next_due = upcoming()
+  if not next_due or tonumber(next_due) > now then return next_due end
+  local bells = {}
+  for _, key in ipairs(redis.call('ZRANGEBYSCORE', P .. ':queue', '-inf', now, 'LIMIT', 0, PROMOTED)) do
+    redis.call('ZREM', P .. ':queue', key)
+    local run = run_of(key)
+    local known = redis.call('HMGET', run, 'state', 'generation', 'queue', 'due')
+    if known[1] == 'scheduled' then
+      local message = put_on_stream(key, known[3], known[2])
+      redis.call('HSET', run, 'state', 'queued', 'message', message)
+      announce(key, 'queued', known[4])
+      bells[known[3] or ''] = true
+    end
+  end
+  for at = REST, first_held - 1 do bells[ARGV[at]] = nil end
+  for queue in pairs(bells) do ring(queue) end
+  return upcoming()
+end
+
+-- Whether there are rules at all is asked once, and only when there is something to strike.
+local function is_struck(task)
+  if rules == nil then rules = redis.call('HLEN', P .. ':strikes') > 1 end
+  return rules and redis.call('HEXISTS', P .. ':strikes', 'task:' .. task) == 1
+end
+
+-- A fence is higher than all before it, also after the counter was lost: it starts at the time in us.
+local function next_fence()
+  local fence = redis.call('INCR', P .. ':fence')
+  if fence == 1 then
+    fence = now * 1000
+    redis.call('SET', P .. ':fence', integer(fence))
+  end
+  return integer(fence)
+end
+
+local function take(queue, message, fields, crash)
+  local entry = {}
+  for at = 1, #fields, 2 do entry[fields[at]] = fields[at + 1] end
+  local key = entry.key
+  local run = run_of(key)
+  local known = redis.call('HMGET', run, 'state', 'generation', 'task', 'call', 'attempt', 'due', 'crashes', 'trace', 'cancel')
+  local state, task, due, crashes = known[1], known[3], known[6], tonumber(known[7] or 0)
+
+  if known[2] ~= entry.generation or (state ~= 'queued' and state ~= 'running') then
+    take_off_stream(queue, message)
+    stale = stale + 1
+    return
+  end
+  -- A new message of a running execution: its group was lost. It stays pending, and is ours to run
+  -- only if nobody settles it within a lease.
+  if state == 'running' and crash == nil then return end
+  if known[9] then
+    take_off_stream(queue, message)
+    finish(key, 'cancelled', now, ttl, 'cancelled', nil, nil, nil, due)
+    return
+  end
+  if is_struck(task) then
+    take_off_stream(queue, message)
+    finish(key, 'cancelled', now, ttl, 'struck', nil, nil, nil, due)
+    struck[#struck + 1] = {key, task}
+    return
+  end
+  if crash and state == 'running' then crashes = crashes + 1 end
+  if crashes >= CRASHES then
+    take_off_stream(queue, message)
+    redis.call('HSET', run, 'crashes', crashes)
+    finish(key, 'failed', now, dead_ttl, 'crashed',
+      'Crashed: ' .. crashes .. ' workers died while they ran it', nil, nil, due)
+    bury(key, now, tonumber(dead_ttl))
+    crashed[#crashed + 1] = {key, task}
+    return
+  end
+
+  local fence = next_fence()
+  redis.call('HSET', run, 'state', 'running', 'fence', fence, 'worker', worker, 'started', integer(now), 'message', message)
+  if crash and state == 'running' then redis.call('HSET', run, 'crashes', crashes) end
+  announce(key, 'running', due, worker, integer(now))
+  claimed[#claimed + 1] = {
+    message, queue, key, entry.generation, fence, task, known[4], known[5] or '1', due, crashes, known[8] or ''}
+end
+
+-- A server that was emptied has no group: it is made again, from the first entry on.
+local function with_group(queue, read)
+  local reply = read()
+  if type(reply) == 'table' and reply.err then
+    if not string.find(reply.err, 'NOGROUP', 1, true) then return error(reply.err) end
+    redis.call('XGROUP', 'CREATE', stream_of(queue), GROUP, '0', 'MKSTREAM')
+    reply = read()
+  end
+  return reply
+end
+
+-- Takes over what silent workers hold: one look per interval, whoever comes first, each worker from
+-- where its own last look ended, so that entries past the first window are reached.
+local function sweep(queue)
+  local interval = math.min(1000, math.floor(lease / 4))
+  if not redis.call('SET', P .. ':sweep:' .. queue, '1', 'NX', 'PX', interval) then return end
+  local reply = with_group(queue, function()
+    return redis.pcall('XAUTOCLAIM', stream_of(queue), GROUP, consumer, lease, cursor, 'COUNT', slots - #claimed)
+  end)
+  for _, entry in ipairs(reply[2]) do
+    if entry and entry[2] then take(queue, entry[1], entry[2], true) end
+  end
+  cursor = reply[1]
+end
+
+local function recover(queue)
+  local held = {}
+  for at = first_held, #ARGV do held[ARGV[at]] = true end
+  local reply = with_group(queue, function()
+    return redis.pcall('XREADGROUP', 'GROUP', GROUP, consumer, 'STREAMS', stream_of(queue), '0')
+  end)
+  for _, entry in ipairs(reply and reply[1] and reply[1][2] or {}) do
+    if #claimed >= slots then return end
+    if entry[2] and not held[entry[1]] then take(queue, entry[1], entry[2], false) end
+  end
+end
+
+local function read(queue)
+  local reply = with_group(queue, function()
+    return redis.pcall('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', slots - #claimed, 'STREAMS', stream_of(queue), '>')
+  end)
+  for _, entry in ipairs(reply and reply[1] and reply[1][2] or {}) do
+    take(queue, entry[1], entry[2])
+  end
+end
+
+local next_due = promote()
+for at = REST, first_held - 1 do
+  local queue = ARGV[at]
+  if first_held <= #ARGV then recover(queue) end
+  if #claimed < slots then sweep(queue) end
+  if #claimed < slots then read(queue) end
+end
+-- More may be waiting than fits here: the next idle worker is woken.
+if #claimed >= slots then
+  for at = REST, first_held - 1 do ring(ARGV[at]) end
+end
+return {integer(now), next_due or '-1', cursor, stale, claimed, struck, crashed}

@@ -1,0 +1,85 @@
+-- What the scripts share: the names of keys, and the verbs that move one execution.
+-- Expects P, the prefix of the docket.
+
+local GROUP = 'docket-workers'
+local DEAD_LETTERS = 10000   -- the oldest beyond this many are forgotten
+
+local function milliseconds()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function integer(number)
+  return string.format('%.0f', number)
+end
+
+local function run_of(key)
+  return P .. ':runs:' .. key
+end
+
+-- The default queue is the one without a name.
+local function stream_of(queue)
+  if queue and queue ~= '' then return P .. ':stream:' .. queue end
+  return P .. ':stream'
+end
+
+-- One token at most, so that a thousand adds wake one idle worker, not a thousand.
+local function ring(queue)
+  local bell = P .. ':bell'
+  if queue and queue ~= '' then bell = bell .. ':' .. queue end
+  if redis.call('LLEN', bell) == 0 then redis.call('RPUSH', bell, '1') end
+end
+
+-- The event of a new state: six lines, the error last because it may hold newlines.
+local function announce(key, state, due, worker, started, completed, error)
+  redis.call('PUBLISH', P .. ':state:' .. key, table.concat({
+    state, due or '', worker or '', started or '', completed or '', error or ''}, '\n'))
+end
+
+local function put_on_stream(key, queue, generation)
+  return redis.call('XADD', stream_of(queue), '*', 'key', key, 'generation', generation)
+end
+
+local function take_off_stream(queue, message)
+  local stream = stream_of(queue)
+  -- pcall: without its group (FLUSHALL) there is nothing to acknowledge.
+  redis.pcall('XACK', stream, GROUP, message)
+  redis.call('XDEL', stream, message)
+end
+
+-- Waits for its due time; becoming the earliest wakes a worker, which then knows the new time.
+local function put_in_future(key, queue, due)
+  redis.call('ZADD', P .. ':queue', due, key)
+  if redis.call('ZRANGE', P .. ':queue', 0, 0)[1] == key then ring(queue) end
+end
+
+-- Takes a live execution away from where it waits. A running one stays with its worker, whose
+-- settlement will find another generation and be refused.
+local function detach(key, state, queue, message)
+  if state == 'scheduled' then redis.call('ZREM', P .. ':queue', key)
+  elseif state == 'queued' then take_off_stream(queue, message)
+  elseif state == 'parked' then redis.call('ZREM', P .. ':parked', key)
+  end
+end
+
+-- A terminal state: recorded, announced, and from now on allowed to expire.
+local function finish(key, state, now, ttl, reason, error, worker, started, due)
+  local run = run_of(key)
+  local fields = {'state', state, 'completed', integer(now)}
+  if reason and reason ~= '' then table.insert(fields, 'reason'); table.insert(fields, reason) end
+  if error and error ~= '' then table.insert(fields, 'error'); table.insert(fields, error) end
+  redis.call('HSET', run, unpack(fields))
+  redis.call('PEXPIRE', run, ttl)
+  announce(key, state, due, worker, started, integer(now), error)
+end
+
+-- A dead letter: kept for replay, for `ttl` ms and among the latest DEAD_LETTERS.
+local function bury(key, now, ttl)
+  local dead = P .. ':dead'
+  redis.call('ZADD', dead, integer(now), key)
+  redis.call('ZREMRANGEBYSCORE', dead, '-inf', integer(now - ttl))
+  if redis.call('ZCARD', dead) > DEAD_LETTERS then
+    local oldest = redis.call('ZPOPMIN', dead)[1]
+    redis.call('DEL', run_of(oldest), P .. ':results:' .. oldest, P .. ':progress:' .. oldest)
+  end
+end

@@ -1,0 +1,27 @@
+--! include runs
+--! include adding
+-- Adds or replaces executions. One call for one or many; work is bounded by the caller's chunk.
+--
+-- mode      'add': a live execution of the same key is left alone; 'replace': it is overwritten.
+-- REST...   per execution: key, nonce, due (ms; 0 = now), task, call, queue, attempt, trace
+-- returns   per execution: {word, state, generation}; word is SCHEDULED, ALREADY_SCHEDULED, STRUCK
+--           or FAILED (state is then the server's message)
+
+local FIELDS = 8
+
+local function add_from(at)
+  return add(mode, ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3], ARGV[at + 4],
+    ARGV[at + 5], ARGV[at + 6], ARGV[at + 7])
+end
+
+local replies = {}
+for at = REST, #ARGV, FIELDS do
+  -- One bad key (of another type, say) must not take the others with it.
+  local ok, reply = pcall(add_from, at)
+  if not ok then
+    reply = {'FAILED', type(reply) == 'table' and reply.err or tostring(reply), 0}
+  end
+  replies[#replies + 1] = reply
+end
+ring_bells()
+return replies

@@ -1,0 +1,76 @@
+--! include runs
+-- Records what runs ended with: outcome, result, next run and acknowledgement, together.
+--
+-- REST...   per run: message, queue, key, generation, fence, word, due, attempt, call, result, error,
+--           reason, ttl (ms)
+--           word: completed, failed, cancelled (terminal) · again (a next run at `due`, with `call` if
+--           it is not empty) · parked
+-- returns   per run: RECORDED, ALREADY (it was recorded before: sent twice), SUPERSEDED (a newer
+--           generation exists), STALE (another worker has taken it over), GONE (no record of it)
+--
+-- The fence decides: only the run that was handed the latest one may record. A run whose lease was
+-- lost leaves the message alone, because it belongs to the worker that took it over.
+
+local FIELDS = 13
+local now = milliseconds()
+local bells = {}
+
+local function again(key, run, queue, generation, due, attempt, call, reason)
+  local next_generation = integer(tonumber(generation) + 1)
+  local fields = {'generation', next_generation, 'attempt', attempt}
+  if call ~= '' then fields[#fields + 1] = 'call'; fields[#fields + 1] = call end
+  redis.call('HDEL', run, 'worker', 'started', 'crashes', 'error', 'reason')
+  due = tonumber(due)
+  if due <= now then
+    local message = put_on_stream(key, queue, next_generation)
+    redis.call('HSET', run, 'state', 'queued', 'message', message, 'due', integer(due == 0 and now or due), unpack(fields))
+    bells[queue] = true
+    announce(key, 'queued', integer(due == 0 and now or due))
+  else
+    redis.call('HSET', run, 'state', 'scheduled', 'due', integer(due), unpack(fields))
+    put_in_future(key, queue, integer(due))
+    announce(key, 'scheduled', integer(due))
+  end
+end
+
+local function settle(at)
+  local message, queue, key, generation, fence, word, due, attempt, call, result, error, reason, ttl =
+    ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7],
+    ARGV[at + 8], ARGV[at + 9], ARGV[at + 10], ARGV[at + 11], ARGV[at + 12]
+  local run = run_of(key)
+  local known = redis.call('HMGET', run, 'state', 'generation', 'fence', 'worker', 'started', 'due', 'cancel')
+  local state = known[1]
+
+  if not state then
+    take_off_stream(queue, message)
+    return 'GONE'
+  elseif known[3] ~= fence then
+    if known[2] == generation then return 'STALE' end
+    take_off_stream(queue, message)
+    return 'SUPERSEDED'
+  elseif state ~= 'running' or known[2] ~= generation then
+    return 'ALREADY'
+  end
+
+  take_off_stream(queue, message)
+  if word == 'again' and known[7] then word, reason = 'cancelled', 'cancelled' end
+  if result ~= '' then redis.call('SET', P .. ':results:' .. key, result, 'PX', ttl) end
+  if word == 'again' then
+    again(key, run, queue, generation, due, attempt, call, reason)
+  elseif word == 'parked' then
+    redis.call('HDEL', run, 'worker', 'started')
+    redis.call('HSET', run, 'state', 'parked', 'reason', reason)
+    redis.call('ZADD', P .. ':parked', integer(now), key)
+    announce(key, 'parked', known[6])
+  else
+    finish(key, word, now, ttl, reason, error, known[4], known[5], known[6])
+    redis.call('PEXPIRE', P .. ':progress:' .. key, ttl)
+    if word == 'failed' then bury(key, now, tonumber(ttl)) end
+  end
+  return 'RECORDED'
+end
+
+local replies = {}
+for at = REST, #ARGV, FIELDS do replies[#replies + 1] = settle(at) end
+for queue in pairs(bells) do ring(queue) end
+return replies

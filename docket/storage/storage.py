@@ -1,0 +1,66 @@
+"""Everything that one docket keeps in Redis, behind one door."""
+
+from __future__ import annotations
+
+from ..connection.base import Connection
+from ..errors import ForeignData
+from .exchange import Claimant, Exchange
+from .executions import Executions
+from .keys import Keys
+from .patience import value_of
+from .progress import Progresses
+from .script import Script, run
+from .strikes import StrikeRules
+from .subscriptions import Subscriptions
+from .workers import Workers
+
+_OPEN = Script("open")
+
+
+class Storage:
+    """The keys of one docket, by what they are about.
+
+    Arguments:
+        connection: how the server is reached; opened and closed with the storage.
+        name: the docket; on a cluster it pins all its keys to one slot.
+    """
+
+    def __init__(self, connection: Connection, name: str) -> None:
+        self.connection = connection
+        self.name = name
+        self.keys = Keys(connection.prefix(name))
+        self.executions = Executions(connection, self.keys)
+        self.progress = Progresses(connection, self.keys)
+        self.strikes = StrikeRules(connection, self.keys)
+        self.workers = Workers(connection, self.keys)
+        self.subscriptions = Subscriptions(connection, self.keys.strikes)
+
+    def exchange(self, claimant: Claimant) -> Exchange:
+        """The round trip of a worker."""
+        return Exchange(self.connection, self.keys, claimant)
+
+    async def open(self) -> None:
+        """Reach the server and see that the keys are ours.
+
+        Raises:
+            ServerUnavailable: nothing answers there.
+            ServerRefused: the server does not let us in, or is too old.
+            ForeignData: another program keeps its work under this name.
+        """
+        await self.connection.open()
+        try:
+            (reply,) = await run(self.connection, _OPEN.call(self.keys))
+            if value_of(reply) == b"FOREIGN":
+                raise ForeignData(
+                    f"the keys {self.keys.prefix}:* at {self.connection.url} were written by another "
+                    "program (pydocket, perhaps) and were left alone; give this docket another name, "
+                    "or finish that program's work and delete its keys"
+                )
+        except BaseException:
+            await self.connection.close()
+            raise
+
+    async def close(self) -> None:
+        """Stop listening and give every socket back."""
+        await self.subscriptions.close()
+        await self.connection.close()

@@ -1,0 +1,143 @@
+"""One pub/sub connection for everybody who waits in this docket, however many they are."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from redis.asyncio.client import PubSub
+from redis.exceptions import RedisError
+
+from ..connection.base import Connection
+from ..connection.errors import translate
+from ..errors import DocketError, ServerUnavailable
+from ..service import end
+from .patience import Backoff
+
+RESYNC = b""
+"""The first event of every listener, and the first one after the line was lost: events may be missing,
+so read the state."""
+
+
+class Listener:
+    """The events of some channels, in the order of their arrival; the first one is ``RESYNC``."""
+
+    def __init__(self) -> None:
+        self._events: asyncio.Queue[tuple[str, bytes] | DocketError] = asyncio.Queue()
+
+    def tell(self, event: tuple[str, bytes] | DocketError) -> None:
+        """Hand over one event, or the reason why there will be no more."""
+        self._events.put_nowait(event)
+
+    async def next(self) -> tuple[str, bytes]:
+        """The next channel and event.
+
+        Raises:
+            ServerRefused: this user may not subscribe.
+        """
+        event = await self._events.get()
+        if isinstance(event, DocketError):
+            raise event
+        return event
+
+
+class Subscriptions:
+    """Hands the events of channels to listeners; a channel is subscribed while somebody listens.
+
+    The line is opened with the first listener and found again when it is lost.
+
+    Arguments:
+        connection: how the server is reached.
+        anchor: a channel that stays subscribed, because a line without one can not wait.
+    """
+
+    def __init__(self, connection: Connection, anchor: str) -> None:
+        self._connection = connection
+        self._anchor = anchor
+        self._listeners: dict[str, set[Listener]] = {}
+        self._confirmed: set[str] = set()
+        self._line: PubSub | None = None
+        self._reader: asyncio.Task[None] | None = None
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._reader is not None:
+            await end(self._reader)
+            self._reader = None
+
+    @asynccontextmanager
+    async def listen(self, *channels: str) -> AsyncGenerator[Listener, None]:
+        """Listen to these channels for the length of a block."""
+        listener = Listener()
+        for channel in channels:
+            self._listeners.setdefault(channel, set()).add(listener)
+            if channel in self._confirmed:
+                listener.tell((channel, RESYNC))
+        if self._reader is None or self._reader.done():
+            self._reader = asyncio.create_task(self._read(), name="docket subscriptions")
+        await self._subscribe(*(channel for channel in channels if channel not in self._confirmed))
+        try:
+            yield listener
+        finally:
+            for channel in channels:
+                self._listeners[channel].discard(listener)
+            await self._unsubscribe(
+                *(channel for channel in channels if not self._listeners[channel])
+            )
+
+    async def _subscribe(self, *channels: str) -> None:
+        if self._line is not None and channels:
+            # A line that breaks here is the reader's to find again; it subscribes to all of them.
+            with contextlib.suppress(Exception):
+                await self._line.subscribe(*channels)
+
+    async def _unsubscribe(self, *channels: str) -> None:
+        for channel in channels:
+            del self._listeners[channel]
+            self._confirmed.discard(channel)
+        if self._line is not None and (gone := set(channels) - {self._anchor}):
+            with contextlib.suppress(Exception):
+                await self._line.unsubscribe(*gone)
+
+    async def _read(self) -> None:
+        backoff = Backoff(0.02, 1.0)
+        while True:
+            try:
+                await self._follow(backoff)
+            except ServerUnavailable:
+                await asyncio.sleep(backoff.next_pause())
+            except DocketError as error:
+                for listener in {one for some in self._listeners.values() for one in some}:
+                    listener.tell(error)
+                return
+
+    async def _follow(self, backoff: Backoff) -> None:
+        """Deliver until the line drops."""
+        try:
+            async with self._connection.subscriber() as line:
+                await line.subscribe(self._anchor, *self._listeners)
+                self._line = line
+                while True:
+                    message = await line.get_message(timeout=None)
+                    if message is not None:
+                        backoff.reset()
+                        self._deliver(message["type"], message["channel"].decode(), message["data"])
+        except RedisError as error:
+            raise translate(error) from error
+        finally:
+            self._line = None
+            self._confirmed.clear()
+
+    def _deliver(self, kind: str, channel: str, data: bytes) -> None:
+        if kind == "subscribe":
+            if channel in self._listeners or channel == self._anchor:
+                self._confirmed.add(channel)
+            self._tell(channel, RESYNC)
+        elif kind == "message":
+            self._tell(channel, data)
+
+    def _tell(self, channel: str, data: bytes) -> None:
+        for listener in self._listeners.get(channel, ()):
+            listener.tell((channel, data))

@@ -1,0 +1,106 @@
+"""Who is at work: heartbeats, and which worker knows which task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from ..connection.base import Connection
+from .executions import from_milliseconds, queue_argument
+from .keys import Keys
+from .patience import value_of
+from .script import Script, run
+
+_REGISTER = Script("register", ("worker", "silence"))
+_RETIRE = Script("retire", ("worker", "consumer"))
+_UNPARK = Script("unpark", ("reason", "cursor"))
+
+
+@dataclass
+class WorkerInfo:
+    """One worker as its heartbeat shows it."""
+
+    name: str
+    last_seen: datetime
+    tasks: set[str]
+
+
+class Workers:
+    """Reads and writes ``P:workers``, ``P:worker-tasks:*`` and ``P:task-workers:*``."""
+
+    def __init__(self, connection: Connection, keys: Keys) -> None:
+        self._connection = connection
+        self._keys = keys
+
+    async def register(self, worker: str, tasks: Sequence[str], silence: timedelta) -> int:
+        """Announce a worker and forget those that were silent for longer than ``silence``.
+
+        Returns the server's time in ms.
+        """
+        call = _REGISTER.call(self._keys, worker, _milliseconds(silence), *tasks)
+        (reply,) = await run(self._connection, call)
+        return int(value_of(reply))
+
+    async def beat(self, worker: str, now: int) -> None:
+        """Say that the worker lives, at ``now`` ms of the server's time."""
+        (reply,) = await self._connection.send(("ZADD", self._keys.workers, now, worker))
+        value_of(reply)
+
+    async def parked(self) -> int:
+        """How many executions are parked."""
+        (reply,) = await self._connection.send(("ZCARD", self._keys.parked))
+        return value_of(reply)
+
+    async def retire(self, worker: str, consumer: str, queues: Sequence[str]) -> int:
+        """Say goodbye; tells how many executions are still pending under this consumer."""
+        call = _RETIRE.call(self._keys, worker, consumer, *map(queue_argument, queues))
+        (reply,) = await run(self._connection, call)
+        return value_of(reply)
+
+    async def unpark(self, reason: str, tasks: Sequence[str]) -> list[tuple[str, str]]:
+        """Queue again what was parked for this reason and is known now; tells keys and tasks."""
+        cursor, freed = b"0", list[tuple[str, str]]()
+        while True:
+            (reply,) = await run(self._connection, _UNPARK.call(self._keys, reason, cursor, *tasks))
+            cursor, *found = value_of(reply)
+            names = [name.decode() for name in found]
+            freed.extend(zip(names[::2], names[1::2], strict=True))
+            if cursor == b"0":
+                return freed
+
+    async def living(self, silence: timedelta) -> list[WorkerInfo]:
+        """The workers that were heard of within ``silence``."""
+        now, seen = await self._connection.send(
+            ("TIME",), ("ZRANGE", self._keys.workers, 0, -1, "WITHSCORES")
+        )
+        seconds, _ = value_of(now)
+        oldest = from_milliseconds(int(seconds) * 1000) - silence
+        living = [(name, last) for name, last in _pairs(value_of(seen)) if last >= oldest]
+        if not living:
+            return []
+        tasks = await self._connection.send(
+            *(("SMEMBERS", self._keys.worker_tasks(name)) for name, _ in living)
+        )
+        return [
+            WorkerInfo(name, last_seen, {task.decode() for task in value_of(known)})
+            for (name, last_seen), known in zip(living, tasks, strict=True)
+        ]
+
+    async def knowing(self, task: str, silence: timedelta) -> list[WorkerInfo]:
+        """The workers heard of within ``silence`` that know a task."""
+        return [worker for worker in await self.living(silence) if task in worker.tasks]
+
+
+def _pairs(reply: list[object]) -> list[tuple[str, datetime]]:
+    # RESP3 answers pairs, RESP2 a flat list.
+    flat = reply if not reply or not isinstance(reply[0], list) else [x for p in reply for x in p]  # type: ignore[misc]
+    names, scores = flat[::2], flat[1::2]
+    return [
+        (name.decode(), from_milliseconds(score))  # type: ignore[attr-defined,arg-type]
+        for name, score in zip(names, scores, strict=True)
+    ]
+
+
+def _milliseconds(duration: timedelta) -> int:
+    return int(duration / timedelta(milliseconds=1))
