@@ -1,0 +1,589 @@
+"""The client: schedules executions and looks after them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Collection,
+    Hashable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, ParamSpec, TypeVar, overload
+
+import redis.asyncio
+from redis.credentials import CredentialProvider
+from typing_extensions import Self
+
+from . import address
+from .connection.url import connect
+from .errors import InvalidKey
+from .execution import Execution, TaskCall, new_execution
+from .instrumentation import logs
+from .lifecycle import Disposition, ExecutionState
+from .registry import Registry, TaskFunction, name_of
+from .serialization import Serializer
+from .storage.executions import Record
+from .storage.keys import WORKER_GROUP
+from .storage.patience import REMEMBERED
+from .storage.storage import Storage
+from .storage.workers import WorkerInfo
+from .strikelist import LiteralOperator, Operator, StrikeList, rule_for
+from .tasks import standard_tasks
+from .uuid7 import new_key
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+CLEAR_BATCH = 1000
+LONGEST_KEY = 256
+EXECUTION_TTL = timedelta(minutes=15)
+
+
+class RunningExecution(Execution):
+    """An execution that a worker holds, with who and since when."""
+
+    started: datetime
+
+
+@dataclass
+class DocketSnapshot:
+    """How a docket stands at one moment."""
+
+    taken: datetime
+    total_tasks: int
+    future: Sequence[Execution]
+    running: Sequence[RunningExecution]
+    workers: Collection[WorkerInfo]
+
+
+class Docket:
+    """A named collection of work on a Redis server: add tasks to it, look after them.
+
+    Use it as an async context manager; tasks can be registered before it is entered.
+
+    Arguments:
+        name: the docket, the same for all who share the work.
+        url: the server. Left out, both come from ``DOCKET_NAME`` and ``DOCKET_URL``, else from the
+            ``docket.toml`` that ``DOCKET_CONFIG`` names or that lies in the working directory, else they
+            are ``docket`` and ``redis://localhost:6379/0``.
+        heartbeat_interval: how often workers say that they live.
+        missed_heartbeats: after how many missed ones a worker counts as gone.
+        execution_ttl: how long finished executions and their results are kept.
+        enable_internal_instrumentation: show the docket's own Redis traffic in traces.
+        credential_provider: gives user and password where they rotate.
+        config: the docket.toml to take name, url and security from.
+        codecs: the codecs that are allowed; ``("safe",)`` refuses pickle on both sides.
+        signing_keys: secrets by id; the first one signs, all of them verify.
+        max_payload: the limit of serialized arguments in bytes.
+
+    Raises:
+        ServerUnavailable: on entering, when nothing answers at the url.
+
+    Example:
+        >>> async with Docket() as docket:
+        ...     await docket.add(greet)("Jane")
+        ...     await docket.add(greet, when=soon)("John", greeting="Howdy")
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        url: str | None = None,
+        heartbeat_interval: timedelta = timedelta(seconds=2),
+        missed_heartbeats: int = 5,
+        execution_ttl: timedelta | None = None,
+        *,
+        enable_internal_instrumentation: bool = False,
+        credential_provider: CredentialProvider | None = None,
+        config: str | Path | None = None,
+        codecs: Sequence[str] | None = None,
+        signing_keys: Mapping[str, bytes] | None = None,
+        max_payload: int | None = None,
+    ) -> None:
+        found = address.find(name, url, config=config)
+        self.name = found.name
+        self.url = found.url
+        self.heartbeat_interval = heartbeat_interval
+        self.missed_heartbeats = missed_heartbeats
+        self.execution_ttl = next(
+            ttl for ttl in (execution_ttl, found.execution_ttl, EXECUTION_TTL) if ttl is not None
+        )
+        self.enable_internal_instrumentation = enable_internal_instrumentation
+        self.credential_provider = credential_provider
+        self.serializer = _serializer(found, codecs, signing_keys, max_payload)
+        self.registry = Registry()
+        for task in standard_tasks:
+            self.registry.register(task)
+        self.strike_list = StrikeList(self.serializer)
+        self._connection = connect(found.url, credential_provider=credential_provider)
+        self.storage = Storage(self._connection, self.name)
+
+    @classmethod
+    def from_config(cls, path: str | Path, **options: Any) -> Self:
+        """The docket that a configuration file describes; the environment overrides the file.
+
+        Arguments:
+            path: the docket.toml.
+            options: whatever else ``Docket`` takes.
+
+        Raises:
+            ConfigurationError: the file can not be read.
+
+        Example:
+            >>> async with Docket.from_config("docket.toml") as docket: ...
+        """
+        return cls(config=path, **options)
+
+    async def __aenter__(self) -> Self:
+        await self.storage.open()
+        try:
+            await self.strike_list.connect(self.storage)
+        except BaseException:
+            await self.storage.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.strike_list.disconnect()
+        await self.storage.close()
+
+    @property
+    def tasks(self) -> dict[str, TaskFunction]:
+        """The tasks that are known here, by name."""
+        return self.registry.tasks
+
+    @property
+    def prefix(self) -> str:
+        """What all keys of this docket begin with."""
+        return self.storage.keys.prefix
+
+    @property
+    def worker_group_name(self) -> str:
+        """The consumer group of the workers."""
+        return WORKER_GROUP
+
+    @property
+    def queue_key(self) -> str:
+        """The key of what is in the future."""
+        return self.storage.keys.future
+
+    @property
+    def stream_key(self) -> str:
+        """The key of what is due in the default queue."""
+        return self.storage.keys.stream()
+
+    @property
+    def silence(self) -> timedelta:
+        """How long a worker may be silent before it counts as gone."""
+        return self.heartbeat_interval * self.missed_heartbeats
+
+    def key(self, suffix: str) -> str:
+        """A key of this docket, for whatever its users keep beside the work."""
+        return self.storage.keys.named(suffix)
+
+    def runs_key(self, task_key: str) -> str:
+        """The key of the record of an execution."""
+        return self.storage.keys.run(task_key)
+
+    def labels(self) -> Mapping[str, str]:
+        """What metrics and spans of this docket are labelled with."""
+        return {"docket.name": self.name}
+
+    @asynccontextmanager
+    async def redis(self) -> AsyncGenerator[redis.asyncio.Redis | redis.asyncio.RedisCluster, None]:
+        """A redis-py client on this docket's connections; replies are bytes."""
+        yield self._connection.client
+
+    def register(self, function: TaskFunction, names: Sequence[str] | None = None) -> None:
+        """Make a task known under its own name, or under these names.
+
+        Arguments:
+            function: a coroutine function, or a plain function, which will run in a thread.
+            names: names to use instead of the function's own.
+        """
+        self.registry.register(function, names)
+
+    def register_collection(self, collection_path: str) -> None:
+        """Make all tasks of an iterable known, given as ``package.module:attribute``.
+
+        Raises:
+            ImportError, AttributeError: there is no such module or attribute.
+        """
+        self.registry.register_collection(collection_path)
+
+    @overload
+    def add(
+        self,
+        function: Callable[P, Awaitable[R]],
+        when: datetime | None = None,
+        key: str | None = None,
+    ) -> Callable[P, Awaitable[Execution]]: ...
+
+    @overload
+    def add(
+        self, function: Callable[P, R], when: datetime | None = None, key: str | None = None
+    ) -> Callable[P, Awaitable[Execution]]: ...
+
+    @overload
+    def add(
+        self, function: str, when: datetime | None = None, key: str | None = None
+    ) -> Callable[..., Awaitable[Execution]]: ...
+
+    def add(
+        self,
+        function: Callable[..., Any] | str,
+        when: datetime | None = None,
+        key: str | None = None,
+    ) -> Callable[..., Awaitable[Execution]]:
+        """Schedule a call of a task; it is durable when the returned coroutine has returned.
+
+        A key that is scheduled, queued or running already is left alone: the execution then says
+        ``Disposition.ALREADY_SCHEDULED``.
+
+        Arguments:
+            function: the task, or the name of a registered one.
+            when: when it is due; now, if left out.
+            key: what it is known by; a new unique key, if left out.
+
+        Raises:
+            KeyError: no task of this name is registered.
+            InvalidKey, PayloadTooLarge, NotSerializable: the call can not be stored.
+            ServerUnavailable: the server did not answer in time; calling again with the same key is
+                safe.
+
+        Example:
+            >>> await docket.add(greet, when=soon)("John", greeting="Howdy")
+        """
+        name, task = self.registry.named(function)
+
+        async def schedule(*args: Any, **kwargs: Any) -> Execution:
+            return await self._schedule_one("add", _task_call(task, name, args, kwargs, when, key))
+
+        return schedule
+
+    @overload
+    def replace(
+        self, function: Callable[P, Awaitable[R]], when: datetime, key: str
+    ) -> Callable[P, Awaitable[Execution]]: ...
+
+    @overload
+    def replace(
+        self, function: Callable[P, R], when: datetime, key: str
+    ) -> Callable[P, Awaitable[Execution]]: ...
+
+    @overload
+    def replace(
+        self, function: str, when: datetime, key: str
+    ) -> Callable[..., Awaitable[Execution]]: ...
+
+    def replace(
+        self, function: Callable[..., Any] | str, when: datetime, key: str
+    ) -> Callable[..., Awaitable[Execution]]:
+        """Schedule a call of a task in the place of whatever the key stands for.
+
+        One that is running goes on, but is superseded: how it ends no longer touches the key.
+
+        Arguments:
+            function: the task, or the name of a registered one.
+            when: when it is due.
+            key: what it is known by.
+
+        Raises:
+            as ``add``.
+        """
+        name, task = self.registry.named(function)
+
+        async def schedule(*args: Any, **kwargs: Any) -> Execution:
+            return await self._schedule_one(
+                "replace", _task_call(task, name, args, kwargs, when, key)
+            )
+
+        return schedule
+
+    @overload
+    def call(
+        self,
+        function: Callable[P, Awaitable[R]],
+        when: datetime | None = None,
+        key: str | None = None,
+    ) -> Callable[P, TaskCall]: ...
+
+    @overload
+    def call(
+        self, function: Callable[P, R], when: datetime | None = None, key: str | None = None
+    ) -> Callable[P, TaskCall]: ...
+
+    @overload
+    def call(
+        self, function: str, when: datetime | None = None, key: str | None = None
+    ) -> Callable[..., TaskCall]: ...
+
+    def call(
+        self,
+        function: Callable[..., Any] | str,
+        when: datetime | None = None,
+        key: str | None = None,
+    ) -> Callable[..., TaskCall]:
+        """Describe a call without scheduling it, for ``add_many`` and ``replace_many``.
+
+        Arguments:
+            function: the task, or the name of a registered one.
+            when: when it is due; now, if left out.
+            key: what it is known by; a new unique key, if left out.
+
+        Example:
+            >>> await docket.add_many(docket.call(greet)(name) for name in names)
+        """
+        name, task = self.registry.named(function)
+
+        def describe(*args: Any, **kwargs: Any) -> TaskCall:
+            return _task_call(task, name, args, kwargs, when, key)
+
+        return describe
+
+    async def add_many(
+        self, calls: Iterable[TaskCall], *, chunk_size: int | None = 1000
+    ) -> list[Execution]:
+        """Schedule many calls in few round trips; each one stands for itself.
+
+        Arguments:
+            calls: what ``call`` made.
+            chunk_size: how many go out in one round trip; None is all at once.
+
+        Returns the executions in the order of the calls. One that the server refused says
+        ``Disposition.FAILED`` and carries ``schedule_exception``.
+
+        Raises:
+            ValueError: the chunk size is less than 1.
+            ServerUnavailable: the server did not answer in time; chunks before that are scheduled.
+        """
+        return await self._schedule_many("add", calls, chunk_size)
+
+    async def replace_many(
+        self, calls: Iterable[TaskCall], *, chunk_size: int | None = 1000
+    ) -> list[Execution]:
+        """As ``add_many``, in the place of whatever the keys stand for."""
+        return await self._schedule_many("replace", calls, chunk_size)
+
+    async def schedule(self, execution: Execution) -> None:
+        """Schedule an execution that was made by hand."""
+        call = TaskCall(
+            execution.function,
+            execution.args,
+            execution.kwargs,
+            execution.key,
+            execution.when,
+            execution.function_name,
+            os.urandom(8),
+        )
+        await self._schedule("add", [(execution, call)])
+
+    async def cancel(self, key: str) -> None:
+        """Cancel an execution for good; a running one is told, and ends at its next checkpoint.
+
+        A key that is not known is no error.
+        """
+        logs.cancelled(key, await self.storage.executions.cancel(key, self.record_ttl))
+
+    async def get_execution(self, key: str) -> Execution | None:
+        """The execution with this key, None if there is none."""
+        (record,) = await self.storage.executions.read(key)
+        return None if record is None else Execution.of(self, record)
+
+    async def clear(self) -> int:
+        """Cancel everything that is queued or scheduled; tells how much that was."""
+        waiting = [record.key async for record in self._everything() if record.state in _WAITING]
+        for at in range(0, len(waiting), CLEAR_BATCH):
+            await asyncio.gather(
+                *(
+                    self.storage.executions.cancel(key, self.record_ttl)
+                    for key in waiting[at : at + CLEAR_BATCH]
+                )
+            )
+        return len(waiting)
+
+    async def strike(
+        self,
+        function: Callable[..., Any] | str | None = None,
+        parameter: str | None = None,
+        operator: Operator | LiteralOperator = "==",
+        value: Hashable | None = None,
+    ) -> None:
+        """Strike out a task, or whatever has such an argument, everywhere and until ``restore``.
+
+        Arguments:
+            function: the task; None is any.
+            parameter: the parameter to look at; None strikes the whole task.
+            operator: how its argument is compared.
+            value: what it is compared with.
+
+        Raises:
+            ValueError: there is no such operator, or neither a function nor a parameter was given.
+            TypeError: the value is not hashable.
+
+        Example:
+            >>> await docket.strike(send_email, "customer", "==", "acme")
+        """
+        await self.strike_list.strike(rule_for(_name(function), parameter, operator, value))
+
+    async def restore(
+        self,
+        function: Callable[..., Any] | str | None = None,
+        parameter: str | None = None,
+        operator: Operator | LiteralOperator = "==",
+        value: Hashable | None = None,
+    ) -> None:
+        """Take a strike back, given as it was struck."""
+        await self.strike_list.restore(rule_for(_name(function), parameter, operator, value))
+
+    async def wait_for_strikes_loaded(self) -> None:
+        """Wait until the strikes in force are known here."""
+        await self.strike_list.wait_for_strikes_loaded()
+
+    async def snapshot(self) -> DocketSnapshot:
+        """How the docket stands: what is in the future, due and running, and who works."""
+        taken = datetime.now(timezone.utc)
+        future: list[Execution] = []
+        running: list[RunningExecution] = []
+        async for record in self._everything():
+            if record.state is ExecutionState.RUNNING:
+                execution = RunningExecution.of(self, record)
+                execution.started = record.started_at or taken
+                running.append(execution)
+            else:
+                future.append(Execution.of(self, record))
+        workers = await self.workers()
+        return DocketSnapshot(taken, len(future) + len(running), future, running, workers)
+
+    async def workers(self) -> Collection[WorkerInfo]:
+        """The workers that live."""
+        return await self.storage.workers.living(self.silence)
+
+    async def task_workers(self, task_name: str) -> Collection[WorkerInfo]:
+        """The workers that live and know a task."""
+        return await self.storage.workers.knowing(task_name, self.silence)
+
+    @property
+    def record_ttl(self) -> timedelta:
+        """How long the record of a finished execution is kept: long enough to answer a repeated call."""
+        return max(self.execution_ttl, REMEMBERED)
+
+    async def _everything(self) -> AsyncGenerator[Record, None]:
+        executions = self.storage.executions
+        async for record in executions.future():
+            yield record
+        async for record in executions.due(await executions.queues()):
+            yield record
+
+    async def _schedule_one(self, mode: Literal["add", "replace"], call: TaskCall) -> Execution:
+        execution = self._execution(call)
+        await self._schedule(mode, [(execution, call)])
+        if execution.schedule_exception is not None:
+            raise execution.schedule_exception
+        return execution
+
+    async def _schedule_many(
+        self, mode: Literal["add", "replace"], calls: Iterable[TaskCall], chunk_size: int | None
+    ) -> list[Execution]:
+        if chunk_size is not None and chunk_size < 1:
+            raise ValueError(f"chunk_size must be at least 1, got {chunk_size}")
+        pairs = [(self._execution(call), call) for call in calls]
+        size = chunk_size or max(len(pairs), 1)
+        for at in range(0, len(pairs), size):
+            await self._schedule(mode, pairs[at : at + size])
+        return [execution for execution, _ in pairs]
+
+    async def _schedule(
+        self, mode: Literal["add", "replace"], pairs: Sequence[tuple[Execution, TaskCall]]
+    ) -> None:
+        """Schedule what is not struck, and tell each execution what became of it."""
+        open_pairs: list[tuple[Execution, TaskCall]] = []
+        for execution, call in pairs:
+            if self.strike_list.is_stricken(execution):
+                execution.disposition = Disposition.STRUCK
+                logs.struck_at_add(execution.call_repr)
+            else:
+                open_pairs.append((execution, call))
+        new = [new_execution(execution, call) for execution, call in open_pairs]
+        answers = await self.storage.executions.schedule(new, mode=mode)
+        for (execution, _), answer in zip(open_pairs, answers, strict=True):
+            execution.learn(answer)
+
+    def _execution(self, call: TaskCall) -> Execution:
+        return Execution(
+            self,
+            call.function,
+            call.args,
+            call.kwargs,
+            call.key,
+            call.when,
+            attempt=1,
+            function_name=call.function_name,
+        )
+
+
+_WAITING = frozenset({ExecutionState.SCHEDULED, ExecutionState.QUEUED})
+
+
+def _task_call(
+    task: TaskFunction,
+    name: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    when: datetime | None,
+    key: str | None,
+) -> TaskCall:
+    due = datetime.now(timezone.utc) if when is None else _aware(when)
+    if key is None:
+        return TaskCall(task, args, kwargs, new_key(), due, name, immediate=when is None)
+    if not key or len(key.encode()) > LONGEST_KEY or not key.isprintable():
+        raise InvalidKey(
+            f"expected a printable key of 1 to {LONGEST_KEY} bytes, found {key[:80]!r} "
+            f"({len(key.encode())} bytes); shorten it, or leave it out to get a unique one"
+        )
+    return TaskCall(task, args, kwargs, key, due, name, os.urandom(8), when is None)
+
+
+def _aware(when: datetime) -> datetime:
+    if when.tzinfo is None:
+        raise ValueError(
+            f"expected an aware datetime, found {when!r}; add a time zone, "
+            "such as datetime.now(timezone.utc) + timedelta(minutes=5)"
+        )
+    return when
+
+
+def _name(function: TaskFunction | str | None) -> str | None:
+    return name_of(function) if callable(function) else function
+
+
+def _serializer(
+    found: address.Address,
+    codecs: Sequence[str] | None,
+    signing_keys: Mapping[str, bytes] | None,
+    max_payload: int | None,
+) -> Serializer:
+    chosen = {
+        "codecs": tuple(codecs) if codecs is not None else found.codecs,
+        "signing_keys": (
+            tuple(signing_keys.items()) if signing_keys is not None else found.signing_keys
+        ),
+        "max_payload": max_payload if max_payload is not None else found.max_payload,
+    }
+    return Serializer(**{name: value for name, value in chosen.items() if value is not None})

@@ -1,0 +1,1 @@
+"""How a docket tells what it does."""

@@ -1,0 +1,84 @@
+"""What can happen in a worker, as verbs of an observer.
+
+The worker reports to observers and does not know what they make of it: logs, counters, spans.
+Descriptions of calls are given as functions, because most of them are never asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+Describe: TypeAlias = Callable[[], str]
+
+
+class Observer:
+    """Hears of everything; each verb does nothing unless it is overridden."""
+
+    def started(self, task: str, describe: Describe, late: float, crashes: int) -> None:
+        """A run has begun, ``late`` seconds after its due time."""
+
+    def ended(self, task: str, describe: Describe, seconds: float, ending: str) -> None:
+        """A run has ended: completed, failed, retried, cancelled, interrupted, lost, parked or struck."""
+
+    def failed(
+        self, task: str, describe: Describe, error: BaseException, retry: float | None
+    ) -> None:
+        """A run has raised an error; it is tried again in ``retry`` seconds, unless that is None."""
+
+    def parked(self, task: str, key: str, reason: str) -> None:
+        """An execution waits for something that is not here."""
+
+    def released(self, task: str, key: str) -> None:
+        """A parked execution is queued again, because its task is known here."""
+
+    def struck(self, task: str, key: str) -> None:
+        """A strike kept an execution from running."""
+
+    def crashed(self, task: str, key: str) -> None:
+        """An execution has become a dead letter, because workers died under it too often."""
+
+    def undecodable(self, task: str, key: str, error: Exception) -> None:
+        """An execution has become a dead letter, because its payload can not be read."""
+
+    def lost(self, task: str, key: str) -> None:
+        """Another worker has taken a run over."""
+
+    def refused(self, task: str, key: str, verdict: str) -> None:
+        """An outcome was not recorded, because the run was no longer the one that may."""
+
+    def stale(self, count: int) -> None:
+        """Messages of executions that have moved on were dropped."""
+
+    def disrupted(self, error: BaseException, pause: float) -> None:
+        """The server is away; the next try is after ``pause`` seconds."""
+
+    def recovered(self) -> None:
+        """The server is back."""
+
+    def blocked(self, seconds: float, stack: str) -> None:
+        """A task has kept the event loop from turning for so long; this is where it stands."""
+
+
+class Observers(Observer):
+    """Passes everything on to several observers."""
+
+    def __init__(self, observers: Iterable[Observer]) -> None:
+        for name in [name for name in vars(Observer) if not name.startswith("_")]:
+            verbs = [getattr(observer, name) for observer in observers if _hears(observer, name)]
+            setattr(self, name, _all_of(verbs))
+
+
+def _hears(observer: Observer, verb: str) -> bool:
+    return getattr(type(observer), verb) is not getattr(Observer, verb)
+
+
+def _all_of(verbs: list[Callable[..., None]]) -> Callable[..., None]:
+    if len(verbs) == 1:
+        return verbs[0]
+
+    def tell(*arguments: object) -> None:
+        for verb in verbs:
+            verb(*arguments)
+
+    return tell

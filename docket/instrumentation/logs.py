@@ -1,0 +1,85 @@
+"""Every sentence that the engine writes to the log."""
+
+from __future__ import annotations
+
+import logging
+
+from .events import Describe, Observer
+
+docket = logging.getLogger("docket.docket")
+worker = logging.getLogger("docket.worker")
+
+
+def struck_at_add(describe: Describe) -> None:
+    """A call was not scheduled, because a strike forbids it."""
+    if docket.isEnabledFor(logging.WARNING):
+        docket.warning("Struck %s: a strike forbids it", describe())
+
+
+def cancelled(key: str, word: str) -> None:
+    """Somebody cancelled an execution."""
+    docket.info("Cancel %s: %s", key, word.lower())
+
+
+class WorkerLog(Observer):
+    """Writes what happens in a worker; the glyphs are read by programs."""
+
+    def started(self, task: str, describe: Describe, late: float, crashes: int) -> None:
+        if worker.isEnabledFor(logging.INFO):
+            again = f" (after {crashes} lost)" if crashes else ""
+            worker.info("↪ [%s] %s%s", duration(late), describe(), again)
+
+    def ended(self, task: str, describe: Describe, seconds: float, ending: str) -> None:
+        if worker.isEnabledFor(logging.INFO):
+            outcome = "" if ending == "completed" else f" {ending}"
+            worker.info("↩ [%s] %s%s", duration(seconds), describe(), outcome)
+
+    def failed(
+        self, task: str, describe: Describe, error: BaseException, retry: float | None
+    ) -> None:
+        then = "no retry is left" if retry is None else f"trying again in {duration(retry).strip()}"
+        worker.error("↩ %s failed, %s", describe(), then, exc_info=error)
+
+    def parked(self, task: str, key: str, reason: str) -> None:
+        worker.warning("Parked %s{%s}: %s; it runs as soon as a worker knows it", task, key, reason)
+
+    def released(self, task: str, key: str) -> None:
+        worker.info("Released %s{%s}: it is known here", task, key)
+
+    def struck(self, task: str, key: str) -> None:
+        worker.warning("🗙 %s{%s}: a strike forbids it", task, key)
+
+    def crashed(self, task: str, key: str) -> None:
+        worker.error("Dead letter %s{%s}: workers died under it too often", task, key)
+
+    def undecodable(self, task: str, key: str, error: Exception) -> None:
+        worker.error("Dead letter %s{%s}: %s", task, key, error)
+
+    def lost(self, task: str, key: str) -> None:
+        worker.warning("Lost the lease of %s{%s}: another worker has taken it over", task, key)
+
+    def refused(self, task: str, key: str, verdict: str) -> None:
+        if verdict == "SUPERSEDED":
+            worker.info("↬ %s{%s}: superseded", task, key)
+        else:
+            worker.warning("↬ %s{%s}: the outcome was refused (%s)", task, key, verdict.lower())
+
+    def disrupted(self, error: BaseException, pause: float) -> None:
+        worker.warning("Redis is away (%s); trying again in %.1f s", error, pause)
+
+    def recovered(self) -> None:
+        worker.info("Redis is back")
+
+    def blocked(self, seconds: float, stack: str) -> None:
+        worker.warning(
+            "A task blocks the event loop for %.1f s; its leases are kept, but nothing else runs:\n%s",
+            seconds,
+            stack,
+        )
+
+
+def duration(seconds: float) -> str:
+    """Seconds as six characters at least: ms below one second."""
+    if seconds < 1:
+        return f"{seconds * 1000:4.0f}ms"
+    return f"{seconds:5.1f}s"

@@ -1,0 +1,49 @@
+"""What a worker counts, under the names that its metrics have."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from .events import Describe, Observer
+
+_ENDINGS = {
+    "completed": ("docket_tasks_completed", "docket_tasks_succeeded"),
+    "failed": ("docket_tasks_completed", "docket_tasks_failed"),
+    "retried": ("docket_tasks_retried",),
+    "cancelled": ("docket_tasks_cancelled",),
+    "interrupted": ("docket_tasks_interrupted",),
+}
+
+
+class Tally(Observer):
+    """Counts by metric and task; cheap enough to count every run."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, str]] = Counter()
+
+    def started(self, task: str, describe: Describe, late: float, crashes: int) -> None:
+        self.counts["docket_tasks_started", task] += 1
+        if crashes:
+            self.counts["docket_tasks_redelivered", task] += 1
+
+    def ended(self, task: str, describe: Describe, seconds: float, ending: str) -> None:
+        for metric in _ENDINGS.get(ending, ()):
+            self.counts[metric, task] += 1
+
+    def parked(self, task: str, key: str, reason: str) -> None:
+        self.counts["docket_tasks_parked", task] += 1
+
+    def struck(self, task: str, key: str) -> None:
+        self.counts["docket_tasks_stricken", task] += 1
+
+    def crashed(self, task: str, key: str) -> None:
+        self.counts["docket_tasks_dead", task] += 1
+
+    def undecodable(self, task: str, key: str, error: Exception) -> None:
+        self.counts["docket_tasks_dead", task] += 1
+
+    def refused(self, task: str, key: str, verdict: str) -> None:
+        self.counts["docket_tasks_superseded", task] += 1
+
+    def disrupted(self, error: BaseException, pause: float) -> None:
+        self.counts["docket_redis_disruptions", ""] += 1

@@ -1,0 +1,37 @@
+"""Hears which running executions somebody wants cancelled."""
+
+from __future__ import annotations
+
+from ..service import Service
+from ..storage.storage import Storage
+from ..storage.subscriptions import RESYNC
+from .leases import Leases
+from .running import End, Running
+
+
+class Cancellation(Service):
+    """Ends the runs whose keys are called out; wakes for nothing else.
+
+    The wish is durable in the record of the execution. What is called out while the line is down is
+    found when the line is back, by having the leases looked at.
+
+    Arguments:
+        storage: where it is called out.
+        running: what is in flight.
+        leases: reads the wishes that were missed.
+    """
+
+    def __init__(self, storage: Storage, running: Running, leases: Leases) -> None:
+        self._storage = storage
+        self._running = running
+        self._leases = leases
+
+    async def run(self) -> None:
+        """Listen until stopped."""
+        async with self._storage.subscriptions.listen(self._storage.keys.cancellations) as listener:
+            while True:
+                _, event = await listener.next()
+                if event == RESYNC:
+                    self._leases.renew_soon()
+                for run in self._running.find(event.decode()):
+                    run.stop(End.CANCELLED)

@@ -1,0 +1,22 @@
+"""The server's time, as seen from here."""
+
+from __future__ import annotations
+
+import time
+
+
+class ServerClock:
+    """Tells the server's time between its answers; only differences of the own clock are used."""
+
+    def __init__(self) -> None:
+        self._server = time.time() * 1000
+        self._monotonic = time.monotonic()
+
+    def set(self, milliseconds: int) -> None:
+        """The server has just said what time it is."""
+        self._server = milliseconds
+        self._monotonic = time.monotonic()
+
+    def now(self) -> int:
+        """The server's time in ms."""
+        return int(self._server + (time.monotonic() - self._monotonic) * 1000)

@@ -1,0 +1,49 @@
+"""Waits for somebody to say that there is work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from ..errors import ServerUnavailable
+from ..service import Service
+from ..storage.bell import Bell
+from ..storage.patience import Backoff
+
+
+class Doorbell(Service):
+    """Calls ``answer`` whenever the bell rings while there is a free slot.
+
+    A worker without a free slot does not stand at the bell, so that the token wakes one that has.
+
+    Arguments:
+        bell: where it rings.
+        answer: called on each ring.
+    """
+
+    def __init__(self, bell: Bell, answer: Callable[[], None]) -> None:
+        self._bell = bell
+        self._answer = answer
+        self._idle = asyncio.Event()
+
+    def stand_by(self, idle: bool) -> None:
+        """Say whether there is a free slot and nothing known to fill it with."""
+        if idle:
+            self._idle.set()
+        else:
+            self._idle.clear()
+
+    async def run(self) -> None:
+        """Listen until stopped."""
+        backoff = Backoff(0.05, 2.0)
+        while True:
+            try:
+                async with self._bell.line() as line:
+                    while True:
+                        await self._idle.wait()
+                        if await line.rung():
+                            self._answer()
+                        backoff.reset()
+            except ServerUnavailable:
+                # The fallback look keeps the worker going without a bell.
+                await asyncio.sleep(backoff.next_pause())

@@ -1,0 +1,133 @@
+"""Keeps the leases of what is in flight, from a thread, so that a blocked event loop loses none."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+
+from ..connection.base import Connection
+from ..errors import DocketError
+from ..instrumentation.events import Observer
+from ..service import Service
+from ..storage.exchange import Hold, renew
+from ..storage.keys import Keys
+from .running import End, Run, Running
+
+BLOCKED = 1.0
+"""Seconds without a turn of the event loop after which the task that blocks it is reported."""
+
+
+class Leases(Service):
+    """Renews every third of a lease whatever is held, and ends runs that are not held any more.
+
+    The thread has a connection of its own and touches nothing of the event loop but through
+    ``call_soon_threadsafe``. It also watches the event loop, because a loop that does not turn can not
+    say so itself.
+
+    Arguments:
+        connection: how the server is reached.
+        keys: the docket's keys.
+        consumer: the name of this life of the worker in the consumer group.
+        lease: how long a lease lasts, in seconds.
+        running: what is in flight.
+        observer: hears of lost leases and of a blocked loop.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        keys: Keys,
+        consumer: str,
+        lease: float,
+        running: Running,
+        observer: Observer,
+    ) -> None:
+        self._connection = connection
+        self._keys = keys
+        self._consumer = consumer
+        self._interval = lease / 3
+        self._running = running
+        self._observer = observer
+        self._wake = threading.Event()
+        self._stopping = False
+        self._last_turn = time.monotonic()
+
+    def renew_soon(self) -> None:
+        """Look at the leases now: a cancellation may have been missed."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Turn the loop's clock until stopped; the work is done in the thread."""
+        loop = asyncio.get_running_loop()
+        thread = threading.Thread(
+            target=self._renew_for_ever,
+            args=(loop, threading.get_ident()),
+            name="docket-leases",
+            daemon=True,
+        )
+        thread.start()
+        try:
+            while True:
+                self._last_turn = time.monotonic()
+                await asyncio.sleep(BLOCKED / 4)
+        finally:
+            self._stopping = True
+            self._wake.set()
+            await asyncio.to_thread(thread.join)
+
+    def _renew_for_ever(self, loop: asyncio.AbstractEventLoop, loop_thread: int) -> None:
+        connection = self._connection.threaded()
+        due = time.monotonic() + self._interval
+        reported = 0.0
+        try:
+            while not self._stopping:
+                asked = self._wake.wait(max(0.0, min(BLOCKED / 2, due - time.monotonic())))
+                self._wake.clear()
+                reported = self._report_a_blocked_loop(loop_thread, reported)
+                if not self._stopping and (asked or time.monotonic() >= due):
+                    due = time.monotonic() + self._renew(
+                        loop,
+                        lambda held: renew(
+                            connection, self._keys, self._consumer, [run.claimed for run in held]
+                        ),
+                    )
+        finally:
+            connection.close()
+
+    def _renew(
+        self, loop: asyncio.AbstractEventLoop, ask: Callable[[list[Run]], list[Hold]]
+    ) -> float:
+        """Renew what is held; tells in how many seconds to look again."""
+        held = self._running.held()
+        if not held:
+            return self._interval
+        try:
+            answers = ask(held)
+        except DocketError:
+            # Whoever trades hears of it as well and reports it; leases outlive short troubles.
+            return min(0.25, self._interval)
+        for run, answer in zip(held, answers, strict=True):
+            if answer is Hold.LOST:
+                loop.call_soon_threadsafe(self._lose, run)
+            elif answer is Hold.CANCEL:
+                loop.call_soon_threadsafe(run.stop, End.CANCELLED)
+        return self._interval
+
+    def _lose(self, run: Run) -> None:
+        if not run.has_ended and run.end is None:
+            self._observer.lost(run.claimed.task, run.claimed.key)
+            run.stop(End.LOST)
+
+    def _report_a_blocked_loop(self, loop_thread: int, reported: float) -> float:
+        """Report each blockade once, with the place where the loop's thread stands."""
+        last_turn = self._last_turn
+        silent = time.monotonic() - last_turn
+        if silent < BLOCKED or last_turn == reported or not len(self._running):
+            return reported
+        frame = sys._current_frames().get(loop_thread)  # noqa: SLF001 - there is no other way
+        self._observer.blocked(silent, "".join(traceback.format_stack(frame)) if frame else "")
+        return last_turn

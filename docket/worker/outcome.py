@@ -1,0 +1,154 @@
+"""What a run ended with, as a value, and what is written down about it.
+
+Deciding (here, without I/O) and settling (one script) are kept apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+from typing_extensions import assert_never
+
+from ..errors import DocketError
+from ..lifecycle import DeadReason, ParkedReason
+from ..serialization import Serializer
+from ..storage.exchange import Claimed, Settlement
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The task has returned."""
+
+    result: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The task has failed for good."""
+
+    error: BaseException
+    reason: DeadReason = DeadReason.FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The task has failed, and is tried again after a pause."""
+
+    error: BaseException
+    pause: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A rule kept the task from running; it is not tried again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """The task can not run here and now; it waits for whoever can change that."""
+
+    reason: ParkedReason
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Somebody cancelled the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """A drain ended the run before its time; it is handed back with its attempt unspent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """Another worker has taken the run over; nothing is written down."""
+
+
+Outcome: TypeAlias = (
+    Completed | Failed | Retry | Dropped | Parked | Cancelled | Interrupted | Superseded
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Bookkeeping:
+    """How outcomes are written down.
+
+    Arguments:
+        serializer: how results become bytes.
+        ttl: how long records of finished executions are kept.
+        result_ttl: how long results are kept; none are if it is zero.
+        dead_ttl: how long dead letters are kept.
+    """
+
+    serializer: Serializer
+    ttl: timedelta
+    result_ttl: timedelta
+    dead_ttl: timedelta
+
+    def settlement(self, run: Claimed, outcome: Outcome, now: int) -> Settlement | None:
+        """The outcome in the words of the storage; None if there is nothing to write.
+
+        Arguments:
+            run: what has ended.
+            outcome: what it ended with.
+            now: the server's time in ms.
+        """
+        match outcome:
+            case Completed(result):
+                return self._completed(run, result)
+            case Failed(error, reason):
+                return self._failed(run, error, reason)
+            case Retry(_, pause):
+                due = now + _milliseconds(pause) if pause else 0
+                return self._entry(run, "again", due=due, attempt=run.attempt + 1)
+            case Dropped(reason):
+                return self._entry(run, "cancelled", reason=reason)
+            case Parked(reason):
+                return self._entry(run, "parked", reason=reason.value)
+            case Cancelled():
+                return self._entry(run, "cancelled", reason="cancelled")
+            case Interrupted():
+                return self._entry(run, "again", attempt=run.attempt, due=run.due)
+            case Superseded():
+                return None
+        assert_never(outcome)
+
+    def _completed(self, run: Claimed, result: Any) -> Settlement:
+        if result is None or not self.result_ttl:
+            return self._entry(run, "completed")
+        try:
+            return self._entry(run, "completed", result=self.serializer.dump_result(result))
+        except DocketError as error:
+            # The work is done, and running it again would not make its result fit.
+            return self._failed(run, error, DeadReason.FAILED)
+
+    def _failed(self, run: Claimed, error: BaseException, reason: DeadReason) -> Settlement:
+        return self._entry(
+            run,
+            "failed",
+            error=f"{type(error).__name__}: {error}",
+            result=self.serializer.dump_error(error) if self.result_ttl else b"",
+            reason=reason.value,
+            ttl=_milliseconds(self.dead_ttl),
+        )
+
+    def _entry(self, run: Claimed, word: str, *, ttl: int = 0, **fields: Any) -> Settlement:
+        return Settlement(
+            message=run.message,
+            queue=run.queue,
+            key=run.key,
+            generation=run.generation,
+            fence=run.fence,
+            word=word,
+            ttl=ttl or _milliseconds(self.ttl),
+            **fields,
+        )
+
+
+def _milliseconds(duration: timedelta) -> int:
+    return int(duration / timedelta(milliseconds=1))

@@ -1,0 +1,98 @@
+"""The slots of a worker and the runs that fill them: the one owner of what is in flight."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import Iterable
+
+from ..storage.exchange import Claimed
+
+
+class End(enum.Enum):
+    """Why a run is ended from outside."""
+
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+    LOST = "lost"
+
+
+class Run:
+    """One claimed execution while this worker holds it."""
+
+    __slots__ = ("_task", "claimed", "end")
+
+    def __init__(self, claimed: Claimed) -> None:
+        self.claimed = claimed
+        self.end: End | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self, task: asyncio.Task[None]) -> None:
+        """The run has a task now."""
+        self._task = task
+
+    def stop(self, end: End) -> None:
+        """End the run at its next checkpoint; what was said first counts."""
+        if self.end is None and self._task is not None:
+            self.end = end
+            self._task.cancel()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the task is over."""
+        return self._task is not None and self._task.done()
+
+
+class Running:
+    """What this worker holds, and how much more it can take.
+
+    A slot is taken from the claim until the settlement has been recorded, except that ``free`` counts a
+    run that has ended as gone: its slot is refilled in the round trip that settles it.
+    """
+
+    def __init__(self, concurrency: int) -> None:
+        self.concurrency = concurrency
+        self._runs: dict[bytes, Run] = {}
+        self._changed = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    @property
+    def free(self) -> int:
+        """How many more runs can be taken."""
+        return max(0, self.concurrency - len(self._runs))
+
+    def add(self, claimed: Claimed) -> Run:
+        """Hold one more."""
+        run = self._runs[claimed.message] = Run(claimed)
+        return run
+
+    def remove(self, run: Run) -> None:
+        """Hold it no longer: it has ended."""
+        # A message can have been claimed again by this very worker after its lease was lost.
+        if self._runs.get(run.claimed.message) is run:
+            del self._runs[run.claimed.message]
+        self._changed.set()
+
+    def held(self) -> list[Run]:
+        """What is in flight; safe to call from the thread that renews the leases."""
+        while True:
+            try:
+                return list(self._runs.values())
+            except RuntimeError:  # the event loop changed the dictionary meanwhile
+                continue
+
+    def find(self, key: str) -> Iterable[Run]:
+        """The runs of a key: one, or two if the older one is superseded."""
+        return [run for run in self._runs.values() if run.claimed.key == key]
+
+    async def until_changed(self) -> None:
+        """Wait until a run has ended."""
+        self._changed.clear()
+        await self._changed.wait()
+
+    async def until_empty(self) -> None:
+        """Wait until nothing is in flight."""
+        while self._runs:
+            await self.until_changed()

@@ -1,0 +1,195 @@
+"""The round trip that keeps a worker busy: settle what has ended, claim for the free slots."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from ..errors import ServerUnavailable
+from ..instrumentation.events import Observer
+from ..service import Service
+from ..storage.exchange import Catch, Claimed, Exchange, Settlement, Verdict
+from ..storage.patience import Backoff
+from .clock import ServerClock
+from .running import Running
+
+GRACE = 2.0
+"""Seconds, at most, that other workers get after an outage to renew their leases before they are judged."""
+
+FALLBACK = 5.0
+"""Seconds after which an idle worker looks on its own, should a ring have been lost."""
+
+
+class Trading(Service):
+    """One loop that wakes when a run has ended, when the bell rings, or when something falls due.
+
+    Outcomes gather while a round trip is under way and go out with the next one. A settlement whose
+    reply is lost is sent again until it is answered: the script knows it by its fence.
+
+    Arguments:
+        exchange: the round trip.
+        running: what is in flight.
+        clock: the server's time.
+        observer: hears of troubles and refusals.
+        begin: starts one claimed execution.
+        lease: how long a lease lasts, in seconds.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        running: Running,
+        clock: ServerClock,
+        observer: Observer,
+        begin: Callable[[Claimed], None],
+        lease: float,
+    ) -> None:
+        self._exchange = exchange
+        self._running = running
+        self._clock = clock
+        self._observer = observer
+        self._begin = begin
+        self._fallback = min(FALLBACK, lease / 4)
+        self._grace = min(GRACE, lease / 2)
+        self._lenient_until = 0.0
+        self._settlements: list[tuple[Claimed, Settlement]] = []
+        self._wake = asyncio.Event()
+        self._traded = asyncio.Event()
+        self._look = True
+        self._claiming = True
+        self._reply_was_lost = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._backoff = Backoff(0.05, 2.0)
+        self.on_idle: Callable[[bool], None] = lambda idle: None
+        self.last_contact: float | None = None
+        """When the server last answered, on the clock of the event loop."""
+
+    def settle(self, claimed: Claimed, settlement: Settlement) -> None:
+        """Write down what a run ended with, with the next round trip."""
+        self._settlements.append((claimed, settlement))
+        self._wake.set()
+
+    def look(self) -> None:
+        """There may be work: claim as soon as there is a free slot."""
+        self._look = True
+        self._wake.set()
+
+    def stop_claiming(self) -> None:
+        """From now on only settle."""
+        self._claiming = False
+        self._stand_by(False)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is in flight, nothing is to be written down, and nothing was to be had."""
+        return not (self._look or self._settlements or len(self._running))
+
+    async def until_traded(self) -> None:
+        """Wait until the next round trip is over."""
+        self._traded.clear()
+        await self._traded.wait()
+
+    async def until_settled(self) -> None:
+        """Wait until everything that has ended is written down."""
+        while self._settlements:
+            await self.until_traded()
+
+    async def run(self) -> None:
+        """Trade until stopped."""
+        self._lenient_until = self._now() + self._grace
+        while True:
+            if not self._has_reason():
+                self._stand_by(self._claiming and self._running.free > 0)
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            await self._trade()
+
+    def _has_reason(self) -> bool:
+        return bool(self._settlements) or (self._look and self._claiming and self._running.free > 0)
+
+    async def _trade(self) -> None:
+        batch = self._settlements
+        self._settlements = []
+        slots = self._running.free if self._claiming else 0
+        if slots:
+            self._look = False
+        try:
+            verdicts, catch = await self._exchange.trade(
+                [settlement for _, settlement in batch],
+                slots,
+                holding=self._holding() if self._reply_was_lost else (),
+                lenient=self._now() < self._lenient_until,
+            )
+        except ServerUnavailable as error:
+            self._settlements = batch + self._settlements
+            self._look = True
+            await self._wait_for_the_server(error)
+            return
+        except BaseException:
+            self._settlements = batch + self._settlements
+            raise
+        self._answered(slots > 0)
+        self._hear(batch, verdicts)
+        if catch is not None:
+            self._take(catch, slots)
+        self._traded.set()
+
+    def _holding(self) -> list[bytes]:
+        # A message id can not be empty: the marker tells "recover" apart from "holding nothing".
+        return [b"-", *(run.claimed.message for run in self._running.held())]
+
+    def _answered(self, claimed: bool) -> None:
+        self.last_contact = self._now()
+        if self._reply_was_lost and claimed:
+            self._reply_was_lost = False
+            self._lenient_until = self._now() + self._grace
+            self._backoff.reset()
+            self._observer.recovered()
+
+    async def _wait_for_the_server(self, error: ServerUnavailable) -> None:
+        self._reply_was_lost = True
+        pause = self._backoff.next_pause()
+        self._observer.disrupted(error, pause)
+        await asyncio.sleep(pause)
+
+    def _hear(self, batch: list[tuple[Claimed, Settlement]], verdicts: list[Verdict]) -> None:
+        for (claimed, _), verdict in zip(batch, verdicts, strict=True):
+            if verdict not in (Verdict.RECORDED, Verdict.ALREADY):
+                self._observer.refused(claimed.task, claimed.key, verdict.value)
+
+    def _take(self, catch: Catch, slots: int) -> None:
+        self._clock.set(catch.now)
+        for key, task in catch.struck:
+            self._observer.struck(task, key)
+        for key, task in catch.crashed:
+            self._observer.crashed(task, key)
+        if catch.stale:
+            self._observer.stale(catch.stale)
+        for claimed in catch.claimed:
+            self._begin(claimed)
+        if len(catch.claimed) + len(catch.struck) + len(catch.crashed) + catch.stale >= slots:
+            self._look = True
+        self._set_timer(catch)
+
+    def _set_timer(self, catch: Catch) -> None:
+        """Look again when the next future execution is due, or after a while in any case."""
+        if self._timer is not None:
+            self._timer.cancel()
+        pause = self._fallback
+        if catch.next_due is not None:
+            pause = min(pause, max(0.0, (catch.next_due - catch.now) / 1000))
+        self._timer = asyncio.get_running_loop().call_later(pause, self.look)
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+    def _stand_by(self, idle: bool) -> None:
+        self.on_idle(idle)
+
+    async def stop(self) -> None:
+        """End the loop; what is not written down by then is left to the end of its lease."""
+        if self._timer is not None:
+            self._timer.cancel()
+        await super().stop()

@@ -1,0 +1,336 @@
+"""The worker: wires the occupations together, runs them, and drains."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import socket
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from types import TracebackType
+
+from typing_extensions import Self
+
+from ..docket import Docket
+from ..execution import Execution
+from ..instrumentation.events import Observer, Observers
+from ..instrumentation.logs import WorkerLog
+from ..instrumentation.metrics import Tally
+from ..registry import TaskFunction, load
+from ..service import Services
+from ..storage.bell import Bell
+from ..storage.exchange import Claimant, Claimed
+from ..storage.keys import DEFAULT_QUEUE
+from .cancellation import Cancellation
+from .clock import ServerClock
+from .doorbell import Doorbell
+from .executor import Executor
+from .heartbeat import Heartbeat
+from .leases import Leases
+from .outcome import Bookkeeping
+from .running import End, Run, Running
+from .trading import Trading
+
+DEAD_LETTER_TTL = timedelta(days=7)
+"""How long dead letters are kept for replay, where finished executions are kept at all."""
+
+_RECHECK = timedelta(milliseconds=100)
+
+
+class Worker:
+    """Runs the executions of a docket, as many at a time as it has slots.
+
+    Use it as an async context manager inside the docket's own.
+
+    Arguments:
+        docket: where the work is.
+        name: what people see; the host and the process, if left out.
+        concurrency: how many executions run at a time.
+        redelivery_timeout: the lease: how long a silent worker keeps what it holds. It is renewed while
+            a task runs, however long that takes.
+        reconnection_delay: accepted for compatibility; the pause after trouble starts at 50 ms and
+            doubles up to 2 s.
+        minimum_check_interval: accepted as an upper bound; a worker is woken, it does not poll.
+        scheduling_resolution: accepted as an upper bound, too.
+        schedule_automatic_tasks: start perpetual tasks that ask for it.
+        enable_internal_instrumentation: show the worker's own Redis traffic in traces.
+        fallback_task: called in the place of tasks that are not known; without it they are parked.
+        queues: the queues to work on, best first.
+
+    Example:
+        >>> async with Docket() as docket:
+        ...     async with Worker(docket) as worker:
+        ...         worker.register(greet)
+        ...         await worker.run_until_finished()
+    """
+
+    def __init__(
+        self,
+        docket: Docket,
+        name: str | None = None,
+        concurrency: int = 10,
+        redelivery_timeout: timedelta = timedelta(seconds=30),
+        reconnection_delay: timedelta = timedelta(seconds=5),
+        minimum_check_interval: timedelta = timedelta(milliseconds=250),
+        scheduling_resolution: timedelta = timedelta(milliseconds=250),
+        schedule_automatic_tasks: bool = True,
+        enable_internal_instrumentation: bool = False,
+        fallback_task: TaskFunction | None = None,
+        *,
+        queues: Sequence[str] = (DEFAULT_QUEUE,),
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        if concurrency < 1:
+            raise ValueError(f"concurrency must be at least 1, got {concurrency}")
+        self.docket = docket
+        self.name = name or f"{socket.gethostname()}#{os.getpid()}"
+        # Two workers of one name are two consumers: what one holds must not be taken for the other's.
+        self.consumer = f"{self.name}:{secrets.token_hex(4)}"
+        self.redelivery_timeout = redelivery_timeout
+        self.reconnection_delay = reconnection_delay
+        self.minimum_check_interval = minimum_check_interval
+        self.scheduling_resolution = scheduling_resolution
+        self.schedule_automatic_tasks = schedule_automatic_tasks
+        self.enable_internal_instrumentation = enable_internal_instrumentation
+        self.fallback_task = fallback_task
+        self.queues = tuple(queues)
+        self.tally = Tally()
+        self._observer = Observers([WorkerLog(), self.tally, *observers])
+        self._running = Running(concurrency)
+        self._wire()
+
+    def _wire(self) -> None:
+        """Make the occupations and tell them of each other."""
+        docket, storage, observer = self.docket, self.docket.storage, self._observer
+        lease = self.redelivery_timeout.total_seconds()
+        dead_ttl = (
+            max(docket.record_ttl, DEAD_LETTER_TTL) if docket.execution_ttl else docket.record_ttl
+        )
+        self._clock = ServerClock()
+        self._bookkeeping = Bookkeeping(
+            docket.serializer, docket.record_ttl, docket.execution_ttl, dead_ttl
+        )
+        claimant = Claimant(
+            self.name,
+            self.consumer,
+            self.queues,
+            _milliseconds(self.redelivery_timeout),
+            _milliseconds(docket.record_ttl),
+            _milliseconds(dead_ttl),
+        )
+        self._executor = Executor(docket, self.name, observer, self.fallback_task)
+        self._trading = Trading(
+            storage.exchange(claimant), self._running, self._clock, observer, self._begin, lease
+        )
+        self._doorbell = Doorbell(
+            Bell(storage.connection, storage.keys, self.queues), self._trading.look
+        )
+        self._trading.on_idle = self._doorbell.stand_by
+        self._leases = Leases(
+            storage.connection, storage.keys, self.consumer, lease, self._running, observer
+        )
+        self._cancellation = Cancellation(storage, self._running, self._leases)
+        self._heartbeat = Heartbeat(docket, self.name, self._clock, observer)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._executor.close()
+
+    @property
+    def concurrency(self) -> int:
+        """How many executions run at a time; can be changed while they do."""
+        return self._running.concurrency
+
+    @concurrency.setter
+    def concurrency(self, concurrency: int) -> None:
+        self._running.concurrency = concurrency
+        self._trading.look()
+
+    @property
+    def in_flight(self) -> int:
+        """How many executions run now."""
+        return len(self._running)
+
+    @property
+    def last_contact(self) -> float | None:
+        """When the server last answered, on the clock of the event loop."""
+        contacts = [
+            at
+            for at in (self._trading.last_contact, self._heartbeat.last_contact)
+            if at is not None
+        ]
+        return max(contacts, default=None)
+
+    def labels(self) -> Mapping[str, str]:
+        """What metrics and spans of this worker are labelled with."""
+        return {**self.docket.labels(), "docket.worker": self.name}
+
+    def register(self, function: TaskFunction, names: Sequence[str] | None = None) -> None:
+        """Make a task known; the same as ``docket.register``."""
+        self.docket.register(function, names)
+
+    async def run_forever(self) -> None:
+        """Work until the awaiting task is cancelled; then drain without a deadline and return."""
+        await self._run(asyncio.Event().wait)
+
+    async def run_until_finished(self) -> None:
+        """Work until nothing is queued, scheduled or running; waits for future executions."""
+        await self._run(self._until_finished)
+
+    async def run_at_most(self, iterations_by_key: Mapping[str, int]) -> None:
+        """As ``run_until_finished``, running each of these keys so many times at most.
+
+        Arguments:
+            iterations_by_key: how often an execution of a key may run; others run as they come.
+        """
+        begun: Counter[str] = Counter()
+
+        def is_enough(execution: Execution) -> bool:
+            if execution.key not in iterations_by_key:
+                return False
+            begun[execution.key] += 1
+            return begun[execution.key] > iterations_by_key[execution.key]
+
+        self.docket.strike_list.add_condition(is_enough)
+        try:
+            await self.run_until_finished()
+        finally:
+            self.docket.strike_list.remove_condition(is_enough)
+
+    async def drain(self, deadline: timedelta | None = None) -> None:
+        """Claim no more and finish what runs.
+
+        Arguments:
+            deadline: after which whatever still runs is handed back to the queue, its attempt unspent.
+        """
+        self._trading.stop_claiming()
+        seconds = None if deadline is None else deadline.total_seconds()
+        try:
+            await asyncio.wait_for(self._running.until_empty(), seconds)
+        except asyncio.TimeoutError:
+            for run in self._running.held():
+                run.stop(End.INTERRUPTED)
+            await self._running.until_empty()
+        await self._trading.until_settled()
+
+    async def _run(self, finished: Callable[[], Awaitable[object]]) -> None:
+        await self.docket.wait_for_strikes_loaded()
+        services = Services(
+            self._heartbeat, self._leases, self._cancellation, self._doorbell, self._trading
+        )
+        async with services.running() as failure:
+            ending = asyncio.ensure_future(finished())
+            try:
+                await asyncio.wait({ending, failure}, return_when=asyncio.FIRST_COMPLETED)
+            except asyncio.CancelledError:
+                # Cancelling is how people stop a worker: it goes in good order, and without noise.
+                pass
+            finally:
+                ending.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await ending
+            if failure.done():
+                failure.result()
+            await self.drain()
+            await self._retire()
+
+    async def _retire(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            await self.docket.storage.workers.retire(self.name, self.consumer, self.queues)
+
+    async def _until_finished(self) -> None:
+        executions = self.docket.storage.executions
+        while True:
+            if self._trading.is_idle:
+                due, future = await executions.depths(self.queues)
+                if not due and not future and self._trading.is_idle:
+                    return
+                if due:
+                    # Another worker's, or just added: nobody tells when it is gone.
+                    self._trading.look()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._trading.until_traded(), _RECHECK.total_seconds())
+
+    def _begin(self, claimed: Claimed) -> None:
+        run = self._running.add(claimed)
+        run.begin(asyncio.create_task(self._perform(run), name=claimed.key))
+
+    async def _perform(self, run: Run) -> None:
+        """One run, from its claim to its settlement; this task never fails."""
+        try:
+            outcome = await self._executor.outcome(run, self._clock.now())
+        finally:
+            self._running.remove(run)
+        settlement = self._bookkeeping.settlement(run.claimed, outcome, self._clock.now())
+        if settlement is not None:
+            self._trading.settle(run.claimed, settlement)
+
+    @classmethod
+    async def run(
+        cls,
+        docket_name: str = "docket",
+        url: str = "redis://localhost:6379/0",
+        name: str | None = None,
+        concurrency: int = 10,
+        redelivery_timeout: timedelta = timedelta(seconds=30),
+        reconnection_delay: timedelta = timedelta(seconds=5),
+        minimum_check_interval: timedelta = timedelta(milliseconds=100),
+        scheduling_resolution: timedelta = timedelta(milliseconds=250),
+        schedule_automatic_tasks: bool = True,
+        enable_internal_instrumentation: bool = False,
+        until_finished: bool = False,
+        tasks: Sequence[str] = ("docket.tasks:standard_tasks",),
+        fallback_task: str | None = None,
+    ) -> None:
+        """Run a worker as a program does: until SIGTERM or SIGINT, then drain.
+
+        Arguments:
+            docket_name: the docket.
+            url: the server.
+            tasks: collections of tasks, each as ``package.module:attribute``.
+            until_finished: end when there is nothing left to do.
+            fallback_task: called in the place of unknown tasks, as ``package.module:attribute``.
+
+        The others are those of ``Worker``.
+        """
+        async with Docket(docket_name, url) as docket:
+            for path in tasks:
+                docket.register_collection(path)
+            async with cls(
+                docket,
+                name,
+                concurrency,
+                redelivery_timeout,
+                reconnection_delay,
+                minimum_check_interval,
+                scheduling_resolution,
+                schedule_automatic_tasks,
+                enable_internal_instrumentation,
+                load(fallback_task) if fallback_task else None,
+            ) as worker:
+                working = asyncio.create_task(
+                    worker.run_until_finished() if until_finished else worker.run_forever()
+                )
+                loop = asyncio.get_running_loop()
+                for number in (signal.SIGTERM, signal.SIGINT):
+                    loop.add_signal_handler(number, working.cancel)
+                try:
+                    await working
+                finally:
+                    for number in (signal.SIGTERM, signal.SIGINT):
+                        loop.remove_signal_handler(number)
+
+
+def _milliseconds(duration: timedelta) -> int:
+    return int(duration / timedelta(milliseconds=1))
