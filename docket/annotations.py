@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import typing
-from abc import ABC
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from typing_extensions import Self
 
 
-class Annotation(ABC):
+class Annotation:
     """Something that stands in ``Annotated[...]`` of a parameter."""
 
     @classmethod

@@ -492,7 +492,7 @@ def new_execution(execution: Execution, call: TaskCall) -> NewExecution:
 
 
 def _unknown(name: str) -> TaskFunction:
-    async def unknown_task(*args: Any, **kwargs: Any) -> None:
+    async def unknown_task(*_: Any, **__: Any) -> None:
         raise DocketError(f"the task {name!r} is not known here")
 
     unknown_task.__name__ = name

@@ -197,9 +197,13 @@ class StrikeList:
 
     async def connect(self, storage: Storage) -> None:
         """Load the rules and follow them from now on."""
+        await self.load_from(storage)
+        self._follower = asyncio.create_task(self._follow(storage), name="docket strikes")
+
+    async def load_from(self, storage: Storage) -> None:
+        """Load the rules; changes are made there, but not followed."""
         self._store = storage.strikes
         await self.refresh()
-        self._follower = asyncio.create_task(self._follow(storage), name="docket strikes")
 
     async def disconnect(self) -> None:
         """Follow no longer; the rules stay as they are."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from typing_extensions import override
+
 from .events import Describe, Observer
 
 docket = logging.getLogger("docket.docket")
@@ -24,52 +26,69 @@ def cancelled(key: str, word: str) -> None:
 class WorkerLog(Observer):
     """Writes what happens in a worker; the glyphs are read by programs."""
 
+    @override
     def started(self, task: str, describe: Describe, late: float, crashes: int) -> None:
         if worker.isEnabledFor(logging.INFO):
             again = f" (after {crashes} lost)" if crashes else ""
             worker.info("↪ [%s] %s%s", duration(late), describe(), again)
 
+    @override
     def ended(self, task: str, describe: Describe, seconds: float, ending: str) -> None:
         if worker.isEnabledFor(logging.INFO):
             outcome = "" if ending == "completed" else f" {ending}"
             worker.info("↩ [%s] %s%s", duration(seconds), describe(), outcome)
 
+    @override
     def failed(
         self, task: str, describe: Describe, error: BaseException, retry: float | None
     ) -> None:
-        then = "no retry is left" if retry is None else f"trying again in {duration(retry).strip()}"
-        worker.error("↩ %s failed, %s", describe(), then, exc_info=error)
+        if retry is None:
+            worker.error("↩ %s failed for good", describe(), exc_info=error)
+        else:
+            again = duration(retry).strip()
+            kind = type(error).__name__
+            worker.warning("↩ %s failed, again in %s: %s: %s", describe(), again, kind, error)
 
+    @override
     def parked(self, task: str, key: str, reason: str) -> None:
         worker.warning("Parked %s{%s}: %s; it runs as soon as a worker knows it", task, key, reason)
 
+    @override
     def released(self, task: str, key: str) -> None:
         worker.info("Released %s{%s}: it is known here", task, key)
 
+    @override
     def struck(self, task: str, key: str) -> None:
         worker.warning("🗙 %s{%s}: a strike forbids it", task, key)
 
+    @override
     def crashed(self, task: str, key: str) -> None:
         worker.error("Dead letter %s{%s}: workers died under it too often", task, key)
 
+    @override
     def undecodable(self, task: str, key: str, error: Exception) -> None:
         worker.error("Dead letter %s{%s}: %s", task, key, error)
 
+    @override
     def lost(self, task: str, key: str) -> None:
         worker.warning("Lost the lease of %s{%s}: another worker has taken it over", task, key)
 
+    @override
     def refused(self, task: str, key: str, verdict: str) -> None:
         if verdict == "SUPERSEDED":
             worker.info("↬ %s{%s}: superseded", task, key)
         else:
             worker.warning("↬ %s{%s}: the outcome was refused (%s)", task, key, verdict.lower())
 
+    @override
     def disrupted(self, error: BaseException, pause: float) -> None:
         worker.warning("Redis is away (%s); trying again in %.1f s", error, pause)
 
+    @override
     def recovered(self) -> None:
         worker.info("Redis is back")
 
+    @override
     def blocked(self, seconds: float, stack: str) -> None:
         worker.warning(
             "A task blocks the event loop for %.1f s; its leases are kept, but nothing else runs:\n%s",

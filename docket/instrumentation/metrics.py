@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from typing_extensions import override
+
 from .events import Describe, Observer
 
 _ENDINGS = {
@@ -21,29 +23,37 @@ class Tally(Observer):
     def __init__(self) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
 
+    @override
     def started(self, task: str, describe: Describe, late: float, crashes: int) -> None:
         self.counts["docket_tasks_started", task] += 1
         if crashes:
             self.counts["docket_tasks_redelivered", task] += 1
 
+    @override
     def ended(self, task: str, describe: Describe, seconds: float, ending: str) -> None:
         for metric in _ENDINGS.get(ending, ()):
             self.counts[metric, task] += 1
 
+    @override
     def parked(self, task: str, key: str, reason: str) -> None:
         self.counts["docket_tasks_parked", task] += 1
 
+    @override
     def struck(self, task: str, key: str) -> None:
         self.counts["docket_tasks_stricken", task] += 1
 
+    @override
     def crashed(self, task: str, key: str) -> None:
         self.counts["docket_tasks_dead", task] += 1
 
+    @override
     def undecodable(self, task: str, key: str, error: Exception) -> None:
         self.counts["docket_tasks_dead", task] += 1
 
+    @override
     def refused(self, task: str, key: str, verdict: str) -> None:
         self.counts["docket_tasks_superseded", task] += 1
 
+    @override
     def disrupted(self, error: BaseException, pause: float) -> None:
         self.counts["docket_redis_disruptions", ""] += 1

@@ -26,7 +26,8 @@ class Bell:
 
     def __init__(self, connection: Connection, keys: Keys, queues: Sequence[str]) -> None:
         self._connection = connection
-        self._bells = [keys.bell(queue) for queue in queues]
+        self._keys = keys
+        self.queues = queues
 
     @asynccontextmanager
     async def line(self) -> AsyncGenerator[Line, None]:
@@ -37,7 +38,7 @@ class Bell:
         """
         try:
             async with self._connection.waiting() as client:
-                yield Line(client, self._bells)
+                yield Line(client, [self._keys.bell(queue) for queue in self.queues])
         except RedisError as error:
             raise translate(error) from error
 

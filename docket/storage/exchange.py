@@ -126,8 +126,7 @@ class Exchange:
     def __init__(self, connection: Connection, keys: Keys, claimant: Claimant) -> None:
         self._connection = connection
         self._keys = keys
-        self._claimant = claimant
-        self._queues = claimant.queue_arguments
+        self.claimant = claimant
         self._cursor = b"0-0"
 
     async def trade(
@@ -156,7 +155,7 @@ class Exchange:
             fields = (field for settlement in settlements for field in settlement)
             calls.append(_SETTLE.call(self._keys, *fields))
         if slots > 0:
-            calls.append(self._claim(slots, holding, RELEASED if lenient else self._claimant.lease))
+            calls.append(self._claim(slots, holding, RELEASED if lenient else self.claimant.lease))
         replies = [value_of(reply) for reply in await run(self._connection, *calls)]
         verdicts = [Verdict(word.decode()) for word in replies.pop(0)] if settlements else []
         if not replies:
@@ -165,7 +164,7 @@ class Exchange:
         return verdicts, _catch(replies[0])
 
     def _claim(self, slots: int, holding: Sequence[bytes], lease: int) -> Call:
-        who = self._claimant
+        who = self.claimant
         return _CLAIM.call(
             self._keys,
             who.consumer,
@@ -173,10 +172,10 @@ class Exchange:
             slots,
             lease,
             self._cursor,
-            len(self._queues),
+            len(who.queues),
             who.ttl,
             who.dead_ttl,
-            *self._queues,
+            *who.queue_arguments,
             *holding,
         )
 

@@ -13,7 +13,6 @@ Key                                   Type          Holds
 ``P:strikes``                         hash          rules by identity, and their version
 ``P:routes``                          hash          the queue of each task that has one of its own
 ``P:schedules``                       hash          definition, next and last time of each schedule
-``P:config``                          hash          the configuration that was applied last
 ``P:workers``                         sorted set    workers by their last heartbeat in ms
 ``P:worker-tasks:<worker>``           set           the tasks that a worker knows
 ``P:task-workers:<task>``             set           the workers that know a task
@@ -100,11 +99,6 @@ class Keys:
     def schedules(self) -> str:
         """Definitions and times of the schedules."""
         return self.named("schedules")
-
-    @property
-    def config(self) -> str:
-        """The configuration that was applied last."""
-        return self.named("config")
 
     @property
     def workers(self) -> str:

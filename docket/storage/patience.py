@@ -62,20 +62,29 @@ def value_of(reply: Reply) -> Any:
 
 
 class Backoff:
-    """Pauses that double up to a limit, each with up to half of itself taken off by chance.
+    """Pauses that grow up to a limit, each moved by chance.
 
     The jitter keeps a fleet that lost its server together from coming back together.
+
+    Arguments:
+        shortest, longest: the first and the longest pause in seconds.
+        factor: by how much each pause is longer than the one before.
+        jitter: the share of a pause that chance may add or take away.
     """
 
-    def __init__(self, shortest: float, longest: float) -> None:
+    def __init__(
+        self, shortest: float, longest: float, factor: float = 2.0, jitter: float = 0.3
+    ) -> None:
         self._shortest = shortest
         self._longest = longest
+        self._factor = factor
+        self._jitter = jitter
         self._pause = shortest
 
     def next_pause(self) -> float:
         """Seconds to wait before the next try."""
-        pause, self._pause = self._pause, min(self._pause * 2, self._longest)
-        return pause * random.uniform(0.5, 1.0)  # noqa: S311
+        pause, self._pause = self._pause, min(self._pause * self._factor, self._longest)
+        return pause * random.uniform(1 - self._jitter, 1 + self._jitter)  # noqa: S311
 
     def reset(self) -> None:
         """After a success the next trouble starts with the shortest pause again."""

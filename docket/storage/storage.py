@@ -9,6 +9,7 @@ from .executions import Executions
 from .keys import Keys
 from .patience import value_of
 from .progress import Progresses
+from .schedules import Schedules
 from .script import Script, run
 from .strikes import StrikeRules
 from .subscriptions import Subscriptions
@@ -31,6 +32,7 @@ class Storage:
         self.keys = Keys(connection.prefix(name))
         self.executions = Executions(connection, self.keys)
         self.progress = Progresses(connection, self.keys)
+        self.schedules = Schedules(connection, self.keys)
         self.strikes = StrikeRules(connection, self.keys)
         self.workers = Workers(connection, self.keys)
         self.subscriptions = Subscriptions(connection, self.keys.strikes)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+from ..clock import ServerClock
 from ..docket import Docket
 from ..errors import ServerUnavailable
 from ..instrumentation.events import Observer
 from ..lifecycle import ParkedReason
 from ..service import Service
-from .clock import ServerClock
 
 LOOK_EVERY = 5
 """Beats between two looks at what may have changed without a word."""

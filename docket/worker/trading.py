@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from ..clock import ServerClock
 from ..errors import ServerUnavailable
 from ..instrumentation.events import Observer
 from ..service import Service
 from ..storage.exchange import Catch, Claimed, Exchange, Settlement, Verdict
 from ..storage.patience import Backoff
-from .clock import ServerClock
 from .running import Running
 
 GRACE = 2.0
@@ -60,7 +60,7 @@ class Trading(Service):
         self._reply_was_lost = False
         self._timer: asyncio.TimerHandle | None = None
         self._backoff = Backoff(0.05, 2.0)
-        self.on_idle: Callable[[bool], None] = lambda idle: None
+        self.on_idle: Callable[[bool], None] = lambda _: None
         self.last_contact: float | None = None
         """When the server last answered, on the clock of the event loop."""
 

@@ -10,11 +10,13 @@ import signal
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from types import TracebackType
 
 from typing_extensions import Self
 
+from ..clock import ServerClock
 from ..docket import Docket
 from ..execution import Execution
 from ..instrumentation.events import Observer, Observers
@@ -26,7 +28,6 @@ from ..storage.bell import Bell
 from ..storage.exchange import Claimant, Claimed
 from ..storage.keys import DEFAULT_QUEUE
 from .cancellation import Cancellation
-from .clock import ServerClock
 from .doorbell import Doorbell
 from .executor import Executor
 from .heartbeat import Heartbeat
@@ -101,6 +102,7 @@ class Worker:
         self.tally = Tally()
         self._observer = Observers([WorkerLog(), self.tally, *observers])
         self._running = Running(concurrency)
+        self._started = asyncio.Event()
         self._wire()
 
     def _wire(self) -> None:
@@ -123,12 +125,12 @@ class Worker:
             _milliseconds(dead_ttl),
         )
         self._executor = Executor(docket, self.name, observer, self.fallback_task)
+        self._exchange = storage.exchange(claimant)
         self._trading = Trading(
-            storage.exchange(claimant), self._running, self._clock, observer, self._begin, lease
+            self._exchange, self._running, self._clock, observer, self._begin, lease
         )
-        self._doorbell = Doorbell(
-            Bell(storage.connection, storage.keys, self.queues), self._trading.look
-        )
+        self._bell = Bell(storage.connection, storage.keys, self.queues)
+        self._doorbell = Doorbell(self._bell, self._trading.look)
         self._trading.on_idle = self._doorbell.stand_by
         self._leases = Leases(
             storage.connection, storage.keys, self.consumer, lease, self._running, observer
@@ -156,6 +158,20 @@ class Worker:
     def concurrency(self, concurrency: int) -> None:
         self._running.concurrency = concurrency
         self._trading.look()
+
+    async def work_on(self, queues: Sequence[str]) -> None:
+        """Work on other queues from now on, best first; what runs goes on."""
+        if tuple(queues) == self.queues:
+            return
+        self.queues = self._bell.queues = tuple(queues)
+        self._exchange.claimant = replace(self._exchange.claimant, queues=self.queues)
+        await self._doorbell.stop()
+        await self._doorbell.start()
+        self._trading.look()
+
+    async def until_started(self) -> None:
+        """Wait until the worker is registered and claims."""
+        await self._started.wait()
 
     @property
     def in_flight(self) -> int:
@@ -230,6 +246,7 @@ class Worker:
             self._heartbeat, self._leases, self._cancellation, self._doorbell, self._trading
         )
         async with services.running() as failure:
+            self._started.set()
             ending = asyncio.ensure_future(finished())
             try:
                 await asyncio.wait({ending, failure}, return_when=asyncio.FIRST_COMPLETED)

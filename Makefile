@@ -1,0 +1,60 @@
+# Everything here works on a machine with Python 3.10 or newer, pip and make; uv is used where it is there.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: help install run test test-fast test-pythons check types lint format schema bench bench-quick clean
+
+help:  ## Show what there is
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable '.[local,metrics,web]' --group dev
+	touch $(STAMP)
+
+install: $(STAMP)  ## Make a virtual environment with everything in it
+
+run: $(STAMP)  ## Run docket.toml on the embedded server
+	$(BIN)/docket-supervisor --config docket.toml
+
+check: lint types  ## Lint and check types
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/pyright
+
+format: $(STAMP)  ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+schema: $(STAMP)  ## Write schemas/docket.schema.json again
+	$(BIN)/python -m docket.config.schema
+
+test: check  ## Everything: lint, types, all servers, faults, coverage, all Pythons
+	rm -f .coverage .coverage.*
+	COVERAGE_PROCESS_START=pyproject.toml $(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+	$(MAKE) test-pythons
+
+test-fast: $(STAMP)  ## The fast lane: the in-memory backend, under a minute
+	$(BIN)/python -m pytest -m "not fleet and not fault"
+
+test-pythons: $(STAMP)  ## The fast lane on every Python from 3.10 to 3.13 that this machine has
+	$(BIN)/python -m tests.pythons
+
+bench: $(STAMP)  ## Measure us and the peers in one run
+	$(BIN)/python -m benchmarks
+
+bench-quick: $(STAMP)  ## Measure us and pydocket, in three minutes
+	$(BIN)/python -m benchmarks --quick
+
+clean:  ## Remove what was built
+	rm -rf $(VENV) build dist .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis

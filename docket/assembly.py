@@ -1,0 +1,218 @@
+"""Where configuration meets classes: a configuration becomes orders, orders become a docket and a worker."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from typing_extensions import override
+
+from .address import embedded_url, read_secret
+from .config.model import Configuration, Strike, Task
+from .docket import Docket
+from .orders import RetryOrder, TaskOrder, WorkerOrders
+from .policy import RetryPolicy, TaskPolicy
+from .registry import load, name_of
+from .serialization import Serializer
+from .strikelist import Condition, Operator, Rule
+from .worker import Worker
+
+LEASE = timedelta(seconds=30)
+
+
+def url_for(configuration: Configuration, path: Path) -> str:
+    """The server of a configuration: its url, or the embedded one beside the file."""
+    return configuration.url or embedded_url(path)
+
+
+def signing_keys(configuration: Configuration, path: Path) -> dict[str, str]:
+    """The secrets that payloads are signed with, by id.
+
+    Raises:
+        ConfigurationError: a secret can not be read.
+    """
+    directory = path.resolve().parent
+    return {
+        identity: read_secret(reference, os.environ, directory)
+        for identity, reference in configuration.security.signing_keys.items()
+    }
+
+
+def serializer_for(configuration: Configuration, path: Path) -> Serializer:
+    """How the payloads of a configuration's tasks become bytes."""
+    keys = signing_keys(configuration, path)
+    return Serializer(
+        codecs=tuple(configuration.security.codecs),
+        signing_keys=tuple((identity, secret.encode()) for identity, secret in keys.items()),
+        max_payload=configuration.security.max_payload,
+    )
+
+
+def orders_for(configuration: Configuration, pool: str, path: Path) -> WorkerOrders:
+    """What the processes of a pool are told to be.
+
+    Raises:
+        ConfigurationError: a secret can not be read.
+    """
+    workers = configuration.workers[pool]
+    return WorkerOrders(
+        pool=pool,
+        name=configuration.name,
+        url=url_for(configuration, path),
+        concurrency=workers.concurrency,
+        queues=tuple(workers.queues),
+        drain=workers.drain.total_seconds(),
+        execution_ttl=configuration.execution_ttl.total_seconds(),
+        lease=LEASE.total_seconds(),
+        codecs=tuple(configuration.security.codecs),
+        max_payload=configuration.security.max_payload,
+        signing_keys=signing_keys(configuration, path),
+        tasks={name: _task_order(task) for name, task in configuration.tasks.items()},
+        log_level=configuration.logging.level,
+        log_format=configuration.logging.format,
+    )
+
+
+def rule_for(strike: Strike) -> Rule:
+    """The rule that a ``[[strikes]]`` table means."""
+    conditions = tuple(
+        Condition(parameter, Operator(condition.op), _hashable(condition.value))
+        for parameter, condition in strike.when.items()
+    )
+    return Rule(strike.task, conditions, strike.reason, source=f"file:{strike.identity}")
+
+
+def build_docket(orders: WorkerOrders) -> Docket:
+    """The docket that orders speak of, with its tasks imported.
+
+    Raises:
+        ImportError, AttributeError: a function is not where the orders say.
+    """
+    docket = Docket(
+        orders.name,
+        orders.url,
+        execution_ttl=timedelta(seconds=orders.execution_ttl),
+        codecs=orders.codecs,
+        signing_keys={identity: key.encode() for identity, key in orders.signing_keys.items()},
+        max_payload=orders.max_payload,
+    )
+    for name, task in orders.tasks.items():
+        function = load(task.function)
+        docket.register(function, [name])
+        # Code that adds the function itself uses the function's own name.
+        if name_of(function) not in orders.tasks:
+            docket.register(function)
+    return docket
+
+
+def instruct(docket: Docket, orders: WorkerOrders) -> None:
+    """Have a docket run its tasks as the orders say; what has started goes on as it began.
+
+    Raises:
+        ImportError, AttributeError: an error that shall not be retried is not where the orders say.
+    """
+    # Tasks that are new here come with the process that replaces this one.
+    policies = {name: _policy(task) for name, task in orders.tasks.items() if name in docket.tasks}
+    aliases = {
+        name_of(docket.tasks[name]): policy
+        for name, policy in policies.items()
+        if name_of(docket.tasks[name]) not in policies
+    }
+    docket.registry.apply_policies({**aliases, **policies})
+
+
+def build_worker(docket: Docket, orders: WorkerOrders) -> Worker:
+    """The worker that orders describe."""
+    return Worker(
+        docket,
+        concurrency=orders.concurrency,
+        redelivery_timeout=timedelta(seconds=orders.lease),
+        queues=orders.queues,
+    )
+
+
+def set_up_logging(level: str, form: str) -> None:
+    """Write the log to standard error, in the form that is asked for.
+
+    Arguments:
+        level: the least severe messages that are written.
+        form: plain, json, rich, or auto: rich on a terminal where it is installed, else plain.
+    """
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+    root.addHandler(_handler(form))
+    root.setLevel(level.upper())
+    # It tells of every event in every directory that is watched.
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)
+
+
+def _handler(form: str) -> logging.Handler:
+    if form == "rich" or (form == "auto" and sys.stderr.isatty()):
+        from rich.console import Console  # noqa: PLC0415 - heavy, and not always wanted
+        from rich.logging import RichHandler  # noqa: PLC0415
+
+        return RichHandler(console=Console(stderr=True), show_path=False)
+    handler = logging.StreamHandler()
+    if form == "json":
+        handler.setFormatter(_JsonFormatter())
+    else:
+        handler.setFormatter(
+            logging.Formatter("%(asctime)s %(levelname)-8s %(process)d %(name)s  %(message)s")
+        )
+    return handler
+
+
+class _JsonFormatter(logging.Formatter):
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created, timezone.utc)
+        fields = {
+            "time": moment.isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "process": record.process,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return json.dumps(fields, ensure_ascii=False)
+
+
+def _task_order(task: Task) -> TaskOrder:
+    retry = task.retry
+    return TaskOrder(
+        function=task.function,
+        timeout=None if task.timeout is None else task.timeout.total_seconds(),
+        retry=RetryOrder(
+            retry.attempts,
+            retry.delay.total_seconds(),
+            retry.max_delay.total_seconds(),
+            retry.backoff,
+            retry.jitter,
+            tuple(retry.never_on),
+        ),
+    )
+
+
+def _policy(task: TaskOrder) -> TaskPolicy:
+    retry = task.retry
+    return TaskPolicy(
+        timeout=None if task.timeout is None else timedelta(seconds=task.timeout),
+        retry=RetryPolicy(
+            attempts=retry.attempts,
+            delay=timedelta(seconds=retry.delay),
+            max_delay=timedelta(seconds=retry.max_delay),
+            backoff="exponential" if retry.backoff == "exponential" else "fixed",
+            jitter=retry.jitter,
+            never_on=tuple(load(path) for path in retry.never_on),
+        ),
+    )
+
+
+def _hashable(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value

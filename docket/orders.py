@@ -1,0 +1,72 @@
+"""What a worker process is told to be: one plain value, small enough to travel over a pipe.
+
+The supervisor makes it from the configuration; the child makes a worker of it, without the configuration
+tower and without pydantic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from typing_extensions import Self
+
+
+@dataclass(frozen=True)
+class RetryOrder:
+    """How a task is tried again; durations in seconds."""
+
+    attempts: int | None = 1
+    delay: float = 0.0
+    max_delay: float = 300.0
+    backoff: str = "fixed"
+    jitter: float = 0.0
+    never_on: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TaskOrder:
+    """One task: where its function is, and how it is run."""
+
+    function: str
+    timeout: float | None = None
+    retry: RetryOrder = field(default_factory=RetryOrder)
+
+
+@dataclass(frozen=True)
+class WorkerOrders:
+    """All that a worker process needs to know. It holds secrets: never in arguments, never in logs."""
+
+    pool: str
+    name: str
+    url: str
+    concurrency: int
+    queues: tuple[str, ...]
+    drain: float
+    """Seconds for which running executions may go on when the process is told to stop."""
+    execution_ttl: float
+    lease: float
+    codecs: tuple[str, ...]
+    max_payload: int
+    signing_keys: dict[str, str]
+    tasks: dict[str, TaskOrder]
+    log_level: str
+    log_format: str
+
+    def dump(self) -> dict[str, Any]:
+        """The orders as JSON can hold them."""
+        return asdict(self)
+
+    @classmethod
+    def load(cls, fields: dict[str, Any]) -> Self:
+        """The orders that ``dump`` gave, after a journey through JSON."""
+        tasks = {
+            name: TaskOrder(
+                task["function"],
+                task["timeout"],
+                RetryOrder(**{**task["retry"], "never_on": tuple(task["retry"]["never_on"])}),
+            )
+            for name, task in fields["tasks"].items()
+        }
+        sequences = {name: tuple(fields[name]) for name in ("queues", "codecs")}
+        return cls(**{**fields, **sequences, "tasks": tasks})

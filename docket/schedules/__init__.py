@@ -1,0 +1,1 @@
+"""Turns declared schedules into executions, each due time once."""

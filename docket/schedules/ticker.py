@@ -1,0 +1,131 @@
+"""Fires what is due: one loop that sleeps until the earliest due time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+
+from ..clock import ServerClock
+from ..errors import DocketError, ServerUnavailable
+from ..serialization import Serializer
+from ..service import Service
+from ..storage.executions import from_milliseconds, to_milliseconds
+from ..storage.patience import Backoff
+from ..storage.schedules import Schedules
+from .desired import DesiredSchedule
+from .reconciler import reconcile
+
+logger = logging.getLogger("docket.schedules")
+
+LONGEST_SLEEP = 10.0
+"""Seconds after which the server's time is asked for again, should the clocks drift apart."""
+
+
+class Ticker(Service):
+    """Turns due times into executions, each once, whatever number of supervisors there are.
+
+    Arguments:
+        schedules: what Redis holds.
+        serializer: how arguments become bytes.
+        owner: whose schedules these are.
+    """
+
+    def __init__(self, schedules: Schedules, serializer: Serializer, owner: str) -> None:
+        self._schedules = schedules
+        self.serializer = serializer
+        self._owner = owner
+        self._clock = ServerClock()
+        self._desired: dict[str, DesiredSchedule] = {}
+        self._changed = asyncio.Event()
+        self.next_times: dict[str, datetime] = {}
+        self.missed = 0
+        """How many due times passed without a run of their own."""
+
+    async def declare(self, desired: Sequence[DesiredSchedule]) -> None:
+        """Have these schedules from now on, and no others.
+
+        Raises:
+            ServerUnavailable: Redis did not answer in time; nothing has changed.
+        """
+        next_times = await reconcile(self._schedules, self._owner, desired)
+        self._desired = {schedule.name: schedule for schedule in desired}
+        self.next_times = next_times
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Fire until stopped."""
+        backoff = Backoff(0.1, 2.0)
+        while True:
+            try:
+                self._clock.set(await self._schedules.now())
+                await self._sleep_until_due()
+                for name in self._due():
+                    await self._fire(self._desired[name], self.next_times[name])
+                backoff.reset()
+            except ServerUnavailable as error:
+                logger.warning("Schedules wait for Redis: %s", error)
+                await asyncio.sleep(backoff.next_pause())
+
+    async def _sleep_until_due(self) -> None:
+        self._changed.clear()
+        pause = LONGEST_SLEEP
+        if self.next_times:
+            earliest = to_milliseconds(min(self.next_times.values()))
+            pause = min(pause, max(0.0, (earliest - self._clock.now()) / 1000))
+        try:
+            await asyncio.wait_for(self._changed.wait(), pause)
+        except asyncio.TimeoutError:
+            return
+
+    def _due(self) -> list[str]:
+        now = from_milliseconds(self._clock.now())
+        due = [(moment, name) for name, moment in self.next_times.items() if moment <= now]
+        return [name for _, name in sorted(due)]
+
+    async def _fire(self, schedule: DesiredSchedule, expected: datetime) -> None:
+        now = from_milliseconds(self._clock.now())
+        latest, following = schedule.latest_until(expected, now)
+        if latest != expected:
+            self.missed += 1
+            logger.warning(
+                "Schedule %s was due at %s and later; only the run of %s is made up for",
+                schedule.name,
+                _utc(expected),
+                _utc(latest),
+            )
+        key = f"{schedule.name}@{_utc(latest)}"
+        try:
+            call = self.serializer.dump_call(schedule.args, dict(schedule.kwargs))
+        except DocketError as error:
+            logger.error("Schedule %s can not run: %s", schedule.name, error)
+            self.next_times[schedule.name] = following
+            return
+        tick = await self._schedules.tick(
+            f"{self._owner}/{schedule.name}",
+            expected=to_milliseconds(expected),
+            following=to_milliseconds(following),
+            key=key,
+            task=schedule.task,
+            call=call,
+        )
+        self._note(schedule.name, key, tick.word, tick.next_time)
+
+    def _note(self, name: str, key: str, word: str, next_time: int) -> None:
+        if word == "FIRED":
+            logger.info("Schedule %s: queued %s", name, key)
+        elif word == "STRUCK":
+            logger.warning("Schedule %s: a strike forbids %s", name, key)
+        if name not in self._desired:
+            return
+        if next_time:
+            self.next_times[name] = from_milliseconds(next_time)
+        else:
+            # Somebody else has paused or removed it.
+            self.next_times.pop(name, None)
+
+
+def _utc(moment: datetime) -> str:
+    text = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return text.replace(".000Z", "Z")

@@ -1,0 +1,25 @@
+-- Makes the schedules of one owner equal to what it declares; those of others are not touched.
+--
+-- owner     whose schedules these are
+-- REST...   per schedule: name, timing, definition, next time (ms; 0 while paused)
+-- returns   per schedule: its next time in force. A schedule whose timing is unchanged keeps its own,
+--           so that no reload moves it.
+
+local schedules = P .. ':schedules'
+local declared, replies = {}, {}
+for at = REST, #ARGV, 4 do
+  local id = owner .. '/' .. ARGV[at]
+  declared[id] = true
+  local known = redis.call('HMGET', schedules, 'timing:' .. id, 'next:' .. id)
+  local next_time = ARGV[at + 3]
+  if known[1] == ARGV[at + 1] and known[2] and known[2] ~= '0' then next_time = known[2] end
+  redis.call('HSET', schedules, 'timing:' .. id, ARGV[at + 1], 'definition:' .. id, ARGV[at + 2], 'next:' .. id, next_time)
+  replies[#replies + 1] = next_time
+end
+for _, field in ipairs(redis.call('HKEYS', schedules)) do
+  local id = string.match(field, '^definition:(.*)$')
+  if id and string.sub(id, 1, #owner + 1) == owner .. '/' and not declared[id] then
+    redis.call('HDEL', schedules, 'definition:' .. id, 'timing:' .. id, 'next:' .. id, 'last:' .. id)
+  end
+end
+return replies

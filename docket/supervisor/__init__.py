@@ -1,0 +1,1 @@
+"""Keeps workers and schedules in the shape that the configuration declares."""

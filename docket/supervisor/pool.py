@@ -1,0 +1,269 @@
+"""A pool of equal worker processes: what is desired beside what runs, and the steps from one to the other."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from ..orders import WorkerOrders
+from ..service import end
+from ..storage.patience import Backoff
+from .process import ProcessState, Rejected, WorkerProcess, describe_exit
+
+logger = logging.getLogger("docket.supervisor")
+
+KILL_AFTER = 1.0
+"""Seconds that a process gets to exit when its drain is over."""
+
+
+@dataclass(frozen=True)
+class Desired:
+    """What a pool shall be."""
+
+    revision: int
+    processes: int
+    orders: WorkerOrders
+    directory: str
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Brake:
+    """How a pool behaves when its processes crash.
+
+    Arguments:
+        initial, longest: the first and the longest pause before a restart, in seconds.
+        factor: by how much each pause is longer than the one before.
+        jitter: the share of a pause that chance may add or take away.
+        stable_after: seconds after which a process counts as healthy.
+        max_crashes: how many crashes within ``window`` seconds make the pool degraded.
+    """
+
+    initial: float = 0.5
+    longest: float = 60.0
+    factor: float = 2.0
+    jitter: float = 0.2
+    stable_after: float = 30.0
+    max_crashes: int = 5
+    window: float = 120.0
+
+
+class Pool:
+    """Keeps as many processes ready as are desired.
+
+    Arguments:
+        name: the pool.
+        desired: what it shall be at first.
+        brake: how it behaves when its processes crash.
+        bury: called with each process that is gone.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        desired: Desired,
+        brake: Brake,
+        bury: Callable[[WorkerProcess], Awaitable[None]],
+    ) -> None:
+        self.name = name
+        self.desired = desired
+        self.processes: list[WorkerProcess] = []
+        self.crashes = 0
+        self.is_degraded = False
+        self._bury = bury
+        self.brake = brake
+        self._recent_crashes: deque[float] = deque()
+        self._keepers: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    @property
+    def ready(self) -> int:
+        """How many processes work."""
+        return sum(process.state is ProcessState.READY for process in self.processes)
+
+    async def start(self) -> None:
+        """Bring all processes up; the pool is ready when they are.
+
+        Raises:
+            Rejected: the first one can not become what is desired.
+        """
+        started = await asyncio.gather(
+            *(self._spawn(self.desired) for _ in range(self.desired.processes)),
+            return_exceptions=True,
+        )
+        for error in started:
+            if isinstance(error, BaseException):
+                await self.stop(0)
+                raise error
+
+    async def stop(self, seconds: float | None = None) -> None:
+        """Drain all processes and wait until they are gone.
+
+        Arguments:
+            seconds: how long running executions may go on; the pool's own drain time, if left out.
+        """
+        self._stopping = True
+        await self._retire(list(self.processes), seconds)
+        for keeper in list(self._keepers):
+            await end(keeper)
+
+    def hurry(self) -> None:
+        """Drain no longer: end all processes now."""
+        for process in self.processes:
+            process.hurry()
+
+    async def reconfigure(self, desired: Desired) -> None:
+        """Become something else by settings alone; processes come and go as their number says.
+
+        Raises:
+            Rejected: a process can not become this; all are as they were.
+        """
+        self._forgive()
+        surplus = self._working()[desired.processes :]
+        staying = self._working()[: desired.processes]
+        previous, self.desired = self.desired, desired
+        try:
+            for process in staying:
+                await process.configure(desired.revision, desired.orders)
+            while len(self._working()) < desired.processes:
+                await self._spawn(desired)
+        except Rejected:
+            self.desired = previous
+            for process in self._working():
+                await process.configure(previous.revision, previous.orders)
+            raise
+        for process in surplus:
+            self._retire_later(process)
+
+    async def roll(self, desired: Desired) -> None:
+        """Replace all processes one by one: the new one is ready before an old one drains.
+
+        Returns when the new ones work; the old ones go on draining.
+
+        Raises:
+            Rejected: the new processes can not work; the old ones go on.
+        """
+        self._forgive()
+        old = self._working()
+        previous, self.desired = self.desired, desired
+        fresh: list[WorkerProcess] = []
+        try:
+            # The first one is the canary: until it is ready nothing old has been touched.
+            for _ in range(desired.processes):
+                fresh.append(await self._spawn(desired))
+                if len(fresh) > 1 and old:
+                    self._retire_later(old.pop(0))
+        except Rejected:
+            self.desired = previous
+            await self._retire(fresh, 0)
+            while len(self._working()) < previous.processes:
+                await self._spawn(previous)
+            raise
+        for process in old:
+            self._retire_later(process)
+
+    @property
+    def brake(self) -> Brake:
+        """How the pool behaves when its processes crash."""
+        return self._brake
+
+    @brake.setter
+    def brake(self, brake: Brake) -> None:
+        self._brake = brake
+        self._backoff = Backoff(brake.initial, brake.longest, brake.factor, brake.jitter)
+
+    def _forgive(self) -> None:
+        """Another configuration is another chance."""
+        self._recent_crashes.clear()
+        self._backoff.reset()
+        self.is_degraded = False
+
+    def _working(self) -> list[WorkerProcess]:
+        return [process for process in self.processes if process.state is ProcessState.READY]
+
+    async def _spawn(self, desired: Desired) -> WorkerProcess:
+        process = WorkerProcess(self.name, desired.directory, desired.environment)
+        await process.spawn()
+        self.processes.append(process)
+        try:
+            await process.configure(desired.revision, desired.orders)
+        except Rejected:
+            await process.kill()
+            self.processes.remove(process)
+            raise
+        logger.info(
+            "Pool %s: process %d works with revision %d", self.name, process.pid, desired.revision
+        )
+        self._keep(self._watch(process))
+        return process
+
+    def _keep(self, work: Awaitable[None]) -> None:
+        keeper = asyncio.ensure_future(work)
+        self._keepers.add(keeper)
+        keeper.add_done_callback(self._keepers.discard)
+
+    def _retire_later(self, process: WorkerProcess) -> None:
+        process.state = ProcessState.DRAINING
+        self._keep(self._retire([process]))
+
+    async def _retire(self, processes: list[WorkerProcess], seconds: float | None = None) -> None:
+        drain = self.desired.orders.drain if seconds is None else seconds
+        for process in processes:
+            process.state = ProcessState.DRAINING
+        await asyncio.gather(*(process.drain(drain, KILL_AFTER) for process in processes))
+        for process in processes:
+            if process in self.processes:
+                self.processes.remove(process)
+            await self._bury(process)
+
+    async def _watch(self, process: WorkerProcess) -> None:
+        """Replace a process that ends by itself."""
+        born = time.monotonic()
+        await process.until_exited()
+        if self._stopping or process not in self.processes or process.was_told_to_go:
+            return
+        self.processes.remove(process)
+        await self._bury(process)
+        self._count_crash(process, time.monotonic() - born)
+        await self._restart()
+
+    def _count_crash(self, process: WorkerProcess, age: float) -> None:
+        now = time.monotonic()
+        self.crashes += 1
+        self._recent_crashes.append(now)
+        while self._recent_crashes[0] < now - self.brake.window:
+            self._recent_crashes.popleft()
+        if age >= self.brake.stable_after:
+            self._backoff.reset()
+        self.is_degraded = len(self._recent_crashes) > self.brake.max_crashes
+        logger.error(
+            "Pool %s: process %d ended with %s after %.1f s; its work is taken over",
+            self.name,
+            process.pid,
+            describe_exit(process.exit_code),
+            age,
+        )
+
+    async def _restart(self) -> None:
+        while not self._stopping and len(self._working()) < self.desired.processes:
+            if self.is_degraded:
+                logger.error(
+                    "Pool %s is degraded: more than %d crashes in %.0f s; it is left as it is until "
+                    "its configuration or code changes",
+                    self.name,
+                    self.brake.max_crashes,
+                    self.brake.window,
+                )
+                return
+            pause = 0.0 if len(self._recent_crashes) <= 1 else self._backoff.next_pause()
+            await asyncio.sleep(pause)
+            try:
+                await self._spawn(self.desired)
+            except Rejected as error:
+                self._recent_crashes.append(time.monotonic())
+                self.is_degraded = len(self._recent_crashes) > self.brake.max_crashes
+                logger.error("Pool %s: a new process can not work: %s", self.name, error)

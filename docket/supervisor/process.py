@@ -1,0 +1,166 @@
+"""One worker process, from the outside: spawned, instructed, drained, killed, buried."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from ..orders import WorkerOrders
+from .protocol import CHANNEL, Channel
+
+
+class ProcessState(enum.Enum):
+    """How a worker process stands."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    EXITED = "exited"
+
+
+class Rejected(Exception):
+    """A process can not become what it was told to be."""
+
+
+class WorkerProcess:
+    """A fresh interpreter that runs one worker; never a fork, so that nothing of us leaks into it.
+
+    Arguments:
+        pool: the name of its pool.
+        directory: its working directory, from which tasks are imported.
+        environment: variables beyond our own.
+    """
+
+    def __init__(self, pool: str, directory: str, environment: Mapping[str, str]) -> None:
+        self.pool = pool
+        self.state = ProcessState.STARTING
+        self.revision = 0
+        self.consumer: str | None = None
+        self.status: dict[str, Any] = {}
+        self.pid = 0
+        self.was_told_to_go = False
+        self._directory = directory
+        self._environment = environment
+        self._answers: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self._exited = asyncio.Event()
+        self._hurried = asyncio.Event()
+        self._process: asyncio.subprocess.Process | None = None
+        self._channel: Channel | None = None
+        self._watching: asyncio.Task[None] | None = None
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code, negative for the signal that ended it; None while it lives."""
+        return None if self._process is None else self._process.returncode
+
+    @property
+    def counts(self) -> list[tuple[str, str, int]]:
+        """What it has counted: metric, task, number."""
+        return [(metric, task, count) for metric, task, count in self.status.get("counts", [])]
+
+    async def spawn(self) -> None:
+        """Start the interpreter; it waits for its orders."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            # A session of its own: a Ctrl-C in the terminal is the supervisor's to answer.
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "docket.supervisor.child",
+                cwd=self._directory,
+                env={**os.environ, **self._environment, CHANNEL: str(theirs.fileno())},
+                pass_fds=[theirs.fileno()],
+                stdin=asyncio.subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        self.pid = self._process.pid
+        self._channel = await Channel.over(ours)
+        self._watching = asyncio.create_task(self._watch(), name=f"docket process {self.pid}")
+
+    async def configure(self, revision: int, orders: WorkerOrders) -> None:
+        """Have it become this, and wait until it is.
+
+        Raises:
+            Rejected: it can not, or it died over it.
+        """
+        assert self._channel is not None
+        await self._channel.say("configure", revision=revision, orders=orders.dump())
+        while True:
+            answer = await self._answers.get()
+            if answer is None:
+                raise Rejected(f"the process exited with {describe_exit(self.exit_code)}")
+            if answer["revision"] != revision:
+                continue
+            if answer["word"] == "rejected":
+                raise Rejected(answer["reason"])
+            self.revision = revision
+            self.consumer = answer["consumer"]
+            if self.state is ProcessState.STARTING:
+                self.state = ProcessState.READY
+            return
+
+    async def drain(self, seconds: float, patience: float) -> None:
+        """Have it finish what runs, hand the rest back and exit; it is killed if it does not.
+
+        Arguments:
+            seconds: how long running executions may go on.
+            patience: how many seconds more it gets to exit.
+        """
+        self.was_told_to_go = True
+        if self.state is not ProcessState.EXITED:
+            self.state = ProcessState.DRAINING
+        if self._channel is not None:
+            await self._channel.say("drain", seconds=seconds)
+        over = asyncio.create_task(self._hurried.wait())
+        gone = asyncio.create_task(self._exited.wait())
+        await asyncio.wait(
+            {over, gone}, timeout=seconds + patience, return_when=asyncio.FIRST_COMPLETED
+        )
+        over.cancel()
+        if not gone.done():
+            gone.cancel()
+            await self.kill()
+
+    def hurry(self) -> None:
+        """Drain no longer: end it now. What runs is taken over by others."""
+        self._hurried.set()
+
+    async def kill(self) -> None:
+        """End it now, with its whole process group."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        await self._exited.wait()
+
+    async def until_exited(self) -> None:
+        """Wait until it is gone."""
+        await self._exited.wait()
+
+    async def _watch(self) -> None:
+        assert self._process is not None
+        assert self._channel is not None
+        while (message := await self._channel.hear()) is not None:
+            if message["word"] == "status":
+                self.status = message
+            else:
+                self._answers.put_nowait(message)
+        await self._process.wait()
+        self._channel.close()
+        self.state = ProcessState.EXITED
+        self._answers.put_nowait(None)
+        self._exited.set()
+
+
+def describe_exit(code: int | None) -> str:
+    """An exit code in words."""
+    if code is None:
+        return "no exit code"
+    if code < 0:
+        return signal.Signals(-code).name
+    return f"exit code {code}"

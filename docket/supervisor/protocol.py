@@ -1,0 +1,60 @@
+"""What supervisor and worker process say to each other: one JSON object per line, both ways.
+
+==============  ==================================  =============================================
+To the child    ``configure`` (revision, orders)    become this; answered by ready or rejected
+..              ``drain`` (seconds)                 finish what runs, hand the rest back, exit
+From the child  ``ready`` (revision, consumer)      works with this revision
+..              ``rejected`` (revision, reason)     can not become this; goes on as it was
+..              ``status``                          every second: what runs, counts, contact
+==============  ==================================  =============================================
+
+The end of the line, without a word, means that the other side is dead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from typing import Any
+
+LARGEST = 64 << 20
+"""Bytes of the longest line: the orders of a very large configuration."""
+
+CHANNEL = "DOCKET_CHANNEL"
+"""The environment variable that tells the child the number of the channel's descriptor."""
+
+
+class Channel:
+    """One end of the line."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def over(cls, line: socket.socket) -> Channel:
+        """The end that this socket is."""
+        line.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=line, limit=LARGEST)
+        return cls(reader, writer)
+
+    async def say(self, word: str, **fields: Any) -> None:
+        """Say something; nobody being there any more is not an error."""
+        try:
+            self._writer.write(json.dumps({"word": word, **fields}).encode() + b"\n")
+            await self._writer.drain()
+        except ConnectionError:
+            return
+
+    async def hear(self) -> dict[str, Any] | None:
+        """What the other side says next; None when it is gone."""
+        try:
+            line = await self._reader.readline()
+        except ConnectionError:
+            return None
+        return json.loads(line) if line.endswith(b"\n") else None
+
+    def close(self) -> None:
+        """Hang up."""
+        self._writer.close()

@@ -1,0 +1,184 @@
+"""What a supervisor says of itself: alive, ready, and what is counted."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from http import HTTPStatus
+
+from ..instrumentation.health import Answer
+from ..instrumentation.prometheus import Sample, page
+from ..schedules.ticker import Ticker
+from .pool import Pool
+
+STUCK = 10.0
+"""Seconds without a turn of the event loop, or without Redis, after which that is told."""
+
+
+@dataclass
+class ReloadRecord:
+    """How the last reload went, and how many there were."""
+
+    digest: str = ""
+    revision: int = 1
+    succeeded: bool = True
+    success_at: float = field(default_factory=time.time)
+    results: Counter[str] = field(default_factory=Counter[str])
+
+    def note(self, result: str, *, succeeded: bool) -> None:
+        """Count a reload: applied, unchanged, invalid, refused or rolled_back."""
+        self.results[result] += 1
+        self.succeeded = succeeded
+        if succeeded:
+            self.success_at = time.time()
+
+
+class Status:
+    """Answers for a supervisor; called from the thread that serves HTTP.
+
+    Arguments:
+        pools: the pools, by name.
+        ticker: the schedules.
+        reloads: how reloads went.
+    """
+
+    def __init__(self, pools: dict[str, Pool], ticker: Ticker, reloads: ReloadRecord) -> None:
+        self._pools = pools
+        self._ticker = ticker
+        self._reloads = reloads
+        self._last_turn = time.monotonic()
+        self._last_contact = time.monotonic()
+        self._retired: Counter[tuple[str, str]] = Counter()
+        self.is_up = False
+        """Whether everything was brought up, and nothing is taken down yet."""
+
+    def turn(self) -> None:
+        """The event loop has turned."""
+        self._last_turn = time.monotonic()
+
+    def contact(self) -> None:
+        """Redis has answered."""
+        self._last_contact = time.monotonic()
+
+    def remember(self, counts: list[tuple[str, str, int]]) -> None:
+        """Keep what a process counted that is gone now: counters never fall."""
+        for metric, task, count in counts:
+            self._retired[metric, task] += count
+
+    def livez(self) -> Answer:
+        """Whether the supervisor itself goes on."""
+        silent = time.monotonic() - self._last_turn
+        if silent > STUCK:
+            return _unavailable(f"the event loop has not turned for {silent:.0f} s")
+        return Answer(HTTPStatus.OK, "alive\n")
+
+    def readyz(self) -> Answer:
+        """Whether work is done: Redis answers, and every pool has a process that works.
+
+        A configuration that was refused does not count: the last good one runs.
+        """
+        troubles = list(self._troubles())
+        if troubles:
+            return _unavailable("\n".join(troubles))
+        return Answer(HTTPStatus.OK, "ready\n")
+
+    def metrics(self) -> Answer:
+        """Everything that is counted, in Prometheus' format."""
+        return page(self._samples())
+
+    def _troubles(self) -> Iterator[str]:
+        if not self.is_up:
+            yield "starting or stopping"
+        silent = time.monotonic() - self._last_contact
+        if silent > STUCK:
+            yield f"Redis has not answered for {silent:.0f} s"
+        for name, pool in list(self._pools.items()):
+            if pool.is_degraded:
+                yield f"pool {name} is degraded: its processes crash"
+            elif not pool.ready:
+                yield f"pool {name} has no process that works"
+
+    def _samples(self) -> Iterator[Sample]:
+        reloads = self._reloads
+        yield _gauge(
+            "docket_config_last_reload_successful",
+            "Whether the last reload was applied.",
+            float(reloads.succeeded),
+        )
+        yield _gauge(
+            "docket_config_last_reload_success_timestamp_seconds",
+            "When a configuration was applied last.",
+            reloads.success_at,
+        )
+        yield Sample(
+            "docket_config_info",
+            "The configuration that runs.",
+            "gauge",
+            {"hash": reloads.digest[:12], "revision": str(reloads.revision)},
+            1,
+        )
+        for result, count in reloads.results.items():
+            yield Sample(
+                "docket_config_reloads", "Reloads by result.", "counter", {"result": result}, count
+            )
+        yield from self._pool_samples()
+        yield from self._task_samples()
+        yield from self._schedule_samples()
+
+    def _pool_samples(self) -> Iterator[Sample]:
+        for name, pool in list(self._pools.items()):
+            states = Counter(process.state.value for process in list(pool.processes))
+            for state, count in states.items():
+                labels = {"pool": name, "state": state}
+                yield Sample("docket_pool_workers", "Worker processes.", "gauge", labels, count)
+            yield Sample(
+                "docket_worker_exits",
+                "Worker processes that ended by themselves.",
+                "counter",
+                {"pool": name, "reason": "crash"},
+                pool.crashes,
+            )
+
+    def _task_samples(self) -> Iterator[Sample]:
+        counts = Counter(self._retired)
+        running = 0
+        for pool in list(self._pools.values()):
+            for process in list(pool.processes):
+                running += process.status.get("in_flight", 0)
+                for metric, task, count in process.counts:
+                    counts[metric, task] += count
+        yield _gauge("docket_tasks_running", "Executions that run now.", running)
+        for (metric, task), count in sorted(counts.items()):
+            yield Sample(metric, "What workers did.", "counter", {"docket_task": task}, count)
+
+    def _schedule_samples(self) -> Iterator[Sample]:
+        for name, moment in list(self._ticker.next_times.items()):
+            yield Sample(
+                "docket_schedule_next_run_timestamp_seconds",
+                "When a schedule is due next.",
+                "gauge",
+                {"schedule": name},
+                _timestamp(moment),
+            )
+        yield Sample(
+            "docket_schedule_skipped",
+            "Due times without a run of their own.",
+            "counter",
+            {"reason": "missed"},
+            self._ticker.missed,
+        )
+
+
+def _gauge(metric: str, meaning: str, value: float) -> Sample:
+    return Sample(metric, meaning, "gauge", {}, value)
+
+
+def _timestamp(moment: datetime) -> float:
+    return moment.timestamp()
+
+
+def _unavailable(reason: str) -> Answer:
+    return Answer(HTTPStatus.SERVICE_UNAVAILABLE, f"{reason}\n")

@@ -1,0 +1,188 @@
+"""Sees that the configuration file has changed, however it was saved.
+
+An event of the file system is only a hint: what counts is that the bytes differ, that they have been quiet
+for a while, and that two readings agree. Every directory on the way to the file is watched, through every
+symbolic link, because editors rename, ConfigMaps swap a link, and a watched file goes deaf after the first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from watchfiles import awatch
+
+from ..service import Service, end
+
+logger = logging.getLogger("docket.supervisor")
+
+_MISSING = "missing"
+
+_BREATH = 0.05
+"""Seconds between two looks in a directory where something else is written all the time."""
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """How patiently the file is watched.
+
+    Arguments:
+        settle: how long it must be quiet after the last write.
+        min_interval: the shortest time between two reports.
+        poll_interval: how often it is read whatever the file system says.
+    """
+
+    settle: timedelta = timedelta(milliseconds=500)
+    min_interval: timedelta = timedelta(seconds=2)
+    poll_interval: timedelta = timedelta(seconds=10)
+
+
+class Watcher(Service):
+    """Calls ``changed`` whenever the file has come to rest with other bytes than before.
+
+    Arguments:
+        path: the file.
+        rhythm: asked before each look, because a reload may change it.
+        changed: called once per change.
+    """
+
+    def __init__(
+        self, path: Path, rhythm: Callable[[], Rhythm], changed: Callable[[], None]
+    ) -> None:
+        self._path = path
+        self._rhythm = rhythm
+        self._changed = changed
+        self._seen = fingerprint(path)
+        self._hint = asyncio.Event()
+        self._last_report = float("-inf")
+
+    async def run(self) -> None:
+        """Watch until stopped."""
+        hinting = asyncio.create_task(self._collect_hints())
+        try:
+            while True:
+                await self._until_hinted()
+                await self._until_quiet()
+                await self._report()
+        finally:
+            await end(hinting)
+
+    async def _until_hinted(self) -> None:
+        try:
+            seconds = self._rhythm().poll_interval.total_seconds()
+            await asyncio.wait_for(self._hint.wait(), seconds)
+        except asyncio.TimeoutError:
+            return
+
+    async def _until_quiet(self) -> None:
+        """Wait until two readings, the settle time apart, find the file as it was.
+
+        Only the file itself counts: whatever else is written beside it must not keep a change waiting.
+        """
+        self._hint.clear()
+        if fingerprint(self._path) == self._seen:
+            await asyncio.sleep(_BREATH)
+            return
+        before = None
+        while before != (now := _stat(self._path)):
+            before = now
+            await asyncio.sleep(self._rhythm().settle.total_seconds())
+
+    async def _report(self) -> None:
+        loop = asyncio.get_running_loop()
+        found = fingerprint(self._path)
+        if found == self._seen:
+            return
+        pause = self._last_report + self._rhythm().min_interval.total_seconds() - loop.time()
+        if pause > 0:
+            # More may be written meanwhile: whatever is there then is what counts.
+            await asyncio.sleep(pause)
+            self._hint.set()
+            self._last_report = float("-inf")
+            return
+        self._seen = found
+        self._last_report = loop.time()
+        self._changed()
+
+    async def _collect_hints(self) -> None:
+        while True:
+            directories = watched_directories(self._path)
+            try:
+                async for something in _changes(directories):
+                    if something:
+                        self._hint.set()
+                    # A link may lead elsewhere now, or a directory may be a new one of the same name.
+                    if watched_directories(self._path) != directories:
+                        break
+            except OSError as error:
+                logger.warning("Can not watch %s (%s); it is read now and then", self._path, error)
+                await asyncio.sleep(self._rhythm().poll_interval.total_seconds())
+
+
+async def _changes(directories: Iterable[tuple[str, int]]) -> AsyncIterator[bool]:
+    """True for changes, and False once a second without any."""
+    stop = asyncio.Event()
+    try:
+        async for changes in awatch(
+            *(directory for directory, _ in directories),
+            watch_filter=None,
+            recursive=False,
+            debounce=50,
+            step=10,
+            rust_timeout=1000,
+            yield_on_timeout=True,
+            stop_event=stop,
+        ):
+            yield bool(changes)
+    finally:
+        stop.set()
+
+
+def watched_directories(path: Path) -> frozenset[tuple[str, int]]:
+    """Every directory that holds the file, or a link on the way to it, with its identity on the disk."""
+    found: set[tuple[str, int]] = set()
+    current = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would skip the links
+    for _ in range(40):  # as many links as the kernel follows
+        for directory in _existing_parents(current):
+            found.add((str(directory), directory.stat().st_ino))
+        link = _first_link(current)
+        if link is None:
+            break
+        rest = current.relative_to(link)
+        current = Path(os.path.abspath(link.parent / link.readlink() / rest))  # noqa: PTH100
+    return frozenset(found)
+
+
+def _existing_parents(path: Path) -> list[Path]:
+    """The directory of the file and, should it vanish, the one above it; links on the way, too."""
+    parents = [parent for parent in (path.parent, path.parent.parent) if parent.is_dir()]
+    return parents or [next(parent for parent in path.parents if parent.is_dir())]
+
+
+def _first_link(path: Path) -> Path | None:
+    for part in (*reversed(path.parents), path):
+        if part.is_symlink():
+            return part
+    return None
+
+
+def fingerprint(path: Path) -> str:
+    """What the bytes of the file are known by; a file that is not there has a fingerprint, too."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return _MISSING
+
+
+def _stat(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_size, found.st_ino)

@@ -1,0 +1,64 @@
+"""Runs the fast lane on every Python from 3.10 to 3.13 that this machine has, each in an environment of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+VERSIONS = ("3.10", "3.11", "3.12", "3.13")
+
+
+def interpreters() -> dict[str, str]:
+    """The interpreters by version: on PATH, or where pyenv keeps them."""
+    found: dict[str, str] = {}
+    for version in VERSIONS:
+        pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+        candidates = [shutil.which(f"python{version}"), *sorted(pyenv.glob(f"{version}.*/bin/python"))]
+        for candidate in candidates:
+            if candidate and _is_version(str(candidate), version):
+                found[version] = str(candidate)
+                break
+    return found
+
+
+def _is_version(interpreter: str, version: str) -> bool:
+    asked = subprocess.run(
+        [interpreter, "-c", "import sys, venv; print('%d.%d' % sys.version_info[:2])"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return asked.stdout.strip() == version
+
+
+def main() -> int:
+    """Run the fast lane everywhere but on the Python that runs this."""
+    own = f"{sys.version_info.major}.{sys.version_info.minor}"
+    failures: list[str] = []
+    for version, interpreter in interpreters().items():
+        if version == own:
+            continue
+        environment = ROOT / f".venv-{version}"
+        python = environment / "bin" / "python"
+        print(f"Python {version}: {interpreter}", flush=True)
+        if not python.exists():
+            subprocess.run([interpreter, "-m", "venv", environment], check=True)
+        pip = [python, "-m", "pip", "install", "--quiet"]
+        subprocess.run([*pip, "--upgrade", "pip>=25.1"], check=True)
+        subprocess.run(
+            [*pip, "--editable", ".[local,metrics,web]", "--group", "test"], check=True, cwd=ROOT
+        )
+        fast = [python, "-m", "pytest", "-q", "-m", "not fleet and not fault", "-p", "no:cacheprovider"]
+        if subprocess.run(fast, check=False, cwd=ROOT).returncode:
+            failures.append(version)
+    if failures:
+        print(f"failed on Python {', '.join(failures)}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
