@@ -390,7 +390,6 @@ class Docket:
             execution.key,
             execution.when,
             execution.function_name,
-            os.urandom(8),
         )
         await self._schedule("add", [(execution, call)])
 
@@ -520,7 +519,8 @@ class Docket:
                 logs.struck_at_add(execution.call_repr)
             else:
                 open_pairs.append((execution, call))
-        new = [new_execution(execution, call) for execution, call in open_pairs]
+        nonce = os.urandom(8)
+        new = [new_execution(execution, call, nonce) for execution, call in open_pairs]
         answers = await self.storage.executions.schedule(new, mode=mode)
         for (execution, _), answer in zip(open_pairs, answers, strict=True):
             execution.learn(answer)
@@ -557,7 +557,7 @@ def _task_call(
             f"expected a printable key of 1 to {LONGEST_KEY} bytes, found {key[:80]!r} "
             f"({len(key.encode())} bytes); shorten it, or leave it out to get a unique one"
         )
-    return TaskCall(task, args, kwargs, key, due, name, os.urandom(8), when is None)
+    return TaskCall(task, args, kwargs, key, due, name, immediate=when is None)
 
 
 def _aware(when: datetime) -> datetime:

@@ -102,8 +102,6 @@ class TaskCall:
     key: str
     when: datetime
     function_name: str | None = None
-    nonce: bytes = FRESH
-    """Tells a repeated call from another one with the same key."""
     immediate: bool = False
     """Due at once, by the server's clock; ``when`` is then only what the caller's clock said."""
 
@@ -162,7 +160,9 @@ class Execution:
         """
         function = docket.registry.tasks.get(record.task) or _unknown(record.task)
         try:
-            args, kwargs = docket.serializer.load_call(record.call, get_signature(function))
+            args, kwargs = docket.serializer.load_call(
+                record.call, get_signature(function), context=record.task
+            )
         except Undecodable:
             args, kwargs = (), {}
         execution = cls(
@@ -474,8 +474,13 @@ class ExecutionProgress:
         self.updated_at = record.updated_at
 
 
-def new_execution(execution: Execution, call: TaskCall) -> NewExecution:
+def new_execution(execution: Execution, call: TaskCall, nonce: bytes) -> NewExecution:
     """The execution of a call in the words of the storage.
+
+    Arguments:
+        execution: what is scheduled.
+        call: what it was made of.
+        nonce: tells a call whose reply was lost from another one with the same key.
 
     Raises:
         PayloadTooLarge, NotSerializable: its arguments can not be stored.
@@ -483,10 +488,15 @@ def new_execution(execution: Execution, call: TaskCall) -> NewExecution:
     serializer = execution.docket.serializer
     return NewExecution(
         key=execution.key,
-        nonce=call.nonce,
+        nonce=nonce,
         due=0 if call.immediate else to_milliseconds(execution.when),
         task=execution.function_name,
-        call=serializer.dump_call(execution.args, execution.kwargs),
+        call=serializer.dump_call(
+            execution.args,
+            execution.kwargs,
+            get_signature(execution.function),
+            context=execution.function_name,
+        ),
         attempt=execution.attempt,
     )
 

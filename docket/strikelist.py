@@ -213,7 +213,12 @@ class StrikeList:
         self._loaded.clear()
 
     async def wait_for_strikes_loaded(self) -> None:
-        """Wait until the rules are known."""
+        """Wait until the rules are known.
+
+        Raises:
+            RuntimeError: the list is not connected.
+        """
+        self._connected()
         await self._loaded.wait()
 
     async def refresh(self) -> None:

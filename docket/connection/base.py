@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeAlias
 
@@ -20,6 +21,19 @@ Argument: TypeAlias = bytes | str | int | float
 Command: TypeAlias = tuple[Argument, ...]
 Reply: TypeAlias = Any
 """What redis-py parsed (always bytes, never str), or a ``ResponseError`` as a value."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a server says it is.
+
+    Arguments:
+        family: redis or valkey.
+        version: its version, the first number first.
+    """
+
+    family: str
+    version: tuple[int, ...]
 
 
 class Connection(ABC):
@@ -59,13 +73,16 @@ class Connection(ABC):
         await self.close()
 
     @abstractmethod
+    async def facts(self) -> Facts:
+        """What the server says it is."""
+
+    @abstractmethod
     async def send(self, *commands: Command) -> list[Reply]:
         """Send all commands in one round trip and return one reply each, in order.
 
         Errors that the server answered are values in the list (``redis.ResponseError``), never
         raised, so that one bad command does not hide the replies of the others. All keys belong
-        to one slot. Nothing is ever sent twice unless the server is known not to have run it
-        (connection refused, MOVED, ASK, TRYAGAIN, CLUSTERDOWN, LOADING, READONLY, MASTERDOWN).
+        to one slot. Nothing is ever sent twice: only the caller knows whether that is safe.
 
         Raises:
             ServerUnavailable: the reply is lost; the commands may or may not have run.
@@ -78,9 +95,7 @@ class Connection(ABC):
         """A redis-py client on the shared pool (bytes replies), for everything that is no script."""
 
     @abstractmethod
-    def waiting(
-        self,
-    ) -> AbstractAsyncContextManager[redis.asyncio.Redis | redis.asyncio.RedisCluster]:
+    def waiting(self) -> AbstractAsyncContextManager[redis.asyncio.Redis]:
         """A client of its own without a read timeout, for one blocking command at a time."""
 
     @abstractmethod

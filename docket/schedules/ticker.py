@@ -97,7 +97,9 @@ class Ticker(Service):
             )
         key = f"{schedule.name}@{_utc(latest)}"
         try:
-            call = self.serializer.dump_call(schedule.args, dict(schedule.kwargs))
+            call = self.serializer.dump_call(
+                schedule.args, dict(schedule.kwargs), context=schedule.task
+            )
         except DocketError as error:
             logger.error("Schedule %s can not run: %s", schedule.name, error)
             self.next_times[schedule.name] = following

@@ -117,7 +117,7 @@ class Subscriptions:
         """Deliver until the line drops."""
         try:
             async with self._connection.subscriber() as line:
-                await line.subscribe(self._anchor, *self._listeners)
+                await self._subscribe_all(line)
                 self._line = line
                 while True:
                     message = await line.get_message(timeout=None)
@@ -129,6 +129,14 @@ class Subscriptions:
         finally:
             self._line = None
             self._confirmed.clear()
+
+    async def _subscribe_all(self, line: PubSub) -> None:
+        """Subscribe to everything, also to what somebody begins to listen to meanwhile."""
+        subscribed = {self._anchor}
+        await line.subscribe(self._anchor)
+        while missing := self._listeners.keys() - subscribed:
+            await line.subscribe(*missing)
+            subscribed |= missing
 
     def _deliver(self, kind: str, channel: str, data: bytes) -> None:
         if kind == "subscribe":

@@ -125,7 +125,9 @@ class Executor:
 
     def _execution(self, run: Run, function: TaskFunction) -> Execution:
         claimed = run.claimed
-        args, kwargs = self._docket.serializer.load_call(claimed.call, get_signature(function))
+        args, kwargs = self._docket.serializer.load_call(
+            claimed.call, get_signature(function), context=claimed.task
+        )
         execution = Execution(
             self._docket,
             function,
@@ -148,7 +150,8 @@ class Executor:
         policy = self._docket.registry.policy(execution.function_name)
         current_execution.set(execution)
         try:
-            return Completed(await self._call(run, execution, policy.timeout))
+            result = await self._call(run, execution, policy.timeout)
+            return Completed(result, get_signature(execution.function).return_annotation)
         except asyncio.CancelledError:
             # Ended from outside; a task that cancels itself counts as cancelled, too.
             return _ENDS[run.end or End.CANCELLED]

@@ -62,6 +62,7 @@ class Leases(Service):
 
     async def run(self) -> None:
         """Turn the loop's clock until stopped; the work is done in the thread."""
+        self._stopping = False
         loop = asyncio.get_running_loop()
         thread = threading.Thread(
             target=self._renew_for_ever,

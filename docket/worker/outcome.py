@@ -19,9 +19,10 @@ from ..storage.exchange import Claimed, Settlement
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The task has returned."""
+    """The task has returned this, and its annotation says what that is."""
 
     result: Any
+    annotation: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +100,8 @@ class Bookkeeping:
             now: the server's time in ms.
         """
         match outcome:
-            case Completed(result):
-                return self._completed(run, result)
+            case Completed(result, annotation):
+                return self._completed(run, result, annotation)
             case Failed(error, reason):
                 return self._failed(run, error, reason)
             case Retry(_, pause):
@@ -118,11 +119,12 @@ class Bookkeeping:
                 return None
         assert_never(outcome)
 
-    def _completed(self, run: Claimed, result: Any) -> Settlement:
+    def _completed(self, run: Claimed, result: Any, annotation: Any) -> Settlement:
         if result is None or not self.result_ttl:
             return self._entry(run, "completed")
         try:
-            return self._entry(run, "completed", result=self.serializer.dump_result(result))
+            stored = self.serializer.dump_result(result, annotation)
+            return self._entry(run, "completed", result=stored)
         except DocketError as error:
             # The work is done, and running it again would not make its result fit.
             return self._failed(run, error, DeadReason.FAILED)

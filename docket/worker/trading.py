@@ -53,6 +53,7 @@ class Trading(Service):
         self._grace = min(GRACE, lease / 2)
         self._lenient_until = 0.0
         self._settlements: list[tuple[Claimed, Settlement]] = []
+        self._unanswered = 0
         self._wake = asyncio.Event()
         self._traded = asyncio.Event()
         self._look = True
@@ -67,6 +68,7 @@ class Trading(Service):
     def settle(self, claimed: Claimed, settlement: Settlement) -> None:
         """Write down what a run ended with, with the next round trip."""
         self._settlements.append((claimed, settlement))
+        self._unanswered += 1
         self._wake.set()
 
     def look(self) -> None:
@@ -82,7 +84,7 @@ class Trading(Service):
     @property
     def is_idle(self) -> bool:
         """Whether nothing is in flight, nothing is to be written down, and nothing was to be had."""
-        return not (self._look or self._settlements or len(self._running))
+        return not (self._look or self._unanswered or len(self._running))
 
     async def until_traded(self) -> None:
         """Wait until the next round trip is over."""
@@ -91,11 +93,13 @@ class Trading(Service):
 
     async def until_settled(self) -> None:
         """Wait until everything that has ended is written down."""
-        while self._settlements:
+        # What is under way counts: it is written down when it is answered.
+        while self._unanswered:
             await self.until_traded()
 
     async def run(self) -> None:
-        """Trade until stopped."""
+        """Trade until stopped; a worker that was drained claims again."""
+        self._claiming = self._look = True
         self._lenient_until = self._now() + self._grace
         while True:
             if not self._has_reason():
@@ -129,6 +133,7 @@ class Trading(Service):
         except BaseException:
             self._settlements = batch + self._settlements
             raise
+        self._unanswered -= len(batch)
         self._answered(slots > 0)
         self._hear(batch, verdicts)
         if catch is not None:

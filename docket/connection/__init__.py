@@ -1,0 +1,1 @@
+"""How Redis is reached: one file per environment."""

