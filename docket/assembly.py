@@ -6,12 +6,15 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Hashable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any, cast
 
 from typing_extensions import override
 
-from .address import embedded_url, read_secret
+from .address import read_secret
+from .config.load import resolved_url
 from .config.model import Configuration, Strike, Task
 from .docket import Docket
 from .orders import RetryOrder, TaskOrder, WorkerOrders
@@ -22,11 +25,6 @@ from .strikelist import Condition, Operator, Rule
 from .worker import Worker
 
 LEASE = timedelta(seconds=30)
-
-
-def url_for(configuration: Configuration, path: Path) -> str:
-    """The server of a configuration: its url, or the embedded one beside the file."""
-    return configuration.url or embedded_url(path)
 
 
 def signing_keys(configuration: Configuration, path: Path) -> dict[str, str]:
@@ -62,7 +60,7 @@ def orders_for(configuration: Configuration, pool: str, path: Path) -> WorkerOrd
     return WorkerOrders(
         pool=pool,
         name=configuration.name,
-        url=url_for(configuration, path),
+        url=resolved_url(configuration, path),
         concurrency=workers.concurrency,
         queues=tuple(workers.queues),
         drain=workers.drain.total_seconds(),
@@ -214,5 +212,5 @@ def _policy(task: TaskOrder) -> TaskPolicy:
     )
 
 
-def _hashable(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
+def _hashable(value: Any) -> Hashable:
+    return tuple(cast(list[Hashable], value)) if isinstance(value, list) else value

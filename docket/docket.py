@@ -579,11 +579,13 @@ def _serializer(
     signing_keys: Mapping[str, bytes] | None,
     max_payload: int | None,
 ) -> Serializer:
-    chosen = {
-        "codecs": tuple(codecs) if codecs is not None else found.codecs,
-        "signing_keys": (
-            tuple(signing_keys.items()) if signing_keys is not None else found.signing_keys
-        ),
-        "max_payload": max_payload if max_payload is not None else found.max_payload,
-    }
-    return Serializer(**{name: value for name, value in chosen.items() if value is not None})
+    plain = Serializer()
+    if codecs is None:
+        codecs = found.codecs
+    keys = found.signing_keys if signing_keys is None else tuple(signing_keys.items())
+    limit = found.max_payload if max_payload is None else max_payload
+    return Serializer(
+        codecs=plain.codecs if codecs is None else tuple(codecs),
+        signing_keys=keys or (),
+        max_payload=plain.max_payload if limit is None else limit,
+    )

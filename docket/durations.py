@@ -14,48 +14,60 @@ _UNITS: Final = {
     "d": timedelta(days=1),
     "w": timedelta(weeks=1),
 }
-_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
-_WHOLE: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+")
-_CLOCK: Final = re.compile(r"(?:(\d+):)?(\d+):(\d{2})")
-_SECONDS: Final = re.compile(r"\d+(?:\.\d+)?")
+_NUMBER: Final = r"\d+(?:\.\d+)?"
+_PART: Final = re.compile(rf"({_NUMBER})(ms|[smhdw])", re.ASCII)
+_PARTS: Final = re.compile(rf"(?:{_NUMBER}(?:ms|[smhdw]))+", re.ASCII)
+_CLOCK: Final = re.compile(r"(?:(\d+):(?=[0-5]?\d:))?(\d+):([0-5]\d)", re.ASCII)
+_SECONDS: Final = re.compile(_NUMBER, re.ASCII)
 
 
 def parse_duration(text: str) -> timedelta:
     """Read a duration such as ``500ms``, ``90s``, ``1h30m``, ``45`` (seconds), ``5:00`` or ``1:30:00``.
 
     Raises:
-        ValueError: the text is no duration; the message shows the notation.
+        ValueError: the text is no duration, or a longer one than Python can tell.
 
     Example:
         >>> parse_duration("1h30m")
         datetime.timedelta(seconds=5400)
     """
-    stripped = text.strip()
-    if _SECONDS.fullmatch(stripped):
-        return timedelta(seconds=float(stripped))
-    if clock := _CLOCK.fullmatch(stripped):
-        hours, minutes, seconds = clock.groups()
-        return timedelta(hours=int(hours or 0), minutes=int(minutes), seconds=int(seconds))
-    if _WHOLE.fullmatch(stripped):
-        parts = _PART.findall(stripped)
-        return sum((float(number) * _UNITS[unit] for number, unit in parts), timedelta())
-    raise ValueError(f'expected a duration such as "500ms", "90s" or "1h30m", found {text!r}')
+    try:
+        duration = _read(text.strip())
+    except OverflowError:
+        raise ValueError(
+            f"expected a duration of at most {timedelta.max.days}d, found {text!r}"
+        ) from None
+    if duration is None:
+        raise ValueError(f'expected a duration such as "500ms", "90s" or "1h30m", found {text!r}')
+    return duration
 
 
 def format_duration(duration: timedelta) -> str:
-    """Write a duration in the shortest exact notation that ``parse_duration`` reads.
+    """Write a duration exactly, as ``parse_duration`` reads it; a negative one with a sign, for logs only.
 
     Example:
         >>> format_duration(timedelta(minutes=90))
         '1h30m'
     """
-    milliseconds = round(duration / timedelta(milliseconds=1))
-    if milliseconds == 0:
-        return "0s"
-    sign, milliseconds = ("-", -milliseconds) if milliseconds < 0 else ("", milliseconds)
+    if duration < timedelta():
+        return f"-{format_duration(-duration)}"
     parts: list[str] = []
-    for unit in ("d", "h", "m", "s", "ms"):
-        count, milliseconds = divmod(milliseconds, round(_UNITS[unit] / timedelta(milliseconds=1)))
+    for unit in ("d", "h", "m", "s"):
+        count, duration = divmod(duration, _UNITS[unit])
         if count:
             parts.append(f"{count}{unit}")
-    return sign + "".join(parts)
+    if duration:
+        parts.append(f"{duration / _UNITS['ms']:g}ms")
+    return "".join(parts) or "0s"
+
+
+def _read(text: str) -> timedelta | None:
+    if _SECONDS.fullmatch(text):
+        return timedelta(seconds=float(text))
+    if clock := _CLOCK.fullmatch(text):
+        hours, minutes, seconds = (float(part or 0) for part in clock.groups())
+        return timedelta(hours=hours, minutes=minutes, seconds=seconds)
+    if _PARTS.fullmatch(text):
+        parts = _PART.findall(text)
+        return sum((float(number) * _UNITS[unit] for number, unit in parts), timedelta())
+    return None

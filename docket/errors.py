@@ -2,16 +2,19 @@
 
     DocketError
     ├── ConfigurationError      the author of docket.toml or of the environment
+    │   └── InvalidSetting      one value of it; CronError · UnknownZone
     ├── CallerError             whoever called the API
-    │   ├── InvalidKey · PayloadTooLarge · NotSerializable
+    │   └── InvalidKey · InvalidUrl · PayloadTooLarge · NotSerializable
     ├── OperatorError           whoever runs the servers
     │   ├── ServerUnavailable   it may heal: the call can be repeated
     │   ├── ServerRefused       it will not heal by itself: credentials, permissions, wrong data
     │   ├── ServerMissing       there is no server to start
     │   └── ForeignData         the keys belong to another program
-    └── TaskError               the author of a task
-        ├── UnknownTask · Undecodable · SignatureMismatch
-        └── LeaseLost           told to a running task: somebody else has taken it over
+    ├── TaskError               the author of a task
+    │   ├── UnknownTask · Undecodable · SignatureMismatch
+    │   ├── FailedElsewhere     stands in for an exception that can not be brought back
+    │   └── LeaseLost           told to a running task: somebody else has taken it over
+    └── RemoteTraceback         nobody: it is never raised, and shows where its effect was
 
 Every message says what was expected, what was found, where, and what to do next.
 """
@@ -27,8 +30,38 @@ class ConfigurationError(DocketError):
     """The configuration can not be used; its author must change it."""
 
 
+class InvalidSetting(ConfigurationError, ValueError):
+    """One value of the configuration can not be used, wherever it was given."""
+
+
+class CronError(InvalidSetting):
+    """A cron expression is malformed, or never due.
+
+    Arguments:
+        message: what was expected, what was found, and where.
+        position: where in the expression, counted in characters from 0.
+        reason: what is wrong there.
+    """
+
+    def __init__(self, message: str, position: int = 0, reason: str = "") -> None:
+        super().__init__(message, position, reason)
+        self.position = position
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class UnknownZone(InvalidSetting):
+    """A name is not the exact name of a time zone."""
+
+
 class CallerError(DocketError):
     """A call can not be carried out as it was made; the caller must change it."""
+
+
+class InvalidUrl(CallerError, ValueError):
+    """A URL does not say which server is meant."""
 
 
 class InvalidKey(CallerError, ValueError):
@@ -79,5 +112,31 @@ class SignatureMismatch(TaskError, TypeError):
     """The stored arguments do not fit the signature of the task."""
 
 
+class FailedElsewhere(TaskError):
+    """Stands in for an exception that can not be brought back here.
+
+    Arguments:
+        type_name: the module and name of the exception's type.
+        message: what it said.
+        traceback: where it was raised, as text.
+    """
+
+    def __init__(self, type_name: str, message: str, traceback: str = "") -> None:
+        super().__init__(type_name, message, traceback)
+        self.type_name = type_name
+        self.message = message
+        self.traceback = traceback
+
+    def __str__(self) -> str:
+        return f"{self.type_name}: {self.message}"
+
+
 class LeaseLost(TaskError):
     """Another worker has taken over this execution; whatever this run ends with is refused."""
+
+
+class RemoteTraceback(DocketError):
+    """The cause of an exception that was raised in another process; shows where, is never raised."""
+
+    def __str__(self) -> str:
+        return "\n\n" + "".join(map(str, self.args))

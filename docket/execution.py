@@ -16,7 +16,6 @@ from .lifecycle import Disposition, ExecutionState
 from .registry import Registry, TaskFunction, name_of
 from .serialization import Serializer
 from .storage.executions import (
-    FRESH,
     NewExecution,
     Record,
     Scheduled,

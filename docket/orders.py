@@ -60,13 +60,16 @@ class WorkerOrders:
     @classmethod
     def load(cls, fields: dict[str, Any]) -> Self:
         """The orders that ``dump`` gave, after a journey through JSON."""
-        tasks = {
-            name: TaskOrder(
-                task["function"],
-                task["timeout"],
-                RetryOrder(**{**task["retry"], "never_on": tuple(task["retry"]["never_on"])}),
-            )
-            for name, task in fields["tasks"].items()
+        tasks = {name: _load_task(task) for name, task in fields["tasks"].items()}
+        settings: dict[str, Any] = {
+            **fields,
+            "queues": tuple(fields["queues"]),
+            "codecs": tuple(fields["codecs"]),
+            "tasks": tasks,
         }
-        sequences = {name: tuple(fields[name]) for name in ("queues", "codecs")}
-        return cls(**{**fields, **sequences, "tasks": tasks})
+        return cls(**settings)
+
+
+def _load_task(fields: dict[str, Any]) -> TaskOrder:
+    retry: dict[str, Any] = {**fields["retry"], "never_on": tuple(fields["retry"]["never_on"])}
+    return TaskOrder(fields["function"], fields["timeout"], RetryOrder(**retry))

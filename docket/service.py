@@ -7,6 +7,7 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 
 class Service(ABC):
@@ -38,7 +39,7 @@ class Service(ABC):
             self._task = None
 
 
-async def end(task: asyncio.Task[None]) -> None:
+async def end(task: asyncio.Task[Any]) -> None:
     """Cancel a background task and wait until it is over, whatever it ended with.
 
     A client library may swallow a cancellation that meets it while it gives a socket back, so it is

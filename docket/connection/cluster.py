@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import redis
 import redis.asyncio
 from redis.asyncio.cluster import ClusterNode
 from redis.backoff import NoBackoff
 from redis.crc import key_slot
-from redis.exceptions import RedisError
+from redis.exceptions import ClusterDownError, RedisError
 from redis.retry import Retry
 from typing_extensions import override
 
@@ -67,10 +67,12 @@ class Cluster(Standalone):
             "socket_timeout": ASK_TIMEOUT,
             "socket_connect_timeout": ASK_TIMEOUT,
         }
-        with redis.Redis(host=host, port=port, retry=Retry(NoBackoff(), 0), **options) as client:
-            client.set_response_callback("CLUSTER SLOTS", lambda reply, **_: reply)
-            ranges = cast(list[Any], client.execute_command("CLUSTER SLOTS"))
-            client.response_callbacks.pop("CLUSTER SLOTS", None)
+        retry = Retry(NoBackoff(), 0)
+        client: Any = redis.Redis(host=host, port=port, retry=retry, **options)
+        with client:
+            # The answer as it comes: redis-py would make a table of it.
+            client.response_callbacks.clear()
+            ranges: list[Any] = client.execute_command("CLUSTER SLOTS")
         holder: Target | None = None
         nodes: list[tuple[str, int]] = []
         for first, last, primary, *_ in ranges:
@@ -80,7 +82,7 @@ class Cluster(Standalone):
             if int(first) <= self._slot <= int(last):
                 holder = replace(self.target, host=node[0], port=node[1])
         if holder is None:
-            raise redis.exceptions.ClusterDownError(f"nobody holds slot {self._slot}")
+            raise ClusterDownError(f"nobody holds slot {self._slot}")
         self._nodes = nodes
         return holder
 

@@ -22,6 +22,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
@@ -222,7 +223,7 @@ class EmbeddedServer:
         return self._pid() is not None
 
     def _pid(self) -> int | None:
-        client = redis.Redis(
+        client: Any = redis.Redis(
             unix_socket_path=str(self.socket), socket_timeout=1, retry=Retry(NoBackoff(), 0)
         )
         try:

@@ -54,7 +54,7 @@ class Sentinel(Standalone):
 
     @override
     def locate(self) -> Target:
-        asked = redis.sentinel.Sentinel(
+        asked: Any = redis.sentinel.Sentinel(
             self._sentinels,
             sentinel_kwargs={**self._sentinel_options, "retry": Retry(NoBackoff(), 0)},
         )
@@ -70,7 +70,7 @@ class Sentinel(Standalone):
     @override
     def make_client(self) -> redis.asyncio.Redis:
         options = {**self.target.options, "retry": AsyncRetry(NoBackoff(), 0)}
-        asked = redis.asyncio.sentinel.Sentinel(
+        asked: Any = redis.asyncio.sentinel.Sentinel(
             self._sentinels,
             sentinel_kwargs={**self._sentinel_options, "retry": AsyncRetry(NoBackoff(), 0)},
         )

@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import redis
 import redis.asyncio
@@ -155,7 +155,7 @@ class Standalone(Connection):
     @asynccontextmanager
     async def subscriber(self) -> AsyncGenerator[PubSub, None]:
         async with self._own_client() as client:
-            line = client.pubsub()
+            line = cast(Any, client).pubsub()
             try:
                 yield line
             finally:
@@ -198,7 +198,7 @@ class ThreadLine(ThreadConnection):
 
     def __init__(self, home: Standalone) -> None:
         self._home = home
-        self._line: redis.connection.AbstractConnection | None = None
+        self._line: Any = None
 
     @override
     def send(self, *commands: Command) -> list[Reply]:
@@ -219,7 +219,7 @@ class ThreadLine(ThreadConnection):
             self._line.disconnect()
             self._line = None
 
-    def _connect(self) -> redis.connection.AbstractConnection:
+    def _connect(self) -> Any:
         target = self._home.locate()
         arguments = target.arguments(COMMAND_TIMEOUT)
         tls = arguments.pop("ssl", False)

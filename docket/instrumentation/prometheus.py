@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from .health import Answer
 
@@ -30,12 +30,14 @@ def page(samples: Iterable[Sample]) -> Answer:
             HTTPStatus.NOT_IMPLEMENTED, 'install "docket-platform[metrics]" to have metrics here\n'
         )
     registry = CollectorRegistry()
-    registry.register(_Collector(list(samples)))
+    registry.register(cast(Any, _Collector(list(samples))))
     text = generate_latest(registry).decode()
     return Answer(HTTPStatus.OK, text, CONTENT_TYPE_LATEST)
 
 
 class _Collector:
+    """What ``prometheus_client`` asks; not derived from its class, which is an extra."""
+
     def __init__(self, samples: list[Sample]) -> None:
         self._samples = samples
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from ..config.model import Configuration, Schedule
+from ..config.model import Configuration, Schedule, schedule_seed
 from ..cron import CronExpression, exact_zone
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -67,7 +67,7 @@ def desired_schedules(configuration: Configuration) -> tuple[DesiredSchedule, ..
 def _desired(configuration: Configuration, name: str, schedule: Schedule) -> DesiredSchedule:
     zone = schedule.timezone or configuration.timezone
     if schedule.cron is not None:
-        seed = f"{configuration.name}/{name}"
+        seed = schedule_seed(configuration.name, name)
         expression = CronExpression(schedule.cron, exact_zone(zone), seed=seed)
         timing: dict[str, Any] = {"cron": schedule.cron, "timezone": zone}
         next_after = expression.next_after

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from redis.exceptions import RedisError
 
@@ -46,11 +47,11 @@ class Bell:
 class Line:
     """One connection that waits."""
 
-    def __init__(self, client: object, bells: list[str]) -> None:
+    def __init__(self, client: Any, bells: list[str]) -> None:
         self._client = client
         self._bells = bells
 
     async def rung(self) -> bool:
         """Wait for a token; False if there was none for a while."""
-        reply = await self._client.blpop(self._bells, timeout=PATIENCE)  # type: ignore[attr-defined]
+        reply = await self._client.blpop(self._bells, timeout=PATIENCE)
         return reply is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..connection.base import Connection, ThreadConnection
 from .executions import queue_argument
@@ -205,16 +205,16 @@ async def release(connection: Connection, keys: Keys, consumer: str, queues: Seq
             return total
 
 
-def _catch(reply: list[object]) -> Catch:
+def _catch(reply: list[Any]) -> Catch:
     now, next_due, _, stale, claimed, struck, crashed = reply
-    due = int(float(next_due))  # type: ignore[arg-type]
+    due = int(float(next_due))
     return Catch(
-        now=int(now),  # type: ignore[call-overload]
+        now=int(now),
         next_due=None if due < 0 else due,
-        stale=int(stale),  # type: ignore[call-overload]
-        claimed=[_claimed(entry) for entry in claimed],  # type: ignore[attr-defined]
-        struck=[(key.decode(), task.decode()) for key, task in struck],  # type: ignore[attr-defined]
-        crashed=[(key.decode(), task.decode()) for key, task in crashed],  # type: ignore[attr-defined]
+        stale=stale,
+        claimed=[_claimed(entry) for entry in claimed],
+        struck=[(key.decode(), task.decode()) for key, task in struck],
+        crashed=[(key.decode(), task.decode()) for key, task in crashed],
     )
 
 

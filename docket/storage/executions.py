@@ -12,6 +12,7 @@ from ..errors import DocketError
 from ..lifecycle import Disposition, ExecutionState
 from .keys import DEFAULT_QUEUE, Keys
 from .patience import PATIENCE, run_patiently, value_of
+from .replies import pairs
 from .script import Script
 
 CHUNK = 100
@@ -202,10 +203,8 @@ def _scheduled(word: bytes, state: bytes, generation: int) -> Scheduled:
     return Scheduled(Disposition(word.decode().lower()), known, generation)
 
 
-def _record(key: str, fields: dict[bytes, bytes] | list[bytes]) -> Record | None:
-    known = (
-        fields if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2], strict=True))
-    )
+def _record(key: str, fields: list[bytes]) -> Record | None:
+    known = pairs(fields)
     if b"state" not in known:
         return None
 

@@ -23,7 +23,8 @@ _INCLUDE = re.compile(r"^--! include (\w+)$", re.MULTILINE)
 
 
 def _read(name: str) -> str:
-    return resources.files(__package__).joinpath("scripts", f"{name}.lua").read_text("utf-8")
+    directory = resources.files("docket.storage") / "scripts"
+    return (directory / f"{name}.lua").read_text("utf-8")
 
 
 @dataclass(frozen=True)

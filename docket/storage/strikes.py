@@ -7,6 +7,7 @@ from typing import Literal
 from ..connection.base import Connection
 from .keys import Keys
 from .patience import run_patiently, value_of
+from .replies import pairs
 from .script import Script
 
 _STRIKE = Script("strike", ("direction", "field", "rule"))
@@ -38,9 +39,7 @@ class StrikeRules:
     async def read(self) -> tuple[int, dict[str, bytes]]:
         """The version, and all rules by identity."""
         (reply,) = await self._connection.send(("HGETALL", self._keys.strikes))
-        fields = value_of(reply)
-        if not isinstance(fields, dict):
-            fields = dict(zip(fields[::2], fields[1::2], strict=True))
+        fields = pairs(value_of(reply))
         version = int(fields.pop(_VERSION, 0))
         return version, {field.decode(): rule for field, rule in fields.items()}
 

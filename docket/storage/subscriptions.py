@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
-from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from ..connection.base import Connection
@@ -58,7 +58,7 @@ class Subscriptions:
         self._anchor = anchor
         self._listeners: dict[str, set[Listener]] = {}
         self._confirmed: set[str] = set()
-        self._line: PubSub | None = None
+        self._line: Any = None
         self._reader: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
@@ -116,7 +116,8 @@ class Subscriptions:
     async def _follow(self, backoff: Backoff) -> None:
         """Deliver until the line drops."""
         try:
-            async with self._connection.subscriber() as line:
+            async with self._connection.subscriber() as subscriber:
+                line: Any = subscriber
                 await self._subscribe_all(line)
                 self._line = line
                 while True:
@@ -130,7 +131,7 @@ class Subscriptions:
             self._line = None
             self._confirmed.clear()
 
-    async def _subscribe_all(self, line: PubSub) -> None:
+    async def _subscribe_all(self, line: Any) -> None:
         """Subscribe to everything, also to what somebody begins to listen to meanwhile."""
         subscribed = {self._anchor}
         await line.subscribe(self._anchor)

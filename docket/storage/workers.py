@@ -10,6 +10,7 @@ from ..connection.base import Connection
 from .executions import from_milliseconds, queue_argument
 from .keys import Keys
 from .patience import value_of
+from .replies import pairs
 from .script import Script, run
 
 _REGISTER = Script("register", ("worker", "silence"))
@@ -76,7 +77,8 @@ class Workers:
         )
         seconds, _ = value_of(now)
         oldest = from_milliseconds(int(seconds) * 1000) - silence
-        living = [(name, last) for name, last in _pairs(value_of(seen)) if last >= oldest]
+        heard = {name.decode(): from_milliseconds(at) for name, at in pairs(value_of(seen)).items()}
+        living = [(name, last) for name, last in heard.items() if last >= oldest]
         if not living:
             return []
         tasks = await self._connection.send(
@@ -90,16 +92,6 @@ class Workers:
     async def knowing(self, task: str, silence: timedelta) -> list[WorkerInfo]:
         """The workers heard of within ``silence`` that know a task."""
         return [worker for worker in await self.living(silence) if task in worker.tasks]
-
-
-def _pairs(reply: list[object]) -> list[tuple[str, datetime]]:
-    # RESP3 answers pairs, RESP2 a flat list.
-    flat = reply if not reply or not isinstance(reply[0], list) else [x for p in reply for x in p]  # type: ignore[misc]
-    names, scores = flat[::2], flat[1::2]
-    return [
-        (name.decode(), from_milliseconds(score))  # type: ignore[attr-defined,arg-type]
-        for name, score in zip(names, scores, strict=True)
-    ]
 
 
 def _milliseconds(duration: timedelta) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from typing_extensions import assert_never
 
-from ..assembly import orders_for, rule_for, set_up_logging
+from ..assembly import orders_for, rule_for, serializer_for, set_up_logging
 from ..config.model import Configuration, Strike, Task
 from ..config.plan import (
     Action,
@@ -113,11 +113,13 @@ class Applier:
             ServerUnavailable: Redis did not answer in time.
         """
         done: list[Action] = []
+        self._fleet.ticker.serializer = serializer_for(new, self._fleet.path)
         try:
             for action in apply.actions:
                 await self._do(action, new, revision)
                 done.append(action)
         except Exception:
+            self._fleet.ticker.serializer = serializer_for(old, self._fleet.path)
             await self._undo(done, old, new, revision)
             raise
 

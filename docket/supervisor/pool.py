@@ -28,7 +28,7 @@ class Desired:
     processes: int
     orders: WorkerOrders
     directory: str
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from ..assembly import serializer_for, set_up_logging, url_for
+from ..assembly import serializer_for, set_up_logging
 from ..config.load import Loaded, load
 from ..config.model import Configuration
 from ..config.plan import Apply, RestartRequired, Unchanged, plan, refuse_removals
@@ -51,7 +51,7 @@ class Supervisor:
         self._reload_wanted = asyncio.Event()
         self._stopping = asyncio.Event()
         self._port: int | None = None
-        url = url_for(self._configuration, path)
+        url = self._loaded.url
         _refuse_memory(url)
         storage = Storage(connect(url), self._configuration.name)
         serializer = serializer_for(self._configuration, path)

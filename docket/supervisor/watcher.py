@@ -15,8 +15,9 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-from watchfiles import awatch
+import watchfiles
 
 from ..service import Service, end
 
@@ -128,8 +129,9 @@ class Watcher(Service):
 async def _changes(directories: Iterable[tuple[str, int]]) -> AsyncIterator[bool]:
     """True for changes, and False once a second without any."""
     stop = asyncio.Event()
+    watch: Any = watchfiles.awatch  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     try:
-        async for changes in awatch(
+        async for changes in watch(
             *(directory for directory, _ in directories),
             watch_filter=None,
             recursive=False,

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import time
 import types
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
 from datetime import timedelta
@@ -171,7 +171,7 @@ class Executor:
             return await calling
         return await asyncio.wait_for(calling, timeout.total_seconds())
 
-    def _coroutine(self, run: Run, execution: Execution) -> Coroutine[Any, Any, Any]:
+    def _coroutine(self, run: Run, execution: Execution) -> Awaitable[Any]:
         function = execution.function
         try:
             if inspect.iscoroutinefunction(function):
@@ -212,7 +212,8 @@ def checkpointed(coroutine: Coroutine[Any, Any, Any], run: Run) -> Generator[Any
     asyncio can only throw ``CancelledError`` into a task. Between the task and its coroutine stands this
     generator, which says the truth instead when the lease is gone.
     """
-    step, value = coroutine.send, None
+    step: Callable[[Any], Any] = coroutine.send
+    value: Any = None
     while True:
         try:
             awaited = step(value)

@@ -1,0 +1,116 @@
+"""What pydantic found, in the words of whoever writes a docket.toml."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final, TypeAlias
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from .findings import Finding, did_you_mean
+from .keypath import KeyPath, written
+from .sentences import shown
+from .shape import Keys, shape_at
+
+_EXPECTED: Final[Mapping[str, str]] = {
+    "bool_type": "expected true or false",
+    "dict_type": "expected a table",
+    "float_type": "expected a number",
+    "greater_than_equal": "expected at least {ge}",
+    "int_type": "expected a whole number",
+    "less_than_equal": "expected at most {le}",
+    "literal_error": "expected {expected}",
+    "model_type": "expected a table",
+    "string_too_short": "expected a text that is not empty",
+    "string_type": "expected a text in quotes",
+    "too_short": "expected at least one entry",
+    "tuple_type": "expected an array",
+}
+_CHOICE: Final = re.compile(r"'([^']*)'")
+_LONGEST_VALUE: Final = 60
+
+Hidden: TypeAlias = Callable[[KeyPath], bool]
+
+
+def explain(error: ValidationError, is_hidden: Hidden) -> list[Finding]:
+    """All findings of pydantic.
+
+    Arguments:
+        error: what pydantic found.
+        is_hidden: whether the value at a path must not be shown.
+    """
+    return [_finding(details, is_hidden) for details in error.errors(include_url=False)]
+
+
+def found(value: Any, *, is_hidden: bool) -> str:
+    """What was found, in words: the value itself, or only its kind."""
+    match value:
+        case dict():
+            return "found a table" if value else "found an empty table"
+        case list():
+            return "found an array" if value else "found an empty array"
+        case str() if is_hidden:
+            return "found a text that is not shown"
+        case _ if is_hidden:
+            return "found no text"
+        case _:
+            return f"found {_shortened(shown(value))}"
+
+
+def _finding(details: ErrorDetails, is_hidden: Hidden) -> Finding:
+    path, context = details["loc"], details.get("ctx", {})
+    match details["type"]:
+        case "extra_forbidden":
+            return _unknown_key(path)
+        case "missing":
+            return Finding(path[:-1], f'expected the key "{path[-1]}", found none', "table")
+        case "at":
+            path = (*path, context["key"])
+            return _bad_value(path, context["message"], context["value"], is_hidden)
+        case _ if path[-1:] == ("[key]",):
+            return _bad_name(path[:-1], _expectation(details))
+        case _ if isinstance(details["input"], dict) and details["type"] == "expected":
+            return Finding(path, details["msg"], "table")
+        case _:
+            finding = _bad_value(path, _expectation(details), details["input"], is_hidden)
+            return finding if is_hidden(path) else replace(finding, suggestion=_advice(details))
+
+
+def _unknown_key(path: KeyPath) -> Finding:
+    table = shape_at(path[:-1])
+    allowed = sorted(table.keys) if isinstance(table, Keys) else []
+    question = did_you_mean(str(path[-1]), allowed)
+    suggestion = f"{question} allowed: {', '.join(allowed)}".lstrip()
+    return Finding(path, "unknown key", "key", suggestion, is_unknown=True)
+
+
+def _bad_name(path: KeyPath, expectation: str) -> Finding:
+    return Finding(path, f"{expectation}, found {_shortened(written(str(path[-1])))}", "key")
+
+
+def _bad_value(path: KeyPath, expectation: str, value: Any, is_hidden: Hidden) -> Finding:
+    return Finding(path, f"{expectation}, {found(value, is_hidden=is_hidden(path))}")
+
+
+def _advice(details: ErrorDetails) -> str:
+    context, value = details.get("ctx", {}), details["input"]
+    choices = _CHOICE.findall(context.get("expected", ""))
+    return context.get("advice") or (did_you_mean(value, choices) if isinstance(value, str) else "")
+
+
+def _expectation(details: ErrorDetails) -> str:
+    template = _EXPECTED.get(details["type"])
+    if template is None:
+        return details["msg"]
+    context = {
+        key: f"{value:.10g}" if isinstance(value, (int, float)) else value
+        for key, value in details.get("ctx", {}).items()
+    }
+    return _CHOICE.sub(r'"\1"', template.format(**context))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"

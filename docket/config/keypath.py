@@ -1,0 +1,37 @@
+"""The way to a key: a tuple of names and indexes, and how it is written."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, Final, TypeAlias, cast
+
+KeyPath: TypeAlias = tuple[str | int, ...]
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def dotted(path: Sequence[str | int]) -> str:
+    """A path as TOML writes it; entries of arrays have an index.
+
+    Example:
+        >>> dotted(("tasks", "billing.charge", "retry"))
+        'tasks."billing.charge".retry'
+    """
+    text = ""
+    for key in path:
+        if isinstance(key, int):
+            text += f"[{key}]"
+        else:
+            text += f".{written(key)}" if text else written(key)
+    return text
+
+
+def written(key: str) -> str:
+    """One key as TOML writes it, in quotes where it needs them."""
+    return key if _BARE.fullmatch(key) else json.dumps(key, ensure_ascii=not key.isprintable())
+
+
+def entry(tree: Any, key: str | int) -> Any:
+    """What a raw tree has below a key; nothing if it has none, or is no table."""
+    return cast(dict[str | int, Any], tree).get(key) if isinstance(tree, dict) else None

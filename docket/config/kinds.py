@@ -1,0 +1,227 @@
+"""The kinds of value that a docket.toml holds and TOML has no word for: durations, sizes, shares, names.
+
+A validator says only what it expected; what was found is added where the problem is told, because there
+it is known whether the value is a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any, Final, TypeAlias
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic_core import PydanticCustomError
+from typing_extensions import LiteralString
+
+from ..cron import exact_zone, zone_names
+from ..durations import format_duration, parse_duration
+from ..errors import UnknownZone
+from ..sizes import parse_size
+from .findings import did_you_mean
+
+LONGEST_NAME: Final = 200
+SCHEMES: Final = (
+    "redis",
+    "rediss",
+    "valkey",
+    "valkeys",
+    "unix",
+    "redis+cluster",
+    "rediss+cluster",
+    "redis+sentinel",
+    "rediss+sentinel",
+    "embedded",
+    "memory",
+)
+_PART: Final = r"[^\W\d]\w*"
+_REFERENCE: Final = re.compile(rf"{_PART}(\.{_PART})*:{_PART}(\.{_PART})*")
+_LISTEN: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(?P<port>\d{1,5})")
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SHARE: Final = re.compile(r"(\d{1,3}(?:\.\d+)?)%")
+
+
+class Ratio(float):
+    """A part of a whole, from 0 to 1, that is written in percent."""
+
+
+def expected(what: LiteralString) -> PydanticCustomError:
+    """The error of a value that is not what was expected."""
+    return PydanticCustomError("expected", what)
+
+
+def at(key: str, value: Any, message: str) -> PydanticCustomError:
+    """The error of a table that is caused by the value of one of its keys."""
+    return PydanticCustomError("at", "{message}", {"key": key, "value": value, "message": message})
+
+
+def _read_duration(value: Any) -> Any:
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, str):
+        try:
+            duration = parse_duration(value)
+        except (ValueError, OverflowError):
+            duration = None
+        # Whole milliseconds are what Redis keeps, and what a duration is written as.
+        if duration is not None and not duration.microseconds % 1000:
+            return duration
+    raise expected('expected a duration such as "500ms", "90s" or "1h30m"')
+
+
+def _positive(value: timedelta) -> timedelta:
+    if not value:
+        raise expected('expected a duration longer than zero, such as "30s"')
+    return value
+
+
+def _read_size(value: Any) -> Any:
+    if isinstance(value, (str, int)) and not isinstance(value, bool):
+        try:
+            size = parse_size(value)
+        except ValueError:
+            size = 0
+        if size > 0:
+            return size
+    raise expected('expected a size such as "512KiB", "1MiB" or a number of bytes')
+
+
+def _read_share(value: Any) -> Any:
+    if isinstance(value, float):
+        return value
+    if isinstance(value, str) and (found := _SHARE.fullmatch(value)) and float(found[1]) <= 100:
+        return Ratio(float(found[1]) / 100)
+    raise expected('expected a share between "0%" and "100%"')
+
+
+def format_share(share: float) -> str:
+    """Write a share from 0 to 1 in percent."""
+    return f"{share * 100:.10g}%"
+
+
+def _check_name(value: str) -> str:
+    if not value or not value.isprintable():
+        raise expected("expected a name of printable characters")
+    if len(value.encode("utf-8", "surrogatepass")) > LONGEST_NAME:
+        raise expected("expected a name of at most 200 bytes")
+    return value
+
+
+def _check_reference(value: str) -> str:
+    if not _REFERENCE.fullmatch(value):
+        raise expected('expected "package.module:attribute"')
+    return value
+
+
+def _check_listen(value: str) -> str:
+    found = _LISTEN.fullmatch(value)
+    if not found or int(found["port"]) > 65535:
+        raise expected('expected an address such as "127.0.0.1:9464" or "[::1]:9464"')
+    return value
+
+
+def _check_url(value: str) -> str:
+    scheme, separator, _ = value.partition("://")
+    if not separator or scheme not in SCHEMES:
+        raise expected(
+            "expected a url such as redis://localhost:6379/0; schemes: redis, rediss, valkey, valkeys,"
+            " unix, redis+cluster, rediss+cluster, redis+sentinel, rediss+sentinel, embedded, memory"
+        )
+    return value
+
+
+def _check_variable(value: str) -> str:
+    if not _VARIABLE.fullmatch(value):
+        raise expected("expected the name of an environment variable")
+    return value
+
+
+def _check_variable_value(value: str) -> str:
+    if "\0" in value:
+        raise expected("expected a text without NUL characters")
+    return value
+
+
+def _check_timezone(value: str) -> str:
+    try:
+        exact_zone(value)
+    except UnknownZone:
+        raise PydanticCustomError(
+            "expected",
+            'expected the exact name of a time zone such as "Europe/Paris" or "UTC"',
+            {"advice": did_you_mean(value, zone_names())},
+        ) from None
+    return value
+
+
+def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(values)) < len(values):
+        raise expected("expected every entry only once")
+    return values
+
+
+def _as_text(pattern: str, example: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example]})
+
+
+Duration: TypeAlias = Annotated[
+    timedelta,
+    BeforeValidator(_read_duration),
+    PlainSerializer(format_duration, return_type=str, when_used="json"),
+    _as_text(r"^\s*(\d+(\.\d+)?|(\d+:)?\d+:\d{2}|(\d+(\.\d+)?(ms|[smhdw]))+)\s*$", "1h30m"),
+]
+"""A length of time, written as ``docket.durations`` reads it."""
+
+PositiveDuration: TypeAlias = Annotated[
+    timedelta,
+    AfterValidator(_positive),
+    BeforeValidator(_read_duration),
+    PlainSerializer(format_duration, return_type=str, when_used="json"),
+    _as_text(r"^\s*(\d+(\.\d+)?|(\d+:)?\d+:\d{2}|(\d+(\.\d+)?(ms|[smhdw]))+)\s*$", "30s"),
+]
+"""A length of time that is not zero."""
+
+Size: TypeAlias = Annotated[
+    int,
+    BeforeValidator(_read_size),
+    WithJsonSchema({"type": ["string", "integer"], "examples": ["512KiB", "1MiB"]}),
+]
+"""Bytes, written as ``docket.sizes`` reads them."""
+
+Share: TypeAlias = Annotated[
+    float,
+    BeforeValidator(_read_share),
+    PlainSerializer(format_share, return_type=str, when_used="json"),
+    _as_text(r"^\d{1,3}(\.\d+)?%$", "50%"),
+]
+"""A part of a whole, from 0 to 1, written in percent."""
+
+Name: TypeAlias = Annotated[str, AfterValidator(_check_name), Field(min_length=1)]
+"""The name of a task, queue, pool, schedule, strike or key: printable, at most 200 bytes."""
+
+Reference: TypeAlias = Annotated[
+    str,
+    AfterValidator(_check_reference),
+    _as_text(r"^[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*$", "shop.tasks:send_email"),
+]
+"""Where a function or a class is found: ``package.module:attribute``."""
+
+Listen: TypeAlias = Annotated[str, AfterValidator(_check_listen)]
+"""A host and a port to listen on."""
+
+Url: TypeAlias = Annotated[str, AfterValidator(_check_url)]
+"""Where a server is."""
+
+Timezone: TypeAlias = Annotated[str, AfterValidator(_check_timezone)]
+"""The exact name of a time zone."""
+
+Variable: TypeAlias = Annotated[str, AfterValidator(_check_variable)]
+"""The name of an environment variable."""
+
+VariableValue: TypeAlias = Annotated[str, AfterValidator(_check_variable_value)]
+"""What an environment variable is set to."""
+
+Queues: TypeAlias = Annotated[
+    tuple[Name, ...], Field(min_length=1, strict=False), AfterValidator(_unique)
+]
+"""Queues in the order in which they are served."""

@@ -1,0 +1,393 @@
+"""What a docket.toml may say: every key with its kind, its default and its meaning, here and nowhere else.
+
+A key is added in one place: a field with a default and a description. The environment, the schema for
+editors, the list of allowed keys in messages and the comparison of two configurations follow the fields.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal, TypeAlias, cast
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing_extensions import Self
+
+from ..durations import format_duration
+from .kinds import (
+    Duration,
+    Listen,
+    Name,
+    PositiveDuration,
+    Queues,
+    Ratio,
+    Reference,
+    Share,
+    Size,
+    Timezone,
+    Url,
+    Variable,
+    VariableValue,
+    at,
+    expected,
+)
+from .meaning import digest
+
+Codec: TypeAlias = Literal["safe", "pickle"]
+Comparison: TypeAlias = Literal["==", "!=", ">", ">=", "<", "<=", "between"]
+
+
+class Table(BaseModel):
+    """What all tables share: unknown keys are errors, a text is no number, nothing changes afterwards."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, ser_json_inf_nan="constants"
+    )
+
+
+class Security(Table):
+    """[security]: which bytes are trusted."""
+
+    codecs: Annotated[tuple[Codec, ...], Field(min_length=1, strict=False)] = Field(
+        default=("safe", "pickle"),
+        description='How arguments and results may be encoded; ["safe"] refuses pickle on both sides.',
+    )
+    signing_keys: dict[Name, Annotated[str, Field(min_length=1)]] = Field(
+        default={},
+        description="Secrets by id, each as file:PATH or env:NAME; the first signs, all of them verify.",
+        repr=False,
+    )
+    max_payload: Size = Field(
+        default=1 << 20, description="The limit of the serialized arguments of one task, in bytes."
+    )
+
+
+class Logging(Table):
+    """[logging]: what is told, and how."""
+
+    level: Literal["debug", "info", "warning", "error", "critical"] = Field(
+        default="info", description="The least severe messages that are written."
+    )
+    format: Literal["auto", "rich", "plain", "json"] = Field(
+        default="auto",
+        description="How messages are written; auto is rich on a terminal, else plain.",
+    )
+
+
+class Reload(Table):
+    """[supervisor.reload]: how changes of the file are noticed."""
+
+    settle: Duration = Field(
+        default=timedelta(milliseconds=500),
+        description="How long the file must be quiet before it is read.",
+    )
+    min_interval: Duration = Field(
+        default=timedelta(seconds=2), description="The least time between two reloads."
+    )
+    poll_interval: PositiveDuration = Field(
+        default=timedelta(seconds=10),
+        description="How often the file is compared even if nothing hints at a change.",
+    )
+    max_removals: Share = Field(
+        default=Ratio(0.5),
+        description="The share of tasks, schedules and pools that one change may remove.",
+    )
+
+
+class RestartBackoff(Table):
+    """The pauses between a crash of a worker process and its next start."""
+
+    initial: PositiveDuration = Field(
+        default=timedelta(milliseconds=500), description="The pause after the first crash."
+    )
+    max: PositiveDuration = Field(default=timedelta(minutes=1), description="The longest pause.")
+    factor: Annotated[float, Field(ge=1, le=100)] = Field(
+        default=2.0, description="By how much every pause is longer than the one before."
+    )
+    jitter: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.2, description="The share of a pause that chance may add or take away."
+    )
+
+    @model_validator(mode="after")
+    def max_is_not_less_than_initial(self) -> Self:
+        """Refuse a first pause that is longer than the longest."""
+        if self.initial > self.max:
+            raise at("initial", self.initial, f"expected at most max ({format_duration(self.max)})")
+        return self
+
+
+class Restart(Table):
+    """[supervisor.restart]: the brake on crash loops, per pool."""
+
+    backoff: RestartBackoff = Field(
+        default=RestartBackoff(), description="The pauses between crashes and starts."
+    )
+    stable_after: Duration = Field(
+        default=timedelta(seconds=30),
+        description="A worker that lived this long resets the pauses.",
+    )
+    max_crashes: Annotated[int, Field(ge=1)] = Field(
+        default=5, description="More crashes than this within the window degrade the pool."
+    )
+    window: PositiveDuration = Field(
+        default=timedelta(minutes=2), description="The window in which crashes are counted."
+    )
+
+
+class Supervisor(Table):
+    """[supervisor]: the process that keeps workers and schedules in the declared shape."""
+
+    listen: Listen = Field(
+        default="127.0.0.1:9464",
+        description="Host and port of health, metrics and pages; a change needs a restart.",
+    )
+    shutdown_timeout: Duration = Field(
+        default=timedelta(seconds=30),
+        description="From the request to stop to the end of every process.",
+    )
+    reload: Reload = Field(default=Reload(), description="How changes of the file are noticed.")
+    restart: Restart = Field(default=Restart(), description="The brake on crash loops, per pool.")
+
+    @property
+    def host(self) -> str:
+        """The host to listen on, without brackets."""
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The port to listen on; 0 lets the system choose."""
+        return int(self.listen.rpartition(":")[2])
+
+
+class Retry(Table):
+    """When a failed attempt is tried again."""
+
+    attempts: Annotated[int, Field(ge=1)] = Field(
+        default=1, description="How many attempts there are in all."
+    )
+    delay: Duration = Field(
+        default=timedelta(seconds=1), description="The pause after the first attempt."
+    )
+    max_delay: Duration = Field(default=timedelta(minutes=5), description="The longest pause.")
+    backoff: Literal["fixed", "exponential"] = Field(
+        default="exponential",
+        description="Whether pauses stay as they are or double with every attempt.",
+    )
+    jitter: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.2, description="The share of a pause that chance may add or take away."
+    )
+    never_on: Annotated[tuple[Reference, ...], Field(strict=False)] = Field(
+        default=(), description="Errors that no further attempt will mend."
+    )
+
+    @model_validator(mode="after")
+    def max_delay_is_not_less_than_delay(self) -> Self:
+        """Refuse a first pause that is longer than the longest, where pauses grow."""
+        if self.backoff == "exponential" and self.delay > self.max_delay:
+            raise at(
+                "delay",
+                self.delay,
+                f"expected at most max_delay ({format_duration(self.max_delay)})",
+            )
+        return self
+
+
+class TaskDefaults(Table):
+    """[defaults.task]: what holds for every task that does not say otherwise."""
+
+    timeout: PositiveDuration | None = Field(
+        default=None, description="How long one attempt may take; left out, it is without end."
+    )
+    retry: Retry = Field(default=Retry(), description="When a failed attempt is tried again.")
+
+
+class Defaults(Table):
+    """[defaults.*]: what holds where a table does not say otherwise."""
+
+    task: TaskDefaults = Field(default=TaskDefaults(), description="What holds for every task.")
+
+
+class Task(TaskDefaults):
+    """[tasks.NAME]: a function that workers run."""
+
+    function: Reference = Field(description="The function to call, as package.module:attribute.")
+    queue: Name = Field(default="default", description="The queue that new executions go to.")
+
+
+class Schedule(Table):
+    """[schedules.NAME]: when a task runs by itself."""
+
+    task: Name = Field(description="The task to run.")
+    args: Annotated[tuple[Any, ...], Field(strict=False)] = Field(
+        default=(), description="Its positional arguments."
+    )
+    kwargs: dict[str, Any] = Field(default={}, description="Its arguments by name.")
+    cron: str | None = Field(
+        default=None, description="When, as a cron expression; six fields put seconds first."
+    )
+    every: PositiveDuration | None = Field(
+        default=None, description="How often, counted from 1970-01-01T00:00:00Z plus the phase."
+    )
+    phase: Duration | None = Field(
+        default=None, description="By how much the runs of every are shifted; less than every."
+    )
+    timezone: Timezone | None = Field(
+        default=None, description="The zone that cron is read in; left out, it is the docket's."
+    )
+    paused: bool = Field(default=False, description="Whether no runs are due.")
+
+    @model_validator(mode="after")
+    def exactly_one_time(self) -> Self:
+        """Refuse a schedule with no time, or with more than one."""
+        if self.cron is not None and self.every is not None:
+            raise expected("expected exactly one of cron, every, found both")
+        if self.cron is None and self.every is None:
+            raise expected("expected exactly one of cron, every, found none")
+        return self
+
+    @model_validator(mode="after")
+    def phase_is_within_every(self) -> Self:
+        """Refuse a phase that shifts nothing, or by whole periods."""
+        if self.phase is None:
+            return self
+        if self.every is None:
+            raise at("phase", self.phase, "only a schedule with every has a phase")
+        if self.phase >= self.every:
+            raise at(
+                "phase", self.phase, f"expected less than every ({format_duration(self.every)})"
+            )
+        return self
+
+
+def schedule_seed(docket: str, schedule: str) -> str:
+    """What ``H`` in the cron expression of a schedule is computed from."""
+    return f"{docket}/{schedule}"
+
+
+class Pool(Table):
+    """[workers.POOL]: equal worker processes."""
+
+    processes: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=1, description="How many worker processes run."
+    )
+    concurrency: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=10, description="How many tasks one process runs at the same time."
+    )
+    queues: Queues = Field(
+        default=("default",), description="The queues that are served, the first one first."
+    )
+    drain: Duration = Field(
+        default=timedelta(seconds=30),
+        description="How long running tasks may finish when a worker stops.",
+    )
+    env: dict[Variable, VariableValue] = Field(
+        default={}, description="Environment variables of the worker processes.", repr=False
+    )
+
+
+class Condition(Table):
+    """One comparison of an argument."""
+
+    op: Comparison = Field(description="How the argument is compared with the value.")
+    value: Any = Field(description="What it is compared with; two bounds in an array for between.")
+
+    @model_validator(mode="after")
+    def value_fits_op(self) -> Self:
+        """Refuse a value that the comparison can not work with."""
+        if self.op == "between":
+            if not _are_bounds(self.value):
+                raise at(
+                    "value", self.value, "expected the lower and the upper bound, as in [10, 20]"
+                )
+        elif not _is_single(self.value):
+            raise at(
+                "value",
+                cast(object, self.value),
+                "expected a single value; only between takes an array",
+            )
+        return self
+
+
+def _is_single(value: Any) -> bool:
+    return not isinstance(value, (list, dict))
+
+
+def _are_bounds(value: Any) -> bool:
+    if not isinstance(value, list):
+        return False
+    bounds = cast(list[Any], value)
+    if len(bounds) != 2:
+        return False
+    try:
+        return bool(bounds[0] <= bounds[1])
+    except TypeError:
+        return False
+
+
+def strike_identity(id_: Any, task: Any, when: Any) -> str:
+    """The id of a strike, or without one a name that is the same wherever the content is the same."""
+    return str(id_) if id_ is not None else f"strike-{digest([task, when])[:12]}"
+
+
+class Strike(Table):
+    """[[strikes]]: what is struck out instead of being run."""
+
+    id: Name | None = Field(
+        default=None, description="Its name; left out, it is made from the content."
+    )
+    task: Name | None = Field(
+        default=None, description="Only executions of this task; left out, of any task."
+    )
+    when: dict[Name, Condition] = Field(
+        default={}, description="Comparisons by the name of the argument; all of them must hold."
+    )
+    reason: str = Field(default="", description="Why, for those who wonder.")
+
+    @property
+    def identity(self) -> str:
+        """The id, or a name that is made from the content."""
+        return strike_identity(self.id, self.task, self.model_dump()["when"])
+
+    @model_validator(mode="after")
+    def strikes_something_particular(self) -> Self:
+        """Refuse a strike that would strike out everything."""
+        if self.task is None and not self.when:
+            raise expected("expected task, when, or both, found neither")
+        return self
+
+
+class Configuration(Table):
+    """A whole docket.toml."""
+
+    version: Literal[1] = Field(default=1, description="The file format.")
+    name: Name = Field(
+        default="docket", description="The namespace in Redis; a change needs a restart."
+    )
+    url: Url | None = Field(
+        default=None,
+        description="The server; left out, the embedded one beside the file. A change needs a restart.",
+        repr=False,
+    )
+    timezone: Timezone = Field(default="UTC", description="The time zone of schedules.")
+    execution_ttl: Duration = Field(
+        default=timedelta(minutes=15),
+        description="How long finished executions and their results are kept.",
+    )
+    security: Security = Field(default=Security(), description="Which bytes are trusted.")
+    logging: Logging = Field(default=Logging(), description="What is told, and how.")
+    supervisor: Supervisor = Field(
+        default=Supervisor(),
+        description="The process that keeps workers and schedules in the declared shape.",
+    )
+    defaults: Defaults = Field(
+        default=Defaults(), description="What holds where a table does not say otherwise."
+    )
+    tasks: dict[Name, Task] = Field(default={}, description="Functions that workers run, by name.")
+    schedules: dict[Name, Schedule] = Field(
+        default={}, description="When tasks run by themselves, by name."
+    )
+    workers: Annotated[dict[Name, Pool], Field(min_length=1)] = Field(
+        default={"default": Pool()}, description="Pools of equal worker processes, by name."
+    )
+    strikes: Annotated[tuple[Strike, ...], Field(strict=False)] = Field(
+        default=(), description="What is struck out instead of being run."
+    )

@@ -1,0 +1,139 @@
+"""What must hold between the tables of a configuration, and what will surprise although it may be so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from ..cron import CronExpression
+from ..durations import format_duration
+from ..errors import CronError
+from .explain import Hidden, found
+from .findings import Finding, did_you_mean
+from .keypath import KeyPath, dotted, written
+from .model import Configuration, Pool, Task, schedule_seed, strike_identity
+from .sentences import shown
+
+
+def broken_rules(tree: Mapping[str, Any], is_hidden: Hidden) -> list[Finding]:
+    """References that lead nowhere, and names given twice.
+
+    Arguments:
+        tree: the raw tree, so that an error elsewhere hides none of them.
+        is_hidden: whether the value at a path must not be shown.
+    """
+    return [
+        *_dangling_tasks(tree, is_hidden),
+        *_crons_that_never_fire(tree, is_hidden),
+        *_repeated_strikes(tree, is_hidden),
+    ]
+
+
+def surprises(configuration: Configuration) -> list[Finding]:
+    """What is valid but can hardly be meant."""
+    return [
+        finding
+        for name, task in configuration.tasks.items()
+        for finding in (
+            *_queue_that_nobody_serves(name, task, configuration),
+            *_timeout_longer_than_drain(name, task, configuration),
+        )
+    ]
+
+
+def _dangling_tasks(tree: Mapping[str, Any], is_hidden: Hidden) -> Iterator[Finding]:
+    tasks = _table(tree.get("tasks", {}))
+    for name, schedule in _table(tree.get("schedules")).items():
+        yield from _dangling_task(("schedules", name, "task"), schedule, tasks, is_hidden)
+    for index, strike in enumerate(_array(tree.get("strikes"))):
+        yield from _dangling_task(("strikes", index, "task"), strike, tasks, is_hidden)
+
+
+def _dangling_task(
+    path: KeyPath, table: Any, tasks: Mapping[str, Any], is_hidden: Hidden
+) -> Iterator[Finding]:
+    task = _table(table).get("task")
+    if isinstance(task, str) and task not in tasks:
+        known = f"tasks: {', '.join(map(written, tasks))}" if tasks else "there are no tasks"
+        suggestion = f"{did_you_mean(task, tasks)} {known}".lstrip()
+        message = f"expected a task of this file, {found(task, is_hidden=is_hidden(path))}"
+        yield Finding(path, message, "value", suggestion)
+
+
+def _crons_that_never_fire(tree: Mapping[str, Any], is_hidden: Hidden) -> Iterator[Finding]:
+    for name, schedule in _table(tree.get("schedules")).items():
+        cron = _table(schedule).get("cron")
+        if isinstance(cron, str):
+            # What H stands for, and so whether such a day exists, depends on both names.
+            seed = schedule_seed(str(tree.get("name", Configuration().name)), name)
+            yield from _cron_that_never_fires(("schedules", name, "cron"), cron, seed, is_hidden)
+
+
+def _cron_that_never_fires(
+    path: KeyPath, cron: str, seed: str, is_hidden: Hidden
+) -> Iterator[Finding]:
+    try:
+        CronExpression(cron, seed=seed)
+    except CronError as error:
+        advice = "" if is_hidden(path) else f"at character {error.position + 1}: {error.reason}"
+        message = f"expected a cron expression, {found(cron, is_hidden=is_hidden(path))}"
+        yield Finding(path, message, "value", advice)
+
+
+def _repeated_strikes(tree: Mapping[str, Any], is_hidden: Hidden) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for index, strike in enumerate(_array(tree.get("strikes"))):
+        table = _table(strike)
+        identity = strike_identity(table.get("id"), table.get("task"), table.get("when", {}))
+        if identity in seen and "id" in table:
+            path = ("strikes", index, "id")
+            value = found(table["id"], is_hidden=is_hidden(path))
+            yield Finding(path, f"expected an id of its own, {value} again")
+        elif identity in seen:
+            yield Finding(
+                ("strikes", index),
+                "strikes the same as one before",
+                "table",
+                "remove one of the two",
+            )
+        seen.add(identity)
+
+
+def _queue_that_nobody_serves(
+    name: str, task: Task, configuration: Configuration
+) -> Iterator[Finding]:
+    if not any(task.queue in pool.queues for pool in configuration.workers.values()):
+        served = sorted({queue for pool in configuration.workers.values() for queue in pool.queues})
+        yield Finding(
+            ("tasks", name, "queue"),
+            f"no pool serves the queue {shown(task.queue)}: its executions wait",
+            "value",
+            f"add it to the queues of a pool; served: {', '.join(served)}",
+        )
+
+
+def _timeout_longer_than_drain(
+    name: str, task: Task, configuration: Configuration
+) -> Iterator[Finding]:
+    for pool_name, pool in configuration.workers.items():
+        if task.queue in pool.queues and _outlives(task, pool):
+            yield Finding(
+                ("tasks", name, "timeout"),
+                f"{format_duration(task.timeout or pool.drain)} is longer than the drain of the pool"
+                f" {shown(pool_name)} ({format_duration(pool.drain)}): when the pool stops, an attempt may be"
+                " interrupted and started again",
+                "value",
+                f"raise {dotted(('workers', pool_name, 'drain'))}, or lower the timeout",
+            )
+
+
+def _outlives(task: Task, pool: Pool) -> bool:
+    return task.timeout is not None and task.timeout > pool.drain
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}
+
+
+def _array(value: Any) -> list[Any]:
+    return cast(list[Any], value) if isinstance(value, list) else []

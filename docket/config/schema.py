@@ -1,0 +1,86 @@
+"""The JSON Schema of a docket.toml, for editors: draft-07 words, strict everywhere.
+
+``python -m docket.config.schema`` writes it to ``schemas/docket.schema.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final, cast
+
+from pydantic.json_schema import GenerateJsonSchema
+from typing_extensions import override
+
+from ..durations import format_duration
+from .kinds import Ratio, format_share
+from .model import Configuration
+
+PATH: Final = Path("schemas") / "docket.schema.json"
+_DRAFT: Final = "http://json-schema.org/draft-07/schema#"
+
+
+class _Generator(GenerateJsonSchema):
+    @override
+    def encode_default(self, dft: Any) -> Any:
+        if isinstance(dft, timedelta):
+            return format_duration(dft)
+        return format_share(dft) if isinstance(dft, Ratio) else super().encode_default(dft)
+
+    @override
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
+def schema() -> dict[str, Any]:
+    """The schema, made from the models."""
+    made = Configuration.model_json_schema(schema_generator=_Generator)
+    made["definitions"] = made.pop("$defs")
+    return {"$schema": _DRAFT, **cast(dict[str, Any], _in_draft_07(made))}
+
+
+def text() -> str:
+    """The schema as it is written to the file."""
+    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def write(path: Path = PATH) -> None:
+    """Write the schema to a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text(), encoding="utf-8")
+
+
+def _in_draft_07(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_in_draft_07(item) for item in cast(list[Any], node)]
+    if not isinstance(node, dict):
+        return node
+    found = _without_null(
+        {key: _in_draft_07(value) for key, value in cast(dict[str, Any], node).items()}
+    )
+    if "$ref" in found:
+        return _reference(found)
+    if "patternProperties" in found or "properties" in found:
+        found.setdefault("additionalProperties", False)
+    return found
+
+
+def _without_null(node: dict[str, Any]) -> dict[str, Any]:
+    """TOML has no null: a key that may be none is a key that may be left out."""
+    node = {key: value for key, value in node.items() if value is not None}
+    choices = [choice for choice in node.get("anyOf", []) if choice != {"type": "null"}]
+    if len(choices) == 1:
+        del node["anyOf"]
+        node.update(choices[0])
+    return node
+
+
+def _reference(node: dict[str, Any]) -> dict[str, Any]:
+    # Draft 07 ignores everything beside $ref, so the words about the key and the reference stand apart.
+    target = {"$ref": node.pop("$ref").replace("#/$defs/", "#/definitions/")}
+    return {"allOf": [target], **node} if node else target
+
+
+if __name__ == "__main__":
+    write()

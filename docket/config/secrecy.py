@@ -1,0 +1,43 @@
+"""What must never be shown: where secrets are in a configuration, and what is shown in their place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final, cast
+
+HIDDEN: Final = "(secret)"
+_QUERY: Final = re.compile(r"([^?=&#]*(?:password|secret|token)[^=&#]*)=[^&#]*", re.IGNORECASE)
+
+
+def is_secret(path: Sequence[str | int]) -> bool:
+    """Whether the value at a path is secret, or holds secrets."""
+    match tuple(path):
+        case ("url",) | ("security", "signing_keys", *_) | ("workers", _, "env", *_):
+            return True
+        case _:
+            return False
+
+
+def masked(path: Sequence[str | int], value: Any) -> Any:
+    """The value at a path as it may be shown: a url keeps its host, other secrets nothing."""
+    if value is not None and is_secret(path):
+        return masked_url(value) if tuple(path) == ("url",) and isinstance(value, str) else HIDDEN
+    if isinstance(value, dict):
+        table = cast(dict[str, Any], value)
+        return {key: masked((*path, key), item) for key, item in table.items()}
+    return value
+
+
+def masked_url(url: str) -> str:
+    """A url without its credentials.
+
+    Example:
+        >>> masked_url("redis://app:hunter2@db:6379/0")
+        'redis://***@db:6379/0'
+    """
+    scheme, separator, rest = url.partition("://")
+    # A password may hold any character, so all that stands before the last @ is hidden.
+    _, at, address = rest.rpartition("@")
+    address = _QUERY.sub(r"\1=***", address)
+    return f"{scheme}{separator}***@{address}" if at else f"{scheme}{separator}{address}"

@@ -1,0 +1,125 @@
+"""The first bytes of a payload: what it is, what reading it takes, and who vouches for it.
+
+Unsigned: ``kind | codec``, content. Signed: ``SIGNED``, length of the key's id, the id, an HMAC-SHA256 of
+all that follows, then the unsigned form. The HMAC also covers a context that is not stored, so that a
+payload taken from one place is refused in another.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from ..errors import Undecodable
+from .words import Codec, Kind
+
+SIGNED: Final = 0x80
+SIGNED_BYTE: Final = bytes((SIGNED,))
+DIGEST_SIZE: Final = 32
+LONGEST_KEY_ID: Final = 255
+FIRST_BYTES: Final = {kind | codec: (kind, codec) for kind in Kind for codec in Codec}
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A payload, taken apart but not decoded and not verified.
+
+    Arguments:
+        key_id: the id of the signing key, empty if the payload is not signed.
+        digest: the signature, empty if there is none.
+        body: what is signed: first byte and content.
+    """
+
+    key_id: str
+    digest: bytes
+    body: bytes
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether there is a signature, be it right or wrong."""
+        return bool(self.digest)
+
+
+def parse(data: bytes) -> Envelope:
+    """Take a payload apart.
+
+    Raises:
+        Undecodable: it is cut off within its header.
+    """
+    if not data.startswith(SIGNED_BYTE):
+        return Envelope("", b"", data)
+    start = 2 + int.from_bytes(data[1:2], "big")
+    key_id, digest = data[2:start], data[start : start + DIGEST_SIZE]
+    if len(digest) < DIGEST_SIZE:
+        raise Undecodable(
+            f"expected a signed payload, found {len(data)} bytes, cut off in its signature"
+        )
+    return Envelope(key_id.decode(errors="backslashreplace"), digest, data[start + DIGEST_SIZE :])
+
+
+def kind_and_codec(body: bytes) -> tuple[Kind, Codec]:
+    """What the first byte says.
+
+    Raises:
+        Undecodable: it says nothing that is known here.
+    """
+    if not body:
+        raise Undecodable("expected a payload, found no bytes at all")
+    known = FIRST_BYTES.get(body[0])
+    if known is None:
+        raise Undecodable(
+            f"expected a payload of a known codec, found the first byte 0x{body[0]:02x}; either it is none, "
+            "or a newer version of docket has written it: upgrade this worker"
+        )
+    return known
+
+
+def sign(body: bytes, key_id: str, secret: bytes, context: bytes) -> bytes:
+    """A body with its signature before it."""
+    name = key_id.encode()
+    return bytes((SIGNED, len(name))) + name + _digest(body, secret, context) + body
+
+
+def verify(data: bytes, keys: Mapping[str, bytes], context: bytes) -> bytes:
+    """The body of a payload that is signed by one of the keys.
+
+    Arguments:
+        data: the payload.
+        keys: secrets by id; without any, the payload must not be signed.
+        context: what it was signed for.
+
+    Raises:
+        Undecodable: it is not, or not for this context.
+    """
+    if not data.startswith(SIGNED_BYTE):
+        if keys:
+            raise Undecodable(
+                f"expected a payload signed with one of the keys {_listed(keys)}, found an unsigned one; "
+                "give its sender a signing key"
+            )
+        return data
+    envelope = parse(data)
+    if envelope.key_id not in keys:
+        raise Undecodable(
+            f"expected a payload signed with one of the keys {_listed(keys)}, found the key "
+            f"{envelope.key_id!r}; add it to security.signing_keys if its sender is to be trusted"
+        )
+    if not hmac.compare_digest(
+        envelope.digest, _digest(envelope.body, keys[envelope.key_id], context)
+    ):
+        raise Undecodable(
+            f"expected the signature of the key {envelope.key_id!r}, found another: the payload was altered, "
+            "moved from elsewhere, or signed with a different secret of this id"
+        )
+    return envelope.body
+
+
+def _digest(body: bytes, secret: bytes, context: bytes) -> bytes:
+    # The length keeps the end of the context from passing for the beginning of the body.
+    return hmac.digest(secret, len(context).to_bytes(4, "big") + context + body, "sha256")
+
+
+def _listed(keys: Mapping[str, bytes]) -> str:
+    return ", ".join(map(repr, keys)) or "(none is configured)"

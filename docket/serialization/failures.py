@@ -1,0 +1,120 @@
+"""Exceptions as data: never lost, whatever they are made of."""
+
+from __future__ import annotations
+
+import builtins
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from .. import errors
+from ..errors import FailedElsewhere, NotSerializable, RemoteTraceback, Undecodable
+from . import pickling
+from .encoding import Encoder
+from .models import name_of
+from .words import as_parts
+
+LONGEST_TRACEBACK: Final = 16 * 1024
+LONGEST_MESSAGE: Final = 64 * 1024
+
+
+def words_of(error: BaseException, pickles: bool) -> list[Any]:
+    """An exception in values: its name, message and traceback, and if possible itself.
+
+    Arguments:
+        error: the exception.
+        pickles: whether it may be pickled.
+    """
+    arguments, is_complete = _arguments(error)
+    pickled = _pickled(error) if pickles and not is_complete else None
+    return [*_told(error), arguments, pickled]
+
+
+def short_words_of(error: BaseException, length: int) -> list[Any]:
+    """An exception in words of no more than about ``length`` bytes."""
+    name, message, trace = _told(error)
+    share = max(length // 16, 32)
+    return [name[:share], message[:share], trace[-share:], None, None]
+
+
+def build(words: Any, pickles: bool) -> Exception:
+    """The exception, with the traceback of where it was raised as its cause.
+
+    What can not be brought back is a ``FailedElsewhere``. So is what would end the reader, such as
+    ``SystemExit``.
+
+    Raises:
+        Undecodable: the words tell of no exception.
+    """
+    parts = as_parts(words, str, str, str, None, None)
+    if parts is None:
+        raise Undecodable("expected what tells of an exception, found something else")
+    name, message, trace, arguments, pickled = parts
+    original = _unpickled(pickled) if pickles and pickled is not None else None
+    error = original or _known(name, arguments) or FailedElsewhere(name, message, trace)
+    error.__cause__ = RemoteTraceback(trace) if trace else None
+    return error
+
+
+def _told(error: BaseException) -> tuple[str, str, str]:
+    trace = _attempt(lambda: "".join(traceback.format_exception(error)))
+    message = _attempt(lambda: str(error))
+    return name_of(type(error)), message[:LONGEST_MESSAGE], trace[-LONGEST_TRACEBACK:]
+
+
+def _attempt(text: Callable[[], str]) -> str:
+    try:
+        return text()
+    except Exception as error:
+        return f"<not printable: {type(error).__name__}>"
+
+
+def _arguments(error: BaseException) -> tuple[list[Any] | None, bool]:
+    """What a known exception is made from, and whether that is all there is to it."""
+    if KNOWN.get(name_of(type(error))) is not type(error):
+        return None, False
+    reduced: Any = error.__reduce__()
+    kind, arguments, *state = reduced
+    try:
+        Encoder((), pickles=False).words(arguments)
+    except (NotSerializable, RecursionError):
+        return None, False
+    return list(arguments), kind is type(error) and not any(state)
+
+
+def _pickled(error: BaseException) -> bytes | None:
+    try:
+        return pickling.dump(error)
+    except NotSerializable:
+        return None
+
+
+def _unpickled(data: bytes) -> Exception | None:
+    try:
+        error = pickling.load(data)
+    except Undecodable:
+        return None
+    return error if isinstance(error, Exception) else None
+
+
+def _known(name: str, arguments: Any) -> Exception | None:
+    if name not in KNOWN or arguments is None:
+        return None
+    try:
+        return KNOWN[name](*arguments)
+    except Exception:
+        # Arguments that nobody but a forger would have stored.
+        return None
+
+
+def _known_exceptions() -> Mapping[str, type[Exception]]:
+    found: list[Any] = [*vars(builtins).values(), *vars(errors).values()]
+    return {
+        name_of(kind): kind
+        for kind in found
+        if isinstance(kind, type) and issubclass(kind, Exception)
+    }
+
+
+KNOWN: Final = _known_exceptions()
+"""Exceptions that need no pickle: those of Python and of Docket."""

@@ -1,0 +1,54 @@
+"""The last resort: cloudpickle, loaded when it is first needed."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from ..errors import NotSerializable, Undecodable
+
+LONGEST_PREVIEW: Final = 100
+
+
+def dump(value: Any) -> bytes:
+    """A value as a pickle.
+
+    Raises:
+        NotSerializable: it can not be pickled.
+    """
+    import cloudpickle  # noqa: PLC0415
+
+    # cloudpickle has no type hints.
+    dumps = cast(Callable[[Any], bytes], cloudpickle.dumps)  # pyright: ignore[reportUnknownMemberType]
+    try:
+        return dumps(value)
+    except Exception as error:
+        raise NotSerializable(
+            f"expected a value that can be pickled, found {preview(value)}: "
+            f"{type(error).__name__}: {error}; pass what it is made from instead"
+        ) from error
+
+
+def load(data: bytes) -> Any:
+    """What a pickle holds; runs the code that it names.
+
+    Raises:
+        Undecodable: it can not be read here.
+    """
+    try:
+        return pickle.loads(data)  # noqa: S301
+    except (Exception, SystemExit) as error:
+        raise Undecodable(
+            f"expected a pickle that can be read here, found {type(error).__name__}: {error}; "
+            "check that this process can import what the sender could"
+        ) from error
+
+
+def preview(value: Any) -> str:
+    """A value in short, for messages; never fails."""
+    try:
+        text = repr(value)
+    except Exception:
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= LONGEST_PREVIEW else f"{text[:LONGEST_PREVIEW]}…"

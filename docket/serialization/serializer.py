@@ -1,0 +1,222 @@
+"""Arguments, results and errors to bytes and back, under the rules of one docket."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
+
+from ..errors import DocketError, InvalidSetting, PayloadTooLarge, Undecodable
+from . import envelope, failures
+from .decoding import Decoder
+from .encoding import Encoder
+from .words import PLAIN, Codec, Kind, as_parts, pack
+
+CODECS: Final = ("safe", "pickle")
+MAX_PAYLOAD: Final = 1 << 20
+
+
+@dataclass(frozen=True)
+class Serializer:
+    """Turns arguments, results and errors into bytes and back.
+
+    Arguments:
+        codecs: what is allowed, ``("safe", "pickle")`` or ``("safe",)``; the latter refuses pickle on
+            both sides. Models count as safe.
+        signing_keys: secrets with their ids; the first one signs, all of them verify. Without any,
+            nothing is signed.
+        max_payload: the limit of a payload in bytes.
+
+    Raises:
+        InvalidSetting: a codec is unknown, or a key has no id or no secret.
+
+    Example:
+        >>> serializer = Serializer(codecs=("safe",))
+        >>> serializer.load_call(serializer.dump_call((1,), {"name": "Jane"}))
+        ((1,), {'name': 'Jane'})
+    """
+
+    codecs: tuple[str, ...] = CODECS
+    signing_keys: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
+    max_payload: int = MAX_PAYLOAD
+
+    def __post_init__(self) -> None:
+        _check_codecs(self.codecs)
+        _check_signing_keys(self.signing_keys)
+
+    def dump_call(
+        self,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        signature: inspect.Signature | None = None,
+        *,
+        context: str = "",
+    ) -> bytes:
+        """The arguments of a call as bytes.
+
+        Arguments:
+            args, kwargs: the arguments.
+            signature: the task's, with annotations resolved; models that it names go as data.
+            context: what a signature covers besides, such as the task's name; never stored.
+
+        Raises:
+            NotSerializable: a value can not be encoded by the codecs that are allowed.
+            PayloadTooLarge: the bytes exceed the limit.
+        """
+        if _all_plain(args) and _all_plain(kwargs) and _all_plain(kwargs.values()):
+            content, codec = pack([list(args), dict(kwargs)]), Codec.SAFE
+        else:
+            named = {str.__str__(name): value for name, value in kwargs.items()}
+            content, codec = self._encoded([list(args), named], _annotations(signature))
+        return self._sealed(Kind.CALL, codec, content, context)
+
+    def load_call(
+        self, data: bytes, signature: inspect.Signature | None = None, *, context: str = ""
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments of a call.
+
+        Arguments:
+            data: what ``dump_call`` has made.
+            signature: the task's; its annotations turn data into models.
+            context: the same as for ``dump_call``.
+
+        Raises:
+            Undecodable: the bytes are damaged, forged, of a codec that is not allowed, or of a
+                version to come.
+        """
+        value = self._opened(data, Kind.CALL, _annotations(signature), context)
+        args, kwargs = _call_in(value)
+        return tuple(args), kwargs
+
+    def dump_result(self, value: Any, annotation: Any = None) -> bytes:
+        """A result as bytes.
+
+        Arguments:
+            value: the result.
+            annotation: the return annotation; models that it names go as data.
+
+        Raises:
+            NotSerializable: a value can not be encoded by the codecs that are allowed.
+            PayloadTooLarge: the bytes exceed the limit.
+        """
+        content, codec = self._encoded(value, (annotation,))
+        return self._sealed(Kind.RESULT, codec, content)
+
+    def load_result(self, data: bytes, annotation: Any = None) -> Any:
+        """A result.
+
+        Arguments:
+            data: what ``dump_result`` has made.
+            annotation: the return annotation; it turns data into models.
+
+        Raises:
+            Undecodable: as for ``load_call``.
+        """
+        return self._opened(data, Kind.RESULT, (annotation,))
+
+    def dump_error(self, error: BaseException) -> bytes:
+        """An exception as bytes; never fails.
+
+        What can not be encoded, or not within the limit, leaves its name, message and traceback.
+        """
+        try:
+            content, codec = self._encoded(failures.words_of(error, self._pickles), ())
+            return self._sealed(Kind.ERROR, codec, content)
+        except DocketError:
+            content = pack(failures.short_words_of(error, self.max_payload))
+            return self._signed(Kind.ERROR, Codec.SAFE, content)
+
+    def load_error(self, data: bytes) -> Exception:
+        """The exception, or a ``FailedElsewhere`` where it can not be brought back.
+
+        Its cause shows the traceback of where it was raised.
+
+        Raises:
+            Undecodable: as for ``load_call``.
+        """
+        return failures.build(self._opened(data, Kind.ERROR), self._pickles)
+
+    @cached_property
+    def _pickles(self) -> bool:
+        return "pickle" in self.codecs
+
+    @cached_property
+    def _keys(self) -> Mapping[str, bytes]:
+        return dict(self.signing_keys)
+
+    def _encoded(self, value: Any, annotations: Iterable[Any]) -> tuple[bytes, Codec]:
+        encoder = Encoder(annotations, self._pickles)
+        try:
+            return pack(encoder.words(value)), encoder.codec
+        except (RecursionError, ValueError):
+            # It contains itself, or is nested too deeply for words.
+            return pack(encoder.pickled(value)), encoder.codec
+
+    def _sealed(self, kind: Kind, codec: Codec, content: bytes, context: str = "") -> bytes:
+        if len(content) > self.max_payload:
+            raise PayloadTooLarge(
+                f"expected a {kind.name.lower()} of at most {self.max_payload} bytes, found {len(content)}; "
+                "store the data elsewhere and pass where it is, or raise security.max_payload"
+            )
+        return self._signed(kind, codec, content, context)
+
+    def _signed(self, kind: Kind, codec: Codec, content: bytes, context: str = "") -> bytes:
+        body = bytes((kind | codec,)) + content
+        if not self.signing_keys:
+            return body
+        identity, secret = self.signing_keys[0]
+        return envelope.sign(body, identity, secret, context.encode())
+
+    def _opened(
+        self, data: bytes, kind: Kind, annotations: Iterable[Any] = (), context: str = ""
+    ) -> Any:
+        body = envelope.verify(data, self._keys, context.encode())
+        found, codec = envelope.kind_and_codec(body)
+        if found is not kind:
+            raise Undecodable(
+                f"expected the payload of a {kind.name.lower()}, found that of a {found.name.lower()}"
+            )
+        if codec is Codec.PICKLE and not self._pickles:
+            raise Undecodable(
+                f"expected a {kind.name.lower()} without pickled parts, found some; convert them to plain "
+                'values where they are sent, or allow the codec "pickle"'
+            )
+        return Decoder(codec, annotations).read(body[1:])
+
+
+def _all_plain(values: Iterable[Any]) -> bool:
+    return PLAIN.issuperset(map(type, values))
+
+
+def _call_in(value: Any) -> tuple[list[Any], dict[str, Any]]:
+    parts = as_parts(value, list, dict)
+    if parts is None or not all(type(name) is str for name in parts[1]):
+        raise Undecodable("expected the arguments of a call, found something else")
+    return parts[0], parts[1]
+
+
+def _annotations(signature: inspect.Signature | None) -> Iterator[Any]:
+    """Lazily: most payloads hold no model that would ask for them."""
+    if signature is not None:
+        for parameter in signature.parameters.values():
+            yield parameter.annotation
+
+
+def _check_codecs(codecs: tuple[str, ...]) -> None:
+    if "safe" not in codecs or not set(codecs) <= set(CODECS):
+        raise InvalidSetting(
+            f'expected the codecs ("safe", "pickle") or ("safe",), found {codecs!r}; '
+            "correct security.codecs"
+        )
+
+
+def _check_signing_keys(keys: tuple[tuple[str, bytes], ...]) -> None:
+    for identity, secret in keys:
+        if not 0 < len(identity.encode()) <= envelope.LONGEST_KEY_ID or not secret:
+            raise InvalidSetting(
+                f"expected signing keys with ids of 1 to {envelope.LONGEST_KEY_ID} bytes and secrets that "
+                f"are not empty, found the id {identity!r} with {len(secret)} bytes; "
+                "correct security.signing_keys"
+            )

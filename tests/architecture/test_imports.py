@@ -1,0 +1,183 @@
+"""Imports go down, never up or sideways, type hints included."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import grimp
+import pytest
+
+LAYERS = (
+    ("cli",),
+    ("supervisor", "web"),
+    ("assembly", "schedules"),
+    ("testing",),
+    ("worker",),
+    ("dependencies",),
+    ("agenda",),
+    ("docket",),
+    ("tasks",),
+    ("execution", "strikelist"),
+    ("annotations", "registry"),
+    ("storage",),
+    ("connection",),
+    ("address", "instrumentation", "serialization", "service"),
+)
+"""From the top down; what stands in one row does not import each other."""
+
+GROUND = (
+    *("_version", "clock", "cron", "durations", "errors", "lifecycle"),
+    *("orders", "policy", "sizes", "uuid7"),
+)
+"""Level 0: plain values, which import nothing of the package but errors."""
+
+CONFIGURATION_READERS = {"assembly", "cli", "schedules", "supervisor", "web"}
+"""Who may import the side tower ``config``, which itself imports level 0 only."""
+
+OWNERS = {
+    "redis": {"connection", "storage"},
+    "hiredis": {"connection"},
+    "watchfiles": {"supervisor.watcher"},
+    "croniter": {"cron"},
+    "pydantic": {"config"},
+    "pydantic_core": {"config"},
+    "pydantic_settings": {"config"},
+    "tomli": {"address", "config"},
+    "typer": {"cli"},
+    "click": {"cli"},
+    "rich": {"cli"},
+    "starlette": {"web"},
+    "jinja2": {"web"},
+    "uvicorn": {"web"},
+    "msgpack": {"serialization"},
+    "cloudpickle": {"serialization"},
+    "prometheus_client": {"instrumentation"},
+}
+"""Who may import which distribution; the standard library and typing_extensions are everybody's."""
+
+ROWS = {name: row for row, names in enumerate((*LAYERS, GROUND)) for name in names}
+
+
+def violations(package: str) -> list[str]:
+    """Every import within a package that the contract forbids."""
+    graph = grimp.build_graph(package, include_external_packages=True, cache_dir=None)
+    return sorted(
+        f"{importer} imports {imported}: {reason}"
+        for importer in graph.modules
+        if importer.startswith(f"{package}.")
+        for imported in graph.find_modules_directly_imported_by(importer)
+        if (reason := _objection(package, importer, imported))
+    )
+
+
+def strangers(package: str) -> set[str]:
+    """The modules that have no place in the contract yet."""
+    graph = grimp.build_graph(package, cache_dir=None)
+    return {child.split(".")[1] for child in graph.find_children(package)} - {*ROWS, "config"}
+
+
+def _objection(package: str, importer: str, imported: str) -> str | None:
+    source = importer.removeprefix(f"{package}.")
+    if imported == package:
+        return None
+    if imported.startswith(f"{package}."):
+        return _objection_within(source.split(".")[0], imported.split(".")[1])
+    owners = OWNERS.get(imported, {source})
+    is_owner = any(f"{source}.".startswith(f"{owner}.") for owner in owners)
+    return None if is_owner else f"only {', '.join(sorted(owners))} may"
+
+
+def _objection_within(source: str, target: str) -> str | None:
+    if source == target:
+        return None
+    if "config" in (source, target):
+        allowed = target in GROUND if source == "config" else source in CONFIGURATION_READERS
+        return None if allowed else "config stands aside"
+    if source in GROUND:
+        return None if target == "errors" else "level 0 stands on nothing"
+    return None if ROWS[target] > ROWS[source] else "imports go down only"
+
+
+def test_every_module_has_its_place() -> None:
+    assert strangers("docket") == set()
+
+
+def test_no_import_breaks_the_contract() -> None:
+    assert violations("docket") == []
+
+
+BAD = {
+    "up": ("storage/keys.py", "from ..execution import Execution", "imports go down only"),
+    "far up": ("errors.py", "from shop.cli import main", "level 0 stands on nothing"),
+    "sideways": ("serialization/words.py", "from .. import service", "imports go down only"),
+    "for a type hint": (
+        "storage/keys.py",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from ..docket import Docket",
+        "imports go down only",
+    ),
+    "late": ("service.py", "def f():\n    from . import storage", "imports go down only"),
+    "config, from below": ("worker/worker.py", "import shop.config", "config stands aside"),
+    "from config": ("config/model.py", "from ..docket import Docket", "config stands aside"),
+    "redis": ("docket.py", "import redis.asyncio", "only connection, storage may"),
+    "watchfiles": ("supervisor/pool.py", "import watchfiles", "only supervisor.watcher may"),
+    "croniter": ("schedules/desired.py", "from croniter import croniter", "only cron may"),
+    "pydantic": ("worker/worker.py", "import pydantic", "only config may"),
+    "typer": ("supervisor/pool.py", "import typer", "only cli may"),
+    "rich": ("assembly.py", "import rich.console", "only cli may"),
+    "starlette": ("cli/__init__.py", "from starlette import applications", "only web may"),
+}
+
+
+@pytest.mark.parametrize(("file", "line", "reason"), BAD.values(), ids=BAD.keys())
+def test_the_contract_bites_an_import_that_goes(
+    file: str, line: str, reason: str, shop: Path
+) -> None:
+    with (shop / file).open("a") as opened:
+        opened.write(line)
+
+    (violation,) = violations("shop")
+
+    assert violation.startswith(
+        f"shop.{file.removesuffix('.py').removesuffix('/__init__').replace('/', '.')}"
+    )
+    assert violation.endswith(f": {reason}")
+
+
+def test_the_contract_asks_for_the_place_of_a_new_module(shop: Path) -> None:
+    (shop / "helpers.py").touch()
+
+    assert strangers("shop") == {"helpers"}
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small package of the same shape, without a fault."""
+    for file, text in {
+        "__init__.py": "",
+        "errors.py": "",
+        "service.py": "",
+        "execution.py": "",
+        "docket.py": "from .storage import keys\n",
+        "assembly.py": "from .config import model\n",
+        "serialization/__init__.py": "",
+        "serialization/words.py": "import msgpack\nfrom ..errors import DocketError\n",
+        "storage/__init__.py": "",
+        "storage/keys.py": "import redis\n",
+        "config/__init__.py": "",
+        "config/model.py": "import pydantic\nfrom .. import errors\n",
+        "worker/__init__.py": "",
+        "worker/worker.py": "from ..docket import Docket\n",
+        "schedules/__init__.py": "",
+        "schedules/desired.py": "from ..config import model\n",
+        "supervisor/__init__.py": "",
+        "supervisor/pool.py": "from ..worker.worker import Worker\n",
+        "supervisor/watcher.py": "import watchfiles\n",
+        "cli/__init__.py": "import typer\nfrom ..supervisor import pool\n",
+    }.items():
+        path = tmp_path / "shop" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    assert violations("shop") == []
+    return tmp_path / "shop"
