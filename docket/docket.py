@@ -21,11 +21,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, TypeVar, overload
 
-import redis.asyncio
-from redis.credentials import CredentialProvider
 from typing_extensions import Self
 
 from . import address
+from .connection.base import CredentialProvider, RedisClient
 from .connection.url import connect
 from .errors import InvalidKey
 from .execution import Execution, TaskCall, new_execution
@@ -206,7 +205,7 @@ class Docket:
         return {"docket.name": self.name}
 
     @asynccontextmanager
-    async def redis(self) -> AsyncGenerator[redis.asyncio.Redis | redis.asyncio.RedisCluster, None]:
+    async def redis(self) -> AsyncGenerator[RedisClient, None]:
         """A redis-py client on this docket's connections; replies are bytes."""
         yield self._connection.client
 

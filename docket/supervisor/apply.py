@@ -9,7 +9,7 @@ from pathlib import Path
 
 from typing_extensions import assert_never
 
-from ..assembly import orders_for, rule_for, serializer_for, set_up_logging
+from ..assembly import orders_for, rule_for, serializer_for
 from ..config.model import Configuration, Strike, Task
 from ..config.plan import (
     Action,
@@ -26,6 +26,7 @@ from ..config.plan import (
     plan,
 )
 from ..errors import DocketError
+from ..instrumentation.console import set_up_logging
 from ..schedules.desired import desired_schedules
 from ..schedules.ticker import Ticker
 from ..storage.exchange import release

@@ -14,8 +14,9 @@ import traceback
 from datetime import timedelta
 from typing import Any
 
-from ..assembly import build_docket, build_worker, instruct, set_up_logging
+from ..assembly import build_docket, build_worker, instruct
 from ..docket import Docket
+from ..instrumentation.console import set_up_logging
 from ..orders import WorkerOrders
 from ..worker import Worker
 from .protocol import CHANNEL, Channel

@@ -11,12 +11,13 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from ..assembly import serializer_for, set_up_logging
+from ..assembly import serializer_for
 from ..config.load import Loaded, load
 from ..config.model import Configuration
 from ..config.plan import Apply, RestartRequired, Unchanged, plan, refuse_removals
 from ..connection.url import connect
 from ..errors import ConfigurationError, DocketError, OperatorError, ServerUnavailable
+from ..instrumentation.console import set_up_logging
 from ..instrumentation.health import HealthServer
 from ..schedules.ticker import Ticker
 from ..service import Service, Services, end

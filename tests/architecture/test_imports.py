@@ -46,7 +46,7 @@ OWNERS = {
     "tomli": {"address", "config"},
     "typer": {"cli"},
     "click": {"cli"},
-    "rich": {"cli"},
+    "rich": {"cli", "instrumentation.console"},
     "starlette": {"web"},
     "jinja2": {"web"},
     "uvicorn": {"web"},
@@ -124,7 +124,7 @@ BAD = {
     "croniter": ("schedules/desired.py", "from croniter import croniter", "only cron may"),
     "pydantic": ("worker/worker.py", "import pydantic", "only config may"),
     "typer": ("supervisor/pool.py", "import typer", "only cli may"),
-    "rich": ("assembly.py", "import rich.console", "only cli may"),
+    "rich": ("assembly.py", "import rich.console", "only cli, instrumentation.console may"),
     "starlette": ("cli/__init__.py", "from starlette import applications", "only web may"),
 }
 
