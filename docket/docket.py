@@ -24,7 +24,7 @@ from typing import Any, Literal, ParamSpec, TypeVar, overload
 from typing_extensions import Self
 
 from . import address
-from .connection.base import CredentialProvider, RedisClient
+from .connection.base import Credentials, RedisClient
 from .connection.url import connect
 from .errors import InvalidKey
 from .execution import Execution, TaskCall, new_execution
@@ -104,7 +104,7 @@ class Docket:
         execution_ttl: timedelta | None = None,
         *,
         enable_internal_instrumentation: bool = False,
-        credential_provider: CredentialProvider | None = None,
+        credential_provider: Credentials | None = None,
         config: str | Path | None = None,
         codecs: Sequence[str] | None = None,
         signing_keys: Mapping[str, bytes] | None = None,

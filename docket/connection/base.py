@@ -15,7 +15,14 @@ from typing import Any, TypeAlias
 import redis
 import redis.asyncio
 from redis.asyncio.client import PubSub
+from redis.credentials import CredentialProvider
 from typing_extensions import Self
+
+RedisClient: TypeAlias = redis.asyncio.Redis | redis.asyncio.RedisCluster
+"""What users get to keep data of their own beside the work."""
+
+Credentials: TypeAlias = CredentialProvider
+"""What gives user and password where they rotate."""
 
 Argument: TypeAlias = bytes | str | int | float
 Command: TypeAlias = tuple[Argument, ...]
@@ -30,10 +37,15 @@ class Facts:
     Arguments:
         family: redis or valkey.
         version: its version, the first number first.
+        is_cluster: whether it is a node of a cluster.
+        eviction: what it does when its memory is full (``maxmemory-policy``); None where this user may
+            not know. Anything but ``noeviction`` can drop queued work.
     """
 
     family: str
     version: tuple[int, ...]
+    is_cluster: bool = False
+    eviction: str | None = None
 
 
 class Connection(ABC):

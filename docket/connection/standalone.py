@@ -21,17 +21,18 @@ from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 from typing_extensions import override
 
-from ..errors import ServerRefused
+from ..errors import DocketError, ServerUnavailable
 from .base import Command, Connection, Facts, Reply, ThreadConnection
 from .errors import is_misdirected, translate, unreachable
+from .facts import QUESTIONS, read_facts, refuse_unfit
+from .pool import WaitingPool
+from .wire import converse, converse_blocking, pack, time_limit
 
 CONNECT_TIMEOUT = 2.0
 """Seconds that a server gets to accept."""
 
 COMMAND_TIMEOUT = 5.0
 """Seconds that a server gets to answer a command that does not wait."""
-
-OLDEST = (6, 2)
 
 
 @dataclass(frozen=True)
@@ -51,17 +52,20 @@ class Target:
 
     def arguments(self, read_timeout: float | None) -> dict[str, Any]:
         """What a connection of redis-py is made with."""
+        options = {name: value for name, value in self.options.items() if name != "ssl"}
         place = {"path": self.path} if self.path else {"host": self.host, "port": self.port}
-        keepalive = {} if self.path else {"socket_keepalive": True}
         return {
-            **self.options,
-            **place,
-            **keepalive,
-            "socket_timeout": read_timeout,
             "socket_connect_timeout": CONNECT_TIMEOUT,
+            **options,
+            **place,
+            "socket_timeout": read_timeout,
             "protocol": 2,
-            "decode_responses": False,
         }
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether it is talked to over TLS."""
+        return bool(self.options.get("ssl"))
 
 
 class Standalone(Connection):
@@ -76,8 +80,8 @@ class Standalone(Connection):
     def __init__(self, url: str, target: Target, size: int) -> None:
         self.url = url
         self.target = target
-        self._slots = asyncio.Semaphore(size)
-        self._pool: redis.asyncio.ConnectionPool | None = None
+        self.size = size
+        self._pool: WaitingPool | None = None
         self._client: redis.asyncio.Redis | redis.asyncio.RedisCluster | None = None
         self._is_open = False
         self._locating = asyncio.Lock()
@@ -90,8 +94,10 @@ class Standalone(Connection):
     async def open(self) -> None:
         assert not self._is_open, "RedisConnection is not reentrant"
         self._is_open = True
+        # Bound to the event loop of this opening: the next one may be in another loop.
+        self._locating = asyncio.Lock()
         try:
-            _refuse_old(await self.facts(), self.url)
+            refuse_unfit(await self.facts(), self.url, self.is_cluster)
         except BaseException:
             await self.close()
             raise
@@ -100,39 +106,47 @@ class Standalone(Connection):
     async def close(self) -> None:
         self._is_open = False
         if self._client is not None:
-            with contextlib.suppress(RedisError, OSError):
-                await self._client.aclose()
-                if isinstance(self._client, redis.asyncio.Redis):
-                    await self._client.connection_pool.disconnect()
-            self._client = None
+            client, self._client = self._client, None
+            await _close_client(client)
         await self._leave()
 
     @override
     async def facts(self) -> Facts:
-        (reply,) = await self.send(("INFO", "server"))
-        if isinstance(reply, ResponseError):
-            raise translate(reply, self.url)
-        return _facts(reply.decode())
+        return read_facts(await self.send(*QUESTIONS))
 
     @override
     async def send(self, *commands: Command) -> list[Reply]:
-        async with self._slots:
-            pool = self._pool or await self._enter()
-            try:
-                line = await pool.get_connection()
-            except (RedisError, OSError) as error:
-                await self._leave(pool)
-                raise unreachable(self.url, error) from error
-            try:
-                replies = await _converse(line, commands)
-            except (RedisError, OSError) as error:
-                await self._leave(pool)
-                raise translate(error, self.url) from error
-            finally:
-                await pool.release(line)
+        if not commands:
+            return []
+        packed = pack(commands)
+        pool = self._pool or await self._enter()
+        try:
+            async with time_limit(COMMAND_TIMEOUT):
+                replies = await self._exchange(pool, packed, len(commands))
+        except asyncio.TimeoutError:
+            await self._leave(pool)
+            raise ServerUnavailable(
+                f"the server at {self.url} did not answer within {COMMAND_TIMEOUT:g} s; whether it has run "
+                "the commands is not known"
+            ) from None
+        except DocketError:
+            await self._leave(pool)
+            raise
         if any(isinstance(reply, ResponseError) and is_misdirected(reply) for reply in replies):
             await self._leave(pool)
         return replies
+
+    async def _exchange(self, pool: WaitingPool, packed: bytes, count: int) -> list[Reply]:
+        try:
+            line = await pool.get_connection()
+        except (RedisError, OSError) as error:
+            raise unreachable(self.url, error) from error
+        try:
+            return await converse(line, packed, count)
+        except (RedisError, OSError) as error:
+            raise translate(error, self.url) from error
+        finally:
+            await pool.release(line)
 
     @property
     @override
@@ -143,7 +157,9 @@ class Standalone(Connection):
 
     def make_client(self) -> redis.asyncio.Redis | redis.asyncio.RedisCluster:
         """The client that users get."""
-        return redis.asyncio.Redis(connection_pool=_pool(self.locate(), COMMAND_TIMEOUT))
+        return redis.asyncio.Redis(
+            connection_pool=make_pool(self.locate(), COMMAND_TIMEOUT, self.size)
+        )
 
     @override
     @asynccontextmanager
@@ -169,28 +185,26 @@ class Standalone(Connection):
     @asynccontextmanager
     async def _own_client(self) -> AsyncGenerator[redis.asyncio.Redis, None]:
         target = await asyncio.to_thread(self.locate)
-        client = redis.asyncio.Redis(connection_pool=_pool(target, None))
+        client = redis.asyncio.Redis(connection_pool=make_pool(target, None, 1))
         try:
             yield client
         except (RedisError, OSError) as error:
             raise translate(error, self.url) from error
         finally:
-            with contextlib.suppress(RedisError, OSError):
-                await client.aclose()
-                await client.connection_pool.disconnect()
+            await _close_client(client)
 
-    async def _enter(self) -> redis.asyncio.ConnectionPool:
+    async def _enter(self) -> WaitingPool:
         async with self._locating:
             if self._pool is None:
-                self._pool = _pool(await asyncio.to_thread(self.locate), COMMAND_TIMEOUT)
+                # The time limit is that of the whole exchange: see send.
+                self._pool = make_pool(await asyncio.to_thread(self.locate), None, self.size)
             return self._pool
 
-    async def _leave(self, pool: redis.asyncio.ConnectionPool | None = None) -> None:
+    async def _leave(self, pool: WaitingPool | None = None) -> None:
         """Forget where the server is, unless somebody has found it again meanwhile."""
         if self._pool is not None and pool in (None, self._pool):
             leaving, self._pool = self._pool, None
-            with contextlib.suppress(RedisError, OSError):
-                await leaving.disconnect(inuse_connections=pool is None)
+            await leaving.leave()
 
 
 class ThreadLine(ThreadConnection):
@@ -202,10 +216,10 @@ class ThreadLine(ThreadConnection):
 
     @override
     def send(self, *commands: Command) -> list[Reply]:
+        packed = pack(commands)
+        line = self._usable()
         try:
-            line = self._line = self._line or self._connect()
-            line.send_packed_command(line.pack_commands(commands))
-            replies = [_read(line) for _ in commands]
+            replies = converse_blocking(line, packed, len(commands))
         except (RedisError, OSError) as error:
             self.close()
             raise translate(error, self._home.url) from error
@@ -219,68 +233,65 @@ class ThreadLine(ThreadConnection):
             self._line.disconnect()
             self._line = None
 
-    def _connect(self) -> Any:
+    def _usable(self) -> redis.connection.AbstractConnection:
+        """A line that the server has not closed since it was last used."""
+        if self._line is not None and _is_spent(self._line):
+            self.close()
+        if self._line is None:
+            self._line = self._connect()
+        return self._line
+
+    def _connect(self) -> redis.connection.AbstractConnection:
         target = self._home.locate()
-        arguments = target.arguments(COMMAND_TIMEOUT)
-        tls = arguments.pop("ssl", False)
-        made = redis.UnixDomainSocketConnection if target.path else redis.Connection
-        line = (redis.SSLConnection if tls else made)(**arguments, retry=Retry(NoBackoff(), 0))
-        line.connect()
+        line = _blocking_class(target)(
+            **target.arguments(COMMAND_TIMEOUT), retry=Retry(NoBackoff(), 0)
+        )
+        try:
+            line.connect()
+        except (RedisError, OSError) as error:
+            raise unreachable(self._home.url, error) from error
         return line
 
 
-async def _converse(line: Any, commands: tuple[Command, ...]) -> list[Reply]:
-    """Send everything, then read one reply each; a line that fails half-way is closed."""
-    try:
-        await line.send_packed_command(line.pack_commands(commands))
-        replies: list[Reply] = []
-        for _ in commands:
-            try:
-                replies.append(await line.read_response())
-            except ResponseError as error:
-                replies.append(error)
-    except BaseException:
-        # Replies may still be on their way: the next user of this line would read them.
-        await line.disconnect(nowait=True)
-        raise
-    return replies
-
-
-def _read(line: Any) -> Reply:
-    try:
-        return line.read_response()
-    except ResponseError as error:
-        return error
-
-
-def _pool(target: Target, read_timeout: float | None) -> redis.asyncio.ConnectionPool:
-    arguments = target.arguments(read_timeout)
-    tls = arguments.pop("ssl", False)
-    plain = redis.asyncio.UnixDomainSocketConnection if target.path else redis.asyncio.Connection
+def make_pool(
+    target: Target,
+    read_timeout: float | None,
+    size: int,
+    pool_class: type[WaitingPool] = WaitingPool,
+) -> WaitingPool:
+    """The sockets of a server, for asyncio; nothing is connected yet."""
     # Nothing is sent again behind our back: whoever sends knows whether that is safe.
-    return redis.asyncio.ConnectionPool(
-        connection_class=redis.asyncio.SSLConnection if tls else plain,
+    return pool_class(
+        max_connections=size,
+        connection_class=_asyncio_class(target),
         retry=AsyncRetry(NoBackoff(), 0),
-        **arguments,
+        **target.arguments(read_timeout),
     )
 
 
-def _facts(info: str) -> Facts:
-    fields = dict(
-        line.split(":", 1) for line in info.splitlines() if ":" in line and not line.startswith("#")
-    )
-    is_valkey = fields.get("server_name") == "valkey" or "valkey_version" in fields
-    version = fields.get("valkey_version") if is_valkey else fields.get("redis_version")
-    return Facts(
-        family="valkey" if is_valkey else "redis",
-        version=tuple(int(part) for part in (version or "0").split(".") if part.isdigit()),
-    )
+def _asyncio_class(target: Target) -> type[redis.asyncio.connection.AbstractConnection]:
+    if target.path:
+        return redis.asyncio.UnixDomainSocketConnection
+    return redis.asyncio.SSLConnection if target.is_encrypted else redis.asyncio.Connection
 
 
-def _refuse_old(facts: Facts, url: str) -> None:
-    if facts.version < OLDEST:
-        found = ".".join(map(str, facts.version))
-        raise ServerRefused(
-            f"expected Redis 6.2 or newer, or Valkey, at {url}, found {facts.family} {found}; "
-            "upgrade the server, or name another one"
-        )
+def _blocking_class(target: Target) -> type[redis.connection.AbstractConnection]:
+    if target.path:
+        return redis.UnixDomainSocketConnection
+    return redis.SSLConnection if target.is_encrypted else redis.Connection
+
+
+def _is_spent(line: redis.connection.AbstractConnection) -> bool:
+    """Whether the server has closed an idle line, or left something on it."""
+    try:
+        return line.can_read(timeout=0)
+    except (RedisError, OSError):
+        return True
+
+
+async def _close_client(client: redis.asyncio.Redis | redis.asyncio.RedisCluster) -> None:
+    with contextlib.suppress(RedisError, OSError):
+        await client.aclose()
+    if isinstance(client, redis.asyncio.Redis):
+        with contextlib.suppress(RedisError, OSError):
+            await client.connection_pool.disconnect()

@@ -192,7 +192,7 @@ def _all_plain(values: Iterable[Any]) -> bool:
 
 def _call_in(value: Any) -> tuple[list[Any], dict[str, Any]]:
     parts = as_parts(value, list, dict)
-    if parts is None or not all(type(name) is str for name in parts[1]):
+    if parts is None or not {str}.issuperset(map(type, parts[1])):
         raise Undecodable("expected the arguments of a call, found something else")
     return parts[0], parts[1]
 

@@ -98,8 +98,10 @@ def as_parts(words: Any, *kinds: type | None) -> list[Any] | None:
     parts = cast(list[Any], words)
     if len(parts) != len(kinds):
         return None
-    fits = all(kind is None or type(part) is kind for part, kind in zip(parts, kinds, strict=True))
-    return parts if fits else None
+    for part, kind in zip(parts, kinds, strict=True):
+        if kind is not None and type(part) is not kind:
+            return None
+    return parts
 
 
 def _large_integer(value: int) -> list[Any]:

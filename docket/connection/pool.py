@@ -1,0 +1,53 @@
+"""The sockets of one server: a caller who finds all of them in use waits for one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import redis.asyncio
+from redis.asyncio.connection import AbstractConnection
+from typing_extensions import override
+
+
+class WaitingPool(redis.asyncio.ConnectionPool):
+    """A pool of redis-py that lets callers wait, and that can be left while its sockets are in use.
+
+    redis-py has a blocking pool as well, but takes a lock of its own to give a socket back; whoever is
+    cancelled there loses the socket for good. Here, giving back does not wait.
+    """
+
+    def __init__(self, *arguments: Any, max_connections: int, **options: Any) -> None:
+        super().__init__(*arguments, max_connections=max_connections, **options)
+        self._places = asyncio.Semaphore(max_connections)
+        self._is_left = False
+
+    @override
+    async def get_connection(
+        self, command_name: str | None = None, *keys: Any, **options: Any
+    ) -> AbstractConnection:
+        """A socket that is connected; its place is taken until it is released."""
+        await self._places.acquire()
+        connection = self.get_available_connection()
+        try:
+            await self.ensure_connection(connection)
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            await self.release(connection)
+            raise
+        return connection
+
+    @override
+    async def release(self, connection: AbstractConnection) -> None:
+        """Give a socket back."""
+        try:
+            if self._is_left:
+                await connection.disconnect(nowait=True)
+            await super().release(connection)
+        finally:
+            self._places.release()
+
+    async def leave(self) -> None:
+        """Close what is idle now, and what is in use when it is given back."""
+        self._is_left = True
+        await self.disconnect(inuse_connections=False)

@@ -1,0 +1,55 @@
+"""What logs show of arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Annotated, Any
+
+import pytest
+
+from docket import Docket, Execution, Logged
+from docket.annotations import get_signature
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+
+async def work(
+    shown: Annotated[str, Logged()],
+    hidden: str,
+    size: Annotated[Any, Logged(length_only=True)] = (),
+    bare: Annotated[int, Logged] = 1,
+    **more: Any,
+) -> None: ...
+
+
+def call(*args: Any, **kwargs: Any) -> str:
+    docket = Docket("test", "memory://annotations")
+    now = datetime.now(timezone.utc)
+    return Execution(docket, work, args, kwargs, "the-key", now, attempt=1).call_repr()
+
+
+def test_only_annotated_arguments_are_shown() -> None:
+    assert call("a", "secret", bare=7, extra="secret") == "work(shown='a', hidden=..., bare=7, extra=...){the-key}"
+
+
+@pytest.mark.parametrize(
+    ("argument", "shown"),
+    [
+        ([1, 2], "[len 2]"), ("abc", "[len 3]"), ((1,), "(len 1)"), ({1, 2}, "{len 2}"), ({"a": 1}, "{len 1}"),
+        (frozenset({1}), "{len 1}"), (5, "..."),
+    ],
+)  # fmt: skip
+def test_the_length_alone_can_be_shown(argument: Any, shown: str) -> None:
+    assert f"size={shown}" in call("a", "b", argument)
+
+
+def test_a_call_that_does_not_fit_is_still_described() -> None:
+    assert call("a", "b", (), 1, 2, 3, 4) == "work(){the-key}"
+
+
+def test_an_annotation_that_exists_only_for_type_checkers_is_no_obstacle() -> None:
+    async def typed(amount: Decimal) -> Iterator[int]: ...
+
+    assert list(get_signature(typed).parameters) == ["amount"]

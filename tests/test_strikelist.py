@@ -1,0 +1,83 @@
+"""What rules strike out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from docket import StrikeList
+from docket.strikelist import Condition, LiteralOperator, Operator, Rule, rule_for
+
+
+@dataclass
+class Subject:
+    function_name: str
+    arguments: Mapping[str, Any]
+
+
+@pytest.mark.parametrize(
+    ("operator", "value", "struck"),
+    [
+        ("==", 5, [5]), ("!=", 5, [4, 6]), (">", 5, [6]), (">=", 5, [5, 6]), ("<", 5, [4]), ("<=", 5, [4, 5]),
+        ("between", (5, 6), [5, 6]),
+    ],
+)  # fmt: skip
+def test_an_argument_is_compared(operator: LiteralOperator, value: Any, struck: list[int]) -> None:
+    rule = rule_for("work", "amount", operator, value)
+
+    assert [n for n in (4, 5, 6) if rule.strikes(Subject("work", {"amount": n}))] == struck
+    assert not rule.strikes(Subject("other", {"amount": struck[0]}))
+    assert not rule.strikes(Subject("work", {}))
+
+
+def test_all_conditions_must_hold() -> None:
+    rule = Rule(None, (Condition("a", Operator.EQUAL, 1), Condition("b", Operator.EQUAL, 2)))
+
+    assert rule.strikes(Subject("any", {"a": 1, "b": 2}))
+    assert not rule.strikes(Subject("any", {"a": 1, "b": 3}))
+
+
+def test_a_comparison_that_can_not_be_made_does_not_hold(caplog: pytest.LogCaptureFixture) -> None:
+    rule = rule_for(None, "amount", ">", 5)
+
+    assert not rule.strikes(Subject("work", {"amount": "many"}))
+    assert "amount > can not compare with a str" in caplog.text
+
+
+def test_rules_that_strike_the_same_are_the_same() -> None:
+    assert rule_for("work", None, "==", None).identity == "task:work"
+    first, again = rule_for("work", "a", "==", 1), rule_for("work", "a", "==", 1)
+    assert first.identity == again.identity
+    assert first.identity != rule_for("work", "a", "==", 2).identity
+    assert first.describe() == "work(a == 1)"
+
+
+def test_a_rule_that_says_nothing_or_nonsense_is_refused() -> None:
+    with pytest.raises(ValueError, match="Must provide either a function and/or a parameter"):
+        rule_for(None, None, "==", None)
+    with pytest.raises(ValueError, match="~"):
+        rule_for("work", "a", "~", 1)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="unhashable"):
+        rule_for("work", "a", "==", [1])  # type: ignore[arg-type]
+
+
+def test_a_condition_of_this_process_strikes_until_it_is_removed() -> None:
+    strikes = StrikeList()
+
+    def is_bad(target: Any) -> bool:
+        return target.function_name == "bad"
+
+    strikes.add_condition(is_bad)
+    assert strikes.is_stricken(Subject("bad", {}))
+    assert not strikes.is_stricken(Subject("good", {}))
+    strikes.remove_condition(is_bad)
+    assert not strikes.is_stricken(Subject("bad", {}))
+    assert strikes.version == -1
+
+
+async def test_a_list_that_is_not_connected_says_so() -> None:
+    with pytest.raises(RuntimeError, match="async with Docket"):
+        await StrikeList().strike(rule_for("work", None, "==", None))
