@@ -47,7 +47,7 @@ async def end(task: asyncio.Task[Any]) -> None:
     """
     while not task.done():
         task.cancel()
-        await asyncio.wait({task}, timeout=0.2)
+        await asyncio.wait({task}, timeout=1.0)
 
 
 class Services:

@@ -187,13 +187,14 @@ class StrikeList:
 
     async def strike(self, rule: Rule) -> None:
         """Put a rule in force everywhere."""
+        data = self._dump(rule)
+        self._version = await self._connected().change("strike", rule.identity, data)
         self._rules[rule.identity] = rule
-        await self._connected().change("strike", rule.identity, self._dump(rule))
 
     async def restore(self, rule: Rule) -> None:
         """Take a rule out of force everywhere; one that is not in force is no error."""
+        self._version = await self._connected().change("restore", rule.identity)
         self._rules.pop(rule.identity, None)
-        await self._connected().change("restore", rule.identity)
 
     async def connect(self, storage: Storage) -> None:
         """Load the rules and follow them from now on."""
@@ -224,6 +225,9 @@ class StrikeList:
     async def refresh(self) -> None:
         """Read the rules again."""
         version, stored = await self._connected().read()
+        # What was read before a change of our own must not undo it. Zero is a server that was emptied.
+        if 0 < version < self._version:
+            return
         self._rules = {identity: self._load(rule) for identity, rule in stored.items()}
         self._version = version
         self._loaded.set()

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import redis.asyncio
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import AbstractConnection, RedisSSLContext, SSLConnection
 from typing_extensions import override
 
 
@@ -21,6 +21,18 @@ class WaitingPool(redis.asyncio.ConnectionPool):
         super().__init__(*arguments, max_connections=max_connections, **options)
         self._places = asyncio.Semaphore(max_connections)
         self._is_left = False
+        self._tls: RedisSSLContext | None = None
+
+    @override
+    def make_connection(self) -> AbstractConnection:
+        """A socket that is not connected yet; all of them share what TLS reads from files.
+
+        On its own, each socket would read all certificates of the system again, 20 ms each.
+        """
+        connection = super().make_connection()
+        if isinstance(connection, SSLConnection):
+            self._tls = connection.ssl_context = self._tls or connection.ssl_context
+        return connection
 
     @override
     async def get_connection(

@@ -45,12 +45,19 @@ class Sentinel(Standalone):
     ) -> None:
         super().__init__(url, target, size)
         self._sentinels = sentinels
+        self._asked: list[Any] = []
         self._service = service
         self._sentinel_options = {
             **sentinel_options,
             "socket_timeout": ASK_TIMEOUT,
             "socket_connect_timeout": ASK_TIMEOUT,
         }
+
+    @override
+    async def close(self) -> None:
+        await super().close()
+        while self._asked:
+            await self._asked.pop().aclose()
 
     @override
     def locate(self) -> Target:
@@ -74,6 +81,7 @@ class Sentinel(Standalone):
             self._sentinels,
             sentinel_kwargs={**self._sentinel_options, "retry": AsyncRetry(NoBackoff(), 0)},
         )
+        self._asked.extend(asked.sentinels)
         return asked.master_for(
             self._service,
             socket_timeout=COMMAND_TIMEOUT,

@@ -318,15 +318,13 @@ async def test_no_result_is_kept_where_none_shall_be(server_url: str, name: str)
         assert await execution.get_result(timeout=timedelta()) is None
 
 
-async def test_a_record_that_has_expired_gives_no_result(docket: Docket, worker: Worker) -> None:
-    docket.register(greet)
+async def test_a_record_that_has_expired_gives_no_result(docket: Docket) -> None:
     execution = await docket.add(greet, when=soon())("Jane")
-    waiting = asyncio.create_task(execution.get_result())
     async with docket.redis() as client:
         await client.delete(docket.runs_key(execution.key))
 
     assert await docket.get_execution(execution.key) is None
-    assert await waiting is None
+    assert await execution.get_result() is None
 
 
 async def test_a_subscriber_hears_of_every_state_and_of_progress(

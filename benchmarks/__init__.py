@@ -1,0 +1,1 @@
+"""What we cost, side by side with the peers, in one run."""

@@ -1,0 +1,64 @@
+"""Every code block of the documentation is run, or read by what it is written for."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from docket.config.load import parse
+from docket.connection.embedded import EmbeddedServer
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(language: str) -> list[object]:
+    return [
+        pytest.param(text, id=f"{page.name}-{number}")
+        for page in PAGES
+        for number, (kind, text) in enumerate(BLOCK.findall(page.read_text("utf-8")))
+        if kind == language
+    ]
+
+
+def test_every_block_says_what_it_is() -> None:
+    kinds = {kind for page in PAGES for kind, _ in BLOCK.findall(page.read_text("utf-8"))}
+
+    assert kinds <= {"python", "toml", "bash", ""}
+
+
+@pytest.mark.fleet
+@pytest.mark.parametrize("program", blocks("python"))
+def test_a_program_runs_as_printed(program: str, tmp_path: Path) -> None:
+    (tmp_path / "docket.toml").write_text('name = "printed"\n')
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        )
+    finally:
+        EmbeddedServer(tmp_path / ".docket").stop()
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "Hello, Jane!\nHowdy, John!\n"
+
+
+@pytest.mark.parametrize("text", blocks("toml"))
+def test_a_configuration_is_valid(text: str) -> None:
+    assert parse(text).configuration.tasks
+
+
+@pytest.mark.parametrize("text", blocks("bash"))
+def test_a_command_is_one_that_there_is(text: str) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    for line in text.splitlines():
+        words = [word for word in shlex.split(line, comments=True) if "=" not in word]
+        if words and words[0] == "make":
+            assert words[1] in targets
+        elif words:
+            assert words[0] in {"git", "docket-supervisor", "docket", "pip", "python"}
