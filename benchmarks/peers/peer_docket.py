@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -22,7 +21,7 @@ class DocketPeer:
             seen(tag)
 
         self.task = task
-        self.docket = Docket(name=uuid.uuid4().hex, url=url)
+        self.docket = Docket(name="bench", url=url)
         await self.docket.__aenter__()
         self.docket.register(task)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,15 +10,18 @@ from typing import Any
 import redis
 import redis.asyncio
 from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.crc import key_slot
-from redis.exceptions import ClusterDownError, RedisError
+from redis.exceptions import AskError, ClusterDownError, MovedError, RedisError, ResponseError
 from redis.retry import Retry
 from typing_extensions import override
 
 from ..errors import DocketError, ServerUnavailable
+from .base import Command, Reply
 from .errors import unreachable
-from .standalone import COMMAND_TIMEOUT, CONNECT_TIMEOUT, Standalone, Target
+from .standalone import COMMAND_TIMEOUT, CONNECT_TIMEOUT, Standalone, Target, make_pool
+from .wire import pack
 
 ASK_TIMEOUT = 1.0
 """Seconds that one node gets to tell the slots; the next one is asked then."""
@@ -87,10 +91,64 @@ class Cluster(Standalone):
         return holder
 
     @override
+    async def send_again(
+        self, commands: Sequence[Command], refusals: Sequence[ResponseError]
+    ) -> list[Reply]:
+        moving_to = {
+            (refusal.host, refusal.port)
+            for refusal in refusals
+            if isinstance(refusal, AskError) and not isinstance(refusal, MovedError)
+        }
+        if len(moving_to) != 1:
+            return await super().send_again(commands, refusals)
+        # The slot is on its way to this node, which answers for what has arrived, if asked politely;
+        # what has not it refuses again.
+        return await self._send_politely(commands, *moving_to.pop())
+
+    async def _send_politely(
+        self, commands: Sequence[Command], host: str, port: int
+    ) -> list[Reply]:
+        polite = [word for command in commands for word in (("ASKING",), command)]
+        pool = make_pool(replace(self.target, host=host, port=port), COMMAND_TIMEOUT, 1)
+        try:
+            replies = await self.exchange(pool, pack(polite), len(polite))
+        finally:
+            await pool.disconnect()
+        return replies[1::2]
+
+    @override
     def make_client(self) -> redis.asyncio.RedisCluster:
-        return redis.asyncio.RedisCluster(
+        return WaitingCluster(
+            self.size,
             startup_nodes=[ClusterNode(host, port) for host, port in self._seeds],
             socket_timeout=COMMAND_TIMEOUT,
             socket_connect_timeout=CONNECT_TIMEOUT,
+            retry=AsyncRetry(NoBackoff(), 0),
+            protocol=2,
             **self.target.options,
         )
+
+
+class WaitingCluster(redis.asyncio.RedisCluster):
+    """A client of redis-py that lets callers wait, and sends nothing twice.
+
+    On its own it fails when more than a fixed number of callers use one node, and it repeats commands
+    whose reply was lost: an INCR then counts twice.
+
+    Arguments:
+        size: how many commands are under way at a time.
+        options: as redis-py's.
+    """
+
+    def __init__(self, size: int, **options: Any) -> None:
+        super().__init__(**options, max_connections=size)
+        self._places = asyncio.Semaphore(size)
+        self._entrance = asyncio.Lock()
+
+    @override
+    async def execute_command(self, *arguments: Any, **options: Any) -> Any:
+        async with self._places:
+            # Callers that look for the nodes at the same time close each other's sockets.
+            async with self._entrance:
+                await self.initialize()
+            return await super().execute_command(*arguments, **options)

@@ -105,7 +105,18 @@ class EmbeddedServer:
 
     def __init__(self, directory: Path | str) -> None:
         self.directory = Path(directory).absolute()
-        self.socket = self._socket()
+
+    @property
+    def socket(self) -> Path:
+        """Where it listens: in its directory, or where it has written down if that path is too long."""
+        beside = self.directory / "server.sock"
+        if len(os.fsencode(beside)) <= LONGEST_SOCKET:
+            return beside
+        try:
+            # The environment of who started it decides, not the one of who asks.
+            return Path((self.directory / "socket").read_text("utf-8"))
+        except FileNotFoundError:
+            return self._socket_elsewhere()
 
     def start(self) -> None:
         """Start the server unless it runs; returns when it answers.
@@ -115,11 +126,13 @@ class EmbeddedServer:
             OperatorError: the directory is somebody else's.
             ServerUnavailable: the server does not come up; the message shows the end of its log.
         """
-        if self._answers():
-            return
-        self._claim_directory()
+        # Before anything is asked: what answers in somebody else's directory is not to be trusted.
+        self._claim_directories()
         deadline = time.monotonic() + START_TIMEOUT
         while not self._answers():
+            if self._pid() is not None:
+                # It answers questions about itself only: it is loading what it has kept.
+                deadline = time.monotonic() + START_TIMEOUT
             if time.monotonic() > deadline:
                 raise ServerUnavailable(
                     f"the embedded server in {self.directory} does not come up:\n{self._end_of_log()}"
@@ -127,8 +140,7 @@ class EmbeddedServer:
             with self._lock() as lock:
                 # Whoever gets the lock starts the server, which keeps it; the others wait for it.
                 if lock is not None and not self._answers():
-                    self._spawn(lock)
-                    self._until_it_answers(deadline)
+                    self._until_it_answers(self._spawn(lock), deadline)
             time.sleep(_POLL)
 
     def stop(self) -> bool:
@@ -152,25 +164,15 @@ class EmbeddedServer:
         """How the server stands."""
         return ServerStatus(self.directory, self.socket, self._pid())
 
-    def _socket(self) -> Path:
-        beside = self.directory / "server.sock"
-        if len(os.fsencode(beside)) <= LONGEST_SOCKET:
-            return beside
+    def _socket_elsewhere(self) -> Path:
         runtime = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
         digest = hashlib.sha256(os.fsencode(self.directory)).hexdigest()[:16]
         return Path(runtime) / f"docket-{os.getuid()}-{digest}" / "server.sock"
 
-    def _claim_directory(self) -> None:
-        for directory in {self.directory, self.socket.parent}:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            found = directory.stat()
-            if found.st_uid != os.getuid():
-                raise OperatorError(
-                    f"{directory} belongs to another user (uid {found.st_uid}): an embedded server is one "
-                    "user's own; use another directory, or a Redis server that both can reach"
-                )
-            if stat.S_IMODE(found.st_mode) & 0o077:
-                directory.chmod(0o700)
+    def _claim_directories(self) -> None:
+        _claim(self.directory)
+        if self.socket.parent != self.directory:
+            _claim(self.socket.parent)
 
     @contextlib.contextmanager
     def _lock(self):
@@ -187,7 +189,9 @@ class EmbeddedServer:
         finally:
             os.close(descriptor)
 
-    def _spawn(self, lock: int) -> None:
+    def _spawn(self, lock: int) -> subprocess.Popen[bytes]:
+        if self.socket.parent != self.directory:
+            (self.directory / "socket").write_text(str(self.socket), "utf-8")
         with (self.directory / "server.log").open("ab") as log:
             server = subprocess.Popen(  # noqa: S603 - the program is ours, or the user's choice
                 [find_binary(), *self._settings()],
@@ -201,6 +205,7 @@ class EmbeddedServer:
             )
         # It outlives this process; should it end before, somebody must take note of that.
         threading.Thread(target=server.wait, name="docket-embedded", daemon=True).start()
+        return server
 
     def _settings(self) -> list[str]:
         return [
@@ -215,20 +220,29 @@ class EmbeddedServer:
             "--daemonize", "no",
         ]  # fmt: skip
 
-    def _until_it_answers(self, deadline: float) -> None:
+    def _until_it_answers(self, server: subprocess.Popen[bytes], deadline: float) -> None:
         while not self._answers() and time.monotonic() < deadline:
+            if server.returncode is not None:
+                raise ServerUnavailable(
+                    f"the embedded server in {self.directory} has ended at once (exit code "
+                    f"{server.returncode}); the end of its log:\n{self._end_of_log()}"
+                )
             time.sleep(_POLL)
 
     def _answers(self) -> bool:
-        return self._pid() is not None
+        return self._ask("PING") is not None
 
     def _pid(self) -> int | None:
+        info: dict[str, Any] | None = self._ask("INFO", "server")
+        return None if info is None else int(info["process_id"])
+
+    def _ask(self, *command: str) -> Any:
+        """The reply to a command; None if there is none."""
         client: Any = redis.Redis(
             unix_socket_path=str(self.socket), socket_timeout=1, retry=Retry(NoBackoff(), 0)
         )
         try:
-            client.ping()
-            return int(client.info("server")["process_id"])
+            return client.execute_command(*command)
         except (RedisError, OSError):
             return None
         finally:
@@ -251,10 +265,23 @@ class Embedded(Standalone):
     """
 
     def __init__(self, url: str, directory: Path, size: int) -> None:
+        super().__init__(url, Target(), size)
         self._server = EmbeddedServer(directory)
-        super().__init__(url, Target(path=str(self._server.socket)), size)
 
     @override
     def locate(self) -> Target:
         self._server.start()
-        return self.target
+        return Target(path=str(self._server.socket))
+
+
+def _claim(directory: Path) -> None:
+    """Make a directory, or make sure that it is this user's and nobody else's."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = directory.stat()
+    if found.st_uid != os.getuid():
+        raise OperatorError(
+            f"{directory} belongs to another user (uid {found.st_uid}): an embedded server is one user's "
+            "own; use another directory, or a Redis server that both can reach"
+        )
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        directory.chmod(0o700)

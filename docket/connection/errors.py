@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import enum
-from typing import Final
+import re
+import ssl
+from collections.abc import Sequence
+from typing import Any, Final
 
 import redis.exceptions as foreign
 
@@ -51,13 +54,17 @@ _TRANSIENT_WORDS: Final = frozenset(
         "OOM", "MISCONF", "BUSY", "NOREPLICAS", "UNKILLABLE",
     }
 )  # fmt: skip
+_CODE: Final = re.compile(r"\b[A-Z]{2,}\b")
 _PERMANENT_WORDS: Final = frozenset({"NOAUTH", "WRONGPASS", "NOPERM", "WRONGTYPE", "DENIED"})
 
-_MISDIRECTED_WORDS: Final = frozenset({"READONLY", "MOVED", "ASK", "CLUSTERDOWN", "MASTERDOWN"})
-_MISDIRECTED_TYPES: Final = (
+_SPLIT_SLOT: Final = "non local key in a cluster node"
+"""A script met a key that has already moved with its slot."""
+
+_UNREAD_TYPES: Final = (
     foreign.ReadOnlyError,
     foreign.MovedError,
     foreign.AskError,
+    foreign.TryAgainError,
     foreign.ClusterDownError,
     foreign.MasterDownError,
 )
@@ -65,27 +72,32 @@ _MISDIRECTED_TYPES: Final = (
 
 def severity(error: BaseException) -> Severity:
     """Whom an error waits for, be it raised or answered as a value."""
-    word = str(error).partition(" ")[0]
-    if isinstance(error, foreign.NoScriptError) or word == "NOSCRIPT":
+    words = _words(error)
+    if isinstance(error, foreign.NoScriptError) or "NOSCRIPT" in words:
         return Severity.SCRIPT_MISSING
-    if word == "NOGROUP":
+    if "NOGROUP" in words:
         return Severity.GROUP_MISSING
     # redis-py derives AuthenticationError from ConnectionError: the permanent ones come first.
-    if isinstance(error, _PERMANENT_TYPES) or word in _PERMANENT_WORDS:
+    if isinstance(error, _PERMANENT_TYPES) or words & _PERMANENT_WORDS or _is_locked_out(error):
         return Severity.PERMANENT
-    # Errors inside a script carry the server's word somewhere in the text.
-    if isinstance(error, _TRANSIENT_TYPES) or _TRANSIENT_WORDS & set(str(error).split()):
+    if isinstance(error, _TRANSIENT_TYPES) or words & _TRANSIENT_WORDS:
         return Severity.TRANSIENT
-    if isinstance(error, foreign.ResponseError) and _PERMANENT_WORDS & set(str(error).split()):
-        return Severity.PERMANENT
+    if _SPLIT_SLOT in str(error):
+        return Severity.TRANSIENT
     return Severity.BUG
 
 
-def is_misdirected(error: BaseException) -> bool:
-    """Whether an answer says that another server is to be asked from now on."""
-    return (
-        isinstance(error, _MISDIRECTED_TYPES) or str(error).partition(" ")[0] in _MISDIRECTED_WORDS
-    )
+def refused_unread(replies: Sequence[Any]) -> list[int]:
+    """Which of the replies say that the command was not run, because it belongs elsewhere or came too early.
+
+    A script is among them when its first write was refused: it has changed nothing.
+    """
+    return [
+        index
+        for index, reply in enumerate(replies)
+        if isinstance(reply, foreign.ResponseError)
+        and (isinstance(reply, _UNREAD_TYPES) or "READONLY" in _words(reply))
+    ]
 
 
 def translate(error: BaseException, where: str = "") -> DocketError:
@@ -119,3 +131,18 @@ def unreachable(where: str, error: BaseException) -> DocketError:
         "one that runs, or install docket-platform[local] and use a docket.toml without a url, which "
         "brings a server of its own"
     )
+
+
+def _words(error: BaseException) -> set[str]:
+    """The codes in an error of the server: the first word, or after a dash where a script met it."""
+    return set(_CODE.findall(str(error)))
+
+
+def _is_locked_out(error: BaseException) -> bool:
+    """Whether a certificate, or the rights of a socket's file, forbid to connect; redis-py keeps the cause."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError | PermissionError):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False

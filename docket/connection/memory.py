@@ -20,7 +20,7 @@ from typing import ClassVar
 from typing_extensions import override
 
 from ..errors import ServerUnavailable
-from .embedded import EmbeddedServer, find_binary
+from .embedded import LONGEST_SOCKET, EmbeddedServer, find_binary
 from .standalone import Standalone, Target
 
 START_TIMEOUT = 10.0
@@ -45,16 +45,26 @@ class MemoryServer:
     _lock = threading.Lock()
 
     def __init__(self) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="docket-memory-"))
+        binary = find_binary()
+        self.directory = _short_directory()
         self.socket = self.directory / "server.sock"
         self._pid = os.getpid()
         self._guard = subprocess.Popen(  # noqa: S603 - both programs are ours
-            [sys.executable, "-S", "-E", "-c", _GUARD, str(self.directory), *self._command()],
+            [
+                sys.executable,
+                "-S",
+                "-E",
+                "-c",
+                _GUARD,
+                str(self.directory),
+                binary,
+                *self._settings(),
+            ],
             stdin=subprocess.PIPE,
             start_new_session=True,
         )
-        self._until_it_answers()
         atexit.register(self.stop)
+        self._until_it_answers()
 
     @classmethod
     def named(cls, name: str) -> MemoryServer:
@@ -77,9 +87,8 @@ class MemoryServer:
             self._guard.wait()
             shutil.rmtree(self.directory, ignore_errors=True)
 
-    def _command(self) -> list[str]:
+    def _settings(self) -> list[str]:
         return [
-            find_binary(),
             "--port", "0",
             "--unixsocket", str(self.socket),
             "--unixsocketperm", "600",
@@ -95,6 +104,14 @@ class MemoryServer:
             if time.monotonic() > deadline or self._guard.poll() is not None:
                 raise ServerUnavailable("the in-memory server does not come up")
             time.sleep(0.003)
+
+
+def _short_directory() -> Path:
+    directory = Path(tempfile.mkdtemp(prefix="docket-memory-"))
+    if len(os.fsencode(directory / "server.sock")) <= LONGEST_SOCKET:
+        return directory
+    directory.rmdir()
+    return Path(tempfile.mkdtemp(prefix="docket-memory-", dir="/tmp"))  # noqa: S108 - mkdtemp is safe there
 
 
 class Memory(Standalone):

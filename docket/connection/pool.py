@@ -62,4 +62,6 @@ class WaitingPool(redis.asyncio.ConnectionPool):
     async def leave(self) -> None:
         """Close what is idle now, and what is in use when it is given back."""
         self._is_left = True
-        await self.disconnect(inuse_connections=False)
+        for connection in self._available_connections:
+            # Without waiting: whoever waits for a place may take one of these at the next await.
+            await connection.disconnect(nowait=True)

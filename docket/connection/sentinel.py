@@ -16,6 +16,7 @@ from redis.retry import Retry
 from typing_extensions import override
 
 from .errors import unreachable
+from .pool import WaitingPool
 from .standalone import COMMAND_TIMEOUT, CONNECT_TIMEOUT, Standalone, Target
 
 ASK_TIMEOUT = 1.0
@@ -76,15 +77,28 @@ class Sentinel(Standalone):
 
     @override
     def make_client(self) -> redis.asyncio.Redis:
-        options = {**self.target.options, "retry": AsyncRetry(NoBackoff(), 0)}
-        asked: Any = redis.asyncio.sentinel.Sentinel(
+        sentinels = redis.asyncio.sentinel.Sentinel(
             self._sentinels,
             sentinel_kwargs={**self._sentinel_options, "retry": AsyncRetry(NoBackoff(), 0)},
         )
-        self._asked.extend(asked.sentinels)
-        return asked.master_for(
+        return sentinels.master_for(
             self._service,
+            connection_pool_class=SentinelPool,
+            max_connections=self.size,
             socket_timeout=COMMAND_TIMEOUT,
             socket_connect_timeout=CONNECT_TIMEOUT,
-            **options,
+            retry=AsyncRetry(NoBackoff(), 0),
+            protocol=2,
+            **self.target.options,
         )
+
+
+class SentinelPool(WaitingPool, redis.asyncio.sentinel.SentinelConnectionPool):
+    """The sockets of a primary, and those on which the Sentinels are asked for it."""
+
+    @override
+    async def aclose(self) -> None:
+        """Close all of them."""
+        await super().aclose()
+        for sentinel in self.sentinel_manager.sentinels:
+            await sentinel.aclose()

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Mapping
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -23,7 +24,7 @@ from typing_extensions import override
 
 from ..errors import DocketError, ServerUnavailable
 from .base import Command, Connection, Facts, Reply, ThreadConnection
-from .errors import is_misdirected, translate, unreachable
+from .errors import refused_unread, translate, unreachable
 from .facts import QUESTIONS, read_facts, refuse_unfit
 from .pool import WaitingPool
 from .wire import converse, converse_blocking, pack, time_limit
@@ -33,6 +34,9 @@ CONNECT_TIMEOUT = 2.0
 
 COMMAND_TIMEOUT = 5.0
 """Seconds that a server gets to answer a command that does not wait."""
+
+PAUSES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.0)
+"""Seconds before each new try of what a server has refused unread: some three seconds altogether."""
 
 
 @dataclass(frozen=True)
@@ -118,11 +122,36 @@ class Standalone(Connection):
     async def send(self, *commands: Command) -> list[Reply]:
         if not commands:
             return []
+        replies = await self._send_once(commands)
+        for pause in PAUSES:
+            refused = refused_unread(replies)
+            if not refused:
+                break
+            await asyncio.sleep(pause)
+            again = await self.send_again(
+                [commands[index] for index in refused], [replies[index] for index in refused]
+            )
+            for index, reply in zip(refused, again, strict=True):
+                replies[index] = reply
+        return replies
+
+    async def send_again(
+        self, commands: Sequence[Command], refusals: Sequence[ResponseError]
+    ) -> list[Reply]:
+        """Send what was refused unread, to where it belongs by now.
+
+        Arguments:
+            commands: what was refused.
+            refusals: the answers to them, in the same order.
+        """
+        return await self._send_once(commands)
+
+    async def _send_once(self, commands: Sequence[Command]) -> list[Reply]:
         packed = pack(commands)
         pool = self._pool or await self._enter()
         try:
             async with time_limit(COMMAND_TIMEOUT):
-                replies = await self._exchange(pool, packed, len(commands))
+                replies = await self.exchange(pool, packed, len(commands))
         except asyncio.TimeoutError:
             await self._leave(pool)
             raise ServerUnavailable(
@@ -132,11 +161,11 @@ class Standalone(Connection):
         except DocketError:
             await self._leave(pool)
             raise
-        if any(isinstance(reply, ResponseError) and is_misdirected(reply) for reply in replies):
+        if refused_unread(replies):
             await self._leave(pool)
         return replies
 
-    async def _exchange(self, pool: WaitingPool, packed: bytes, count: int) -> list[Reply]:
+    async def exchange(self, pool: WaitingPool, packed: bytes, count: int) -> list[Reply]:
         try:
             line = await pool.get_connection()
         except (RedisError, OSError) as error:
@@ -216,6 +245,18 @@ class ThreadLine(ThreadConnection):
 
     @override
     def send(self, *commands: Command) -> list[Reply]:
+        replies = self._send_once(commands)
+        for pause in PAUSES:
+            refused = refused_unread(replies)
+            if not refused:
+                break
+            time.sleep(pause)
+            again = self._send_once([commands[index] for index in refused])
+            for index, reply in zip(refused, again, strict=True):
+                replies[index] = reply
+        return replies
+
+    def _send_once(self, commands: Sequence[Command]) -> list[Reply]:
         packed = pack(commands)
         line = self._usable()
         try:
@@ -223,7 +264,7 @@ class ThreadLine(ThreadConnection):
         except (RedisError, OSError) as error:
             self.close()
             raise translate(error, self._home.url) from error
-        if any(isinstance(reply, ResponseError) and is_misdirected(reply) for reply in replies):
+        if refused_unread(replies):
             self.close()
         return replies
 
@@ -294,4 +335,4 @@ async def _close_client(client: redis.asyncio.Redis | redis.asyncio.RedisCluster
         await client.aclose()
     if isinstance(client, redis.asyncio.Redis):
         with contextlib.suppress(RedisError, OSError):
-            await client.connection_pool.disconnect()
+            await client.connection_pool.aclose()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from redis.asyncio.connection import URL_QUERY_ARGUMENT_PARSERS
-from redis.credentials import CredentialProvider
 
 from ..errors import InvalidUrl
-from .base import Connection
+from .base import Connection, CredentialProvider
 from .cluster import Cluster
 from .embedded import Embedded
 from .memory import Memory
@@ -23,6 +24,24 @@ PORT: Final = 6379
 SENTINEL_PORT: Final = 26379
 SPARE: Final = 10
 """Connections beyond one per slot: heartbeats, clients of tasks, and the trade itself."""
+
+OPTIONS: Final = frozenset(
+    {"db", "client_name", "max_connections", "password", "socket_connect_timeout", "username"}
+)
+"""Words of the query that every URL of a server may have."""
+
+TLS_OPTIONS: Final = frozenset(
+    {
+        "ssl_ca_certs", "ssl_ca_data", "ssl_ca_path", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname",
+        "ssl_ciphers", "ssl_exclude_verify_flags", "ssl_include_verify_flags", "ssl_keyfile",
+        "ssl_min_version", "ssl_password",
+    }
+)  # fmt: skip
+"""Words of the query of a URL that is encrypted."""
+
+SENTINEL_OPTIONS: Final = frozenset({"sentinel_password", "sentinel_username"})
+
+_FRAGMENT: Final = "a # in a password is written %23"
 
 
 def connect(
@@ -39,89 +58,138 @@ def connect(
 
     Raises:
         InvalidUrl: the URL is none of these; the message shows what is missing.
+        ValueError: there are credentials in the URL and a provider of credentials.
 
     Example:
         >>> connect("redis+sentinel://one:26379,two:26379/orders/0").url
         'redis+sentinel://one:26379,two:26379/orders/0'
     """
-    parts = _split(url)
-    options = _options(parts)
+    given = _read(url, concurrency + SPARE)
     if credential_provider is not None:
-        if "username" in options or "password" in options:
+        if "username" in given.options or "password" in given.options:
             raise ValueError("Pass credentials in the URL or in credential_provider, not both")
-        options["credential_provider"] = credential_provider
-    make = _ENVIRONMENTS.get(parts.scheme)
-    if make is None:
-        raise InvalidUrl(_unknown_scheme(parts.scheme, url))
-    return make(masked(url), parts, options, concurrency + SPARE)
+        given.options["credential_provider"] = credential_provider
+    return _ENVIRONMENTS[given.scheme](given)
 
 
 def masked(url: str) -> str:
-    """The URL as it may be shown: without password and without query, which can hold one."""
-    head, separator, rest = url.partition("://")
-    authority, slash, path = rest.partition("?")[0].partition("/")
-    credentials, at, hosts = authority.rpartition("@")
-    if at:
-        user, colon, _ = credentials.partition(":")
-        authority = f"{user}:***@{hosts}" if colon else f"{user}@{hosts}"
-    return f"{head}{separator}{authority}{slash}{path}"
+    """The URL as it may be shown: without password and without query, which can hold one.
+
+    Example:
+        >>> masked("redis://app:hunter2@db:6379/0?ssl_password=hunter3")
+        'redis://app:***@db:6379/0'
+    """
+    scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
+    # A password that is not encoded may hold any character, so all that stands before the last @ is one.
+    credentials, at, address = rest.rpartition("@")
+    user, colon, _ = credentials.partition(":")
+    if not _PLAIN.fullmatch(user):
+        user = "***"
+    address = _NO_PORT.sub(r"\1:***", re.split(r"[?#]", address, maxsplit=1)[0])
+    return f"{scheme}{separator}{user}{colon and ':***'}{at}{address}"
 
 
-def _standalone(url: str, parts: SplitResult, options: dict[str, Any], size: int) -> Connection:
-    ((host, port),) = _hosts(parts, PORT, most=1)
-    options |= _tls(parts) | _database(parts.path, url)
-    return Standalone(url, Target(host, port, options=options), size)
+_PLAIN: Final = re.compile(r"[\w.+-]*")
+# A password whose @ was forgotten looks like a port.
+_NO_PORT: Final = re.compile(r"^([^:/\[\]]*):(?!\d*(?:[,/]|$))[^,/]*")
 
 
-def _unix(url: str, parts: SplitResult, options: dict[str, Any], size: int) -> Connection:
-    path = unquote(parts.path)
+@dataclass(frozen=True)
+class _Given:
+    """What a URL says, before its environment makes sense of it.
+
+    Arguments:
+        raw: all of it, secrets included.
+        parts: its parts.
+        options: user, password and the words of the query, read as redis-py reads them.
+        size: how many connections are used at a time.
+    """
+
+    raw: str
+    parts: SplitResult
+    options: dict[str, Any]
+    size: int
+
+    @property
+    def scheme(self) -> str:
+        return self.parts.scheme
+
+    @property
+    def shown(self) -> str:
+        return masked(self.raw)
+
+    @property
+    def tls(self) -> dict[str, Any]:
+        """What of the options is about encryption, and whether there is any."""
+        if self.scheme not in _SECURE:
+            return {}
+        chosen = {name: self.options[name] for name in TLS_OPTIONS & self.options.keys()}
+        return {"ssl": True, **chosen}
+
+
+def _standalone(given: _Given) -> Connection:
+    ((host, port),) = _hosts(given, PORT, most=1)
+    options = given.options | given.tls | _database(given.parts.path, given.shown)
+    return Standalone(given.shown, Target(host, port, options=options), given.size)
+
+
+def _unix(given: _Given) -> Connection:
+    path = unquote(given.parts.path)
     if not path:
         raise InvalidUrl(
-            f"expected the path of a socket, as in unix:///run/redis.sock, found {url}"
+            f"expected the path of a socket, as in unix:///run/redis.sock, found {given.shown}"
         )
-    return Standalone(url, Target(path=path, options=options), size)
+    return Standalone(given.shown, Target(path=path, options=given.options), given.size)
 
 
-def _cluster(url: str, parts: SplitResult, options: dict[str, Any], size: int) -> Connection:
-    if parts.path.strip("/") not in ("", "0"):
-        raise InvalidUrl(f"a cluster has only database 0; drop {parts.path} from {url}")
-    options.pop("db", None)
-    return Cluster(url, _hosts(parts, PORT), Target(options=options | _tls(parts)), size)
+def _cluster(given: _Given) -> Connection:
+    database = given.parts.path.strip("/") or str(given.options.pop("db", 0))
+    if database != "0":
+        raise InvalidUrl(
+            f"expected no database but 0 in {given.shown}, found {_plain(database)}: a cluster has only one"
+        )
+    target = Target(options=given.options | given.tls)
+    return Cluster(given.shown, _hosts(given, PORT), target, given.size)
 
 
-def _sentinel(url: str, parts: SplitResult, options: dict[str, Any], size: int) -> Connection:
-    service, _, database = parts.path.strip("/").partition("/")
+def _sentinel(given: _Given) -> Connection:
+    service, _, database = given.parts.path.strip("/").partition("/")
     if not service:
         raise InvalidUrl(
-            f"expected the name of a service after the hosts, as in {url.rstrip('/')}/mymaster"
+            "expected the name of a service after the hosts, as in "
+            f"{given.scheme}://localhost:{SENTINEL_PORT}/mymaster, found {given.shown}"
         )
-    asked = _tls(parts)
+    asked = given.tls
     for name in ("username", "password"):
-        if (value := options.pop(f"sentinel_{name}", None)) is not None:
+        if (value := given.options.pop(f"sentinel_{name}", None)) is not None:
             asked[name] = value
-    options |= _tls(parts) | _database(database, url)
-    hosts = _hosts(parts, SENTINEL_PORT)
-    return Sentinel(url, hosts, unquote(service), Target(options=options), asked, size)
+    options = given.options | given.tls | _database(database, given.shown)
+    return Sentinel(
+        given.shown,
+        _hosts(given, SENTINEL_PORT),
+        unquote(service),
+        Target(options=options),
+        asked,
+        given.size,
+    )
 
 
-def _embedded(url: str, parts: SplitResult, options: dict[str, Any], size: int) -> Connection:
-    directory = unquote(parts.netloc + parts.path)
+def _embedded(given: _Given) -> Connection:
+    # A path is taken as it is written: a directory may have any character in its name.
+    directory = _after_scheme(given)
     if not directory:
         raise InvalidUrl(
-            "expected a directory, as in embedded:///var/lib/orders or embedded://.docket"
+            "expected a directory, as in embedded:///var/lib/orders or embedded://.docket, "
+            f"found {given.raw}"
         )
-    _refuse_options(options, url)
-    return Embedded(url, Path(directory), size)
+    return Embedded(given.raw, Path(directory).expanduser(), given.size)
 
 
-def _memory(url: str, parts: SplitResult, options: dict[str, Any], size: int) -> Connection:
-    _refuse_options(options, url)
-    return Memory(url, parts.netloc + parts.path, size)
+def _memory(given: _Given) -> Connection:
+    return Memory(given.raw, _after_scheme(given), given.size)
 
 
-_ENVIRONMENTS: Final[
-    Mapping[str, Callable[[str, SplitResult, dict[str, Any], int], Connection]]
-] = {
+_ENVIRONMENTS: Final[Mapping[str, Callable[[_Given], Connection]]] = {
     "redis": _standalone,
     "rediss": _standalone,
     "valkey": _standalone,
@@ -135,81 +203,128 @@ _ENVIRONMENTS: Final[
     "memory": _memory,
 }
 _SECURE: Final = frozenset({"rediss", "valkeys", "rediss+cluster", "rediss+sentinel"})
+_LOCAL: Final = frozenset({"embedded", "memory"})
 
 
-def _split(url: str) -> SplitResult:
+def _read(url: str, size: int) -> _Given:
+    scheme = url.partition("://")[0].lower() if "://" in url else ""
+    if scheme not in _ENVIRONMENTS:
+        raise InvalidUrl(_unknown_scheme(scheme, url))
+    if scheme in _LOCAL:
+        return _Given(url, SplitResult(scheme, "", "", "", ""), {}, size)
     try:
         parts = urlsplit(url)
-    except ValueError as error:
-        raise InvalidUrl(f"expected a URL such as redis://localhost:6379/0: {error}") from error
-    if "://" not in url:
-        raise InvalidUrl(f"expected a URL such as redis://localhost:6379/0, found {masked(url)!r}")
-    return parts
-
-
-def _options(parts: SplitResult) -> dict[str, Any]:
-    """User, password and the options of the query, as redis-py names and reads them."""
-    options: dict[str, Any] = {}
-    for name, value in parse_qsl(parts.query):
-        read = URL_QUERY_ARGUMENT_PARSERS.get(name)
-        try:
-            options[name] = read(value) if read else value
-        except ValueError as error:
-            raise InvalidUrl(f"expected a proper value for {name}, found {value!r}") from error
-    credentials, at, _ = parts.netloc.rpartition("@")
-    if at:
-        user, colon, password = credentials.partition(":")
-        if user:
-            options["username"] = unquote(user)
-        if colon:
-            options["password"] = unquote(password)
-    return options
-
-
-def _hosts(parts: SplitResult, default: int, most: int = 100) -> list[tuple[str, int]]:
-    names = parts.netloc.rpartition("@")[2].split(",")
-    hosts = [_host(name, default, parts.scheme) for name in names]
-    if len(hosts) > most:
+    except ValueError:
+        # What went wrong is told with the credentials in it.
         raise InvalidUrl(
-            f"expected one host in a {parts.scheme}:// URL, found {len(hosts)}; several hosts need "
+            f"expected a host and a port, as in {scheme}://localhost:{PORT}/0, found {masked(url)}"
+        ) from None
+    if parts.fragment:
+        raise InvalidUrl(f"expected no # in {masked(url)}; {_FRAGMENT}")
+    options = _credentials(parts) | _query(parts, url)
+    return _Given(url, parts, options, options.pop("max_connections", size))
+
+
+def _credentials(parts: SplitResult) -> dict[str, str]:
+    credentials, _, _ = parts.netloc.rpartition("@")
+    user, colon, password = credentials.partition(":")
+    options = {"username": unquote(user)} if user else {}
+    return options | {"password": unquote(password)} if colon else options
+
+
+def _query(parts: SplitResult, url: str) -> dict[str, Any]:
+    return {
+        name: _option(name, value, parts.scheme, url)
+        for name, value in parse_qsl(parts.query, keep_blank_values=True)
+    }
+
+
+def _option(name: str, value: str, scheme: str, url: str) -> Any:
+    known = OPTIONS
+    known |= TLS_OPTIONS if scheme in _SECURE else frozenset()
+    known |= SENTINEL_OPTIONS if scheme.endswith("+sentinel") else frozenset()
+    if name not in known:
+        raise InvalidUrl(_unknown_option(name, scheme, known, url))
+    try:
+        return URL_QUERY_ARGUMENT_PARSERS.get(name, str)(value)
+    except ValueError:
+        raise InvalidUrl(
+            f"expected a number for {name} in the query of {masked(url)}, found {_plain(value)}"
+        ) from None
+
+
+def _hosts(given: _Given, default: int, most: int = 100) -> list[tuple[str, int]]:
+    names = given.parts.netloc.rpartition("@")[2].split(",")
+    if len(names) > most:
+        raise InvalidUrl(
+            f"expected one host in {given.shown}, found {len(names)}; several hosts need "
             "redis+cluster:// or redis+sentinel://"
         )
-    return hosts
+    return [_host(name, default, given) for name in names]
 
 
-def _host(name: str, default: int, scheme: str) -> tuple[str, int]:
-    host, port = (name, "")
-    if not name.endswith("]"):
-        host, _, port = name.rpartition(":") if ":" in name else (name, "", "")
+def _host(name: str, default: int, given: _Given) -> tuple[str, int]:
+    host, _, port = name.rpartition(":") if ":" in name and name[-1] != "]" else (name, "", "")
     if not host:
-        raise InvalidUrl(f"expected a host, as in {scheme}://localhost:{default}, found none")
+        raise InvalidUrl(
+            f"expected a host, as in {given.scheme}://localhost:{default}, found none in {given.shown}"
+        )
     if port and not (port.isdecimal() and 0 < int(port) < 65536):
-        raise InvalidUrl(f"expected a port between 1 and 65535 after {host}, found {port!r}")
+        found = port if port.isdecimal() else "something else"
+        raise InvalidUrl(
+            f"expected a port between 1 and 65535 after the host in {given.shown}, found {found}; "
+            "in a password, / ? # @ and : are written %2F %3F %23 %40 and %3A"
+        )
     return host.strip("[]"), int(port or default)
 
 
-def _database(path: str, url: str) -> dict[str, Any]:
+def _database(path: str, shown: str) -> dict[str, Any]:
     database = path.strip("/")
     if not database:
         return {}
     if not database.isdecimal():
         raise InvalidUrl(
-            f"expected the number of a database at the end of {url}, found {database!r}"
+            f"expected the number of a database at the end of {shown}, found {_plain(database)}"
         )
     return {"db": int(database)}
 
 
-def _tls(parts: SplitResult) -> dict[str, Any]:
-    return {"ssl": True} if parts.scheme in _SECURE else {}
+def _plain(word: str) -> str:
+    """A word as it may be shown: with other characters it may be part of a password."""
+    return repr(word) if _PLAIN.fullmatch(word) else "something else"
 
 
-def _refuse_options(options: dict[str, Any], url: str) -> None:
-    if options:
-        raise InvalidUrl(f"expected no options in {url}, found {', '.join(sorted(options))}")
+def _after_scheme(given: _Given) -> str:
+    return given.raw.partition("://")[2]
+
+
+def _unknown_option(name: str, scheme: str, known: frozenset[str], url: str) -> str:
+    if name in TLS_OPTIONS:
+        return f"{name} needs an encrypted URL: write {_secure(scheme)}:// in {masked(url)}"
+    close = difflib.get_close_matches(name, known, 1)
+    meant = f'; did you mean "{close[0]}"?' if close else ";"
+    return (
+        f"unknown option {_plain(name)} in the query of {masked(url)}{meant} expected one of "
+        f"{', '.join(sorted(known))}"
+    )
+
+
+def _secure(scheme: str) -> str:
+    return {
+        "redis": "rediss",
+        "valkey": "valkeys",
+        "redis+cluster": "rediss+cluster",
+        "redis+sentinel": "rediss+sentinel",
+    }.get(scheme, "rediss")
 
 
 def _unknown_scheme(scheme: str, url: str) -> str:
-    close = difflib.get_close_matches(scheme, _ENVIRONMENTS, 1)
-    meant = f'; did you mean "{close[0]}"?' if close else ""
     known = ", ".join(f"{name}://" for name in _ENVIRONMENTS)
+    if not scheme:
+        return (
+            f"expected a URL such as redis://localhost:{PORT}/0, found {masked(url)!r}; it begins with "
+            f"one of {known}"
+        )
+    close = difflib.get_close_matches(scheme, _ENVIRONMENTS, 1)
+    meant = f'; did you mean "{close[0]}"?' if close else ";"
     return f"unknown scheme {scheme!r} in {masked(url)}{meant} expected one of {known}"

@@ -221,7 +221,7 @@ def _record(key: str, fields: list[bytes]) -> Record | None:
         state=ExecutionState(known[b"state"].decode()),
         task=known[b"task"].decode(),
         call=known[b"call"],
-        generation=int(known[b"generation"]),
+        generation=int(known.get(b"generation", 1)),
         due=from_milliseconds(known[b"due"]),
         attempt=int(known.get(b"attempt", 1)),
         queue=text(b"queue") or DEFAULT_QUEUE,

@@ -17,21 +17,25 @@ from docket.errors import ServerUnavailable
 
 CONCURRENCY = 4
 MEBIBYTE = 1024 * 1024
+NAME = f"test-{uuid.uuid4().hex[:12]}"
 
 Key = Callable[[str], str]
 
 
 @pytest.fixture
 async def connection(server_url: str) -> AsyncIterator[Connection]:
-    async with connect(server_url, concurrency=CONCURRENCY) as connection:
+    connection = connect(server_url, concurrency=CONCURRENCY)
+    # As storage does: on a cluster this is the slot, and with it the node.
+    connection.prefix(NAME)
+    async with connection:
         yield connection
 
 
 @pytest.fixture
 def key(connection: Connection) -> Key:
     """Keys that nobody else uses, all in one slot."""
-    prefix = connection.prefix(f"test-{uuid.uuid4().hex[:12]}")
-    return lambda name: f"{prefix}:{name}"
+    prefix, test = connection.prefix(NAME), uuid.uuid4().hex[:12]
+    return lambda name: f"{prefix}:{test}:{name}"
 
 
 async def test_replies_come_in_the_order_of_the_commands(connection: Connection, key: Key) -> None:
@@ -133,7 +137,7 @@ async def test_more_callers_than_sockets_wait_for_one(connection: Connection, ke
 
 async def test_a_large_concurrency_gets_as_many_sockets(server_url: str) -> None:
     async with connect(server_url, concurrency=150) as connection:
-        key = connection.prefix(f"test-{uuid.uuid4().hex[:12]}") + ":n"
+        key = f"{connection.prefix(NAME)}:{uuid.uuid4()}"
         replies = await asyncio.gather(*(connection.send(("INCR", key)) for _ in range(150)))
 
     assert sorted(reply for (reply,) in replies) == list(range(1, 151))

@@ -12,7 +12,8 @@ local bells = {}   -- rung once at the end, however many executions came
 local function add(mode, key, nonce, due, task, call, queue, attempt, trace)
   local run = run_of(key)
   local known = redis.call('HMGET', run, 'state', 'generation', 'nonce', 'queue', 'message')
-  local state, generation = known[1], tonumber(known[2] or 0)
+  local state = known[1]
+  local generation = state and tonumber(known[2] or FIRST) or 0
 
   if state then
     if nonce == '*' or nonce == known[3] then return {'SCHEDULED', state, generation} end
@@ -30,10 +31,11 @@ local function add(mode, key, nonce, due, task, call, queue, attempt, trace)
   if queue == '' and routed then queue = redis.call('HGET', P .. ':routes', task) or '' end
   generation = generation + 1
   if due == 0 then due = now end
-  local fields = {'task', task, 'call', call, 'generation', generation, 'due', integer(due)}
+  local fields = {'task', task, 'call', call, 'due', integer(due)}
   local function with(name, value, default)
     if value ~= default then fields[#fields + 1] = name; fields[#fields + 1] = value end
   end
+  with('generation', integer(generation), FIRST)
   with('attempt', attempt, '1')
   with('queue', queue, '')
   with('trace', trace, '')

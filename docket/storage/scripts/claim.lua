@@ -40,7 +40,7 @@ local function promote()
     local run = run_of(key)
     local known = redis.call('HMGET', run, 'state', 'generation', 'queue', 'due')
     if known[1] == 'scheduled' then
-      local message = put_on_stream(key, known[3], known[2])
+      local message = put_on_stream(key, known[3], known[2] or FIRST)
       redis.call('HSET', run, 'state', 'queued', 'message', message)
       announce(key, 'queued', known[4])
       bells[known[3] or ''] = true
@@ -75,7 +75,7 @@ local function take(queue, message, fields, crash)
   local known = redis.call('HMGET', run, 'state', 'generation', 'task', 'call', 'attempt', 'due', 'crashes', 'trace', 'cancel')
   local state, task, due, crashes = known[1], known[3], known[6], tonumber(known[7] or 0)
 
-  if known[2] ~= entry.generation or (state ~= 'queued' and state ~= 'running') then
+  if (known[2] or FIRST) ~= entry.generation or (state ~= 'queued' and state ~= 'running') then
     take_off_stream(queue, message)
     stale = stale + 1
     return

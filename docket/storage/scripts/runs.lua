@@ -2,6 +2,7 @@
 -- Expects P, the prefix of the docket.
 
 local GROUP = 'docket-workers'
+local FIRST = '1'            -- the generation of a record that holds none: the first one
 local DEAD_LETTERS = 10000   -- the oldest beyond this many are forgotten
 
 local function milliseconds()

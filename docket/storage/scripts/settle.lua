@@ -39,16 +39,16 @@ local function settle(at)
     ARGV[at + 8], ARGV[at + 9], ARGV[at + 10], ARGV[at + 11], ARGV[at + 12]
   local run = run_of(key)
   local known = redis.call('HMGET', run, 'state', 'generation', 'fence', 'worker', 'started', 'due', 'cancel')
-  local state = known[1]
+  local state, current = known[1], known[2] or FIRST
 
   if not state then
     take_off_stream(queue, message)
     return 'GONE'
   elseif known[3] ~= fence then
-    if known[2] == generation then return 'STALE' end
+    if current == generation then return 'STALE' end
     take_off_stream(queue, message)
     return 'SUPERSEDED'
-  elseif state ~= 'running' or known[2] ~= generation then
+  elseif state ~= 'running' or current ~= generation then
     return 'ALREADY'
   end
 

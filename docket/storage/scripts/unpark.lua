@@ -19,7 +19,7 @@ for at = 1, #scan[2], 2 do
     redis.call('ZREM', P .. ':parked', key)
   elseif fields[2] == reason and known[fields[3]] then
     redis.call('ZREM', P .. ':parked', key)
-    local generation = integer(tonumber(fields[5]) + 1)
+    local generation = integer(tonumber(fields[5] or FIRST) + 1)
     local message = put_on_stream(key, fields[4], generation)
     redis.call('HSET', run, 'state', 'queued', 'generation', generation, 'message', message)
     redis.call('HDEL', run, 'reason')
