@@ -73,3 +73,7 @@ def _run(config: Path) -> int:
 def main() -> None:
     """The entry point of ``docket-supervisor``."""
     typer.run(supervise)
+
+
+if __name__ == "__main__":
+    main()

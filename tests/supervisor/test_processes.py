@@ -1,0 +1,130 @@
+"""What becomes of processes that die, hang, or are told to go."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from docket import Docket, ExecutionState
+from tests.supervisor.conftest import Supervised, is_alive, until
+
+pytestmark = pytest.mark.fleet
+
+
+async def add(supervised: Supervised, task: str, *args: int, **kwargs: float) -> str:
+    async def named(*_: int, **__: float) -> None: ...
+
+    async with Docket("supervised", supervised.url) as docket:
+        docket.register(named, [task])
+        return (await docket.add(task)(*args, **kwargs)).key
+
+
+async def state(supervised: Supervised, key: str) -> ExecutionState | None:
+    async with Docket("supervised", supervised.url) as docket:
+        found = await docket.get_execution(key)
+        return None if found is None else found.state
+
+
+async def test_the_work_of_a_killed_worker_is_taken_over_at_once(supervised: Supervised) -> None:
+    supervised.edit(("processes = 1", "processes = 2"))
+    supervised.start()
+    await add(supervised, "hold", 1, seconds=1.5)
+    until(lambda: supervised.ledger("begin") == [1], "the first run")
+
+    os.kill(supervised.pids("begin")[0], signal.SIGKILL)
+    killed = time.monotonic()
+    until(lambda: supervised.ledger("begin") == [1, 1], "the second run")
+
+    assert time.monotonic() - killed < 1
+    supervised.until_logged("1 executions of process")
+    supervised.until_logged("ended with SIGKILL")
+    until(lambda: supervised.ledger("end") == [1], "the end")
+    until(lambda: len(supervised.workers()) == 3, "the process that replaces it")
+
+
+async def test_no_worker_outlives_its_supervisor(supervised: Supervised) -> None:
+    supervised.edit(("processes = 1", "processes = 2"))
+    supervised.start()
+    await add(supervised, "block_loop", 1)
+    await add(supervised, "hold", 2)
+    until(lambda: len(supervised.ledger("begin")) == 2, "both runs")
+
+    supervised.signal(signal.SIGKILL)
+
+    until(lambda: not any(map(is_alive, supervised.workers())), "the end of the workers", 6)
+
+
+async def test_a_stop_lets_tasks_finish_within_the_drain_time(supervised: Supervised) -> None:
+    supervised.start()
+    await add(supervised, "hold", 1, seconds=1)
+    until(lambda: supervised.ledger("begin") == [1], "the run")
+
+    supervised.signal(signal.SIGTERM)
+
+    assert supervised.wait() == 0
+    assert supervised.ledger("end") == [1]
+
+
+async def test_a_stop_hands_back_what_does_not_finish(supervised: Supervised) -> None:
+    supervised.edit(('shutdown_timeout = "5s"', 'shutdown_timeout = "1s"'))
+    supervised.start()
+    key = await add(supervised, "hold", 1)
+    until(lambda: supervised.ledger("begin") == [1], "the run")
+
+    begun = time.monotonic()
+    supervised.signal(signal.SIGTERM)
+
+    assert supervised.wait() == 0
+    assert time.monotonic() - begun < 4
+    assert await state(supervised, key) is ExecutionState.QUEUED
+
+
+async def test_a_second_stop_stops_at_once(supervised: Supervised) -> None:
+    supervised.start()
+    await add(supervised, "hold", 1)
+    until(lambda: supervised.ledger("begin") == [1], "the run")
+
+    supervised.signal(signal.SIGTERM)
+    supervised.until_logged("Stopping: 1 worker processes drain")
+    supervised.signal(signal.SIGTERM)
+    begun = time.monotonic()
+
+    assert supervised.wait() == 0
+    assert time.monotonic() - begun < 2
+
+
+async def test_a_pool_that_crashes_again_and_again_is_left_alone_and_others_go_on(
+    supervised: Supervised,
+) -> None:
+    supervised.append(
+        '[supervisor.restart]\nmax_crashes = 2\nbackoff = { initial = "10ms", max = "20ms" }\n'
+        '[workers.other]\nqueues = ["other"]\n[tasks.elsewhere]\nfunction = "work:note"\nqueue = "other"\n'
+    )
+    supervised.start()
+    for number in range(4):
+        await add(supervised, "die", number)
+
+    supervised.until_logged("Pool default is degraded")
+    assert supervised.page("/readyz") == (503, "pool default is degraded: its processes crash\n")
+    await add(supervised, "elsewhere", 7)
+    until(lambda: 7 in supervised.ledger("note"), "the work of the other pool")
+
+    supervised.edit(("concurrency = 5", "concurrency = 6"))
+    supervised.until_logged("Reload: applied")
+    until(lambda: supervised.page("/readyz")[0] == 200, "the pool working again")
+
+
+async def test_a_task_that_kills_its_process_three_times_is_a_dead_letter(
+    supervised: Supervised,
+) -> None:
+    supervised.append('[supervisor.restart]\nbackoff = { initial = "10ms", max = "20ms" }\n')
+    supervised.start()
+    key = await add(supervised, "die", 1)
+
+    until(lambda: "Dead letter die" in supervised.log, "the dead letter")
+
+    assert supervised.ledger("die") == [1, 1, 1]
+    assert await state(supervised, key) is ExecutionState.FAILED
