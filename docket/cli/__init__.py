@@ -11,7 +11,7 @@ from .. import __version__
 
 app = typer.Typer(
     name="docket",
-    help="Look after a docket: its embedded server and its workers.",
+    help="Look after a docket.",
     no_args_is_help=True,
     add_completion=False,
 )
@@ -23,21 +23,15 @@ def version() -> None:
     typer.echo(__version__)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+# The noun itself shows its help: it is not loaded, and costs nothing, until it is asked for.
+@app.command(
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
 def server(context: typer.Context) -> None:
     """Start, stop or look at the embedded server."""
-    _run_noun("server", context.args)
-
-
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def worker(context: typer.Context) -> None:
-    """Run a worker."""
-    _run_noun("worker", context.args)
-
-
-def _run_noun(noun: str, arguments: list[str]) -> None:
-    module = importlib.import_module(f".{noun}", __package__)
-    module.app(arguments, prog_name=f"docket {noun}")
+    noun = importlib.import_module(".server", __package__)
+    noun.app(context.args, prog_name="docket server")
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from ..config.load import load
-from ..config.problems import ConfigurationInvalid
+from ..config.problems import ConfigurationUnreadable
 from ..errors import ConfigurationError, DocketError, ServerUnavailable
 
 EXIT_FAILED = 1
@@ -41,7 +41,7 @@ def _check(config: Path, strict: bool) -> int:
         loaded = load(config, os.environ)
     except ConfigurationError as error:
         print(error, file=sys.stderr)
-        return EXIT_FAILED if isinstance(error, ConfigurationInvalid) else EXIT_UNREADABLE
+        return EXIT_UNREADABLE if isinstance(error, ConfigurationUnreadable) else EXIT_FAILED
     for warning in loaded.warnings:
         print(f"warning: {warning.render()}", file=sys.stderr)
     found = loaded.configuration

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import redis
 import redis.asyncio
@@ -94,8 +94,8 @@ class Cluster(Standalone):
     async def send_again(
         self, commands: Sequence[Command], refusals: Sequence[ResponseError]
     ) -> list[Reply]:
-        moving_to = {
-            (refusal.host, refusal.port)
+        moving_to: set[tuple[str, int]] = {
+            vars(refusal)["node_addr"]
             for refusal in refusals
             if isinstance(refusal, AskError) and not isinstance(refusal, MovedError)
         }
@@ -122,10 +122,9 @@ class Cluster(Standalone):
             self.size,
             startup_nodes=[ClusterNode(host, port) for host, port in self._seeds],
             socket_timeout=COMMAND_TIMEOUT,
-            socket_connect_timeout=CONNECT_TIMEOUT,
             retry=AsyncRetry(NoBackoff(), 0),
             protocol=2,
-            **self.target.options,
+            **{"socket_connect_timeout": CONNECT_TIMEOUT, **self.target.options},
         )
 
 
@@ -141,7 +140,7 @@ class WaitingCluster(redis.asyncio.RedisCluster):
     """
 
     def __init__(self, size: int, **options: Any) -> None:
-        super().__init__(**options, max_connections=size)
+        cast(Any, super()).__init__(**options, max_connections=size)
         self._places = asyncio.Semaphore(size)
         self._entrance = asyncio.Lock()
 

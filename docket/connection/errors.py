@@ -113,12 +113,14 @@ def translate(error: BaseException, where: str = "") -> DocketError:
     match severity(error):
         case Severity.TRANSIENT:
             return ServerUnavailable(f"the server{place} does not answer as it should: {error}")
+        case Severity.SCRIPT_MISSING | Severity.GROUP_MISSING:
+            return ServerUnavailable(f"the server{place} has lost what it was told before: {error}")
         case Severity.PERMANENT:
             return ServerRefused(
                 f"the server{place} refuses: {error}; check user, password and permissions, and that the "
                 "keys of this docket are its own"
             )
-        case _:
+        case Severity.BUG:
             return ServerRefused(f"the server{place} did not understand: {error}")
 
 
@@ -139,7 +141,10 @@ def _words(error: BaseException) -> set[str]:
 
 
 def _is_locked_out(error: BaseException) -> bool:
-    """Whether a certificate, or the rights of a socket's file, forbid to connect; redis-py keeps the cause."""
+    """Whether a certificate, or the rights of a socket's file, forbid to connect.
+
+    redis-py raises the same as for a server that is down, and keeps the cause.
+    """
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError | PermissionError):

@@ -111,7 +111,7 @@ def _short_directory() -> Path:
     if len(os.fsencode(directory / "server.sock")) <= LONGEST_SOCKET:
         return directory
     directory.rmdir()
-    return Path(tempfile.mkdtemp(prefix="docket-memory-", dir="/tmp"))  # noqa: S108 - mkdtemp is safe there
+    return Path(tempfile.mkdtemp(prefix="docket-memory-", dir="/tmp"))
 
 
 class Memory(Standalone):

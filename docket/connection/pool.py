@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import redis.asyncio
 from redis.asyncio.connection import AbstractConnection, RedisSSLContext, SSLConnection
@@ -18,7 +18,7 @@ class WaitingPool(redis.asyncio.ConnectionPool):
     """
 
     def __init__(self, *arguments: Any, max_connections: int, **options: Any) -> None:
-        super().__init__(*arguments, max_connections=max_connections, **options)
+        cast(Any, super()).__init__(*arguments, max_connections=max_connections, **options)
         self._places = asyncio.Semaphore(max_connections)
         self._is_left = False
         self._tls: RedisSSLContext | None = None

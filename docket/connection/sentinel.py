@@ -77,7 +77,7 @@ class Sentinel(Standalone):
 
     @override
     def make_client(self) -> redis.asyncio.Redis:
-        sentinels = redis.asyncio.sentinel.Sentinel(
+        sentinels: Any = redis.asyncio.sentinel.Sentinel(
             self._sentinels,
             sentinel_kwargs={**self._sentinel_options, "retry": AsyncRetry(NoBackoff(), 0)},
         )
@@ -86,10 +86,9 @@ class Sentinel(Standalone):
             connection_pool_class=SentinelPool,
             max_connections=self.size,
             socket_timeout=COMMAND_TIMEOUT,
-            socket_connect_timeout=CONNECT_TIMEOUT,
             retry=AsyncRetry(NoBackoff(), 0),
             protocol=2,
-            **self.target.options,
+            **{"socket_connect_timeout": CONNECT_TIMEOUT, **self.target.options},
         )
 
 
@@ -100,5 +99,6 @@ class SentinelPool(WaitingPool, redis.asyncio.sentinel.SentinelConnectionPool):
     async def aclose(self) -> None:
         """Close all of them."""
         await super().aclose()
-        for sentinel in self.sentinel_manager.sentinels:
+        asked: Any = self.sentinel_manager
+        for sentinel in asked.sentinels:
             await sentinel.aclose()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -16,6 +16,7 @@ from typing import Any, cast
 import redis
 import redis.asyncio
 from redis.asyncio.client import PubSub
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
@@ -27,7 +28,7 @@ from .base import Command, Connection, Facts, Reply, ThreadConnection
 from .errors import refused_unread, translate, unreachable
 from .facts import QUESTIONS, read_facts, refuse_unfit
 from .pool import WaitingPool
-from .wire import converse, converse_blocking, pack, time_limit
+from .wire import BlockingLine, converse, converse_blocking, pack, time_limit
 
 CONNECT_TIMEOUT = 2.0
 """Seconds that a server gets to accept."""
@@ -144,6 +145,7 @@ class Standalone(Connection):
             commands: what was refused.
             refusals: the answers to them, in the same order.
         """
+        del refusals  # They name the place on a cluster only.
         return await self._send_once(commands)
 
     async def _send_once(self, commands: Sequence[Command]) -> list[Reply]:
@@ -166,6 +168,7 @@ class Standalone(Connection):
         return replies
 
     async def exchange(self, pool: WaitingPool, packed: bytes, count: int) -> list[Reply]:
+        """Send packed commands on a socket of the pool and read their replies, in our errors."""
         try:
             line = await pool.get_connection()
         except (RedisError, OSError) as error:
@@ -241,7 +244,7 @@ class ThreadLine(ThreadConnection):
 
     def __init__(self, home: Standalone) -> None:
         self._home = home
-        self._line: Any = None
+        self._line: BlockingLine | None = None
 
     @override
     def send(self, *commands: Command) -> list[Reply]:
@@ -274,7 +277,7 @@ class ThreadLine(ThreadConnection):
             self._line.disconnect()
             self._line = None
 
-    def _usable(self) -> redis.connection.AbstractConnection:
+    def _usable(self) -> BlockingLine:
         """A line that the server has not closed since it was last used."""
         if self._line is not None and _is_spent(self._line):
             self.close()
@@ -282,7 +285,7 @@ class ThreadLine(ThreadConnection):
             self._line = self._connect()
         return self._line
 
-    def _connect(self) -> redis.connection.AbstractConnection:
+    def _connect(self) -> BlockingLine:
         target = self._home.locate()
         line = _blocking_class(target)(
             **target.arguments(COMMAND_TIMEOUT), retry=Retry(NoBackoff(), 0)
@@ -310,19 +313,19 @@ def make_pool(
     )
 
 
-def _asyncio_class(target: Target) -> type[redis.asyncio.connection.AbstractConnection]:
+def _asyncio_class(target: Target) -> type[AbstractConnection]:
     if target.path:
         return redis.asyncio.UnixDomainSocketConnection
     return redis.asyncio.SSLConnection if target.is_encrypted else redis.asyncio.Connection
 
 
-def _blocking_class(target: Target) -> type[redis.connection.AbstractConnection]:
+def _blocking_class(target: Target) -> Callable[..., BlockingLine]:
     if target.path:
         return redis.UnixDomainSocketConnection
     return redis.SSLConnection if target.is_encrypted else redis.Connection
 
 
-def _is_spent(line: redis.connection.AbstractConnection) -> bool:
+def _is_spent(line: BlockingLine) -> bool:
     """Whether the server has closed an idle line, or left something on it."""
     try:
         return line.can_read(timeout=0)

@@ -221,7 +221,7 @@ def _read(url: str, size: int) -> _Given:
         ) from None
     if parts.fragment:
         raise InvalidUrl(f"expected no # in {masked(url)}; {_FRAGMENT}")
-    options = _credentials(parts) | _query(parts, url)
+    options: dict[str, Any] = _credentials(parts) | _query(parts, url)
     return _Given(url, parts, options, options.pop("max_connections", size))
 
 
@@ -242,6 +242,8 @@ def _query(parts: SplitResult, url: str) -> dict[str, Any]:
 def _option(name: str, value: str, scheme: str, url: str) -> Any:
     known = OPTIONS
     known |= TLS_OPTIONS if scheme in _SECURE else frozenset()
+    # redis-py's client of a cluster does not know these two.
+    known -= {"ssl_ca_path", "ssl_password"} if scheme.endswith("+cluster") else set()
     known |= SENTINEL_OPTIONS if scheme.endswith("+sentinel") else frozenset()
     if name not in known:
         raise InvalidUrl(_unknown_option(name, scheme, known, url))

@@ -2,23 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 import hiredis
 import redis.asyncio.connection
-import redis.connection
 from redis.exceptions import ResponseError
 
 from .base import Command, Reply
 
 # asyncio.timeout exists from Python 3.11 on; redis-py has chosen what works on the one that runs.
 time_limit: Final = cast(
-    Callable[[float], AbstractAsyncContextManager[Any]],
-    redis.asyncio.connection.async_timeout,  # pyright: ignore[reportUnknownMemberType]
+    Callable[[float], AbstractAsyncContextManager[object]],
+    vars(redis.asyncio.connection)["async_timeout"],
 )
 """Ends a block with ``asyncio.TimeoutError`` after so many seconds, without a task of its own."""
+
+_pack = cast(Callable[[Command], bytes], vars(hiredis)["pack_command"])
+
+
+class Line(Protocol):
+    """What is used of a socket of redis-py in an event loop."""
+
+    async def send_packed_command(self, command: bytes, check_health: bool = ...) -> None:
+        """Write."""
+        ...
+
+    async def read_response(self, *, disconnect_on_error: bool = ...) -> Any:
+        """Read one reply; errors are raised."""
+        ...
+
+    async def disconnect(self, nowait: bool = ...) -> None:
+        """Close it."""
+        ...
+
+
+class BlockingLine(Protocol):
+    """What is used of a socket of redis-py in a thread."""
+
+    def connect(self) -> None:
+        """Open it, unless it is open."""
+        ...
+
+    def can_read(self, timeout: float = ...) -> bool:
+        """Whether there is something to read, be it its end."""
+        ...
+
+    def send_packed_command(self, command: Iterable[bytes], check_health: bool = ...) -> None:
+        """Write."""
+        ...
+
+    def read_response(self, *, disconnect_on_error: bool = ...) -> Any:
+        """Read one reply; errors are raised."""
+        ...
+
+    def disconnect(self) -> None:
+        """Close it."""
+        ...
 
 
 def pack(commands: Sequence[Command]) -> bytes:
@@ -29,12 +70,10 @@ def pack(commands: Sequence[Command]) -> bytes:
     Raises:
         TypeError: an argument is not text, bytes or a number.
     """
-    return b"".join(map(hiredis.pack_command, commands))
+    return b"".join(map(_pack, commands))
 
 
-async def converse(
-    line: redis.asyncio.connection.AbstractConnection, packed: bytes, count: int
-) -> list[Reply]:
+async def converse(line: Line, packed: bytes, count: int) -> list[Reply]:
     """Send everything, then read ``count`` replies; errors that the server answered are values."""
     try:
         await line.send_packed_command(packed, check_health=False)
@@ -45,9 +84,7 @@ async def converse(
         raise
 
 
-def converse_blocking(
-    line: redis.connection.AbstractConnection, packed: bytes, count: int
-) -> list[Reply]:
+def converse_blocking(line: BlockingLine, packed: bytes, count: int) -> list[Reply]:
     """As ``converse``, for a thread."""
     try:
         line.send_packed_command([packed], check_health=False)
@@ -57,14 +94,14 @@ def converse_blocking(
         raise
 
 
-async def _read(line: redis.asyncio.connection.AbstractConnection) -> Reply:
+async def _read(line: Line) -> Reply:
     try:
         return await line.read_response(disconnect_on_error=False)
     except ResponseError as error:
         return error
 
 
-def _read_blocking(line: redis.connection.AbstractConnection) -> Reply:
+def _read_blocking(line: BlockingLine) -> Reply:
     try:
         return line.read_response(disconnect_on_error=False)
     except ResponseError as error:

@@ -1,0 +1,65 @@
+"""``docket server``: starts, stops and shows the embedded server."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..address import EMBEDDED
+from ..connection.embedded import EmbeddedServer
+from ..errors import DocketError
+
+EXIT_FAILED = 1
+EXIT_NOT_RUNNING = 3
+
+Directory = Annotated[
+    Path, typer.Option("--directory", "-d", help="Where its data is: .docket beside docket.toml.")
+]
+
+app = typer.Typer(
+    help="Start, stop or look at the embedded server, which keeps the work of one machine.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+
+@app.command()
+def start(directory: Directory = Path(EMBEDDED)) -> None:
+    """Start it, unless it runs."""
+    server = EmbeddedServer(directory)
+    try:
+        server.start()
+    except DocketError as error:
+        raise _failed(error) from error
+    typer.echo(f"running: embedded://{server.directory} (process {server.status().pid})")
+
+
+@app.command()
+def stop(directory: Directory = Path(EMBEDDED)) -> None:
+    """Have it write everything down and end."""
+    server = EmbeddedServer(directory)
+    try:
+        was_running = server.stop()
+    except DocketError as error:
+        raise _failed(error) from error
+    typer.echo(f"{'stopped' if was_running else 'was not running'}: embedded://{server.directory}")
+
+
+@app.command()
+def status(directory: Directory = Path(EMBEDDED)) -> None:
+    """Say whether it runs; exit 0 if it does, 3 if it does not."""
+    found = EmbeddedServer(directory).status()
+    if not found.is_running:
+        typer.echo(f"not running: embedded://{found.directory}")
+        raise typer.Exit(EXIT_NOT_RUNNING)
+    typer.echo(f"running: embedded://{found.directory}")
+    typer.echo(f"process: {found.pid}")
+    typer.echo(f"socket: {found.socket}")
+
+
+def _failed(error: DocketError) -> typer.Exit:
+    print(error, file=sys.stderr)
+    return typer.Exit(EXIT_FAILED)

@@ -1,0 +1,64 @@
+"""What log messages look like."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from docket.instrumentation.console import set_up_logging
+
+
+@pytest.fixture(autouse=True)
+def root() -> Iterator[logging.Logger]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield root
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def test_plain_lines_tell_when_what_who(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging("info", "plain")
+    logging.getLogger("docket.test").info("something happened")
+    logging.getLogger("docket.test").debug("not this")
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "INFO" in line
+    assert line.endswith("docket.test  something happened")
+
+
+def test_json_lines_can_be_read_by_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging("warning", "json")
+    try:
+        raise ValueError("no good")
+    except ValueError:
+        logging.getLogger("docket.test").exception("it failed for %s", "Jürgen")
+
+    fields = json.loads(capsys.readouterr().err)
+    assert (fields["level"], fields["logger"], fields["message"]) == (
+        "error", "docket.test", "it failed for Jürgen",
+    )  # fmt: skip
+    assert "ValueError: no good" in fields["exception"]
+
+
+def test_a_terminal_gets_colours_and_a_file_gets_none(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_up_logging("info", "auto")
+    logging.getLogger("docket.test").info("to a file")
+    assert "docket.test" in capsys.readouterr().err
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    set_up_logging("info", "auto")
+    logging.getLogger("docket.test").info("to a terminal")
+    assert "to a terminal" in capsys.readouterr().err
+
+
+def test_the_watcher_of_files_is_quiet() -> None:
+    set_up_logging("debug", "plain")
+
+    assert logging.getLogger("watchfiles").level == logging.WARNING

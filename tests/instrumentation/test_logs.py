@@ -1,0 +1,69 @@
+"""Every sentence, and that both observers hear of everything."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from docket.instrumentation import logs
+from docket.instrumentation.events import Observer, Observers
+from docket.instrumentation.metrics import Tally
+
+
+def tell_everything(observer: Observer) -> None:
+    def describe() -> str:
+        return "work(){key}"
+
+    observer.started("work", describe, 0.0015, 0)
+    observer.started("work", describe, 2.5, 1)
+    for ending in ("completed", "failed", "retried", "cancelled", "interrupted", "parked"):
+        observer.ended("work", describe, 0.5, ending)
+    observer.failed("work", describe, ValueError("no good"), 1.5)
+    observer.failed("work", describe, ValueError("no good"), None)
+    observer.parked("work", "key", "unknown_task")
+    observer.released("work", "key")
+    observer.struck("work", "key")
+    observer.crashed("work", "key")
+    observer.undecodable("work", "key", ValueError("torn"))
+    observer.lost("work", "key")
+    observer.refused("work", "key", "SUPERSEDED")
+    observer.refused("work", "key", "STALE")
+    observer.stale(3)
+    observer.disrupted(ConnectionError("gone"), 0.5)
+    observer.recovered()
+    observer.blocked(1.5, "in work")
+
+
+def test_everything_is_said_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    tally = Tally()
+    with caplog.at_level(logging.INFO, "docket.worker"):
+        tell_everything(Observers([logs.WorkerLog(), tally, Observer()]))
+
+    text = caplog.text
+    for words in (
+        "↪ [   2ms] work(){key}", "↪ [  2.5s] work(){key} (after 1 lost)", "↩ [ 500ms] work(){key}",
+        "failed, again in 1.5s: ValueError: no good", "failed for good", "Parked work{key}: unknown_task",
+        "Released work{key}", "🗙 work{key}", "Dead letter work{key}: workers died", "Dead letter work{key}: torn",
+        "Lost the lease of work{key}", "↬ work{key}: superseded", "the outcome was refused (stale)",
+        "Redis is away (gone); trying again in 0.5 s", "Redis is back", "blocks the event loop for 1.5 s",
+    ):  # fmt: skip
+        assert words in text
+    assert tally.counts["docket_tasks_started", "work"] == 2
+    assert tally.counts["docket_tasks_redelivered", "work"] == 1
+    assert tally.counts["docket_tasks_completed", "work"] == 2
+    assert tally.counts["docket_tasks_dead", "work"] == 2
+    assert tally.counts["docket_redis_disruptions", ""] == 1
+
+
+def test_what_is_not_to_be_logged_is_not_even_described(caplog: pytest.LogCaptureFixture) -> None:
+    def describe() -> str:
+        raise AssertionError("nobody asked")
+
+    log = logs.WorkerLog()
+    with caplog.at_level(logging.CRITICAL):
+        log.started("work", describe, 0, 0)
+        log.ended("work", describe, 0, "completed")
+        logs.struck_at_add(describe)
+
+    assert caplog.text == ""

@@ -1,0 +1,170 @@
+"""What is due becomes an execution, each due time once."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from docket import Docket
+from docket.config.load import parse
+from docket.schedules.desired import DesiredSchedule, desired_schedules
+from docket.schedules.reconciler import reconcile
+from docket.schedules.ticker import Ticker
+
+
+def declared(every: str = "100ms", **settings: str) -> tuple[DesiredSchedule, ...]:
+    lines = "".join(f"{name} = {value}\n" for name, value in settings.items())
+    text = f'[tasks.t]\nfunction = "m:f"\n[schedules.s]\ntask = "t"\nevery = "{every}"\n{lines}'
+    return desired_schedules(parse(text).configuration)
+
+
+@pytest.fixture
+async def docket() -> AsyncIterator[Docket]:
+    async with Docket(uuid.uuid4().hex, "memory://ticker") as docket:
+        yield docket
+
+
+def ticker_of(docket: Docket, owner: str = "owner") -> Ticker:
+    return Ticker(docket.storage.schedules, docket.serializer, owner)
+
+
+async def keys(docket: Docket) -> list[str]:
+    return [execution.key for execution in (await docket.snapshot()).future]
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    deadline = asyncio.get_running_loop().time() + 10
+    while not await condition():
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.sleep(0.01)
+
+
+async def ticks(docket: Docket, count: int) -> bool:
+    return len(await keys(docket)) >= count
+
+
+async def test_every_due_time_is_one_execution_whatever_number_of_tickers_there_are(
+    docket: Docket,
+) -> None:
+    tickers = [ticker_of(docket) for _ in range(3)]
+    for ticker in tickers:
+        await ticker.declare(declared(kwargs="{ a = 1 }"))
+        await ticker.start()
+    await until(lambda: ticks(docket, 5))
+    for ticker in tickers:
+        await ticker.stop()
+
+    found = await keys(docket)
+    moments = sorted(
+        datetime.fromisoformat(key.removeprefix("s@").replace("Z", "+00:00")) for key in found
+    )
+    assert len(set(moments)) == len(found)
+    assert all(
+        later - earlier == timedelta(milliseconds=100)
+        for earlier, later in zip(moments, moments[1:], strict=False)
+    )
+    execution = (await docket.snapshot()).future[0]
+    assert (execution.function_name, execution.kwargs) == ("t", {"a": 1})
+
+
+async def test_a_schedule_that_is_unchanged_is_not_moved(docket: Docket) -> None:
+    first = await reconcile(docket.storage.schedules, "owner", declared("1h"))
+    again = await reconcile(docket.storage.schedules, "owner", declared("1h", args="[1]"))
+    other = await reconcile(docket.storage.schedules, "owner", declared("7h"))
+
+    assert first == again
+    assert first["s"] != other["s"] or first["s"].hour % 7 == 0
+
+
+async def test_a_paused_schedule_is_never_due_and_goes_on_when_it_is_resumed(
+    docket: Docket,
+) -> None:
+    assert await reconcile(docket.storage.schedules, "owner", declared("1h", paused="true")) == {}
+    assert set(await reconcile(docket.storage.schedules, "owner", declared("1h"))) == {"s"}
+
+
+async def test_what_is_not_declared_any_more_is_gone_and_others_schedules_stay(
+    docket: Docket,
+) -> None:
+    for owner in ("one", "two"):
+        await reconcile(docket.storage.schedules, owner, declared("1h"))
+    await reconcile(docket.storage.schedules, "one", ())
+
+    async with docket.redis() as client:
+        fields = await client.hkeys(docket.key("schedules"))
+    assert {field.decode() for field in fields} == {
+        "definition:two/s",
+        "timing:two/s",
+        "next:two/s",
+    }
+
+
+async def test_what_was_missed_is_made_up_for_once(
+    docket: Docket, caplog: pytest.LogCaptureFixture
+) -> None:
+    ticker = ticker_of(docket)
+    await ticker.declare(declared("1h"))
+    now = datetime.now(timezone.utc)
+    long_ago = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=5)
+    ticker.next_times["s"] = long_ago
+    async with docket.redis() as client:
+        await client.hset(docket.key("schedules"), "next:owner/s", int(long_ago.timestamp() * 1000))
+    await ticker.start()
+    await until(lambda: ticks(docket, 1))
+    await ticker.stop()
+
+    assert await keys(docket) == [f"s@{long_ago + timedelta(hours=5):%Y-%m-%dT%H:%M:%SZ}"]
+    assert ticker.missed == 1
+    assert "only the run of" in caplog.text
+
+
+async def test_a_struck_schedule_makes_no_execution_and_goes_on(
+    docket: Docket, caplog: pytest.LogCaptureFixture
+) -> None:
+    await docket.strike("t")
+    ticker = ticker_of(docket)
+    await ticker.declare(declared())
+    before = ticker.next_times["s"]
+    await ticker.start()
+    await until(lambda: _moved(ticker, before))
+    await ticker.stop()
+
+    assert await keys(docket) == []
+    assert "a strike forbids s@" in caplog.text
+
+
+async def _moved(ticker: Ticker, before: datetime) -> bool:
+    return ticker.next_times["s"] > before
+
+
+async def test_arguments_that_can_not_be_stored_are_told_of(
+    docket: Docket, caplog: pytest.LogCaptureFixture
+) -> None:
+    ticker = ticker_of(docket)
+    ticker.serializer = Docket("other", "memory://ticker", max_payload=1).serializer
+    await ticker.declare(declared())
+    before = ticker.next_times["s"]
+    await ticker.start()
+    await until(lambda: _moved(ticker, before))
+    await ticker.stop()
+
+    assert "Schedule s can not run" in caplog.text
+
+
+async def test_a_schedule_that_somebody_else_removed_is_not_due_any_more(docket: Docket) -> None:
+    ticker = ticker_of(docket)
+    await ticker.declare(declared())
+    await reconcile(docket.storage.schedules, "owner", ())
+    await ticker.start()
+    await until(lambda: _forgot(ticker))
+    await ticker.stop()
+
+    assert await keys(docket) == []
+
+
+async def _forgot(ticker: Ticker) -> bool:
+    return "s" not in ticker.next_times
