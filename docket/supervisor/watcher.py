@@ -69,8 +69,8 @@ class Watcher(Service):
         try:
             while True:
                 await self._until_hinted()
-                await self._until_quiet()
-                await self._report()
+                if await self._is_quiet():
+                    await self._report()
         finally:
             await end(hinting)
 
@@ -81,19 +81,20 @@ class Watcher(Service):
         except asyncio.TimeoutError:
             return
 
-    async def _until_quiet(self) -> None:
-        """Wait until two readings, the settle time apart, find the file as it was.
+    async def _is_quiet(self) -> bool:
+        """Wait until two readings of a change, the settle time apart, agree; False without a change.
 
         Only the file itself counts: whatever else is written beside it must not keep a change waiting.
         """
         self._hint.clear()
         if fingerprint(self._path) == self._seen:
             await asyncio.sleep(_BREATH)
-            return
+            return False
         before = None
         while before != (now := _stat(self._path)):
             before = now
             await asyncio.sleep(self._rhythm().settle.total_seconds())
+        return True
 
     async def _report(self) -> None:
         loop = asyncio.get_running_loop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -35,7 +35,7 @@ async def worker(docket: Docket) -> AsyncIterator[Worker]:
 
 
 @asynccontextmanager
-async def working(worker: Worker) -> AsyncIterator[Worker]:
+async def working(worker: Worker) -> AsyncGenerator[Worker, None]:
     """Have a worker run for the length of a block, then drain."""
     running = asyncio.create_task(worker.run_forever())
     await worker.until_started()

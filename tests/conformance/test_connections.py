@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import uuid
 from collections.abc import AsyncIterator, Callable
+from typing import Any, cast
 
 import pytest
 from redis.exceptions import NoScriptError, ResponseError
@@ -207,13 +208,11 @@ async def test_a_wait_that_is_cancelled_ends_at_once(connection: Connection, key
 async def test_a_message_reaches_its_subscriber(connection: Connection, key: Key) -> None:
     async with connection.subscriber() as line:
         await line.subscribe(key("channel"))
-        confirmed = await line.get_message(timeout=None)
+        confirmed = cast(Any, await line.get_message(timeout=None))
         await connection.send(("PUBLISH", key("channel"), b"\xff\x00"))
-        message = await line.get_message(timeout=None)
+        message = cast(Any, await line.get_message(timeout=None))
 
-    assert confirmed is not None
     assert confirmed["type"] == "subscribe"
-    assert message is not None
     assert (message["channel"], message["data"]) == (key("channel").encode(), b"\xff\x00")
 
 
@@ -274,23 +273,30 @@ async def test_sockets_that_the_server_dropped_are_replaced(
 
 
 async def test_a_wait_whose_socket_is_dropped_says_so(connection: Connection, key: Key) -> None:
-    with pytest.raises(ServerUnavailable):
+    async def wait() -> None:
         async with connection.waiting() as client:
-            popping = asyncio.ensure_future(client.blpop([key("bell")], timeout=30))
-            await _until_somebody_waits(connection)
-            await _drop_all_sockets(connection)
-            await popping
+            await client.blpop([key("bell")], timeout=30)
+
+    waiting = asyncio.create_task(wait())
+    await _until_somebody_waits(connection)
+    await _drop_all_sockets(connection)
+
+    with pytest.raises(ServerUnavailable):
+        await waiting
 
 
 async def test_a_subscription_whose_socket_is_dropped_says_so(
     connection: Connection, key: Key
 ) -> None:
-    with pytest.raises(ServerUnavailable):
+    async def listen() -> None:
         async with connection.subscriber() as line:
             await line.subscribe(key("channel"))
             await line.get_message(timeout=None)
             await _drop_all_sockets(connection, "pubsub")
             await line.get_message(timeout=None)
+
+    with pytest.raises(ServerUnavailable):
+        await listen()
 
 
 async def test_a_connection_is_opened_once(connection: Connection) -> None:
@@ -306,7 +312,7 @@ async def test_a_connection_may_be_closed_twice_and_opened_again(server_url: str
     for _ in range(2):
         await connection.open()
         await connection.send(("TIME",))
-        await connection.client.time()
+        await connection.client.get("nothing")
         await connection.close()
         await connection.close()
 
@@ -317,7 +323,7 @@ def test_a_connection_may_be_used_in_one_event_loop_after_another(server_url: st
     async def use() -> None:
         async with connection:
             await asyncio.gather(*(connection.send(("TIME",)) for _ in range(100)))
-            await asyncio.gather(*(connection.client.time() for _ in range(100)))
+            await asyncio.gather(*(connection.client.get("nothing") for _ in range(100)))
 
     for _ in range(2):
         asyncio.run(use())

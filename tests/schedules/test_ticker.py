@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
@@ -95,7 +96,7 @@ async def test_what_is_not_declared_any_more_is_gone_and_others_schedules_stay(
     await reconcile(docket.storage.schedules, "one", ())
 
     async with docket.redis() as client:
-        fields = await client.hkeys(docket.key("schedules"))
+        fields: Any = await client.hkeys(docket.key("schedules"))
     assert {field.decode() for field in fields} == {
         "definition:two/s",
         "timing:two/s",

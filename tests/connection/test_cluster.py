@@ -1,0 +1,165 @@
+"""A slot that moves, a node that dies, a list of nodes that is out of date."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from docket.connection.base import Connection, Reply, is_error
+from docket.connection.url import connect
+from docket.errors import ServerUnavailable
+from tests.fleet.binaries import redis_6, valkey_9
+from tests.fleet.cluster import Cluster
+from tests.fleet.process import ServerProcess, free_port
+
+pytestmark = pytest.mark.fleet
+
+
+@pytest.fixture(scope="module", params=["valkey-9.1", "redis-6.2"])
+def cluster(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    binary = {"valkey-9.1": valkey_9, "redis-6.2": redis_6}[request.param]()
+    with Cluster(binary, tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def name() -> str:
+    return f"test-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+async def connection(cluster: Cluster, name: str) -> AsyncIterator[Connection]:
+    connection = connect(cluster.url)
+    connection.prefix(name)
+    async with connection:
+        yield connection
+
+
+async def test_a_slot_that_has_moved_is_followed(
+    cluster: Cluster, connection: Connection, name: str
+) -> None:
+    key = f"{{{name}}}:a"
+    thread = connection.threaded()
+    await connection.send(("SET", key, "1"))
+    thread.send(("GET", key))
+    other = _other(cluster, key)
+
+    cluster.begin_move(key, other)
+    cluster.finish_move(key, other)
+
+    assert await connection.send(("INCR", key), ("INCR", key)) == [2, 3]
+    assert thread.send(("INCR", key)) == [4]
+    assert await connection.client.get(key) == b"4"
+    thread.close()
+
+
+async def test_a_slot_that_is_moving_is_asked_for_politely(
+    cluster: Cluster, connection: Connection, name: str
+) -> None:
+    here, there = f"{{{name}}}:here", f"{{{name}}}:there"
+    await connection.send(("SET", here, "1"))
+    other = _other(cluster, here)
+
+    cluster.begin_move(here, other)
+    replies = await connection.send(("INCR", here), ("INCR", there), ("INCR", there), ("TIME",))
+    cluster.finish_move(here, other)
+
+    assert replies[:3] == [2, 1, 2]
+    assert not is_error(replies[3])
+    assert await connection.send(("MGET", here, there)) == [[b"2", b"2"]]
+
+
+async def test_keys_that_a_move_has_torn_apart_wait_for_its_end(
+    cluster: Cluster, connection: Connection, name: str
+) -> None:
+    here, there = f"{{{name}}}:here", f"{{{name}}}:there"
+    await connection.send(("SET", here, "1"))
+    other = _other(cluster, here)
+    cluster.begin_move(here, other)
+    await connection.send(("SET", there, "2"))
+
+    reading = asyncio.create_task(connection.send(("MGET", here, there)))
+    await connection.send(("GET", there))
+    await asyncio.to_thread(cluster.finish_move, here, other)
+
+    assert await reading == [[b"1", b"2"]]
+
+
+async def test_one_living_seed_is_enough(cluster: Cluster, name: str) -> None:
+    seed = cluster.nodes[-1].port
+    connection = connect(f"redis+cluster://127.0.0.1:{free_port()},127.0.0.1:{seed}")
+    prefix = connection.prefix(name)
+
+    async with connection:
+        assert await connection.send(("SET", f"{prefix}:a", "1")) == [b"OK"]
+
+
+async def test_a_cluster_without_a_living_node_is_told_at_once() -> None:
+    port = free_port()
+    connection = connect(f"redis+cluster://app:hunter2@127.0.0.1:{port}")
+
+    started = time.monotonic()
+    with pytest.raises(ServerUnavailable, match=f"127.0.0.1:{port}") as caught:
+        await connection.open()
+
+    assert time.monotonic() - started < 1
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_a_slot_that_nobody_holds_is_told_as_unavailable(tmp_path: Path) -> None:
+    with Cluster(valkey_9(), tmp_path, primaries=3) as cluster:
+        connection = connect(cluster.url)
+        key = f"{connection.prefix('orders')}:a"
+        async with connection:
+            holder = cluster.holder(key)
+            holder.call("CLUSTER", "FLUSHSLOTS")
+            holder.call("CONFIG", "SET", "cluster-require-full-coverage", "no")
+            with pytest.raises(ServerUnavailable):
+                await _until_answered(connection, ("GET", key), tries=2)
+
+
+async def test_a_dead_primary_is_replaced_by_its_replica(tmp_path: Path) -> None:
+    with Cluster(valkey_9(), tmp_path, primaries=3, replicas=1) as cluster:
+        connection = connect(cluster.url)
+        key = f"{connection.prefix('orders')}:a"
+        async with connection:
+            thread = connection.threaded()
+            await connection.send(("SET", key, "1"), ("WAIT", 1, 1000))
+            assert thread.send(("GET", key)) == [b"1"]
+
+            cluster.holder(key).kill()
+            started = time.monotonic()
+            reply = await _until_answered(connection, ("GET", key))
+
+            assert reply == b"1"
+            assert time.monotonic() - started < 10
+            assert await asyncio.to_thread(thread.send, ("GET", key)) == [b"1"]
+            thread.close()
+
+
+async def _until_answered(
+    connection: Connection, command: tuple[str, ...], tries: int = 100
+) -> Reply:
+    for _ in range(tries - 1):
+        try:
+            (reply,) = await connection.send(command)
+        except ServerUnavailable:
+            # As every caller does: a pause before the next try.
+            await asyncio.sleep(0.1)
+        else:
+            if not is_error(reply):
+                return reply
+    (reply,) = await connection.send(command)
+    return reply
+
+
+def _other(cluster: Cluster, key: str) -> ServerProcess:
+    holder = cluster.holder(key)
+    return next(node for node in cluster.primaries if node is not holder)
