@@ -85,10 +85,11 @@ def _list(text: str) -> list[str]:
 
 
 def _about(server: Server) -> dict[str, Any]:
-    with open("/proc/cpuinfo") as lines:
-        model = next(
-            (line.split(":")[1].strip() for line in lines if line.startswith("model name")), ""
-        )
+    listed = Path("/proc/cpuinfo")
+    lines = listed.read_text().splitlines() if listed.exists() else []
+    model = next(
+        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), ""
+    )
     return {
         "server": server.version(),
         "python": platform.python_version(),

@@ -1,4 +1,4 @@
-"""Runs the fast lane on every Python from 3.10 to 3.13 that this machine has, each in an environment of its own."""
+"""Runs the fast lane on every Python from 3.10 to 3.13 that there is, each in its own environment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ def interpreters() -> dict[str, str]:
     found: dict[str, str] = {}
     for version in VERSIONS:
         pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-        candidates = [shutil.which(f"python{version}"), *sorted(pyenv.glob(f"{version}.*/bin/python"))]
+        candidates = [
+            shutil.which(f"python{version}"),
+            *sorted(pyenv.glob(f"{version}.*/bin/python")),
+        ]
         for candidate in candidates:
             if candidate and _is_version(str(candidate), version):
                 found[version] = str(candidate)
@@ -52,7 +55,16 @@ def main() -> int:
         subprocess.run(
             [*pip, "--editable", ".[local,metrics,web]", "--group", "test"], check=True, cwd=ROOT
         )
-        fast = [python, "-m", "pytest", "-q", "-m", "not fleet and not fault", "-p", "no:cacheprovider"]
+        fast = [
+            python,
+            "-m",
+            "pytest",
+            "-q",
+            "-m",
+            "not fleet and not fault",
+            "-p",
+            "no:cacheprovider",
+        ]
         if subprocess.run(fast, check=False, cwd=ROOT).returncode:
             failures.append(version)
     if failures:

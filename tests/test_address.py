@@ -92,7 +92,10 @@ def test_a_docket_from_a_configuration_follows_it(directory: Path) -> None:
         ("name = \n", "docket.toml"),
         ("name = 5\n", "name: expected a text in quotes, found 5"),
         ('[security]\nsigning_keys = { a = "env:NOBODY" }\n', "NOBODY is not set"),
-        ('[security]\nsigning_keys = { a = "file:nowhere" }\n', "can not read the secret file nowhere"),
+        (
+            '[security]\nsigning_keys = { a = "file:nowhere" }\n',
+            "can not read the secret file nowhere",
+        ),
     ],
 )
 def test_a_file_that_can_not_be_used_is_told_of(directory: Path, text: str, message: str) -> None:
@@ -103,7 +106,7 @@ def test_a_file_that_can_not_be_used_is_told_of(directory: Path, text: str, mess
 
 
 def test_a_file_that_is_named_must_be_there(directory: Path) -> None:
-    with pytest.raises(ConfigurationError, match="expected a docket.toml there"):
+    with pytest.raises(ConfigurationError, match=r"expected a docket\.toml there"):
         find(config="nowhere.toml", environ={})
 
 

@@ -31,13 +31,17 @@ def call(*args: Any, **kwargs: Any) -> str:
 
 
 def test_only_annotated_arguments_are_shown() -> None:
-    assert call("a", "secret", bare=7, extra="secret") == "work(shown='a', hidden=..., bare=7, extra=...){the-key}"
+    assert (
+        call("a", "secret", bare=7, extra="secret")
+        == "work(shown='a', hidden=..., bare=7, extra=...){the-key}"
+    )
 
 
 @pytest.mark.parametrize(
     ("argument", "shown"),
     [
-        ([1, 2], "[len 2]"), ("abc", "[len 3]"), ((1,), "(len 1)"), ({1, 2}, "{len 2}"), ({"a": 1}, "{len 1}"),
+        ([1, 2], "[len 2]"), ("abc", "[len 3]"), ((1,), "(len 1)"), ({1, 2}, "{len 2}"),
+        ({"a": 1}, "{len 1}"),
         (frozenset({1}), "{len 1}"), (5, "..."),
     ],
 )  # fmt: skip

@@ -25,7 +25,10 @@ def test_pauses_stay_as_they_are_until_the_attempts_are_spent() -> None:
 
 def test_pauses_double_up_to_the_longest_one() -> None:
     policy = RetryPolicy(
-        attempts=None, delay=timedelta(seconds=1), max_delay=timedelta(seconds=5), backoff="exponential"
+        attempts=None,
+        delay=timedelta(seconds=1),
+        max_delay=timedelta(seconds=5),
+        backoff="exponential",
     )
 
     pauses = [policy.pause_after(attempt, ERROR) for attempt in (1, 2, 3, 4, 10_000)]

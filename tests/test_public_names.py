@@ -22,12 +22,22 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
 
 
 def test_adding_work_needs_none_of_the_configuration_tower() -> None:
-    heavy = ("pydantic", "pydantic_settings", "croniter", "watchfiles", "typer", "rich", "starlette")
+    heavy = (
+        "pydantic",
+        "pydantic_settings",
+        "croniter",
+        "watchfiles",
+        "typer",
+        "rich",
+        "starlette",
+    )
     program = (
         "import sys, docket; docket.Docket; docket.Worker; "
         f"print([name for name in {heavy!r} if name in sys.modules])"
     )
 
-    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
 
     assert found.stdout.strip() == "[]"

@@ -53,7 +53,7 @@ def test_policies_are_replaced_at_once() -> None:
 def test_an_object_is_loaded_by_its_path() -> None:
     assert load("docket.registry:Registry.register") is Registry.register
     for path in ("docket.registry", "docket.registry:", ":Registry", ""):
-        with pytest.raises(ValueError, match='expected "package.module:attribute"'):
+        with pytest.raises(ValueError, match=r'expected "package\.module:attribute"'):
             load(path)
     with pytest.raises(ModuleNotFoundError):
         load("docket.nowhere:thing")

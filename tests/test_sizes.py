@@ -9,7 +9,15 @@ from docket.sizes import parse_size
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [(7, 7), ("7", 7), ("10_000", 10_000), ("7B", 7), ("64 KiB", 65536), ("1MiB", 1 << 20), ("2GiB", 2 << 30)],
+    [
+        (7, 7),
+        ("7", 7),
+        ("10_000", 10_000),
+        ("7B", 7),
+        ("64 KiB", 65536),
+        ("1MiB", 1 << 20),
+        ("2GiB", 2 << 30),
+    ],
 )
 def test_a_size_is_read_in_every_unit(text: str | int, size: int) -> None:
     assert parse_size(text) == size

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from traceback import TracebackException
 from typing import Any, TypeAlias
 
 from typing_extensions import assert_never
@@ -133,7 +134,7 @@ class Bookkeeping:
         return self._entry(
             run,
             "failed",
-            error=f"{type(error).__name__}: {error}",
+            error=_words_of(error),
             result=self.serializer.dump_error(error) if self.result_ttl else b"",
             reason=reason.value,
             ttl=_milliseconds(self.dead_ttl),
@@ -150,6 +151,12 @@ class Bookkeeping:
             ttl=ttl or _milliseconds(self.ttl),
             **fields,
         )
+
+
+def _words_of(error: BaseException) -> str:
+    """What an exception says; one that can not speak, or not in UTF-8, must not stop the worker."""
+    words = f"{type(error).__name__}: {TracebackException(type(error), error, None)}"
+    return words.encode(errors="backslashreplace").decode()
 
 
 def _milliseconds(duration: timedelta) -> int:

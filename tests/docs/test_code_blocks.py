@@ -39,7 +39,12 @@ def test_a_program_runs_as_printed(program: str, tmp_path: Path) -> None:
     (tmp_path / "docket.toml").write_text('name = "printed"\n')
     try:
         done = subprocess.run(
-            [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60
+            [sys.executable, "-c", program],
+            check=False,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
     finally:
         EmbeddedServer(tmp_path / ".docket").stop()

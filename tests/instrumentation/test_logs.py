@@ -44,7 +44,8 @@ def test_everything_is_said_and_counted(caplog: pytest.LogCaptureFixture) -> Non
     for words in (
         "↪ [   2ms] work(){key}", "↪ [  2.5s] work(){key} (after 1 lost)", "↩ [ 500ms] work(){key}",
         "failed, again in 1.5s: ValueError: no good", "failed for good", "Parked work{key}: unknown_task",
-        "Released work{key}", "🗙 work{key}", "Dead letter work{key}: workers died", "Dead letter work{key}: torn",
+        "Released work{key}", "🗙 work{key}", "Dead letter work{key}: workers died",
+        "Dead letter work{key}: torn",
         "Lost the lease of work{key}", "↬ work{key}: superseded", "the outcome was refused (stale)",
         "Redis is away (gone); trying again in 0.5 s", "Redis is back", "blocks the event loop for 1.5 s",
     ):  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta, timezone
@@ -66,7 +67,7 @@ async def test_every_due_time_is_one_execution_whatever_number_of_tickers_there_
     assert len(set(moments)) == len(found)
     assert all(
         later - earlier == timedelta(milliseconds=100)
-        for earlier, later in zip(moments, moments[1:], strict=False)
+        for earlier, later in itertools.pairwise(moments)
     )
     execution = (await docket.snapshot()).future[0]
     assert (execution.function_name, execution.kwargs) == ("t", {"a": 1})

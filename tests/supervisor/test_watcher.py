@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -41,13 +40,13 @@ class Seen:
 @asynccontextmanager
 async def watching(
     path: Path, settle: float = 0.05, interval: float = 0.0, poll: timedelta = LONG
-) -> AsyncIterator[Seen]:
+) -> AsyncGenerator[Seen, None]:
     """Watch a file; the block begins when the operating system is known to report."""
     rhythm = Rhythm(timedelta(seconds=settle), timedelta(seconds=interval), poll)
     seen = Seen(path)
     watcher = Watcher(path, lambda: rhythm, seen)
     running = await watcher.start()
-    probe = Path(os.path.realpath(path)).parent / "probe"
+    probe = path.parent / "probe"
     if poll == LONG:
         # Events begin some time after the start: touch a neighbour until one arrives.
         while not watcher._hint.is_set() and not running.done():
@@ -69,11 +68,21 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+def save(file: Path, content: str) -> None:
+    """Write in place."""
+    file.write_text(content)
+
+
+def move_away(file: Path) -> None:
+    """Keep the old file as a backup, as editors do."""
+    file.rename(file.with_name(f"{file.name}~"))
+
+
 async def test_a_write_in_place_is_seen(file: Path) -> None:
     async with watching(file) as seen:
-        file.write_text("two")
+        save(file, "two")
         await seen.until("two")
-        file.write_text("three")
+        save(file, "three")
         await seen.until("three")
 
     assert seen.contents == ["two", "three"]
@@ -93,8 +102,8 @@ async def test_an_atomic_rename_is_seen_every_time(file: Path) -> None:
 async def test_a_rename_away_and_a_new_file_are_one_change(file: Path) -> None:
     async with watching(file, settle=0.2) as seen:
         for content in ("two", "three"):
-            file.rename(file.with_name("docket.toml~"))
-            file.write_text(content)
+            move_away(file)
+            save(file, content)
             await seen.until(content)
 
     assert seen.contents == ["two", "three"]
@@ -149,7 +158,7 @@ async def test_a_directory_that_is_deleted_and_made_again_is_watched_again(file:
         shutil.rmtree(file.parent)
         await seen.until(None)
         file.parent.mkdir()
-        file.write_text("two")
+        save(file, "two")
         await seen.until("two")
         await until_seen(seen, file, "three")
 
@@ -159,7 +168,7 @@ async def test_sixty_writes_in_two_seconds_make_two_changes_at_most_and_the_last
 ) -> None:
     async with watching(file, settle=0.5, interval=2) as seen:
         for number in range(60):
-            file.write_text(f"version {number}")
+            save(file, f"version {number}")
             await asyncio.sleep(2 / 60)
         await seen.until("version 59")
 
@@ -170,10 +179,10 @@ async def test_changes_that_follow_each_other_are_reported_no_faster_than_the_in
     file: Path,
 ) -> None:
     async with watching(file, settle=0.02, interval=1) as seen:
-        file.write_text("two")
+        save(file, "two")
         await seen.until("two")
         begun = time.monotonic()
-        file.write_text("three")
+        save(file, "three")
         await seen.until("three")
 
     assert 0.8 < time.monotonic() - begun < 5
@@ -191,7 +200,7 @@ async def test_a_busy_neighbour_does_not_delay_a_change(file: Path) -> None:
     async with watching(file, settle=0.2) as seen:
         noise = asyncio.create_task(chatter())
         begun = time.monotonic()
-        file.write_text("two")
+        save(file, "two")
         await seen.until("two")
         await end(noise)
 
@@ -202,10 +211,9 @@ async def test_a_busy_neighbour_does_not_delay_a_change(file: Path) -> None:
 async def test_the_same_bytes_are_no_change(file: Path) -> None:
     async with watching(file) as seen:
         for _ in range(3):
-            file.write_text("one")
-            os.utime(file)
+            save(file, "one")
             await asyncio.sleep(0.1)
-        file.write_text("two")
+        save(file, "two")
         await seen.until("two")
 
     assert seen.contents == ["two"]
@@ -213,11 +221,11 @@ async def test_the_same_bytes_are_no_change(file: Path) -> None:
 
 async def test_what_is_taken_back_before_it_is_reported_is_no_change(file: Path) -> None:
     async with watching(file, settle=0.3) as seen:
-        file.write_text("two")
+        save(file, "two")
         await asyncio.sleep(0.1)
-        file.write_text("one")
+        save(file, "one")
         await asyncio.sleep(0.8)
-        file.write_text("three")
+        save(file, "three")
         await seen.until("three")
 
     assert seen.contents == ["three"]
@@ -233,7 +241,7 @@ async def test_a_file_that_can_not_be_watched_is_read_now_and_then(
 
     async with watching(file, poll=timedelta(seconds=0.1)) as seen:
         await asyncio.sleep(0.25)
-        file.write_text("two")
+        save(file, "two")
         await seen.until("two")
 
     assert "it is read now and then" in caplog.text

@@ -70,7 +70,7 @@ end
 local function take(queue, message, fields, crash)
   local entry = {}
   for at = 1, #fields, 2 do entry[fields[at]] = fields[at + 1] end
-  local key = entry.key
+  local key = entry.key or ''   -- an entry that is none of ours names no record, and is dropped as stale
   local run = run_of(key)
   local known = redis.call('HMGET', run, 'state', 'generation', 'task', 'call', 'attempt', 'due', 'crashes', 'trace', 'cancel')
   local state, task, due, crashes = known[1], known[3], known[6], tonumber(known[7] or 0)
