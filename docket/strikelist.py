@@ -8,10 +8,11 @@ import enum
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
+from .errors import Undecodable
 from .serialization import Serializer
 from .service import end
 from .storage.storage import Storage
@@ -228,7 +229,7 @@ class StrikeList:
         # What was read before a change of our own must not undo it. Zero is a server that was emptied.
         if 0 < version < self._version:
             return
-        self._rules = {identity: self._load(rule) for identity, rule in stored.items()}
+        self._rules = dict(self._readable(stored))
         self._version = version
         self._loaded.set()
 
@@ -254,6 +255,16 @@ class StrikeList:
     def _dump(self, rule: Rule) -> bytes:
         conditions = [(c.parameter, c.operator.value, c.value) for c in rule.conditions]
         return self._serializer.dump_result((rule.task, conditions, rule.reason, rule.source))
+
+    def _readable(self, stored: Mapping[str, bytes]) -> Iterator[tuple[str, Rule]]:
+        """The rules that can be read; one that can not must not take the others with it."""
+        for identity, data in stored.items():
+            try:
+                yield identity, self._load(data)
+            except Undecodable as error:
+                logger.error(
+                    "The strike %s can not be read and does not apply: %s", identity, error
+                )
 
     def _load(self, data: bytes) -> Rule:
         task, conditions, reason, source = self._serializer.load_result(data)

@@ -69,6 +69,8 @@ class Verdict(Enum):
     """The key has a newer generation."""
     STALE = "STALE"
     """Another worker has taken it over: this run's outcome is refused."""
+    BROKEN = "BROKEN"
+    """Its key holds something that is no record."""
     GONE = "GONE"
     """There is no record of it any more."""
 

@@ -122,7 +122,7 @@ class Trading(Service):
             verdicts, catch = await self._exchange.trade(
                 [settlement for _, settlement in batch],
                 slots,
-                holding=self._holding() if self._reply_was_lost else (),
+                holding=self._holding(batch) if self._reply_was_lost else (),
                 lenient=self._now() < self._lenient_until,
             )
         except ServerUnavailable as error:
@@ -140,9 +140,12 @@ class Trading(Service):
             self._take(catch, slots)
         self._traded.set()
 
-    def _holding(self) -> list[bytes]:
+    def _holding(self, batch: list[tuple[Claimed, Settlement]]) -> list[bytes]:
         # A message id can not be empty: the marker tells "recover" apart from "holding nothing".
-        return [b"-", *(run.claimed.message for run in self._running.held())]
+        # What is settled in the same round trip is ours, too: a server that has restarted may know
+        # the script that claims already, and be told the one that settles only afterwards.
+        held = [run.claimed.message for run in self._running.held()]
+        return [b"-", *held, *(claimed.message for claimed, _ in batch)]
 
     def _answered(self, claimed: bool) -> None:
         self.last_contact = self._now()

@@ -203,7 +203,7 @@ async def test_a_key_that_is_not_printable_and_short_is_refused(docket: Docket, 
 
 async def test_a_naive_due_time_is_refused(docket: Docket) -> None:
     with pytest.raises(ValueError, match="expected an aware datetime"):
-        await docket.add(greet, when=datetime(2030, 1, 1))("Jane")  # noqa: DTZ001
+        await docket.add(greet, when=datetime(2030, 1, 1))("Jane")
 
 
 async def test_an_unknown_name_is_refused_before_it_is_called(docket: Docket) -> None:

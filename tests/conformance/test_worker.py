@@ -537,7 +537,7 @@ async def test_a_task_that_blocks_the_event_loop_keeps_its_lease_and_is_reported
 
     async def block() -> None:
         runs.append(1)
-        time.sleep(1.6)  # noqa: ASYNC251 - this is the fault
+        time.sleep(1.6)
 
     docket.register(block)
     execution = await docket.add(block)()
@@ -747,3 +747,34 @@ async def test_a_worker_without_an_entered_docket_says_so(server_url: str, name:
     docket = Docket(name, server_url)
     with pytest.raises(RuntimeError, match="async with Docket"):
         await asyncio.wait_for(Worker(docket).run_forever(), 5)
+
+
+async def test_a_key_that_holds_something_else_stops_nobody(docket: Docket, worker: Worker) -> None:
+    docket.register(nothing)
+
+    async def vandalize() -> None:
+        async with docket.redis() as client:
+            await client.set(docket.runs_key("settled"), "no record")
+
+    docket.register(vandalize)
+    async with docket.redis() as client:
+        await docket.add(nothing, key="claimed")(1)
+        await client.set(docket.runs_key("claimed"), "no record")
+    await docket.add(vandalize, key="settled")()
+    good = await docket.add(nothing)(3)
+    await worker.run_until_finished()
+
+    assert await good.get_result() == 3
+    assert (await docket.snapshot()).total_tasks == 0
+
+
+async def test_a_strike_that_can_not_be_read_does_not_hide_the_others(
+    docket: Docket, caplog: pytest.LogCaptureFixture
+) -> None:
+    await docket.strike(nothing)
+    async with docket.redis() as client:
+        await client.hset(docket.key("strikes"), "rule:torn", b"\xff torn")
+    await docket.strike_list.refresh()
+
+    assert set(docket.strike_list.rules) == {"task:nothing"}
+    assert "The strike rule:torn can not be read" in caplog.text

@@ -67,7 +67,7 @@ local function next_fence()
   return integer(fence)
 end
 
-local function take(queue, message, fields, crash)
+local function take_one(queue, message, fields, crash)
   local entry = {}
   for at = 1, #fields, 2 do entry[fields[at]] = fields[at + 1] end
   local key = entry.key or ''   -- an entry that is none of ours names no record, and is dropped as stale
@@ -111,6 +111,14 @@ local function take(queue, message, fields, crash)
   announce(key, 'running', due, worker, integer(now))
   claimed[#claimed + 1] = {
     message, queue, key, entry.generation, fence, task, known[4], known[5] or '1', due, crashes, known[8] or ''}
+end
+
+local function take(queue, message, fields, crash)
+  local _, trouble = attempt(take_one, queue, message, fields, crash)
+  if trouble then
+    take_off_stream(queue, message)
+    stale = stale + 1
+  end
 end
 
 -- A server that was emptied has no group: it is made again, from the first entry on.

@@ -18,6 +18,17 @@ local function run_of(key)
   return P .. ':runs:' .. key
 end
 
+-- Does something about one execution of many. A key that is not what it should be (somebody wrote
+-- another type there) must not take the others with it: then the answer is nil and what the server said.
+-- Anything else, such as a full memory, concerns them all.
+local function attempt(work, ...)
+  local ok, reply = pcall(work, ...)
+  if ok then return reply end
+  local text = type(reply) == 'table' and reply.err or tostring(reply)
+  if string.find(text, 'WRONGTYPE', 1, true) then return nil, text end
+  return error(text, 0)
+end
+
 -- The default queue is the one without a name.
 local function stream_of(queue)
   if queue and queue ~= '' then return P .. ':stream:' .. queue end

@@ -16,12 +16,8 @@ end
 
 local replies = {}
 for at = REST, #ARGV, FIELDS do
-  -- One bad key (of another type, say) must not take the others with it.
-  local ok, reply = pcall(add_from, at)
-  if not ok then
-    reply = {'FAILED', type(reply) == 'table' and reply.err or tostring(reply), 0}
-  end
-  replies[#replies + 1] = reply
+  local reply, trouble = attempt(add_from, at)
+  replies[#replies + 1] = reply or {'FAILED', trouble, 0}
 end
 ring_bells()
 return replies

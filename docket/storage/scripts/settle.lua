@@ -6,7 +6,8 @@
 --           word: completed, failed, cancelled (terminal) · again (a next run at `due`, with `call` if
 --           it is not empty) · parked
 -- returns   per run: RECORDED, ALREADY (it was recorded before: sent twice), SUPERSEDED (a newer
---           generation exists), STALE (another worker has taken it over), GONE (no record of it)
+--           generation exists), STALE (another worker has taken it over), GONE (no record of it), BROKEN (its key
+--           holds something else)
 --
 -- The fence decides: only the run that was handed the latest one may record. A run whose lease was
 -- lost leaves the message alone, because it belongs to the worker that took it over.
@@ -71,6 +72,10 @@ local function settle(at)
 end
 
 local replies = {}
-for at = REST, #ARGV, FIELDS do replies[#replies + 1] = settle(at) end
+for at = REST, #ARGV, FIELDS do
+  local word = attempt(settle, at)
+  if not word then take_off_stream(ARGV[at + 1], ARGV[at]) end
+  replies[#replies + 1] = word or 'BROKEN'
+end
 for queue in pairs(bells) do ring(queue) end
 return replies
