@@ -110,18 +110,17 @@ def translate(error: BaseException, where: str = "") -> DocketError:
     if isinstance(error, DocketError):
         return error
     place = f" at {where}" if where else ""
-    match severity(error):
-        case Severity.TRANSIENT:
-            return ServerUnavailable(f"the server{place} does not answer as it should: {error}")
-        case Severity.SCRIPT_MISSING | Severity.GROUP_MISSING:
-            return ServerUnavailable(f"the server{place} has lost what it was told before: {error}")
-        case Severity.PERMANENT:
-            return ServerRefused(
-                f"the server{place} refuses: {error}; check user, password and permissions, and that the "
-                "keys of this docket are its own"
-            )
-        case Severity.BUG:
-            return ServerRefused(f"the server{place} did not understand: {error}")
+    found = severity(error)
+    if found is Severity.TRANSIENT:
+        return ServerUnavailable(f"the server{place} does not answer as it should: {error}")
+    if found in {Severity.SCRIPT_MISSING, Severity.GROUP_MISSING}:
+        return ServerUnavailable(f"the server{place} has lost what it was told before: {error}")
+    if found is Severity.PERMANENT:
+        return ServerRefused(
+            f"the server{place} refuses: {error}; check user, password and permissions, and that the "
+            "keys of this docket are its own"
+        )
+    return ServerRefused(f"the server{place} did not understand: {error}")
 
 
 def unreachable(where: str, error: BaseException) -> DocketError:

@@ -46,19 +46,12 @@ class Sentinel(Standalone):
     ) -> None:
         super().__init__(url, target, size)
         self._sentinels = sentinels
-        self._asked: list[Any] = []
         self._service = service
         self._sentinel_options = {
             **sentinel_options,
             "socket_timeout": ASK_TIMEOUT,
             "socket_connect_timeout": ASK_TIMEOUT,
         }
-
-    @override
-    async def close(self) -> None:
-        await super().close()
-        while self._asked:
-            await self._asked.pop().aclose()
 
     @override
     def locate(self) -> Target:

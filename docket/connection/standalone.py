@@ -261,14 +261,16 @@ class ThreadLine(ThreadConnection):
 
     def _send_once(self, commands: Sequence[Command]) -> list[Reply]:
         packed = pack(commands)
-        line = self._usable()
+        # Taken away until all replies are read: whatever happens meanwhile, nobody uses it half-read.
+        line, self._line = self._usable(), None
         try:
             replies = converse_blocking(line, packed, len(commands))
         except (RedisError, OSError) as error:
-            self.close()
             raise translate(error, self._home.url) from error
         if refused_unread(replies):
-            self.close()
+            line.disconnect()
+        else:
+            self._line = line
         return replies
 
     @override
@@ -279,7 +281,7 @@ class ThreadLine(ThreadConnection):
 
     def _usable(self) -> BlockingLine:
         """A line that the server has not closed since it was last used."""
-        if self._line is not None and _is_spent(self._line):
+        if self._line is not None and self._line.can_read(timeout=0):
             self.close()
         if self._line is None:
             self._line = self._connect()
@@ -323,14 +325,6 @@ def _blocking_class(target: Target) -> Callable[..., BlockingLine]:
     if target.path:
         return redis.UnixDomainSocketConnection
     return redis.SSLConnection if target.is_encrypted else redis.Connection
-
-
-def _is_spent(line: BlockingLine) -> bool:
-    """Whether the server has closed an idle line, or left something on it."""
-    try:
-        return line.can_read(timeout=0)
-    except (RedisError, OSError):
-        return True
 
 
 async def _close_client(client: redis.asyncio.Redis | redis.asyncio.RedisCluster) -> None:

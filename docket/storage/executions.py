@@ -11,7 +11,7 @@ from ..connection.base import Connection
 from ..errors import DocketError
 from ..lifecycle import Disposition, ExecutionState
 from .keys import DEFAULT_QUEUE, Keys
-from .patience import PATIENCE, run_patiently, value_of
+from .patience import PATIENCE, read_patiently, run_patiently, value_of
 from .replies import pairs
 from .script import Script
 
@@ -133,12 +133,14 @@ class Executions:
 
     async def read(self, *keys: str) -> list[Record | None]:
         """The records of these keys, None where there is none."""
-        replies = await self._connection.send(*(("HGETALL", self._keys.run(key)) for key in keys))
+        replies = await read_patiently(
+            self._connection, *(("HGETALL", self._keys.run(key)) for key in keys)
+        )
         return [_record(key, value_of(reply)) for key, reply in zip(keys, replies, strict=True)]
 
     async def result(self, key: str) -> bytes | None:
         """The serialized result or failure, None if there is none."""
-        (reply,) = await self._connection.send(("GET", self._keys.result(key)))
+        (reply,) = await read_patiently(self._connection, ("GET", self._keys.result(key)))
         return value_of(reply)
 
     async def future(self) -> AsyncIterator[Record]:
@@ -146,7 +148,7 @@ class Executions:
         start = 0
         while True:
             command = ("ZRANGE", self._keys.future, start, start + PAGE - 1)
-            (members,) = await self._connection.send(command)
+            (members,) = await read_patiently(self._connection, command)
             for record in await self._existing(value_of(members)):
                 yield record
             if len(members) < PAGE:
@@ -159,7 +161,7 @@ class Executions:
             first = "-"
             while True:
                 command = ("XRANGE", self._keys.stream(queue), first, "+", "COUNT", PAGE)
-                (entries,) = await self._connection.send(command)
+                (entries,) = await read_patiently(self._connection, command)
                 for record in await self._existing([entry[1][1] for entry in value_of(entries)]):
                     yield record
                 if len(entries) < PAGE:
@@ -168,7 +170,7 @@ class Executions:
 
     async def queues(self) -> list[str]:
         """All queues that work can be in: the default one, and those that tasks are routed to."""
-        (routes,) = await self._connection.send(("HVALS", self._keys.routes))
+        (routes,) = await read_patiently(self._connection, ("HVALS", self._keys.routes))
         return sorted({DEFAULT_QUEUE, *(queue.decode() for queue in value_of(routes))})
 
     async def route(self, routes: Mapping[str, str]) -> None:
@@ -183,7 +185,8 @@ class Executions:
 
     async def depths(self, queues: Sequence[str]) -> tuple[int, int]:
         """How many are due or running in these queues, and how many are in the future."""
-        *due, future = await self._connection.send(
+        *due, future = await read_patiently(
+            self._connection,
             *(("XLEN", self._keys.stream(queue)) for queue in queues),
             ("ZCARD", self._keys.future),
         )

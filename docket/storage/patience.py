@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
-from ..connection.base import Connection, Reply, is_error
+from ..connection.base import Command, Connection, Reply, is_error
 from ..connection.errors import Severity, severity, translate
 from ..errors import DocketError, ServerUnavailable
 from .script import Call, run
@@ -35,11 +36,20 @@ async def run_patiently(
     Raises:
         ServerUnavailable: the server did not come back in time.
     """
+    return await _patiently(lambda: run(connection, *calls), patience)
+
+
+async def read_patiently(connection: Connection, *commands: Command) -> list[Any]:
+    """Read, as ``run_patiently`` runs; the commands change nothing, so they may run twice."""
+    return await _patiently(lambda: connection.send(*commands), PATIENCE)
+
+
+async def _patiently(ask: Callable[[], Awaitable[list[Reply]]], patience: timedelta) -> list[Any]:
     deadline = asyncio.get_running_loop().time() + patience.total_seconds()
     backoff = Backoff(_SHORTEST, _LONGEST)
     while True:
         try:
-            replies = await run(connection, *calls)
+            replies = await ask()
             trouble = next((reply for reply in replies if _is_transient(reply)), None)
             if trouble is None:
                 return [translate(reply) if is_error(reply) else reply for reply in replies]

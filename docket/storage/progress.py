@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from ..connection.base import Connection
 from .keys import Keys
-from .patience import value_of
+from .patience import read_patiently, value_of
 from .script import Script, run
 
 _PROGRESS = Script("progress", ("key", "verb", "value", "now"))
@@ -41,7 +41,9 @@ class Progresses:
     async def read(self, key: str) -> ProgressRecord:
         """Progress as it stands."""
         names = ("current", "total", "message", "updated_at")
-        (reply,) = await self._connection.send(("HMGET", self._keys.progress(key), *names))
+        (reply,) = await read_patiently(
+            self._connection, ("HMGET", self._keys.progress(key), *names)
+        )
         return read_progress(*(value or b"" for value in value_of(reply)))
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from ..connection.base import Connection
 from .keys import Keys
-from .patience import run_patiently, value_of
+from .patience import read_patiently, run_patiently, value_of
 from .replies import pairs
 from .script import Script
 
@@ -38,12 +38,12 @@ class StrikeRules:
 
     async def read(self) -> tuple[int, dict[str, bytes]]:
         """The version, and all rules by identity."""
-        (reply,) = await self._connection.send(("HGETALL", self._keys.strikes))
+        (reply,) = await read_patiently(self._connection, ("HGETALL", self._keys.strikes))
         fields = pairs(value_of(reply))
         version = int(fields.pop(_VERSION, 0))
         return version, {field.decode(): rule for field, rule in fields.items()}
 
     async def version(self) -> int:
         """The version of the rules."""
-        (reply,) = await self._connection.send(("HGET", self._keys.strikes, _VERSION))
+        (reply,) = await read_patiently(self._connection, ("HGET", self._keys.strikes, _VERSION))
         return int(value_of(reply) or 0)

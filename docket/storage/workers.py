@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from ..connection.base import Connection
 from .executions import from_milliseconds, queue_argument
 from .keys import Keys
-from .patience import value_of
+from .patience import read_patiently, value_of
 from .replies import pairs
 from .script import Script, run
 
@@ -72,8 +72,8 @@ class Workers:
 
     async def living(self, silence: timedelta) -> list[WorkerInfo]:
         """The workers that were heard of within ``silence``."""
-        now, seen = await self._connection.send(
-            ("TIME",), ("ZRANGE", self._keys.workers, 0, -1, "WITHSCORES")
+        now, seen = await read_patiently(
+            self._connection, ("TIME",), ("ZRANGE", self._keys.workers, 0, -1, "WITHSCORES")
         )
         seconds, _ = value_of(now)
         oldest = from_milliseconds(int(seconds) * 1000) - silence
@@ -81,8 +81,8 @@ class Workers:
         living = [(name, last) for name, last in heard.items() if last >= oldest]
         if not living:
             return []
-        tasks = await self._connection.send(
-            *(("SMEMBERS", self._keys.worker_tasks(name)) for name, _ in living)
+        tasks = await read_patiently(
+            self._connection, *(("SMEMBERS", self._keys.worker_tasks(name)) for name, _ in living)
         )
         return [
             WorkerInfo(name, last_seen, {task.decode() for task in value_of(known)})

@@ -1,0 +1,145 @@
+"""What callers see while a server is away, and when it is back."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from docket import Docket, Worker
+from docket.errors import ServerUnavailable
+from docket.storage.executions import FRESH, NewExecution
+from docket.storage.patience import Backoff
+from tests.conformance.conftest import until, working
+from tests.fleet.process import ServerProcess
+
+pytestmark = pytest.mark.fleet
+
+
+async def nothing(number: int = 0) -> int:
+    return number
+
+
+@pytest.fixture
+async def docket(own_server: ServerProcess) -> AsyncIterator[Docket]:
+    async with Docket(uuid.uuid4().hex, own_server.url) as docket:
+        docket.register(nothing)
+        yield docket
+
+
+async def test_an_add_waits_for_a_server_that_comes_back(
+    docket: Docket, own_server: ServerProcess
+) -> None:
+    own_server.kill()
+    adding = asyncio.create_task(docket.add(nothing, key="key")(1))  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    await asyncio.to_thread(own_server.start)
+    await adding
+
+    assert await docket.get_execution("key") is not None
+
+
+async def test_a_call_ends_when_its_patience_does(
+    docket: Docket, own_server: ServerProcess
+) -> None:
+    own_server.kill()
+    new = NewExecution("key", FRESH, 0, "nothing", b"")
+
+    with pytest.raises(ServerUnavailable, match="nothing answers at"):
+        await docket.storage.executions.schedule([new], patience=timedelta(milliseconds=100))
+    await asyncio.to_thread(own_server.start)
+
+
+async def test_a_server_that_can_not_write_is_waited_for(docket: Docket) -> None:
+    async with docket.redis() as client:
+        await client.config_set("maxmemory", 1)
+        adding = asyncio.create_task(docket.add(nothing, key="key")(1))  # type: ignore[arg-type]
+        done, _ = await asyncio.wait({adding}, timeout=0.3)
+        assert not done
+        await client.config_set("maxmemory", 0)
+    await adding
+
+    assert await docket.get_execution("key") is not None
+
+
+async def test_a_worker_outlives_its_server_and_settles_what_ended_meanwhile(
+    docket: Docket, own_server: ServerProcess
+) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    runs: list[int] = []
+
+    async def work() -> str:
+        runs.append(1)
+        begun.set()
+        await go_on.wait()
+        return "done"
+
+    docket.register(work)
+    execution = await docket.add(work)()
+    async with Worker(docket, redelivery_timeout=timedelta(seconds=2)) as worker, working(worker):
+        await begun.wait()
+        own_server.kill()
+        go_on.set()
+        await until(lambda: _disrupted(worker))
+        await asyncio.to_thread(own_server.start)
+        assert await execution.get_result(timeout=timedelta(seconds=20)) == "done"
+        again = await docket.add(nothing)(5)
+        assert await again.get_result(timeout=timedelta(seconds=20)) == 5
+        assert worker.last_contact is not None
+
+    assert runs == [1]
+
+
+async def _disrupted(worker: Worker) -> bool:
+    return worker.tally.counts["docket_redis_disruptions", ""] > 0
+
+
+async def test_who_waits_for_a_result_hears_of_it_after_an_outage(
+    docket: Docket, own_server: ServerProcess
+) -> None:
+    execution = await docket.add(nothing, when=datetime.now(timezone.utc) + timedelta(hours=1))(3)
+    waiting = asyncio.create_task(execution.get_result())
+    await until(lambda: _listened_to(docket))
+    own_server.kill()
+    await asyncio.to_thread(own_server.start)
+    async with Docket(docket.name, own_server.url) as other, Worker(other) as worker:
+        other.register(nothing)
+        await other.replace(nothing, when=datetime.now(timezone.utc), key=execution.key)(4)
+        await worker.run_until_finished()
+
+    assert await asyncio.wait_for(waiting, 20) == 4
+
+
+async def _listened_to(docket: Docket) -> bool:
+    async with docket.redis() as client:
+        channels = await client.pubsub_channels(f"{docket.prefix}:state:*")
+    return bool(channels)
+
+
+async def test_a_user_who_may_not_subscribe_is_told(
+    docket: Docket, own_server: ServerProcess
+) -> None:
+    async with docket.redis() as client:
+        await client.execute_command(
+            "ACL", "SETUSER", "deaf", "on", ">pw", "~*", "+@all", "-subscribe", "resetchannels"
+        )
+    url = own_server.url.replace("redis://", "redis://deaf:pw@")
+    async with Docket(docket.name, url) as deaf:
+        execution = await docket.add(
+            nothing, when=datetime.now(timezone.utc) + timedelta(hours=1)
+        )()
+        found = await deaf.get_execution(execution.key)
+        assert found is not None
+        with pytest.raises(Exception, match="NOPERM|permission"):
+            await found.get_result(timeout=timedelta(seconds=5))
+
+
+def test_pauses_grow_to_their_limit_and_begin_again() -> None:
+    backoff = Backoff(1, 4, factor=2, jitter=0)
+
+    assert [backoff.next_pause() for _ in range(4)] == [1, 2, 4, 4]
+    backoff.reset()
+    assert backoff.next_pause() == 1
