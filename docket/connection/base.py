@@ -61,7 +61,10 @@ class Connection(ABC):
     is_cluster: bool = False
 
     def prefix(self, name: str) -> str:
-        """The prefix of all keys of the docket ``name``; on a cluster it pins them to one slot."""
+        """The prefix of all keys of the docket ``name``; on a cluster it pins them to one slot.
+
+        Ask for it before opening: on a cluster it decides which node is reached.
+        """
         return f"{{{name}}}" if self.is_cluster else name
 
     @abstractmethod
@@ -94,7 +97,9 @@ class Connection(ABC):
 
         Errors that the server answered are values in the list (``redis.ResponseError``), never
         raised, so that one bad command does not hide the replies of the others. All keys belong
-        to one slot. Nothing is ever sent twice: only the caller knows whether that is safe.
+        to one slot. What a server has refused unread (MOVED, ASK, TRYAGAIN, CLUSTERDOWN, MASTERDOWN,
+        READONLY) is sent again for some three seconds, to where it belongs by then. Nothing that may
+        have run is ever sent twice: only the caller knows whether that is safe.
 
         Raises:
             ServerUnavailable: the reply is lost; the commands may or may not have run.

@@ -107,7 +107,7 @@ class Applier:
     ) -> None:
         """Carry out a plan; if a step fails, everything is as it was before.
 
-        A step that fails leaves its own subject as it was; the steps before it are taken back.
+        A pool whose step fails stays as it was; every other step is taken back.
 
         Raises:
             Rejected: a pool can not work with the new configuration.
@@ -117,6 +117,8 @@ class Applier:
         self._fleet.ticker.serializer = serializer_for(new, self._fleet.path)
         try:
             for action in apply.actions:
+                if _subject(action)[0] != "pool":  # what is about several may fail half way
+                    done.append(action)
                 await self._do(action, new, revision)
                 done.append(action)
         except Exception:

@@ -79,6 +79,7 @@ class Pool:
         self._recent_crashes: deque[float] = deque()
         self._keepers: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._restarting = asyncio.Lock()
 
     @property
     def ready(self) -> int:
@@ -191,9 +192,10 @@ class Pool:
         self.processes.append(process)
         try:
             await process.configure(desired.revision, desired.orders)
-        except Rejected:
+        except BaseException:
             await process.kill()
-            self.processes.remove(process)
+            if process in self.processes:
+                self.processes.remove(process)
             raise
         logger.info(
             "Pool %s: process %d works with revision %d", self.name, process.pid, desired.revision
@@ -262,7 +264,10 @@ class Pool:
             pause = 0.0 if len(self._recent_crashes) <= 1 else self._backoff.next_pause()
             await asyncio.sleep(pause)
             try:
-                await self._spawn(self.desired)
+                # One at a time: who dies together must not be replaced twice.
+                async with self._restarting:
+                    if len(self._working()) < self.desired.processes:
+                        await self._spawn(self.desired)
             except Rejected as error:
                 self._recent_crashes.append(time.monotonic())
                 self.is_degraded = len(self._recent_crashes) > self.brake.max_crashes

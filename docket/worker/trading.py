@@ -60,7 +60,8 @@ class Trading(Service):
         self._claiming = True
         self._reply_was_lost = False
         self._timer: asyncio.TimerHandle | None = None
-        self._backoff = Backoff(0.05, 2.0)
+        # With its jitter the longest pause stays below 2 s.
+        self._backoff = Backoff(0.05, 1.4)
         self.on_idle: Callable[[bool], None] = lambda _: None
         self.last_contact: float | None = None
         """When the server last answered, on the clock of the event loop."""
@@ -123,7 +124,7 @@ class Trading(Service):
                 [settlement for _, settlement in batch],
                 slots,
                 holding=self._holding(batch) if self._reply_was_lost else (),
-                lenient=self._now() < self._lenient_until,
+                lenient=self._reply_was_lost or self._now() < self._lenient_until,
             )
         except ServerUnavailable as error:
             self._settlements = batch + self._settlements

@@ -86,14 +86,11 @@ def test_our_own_errors_are_told_on_as_they_are() -> None:
 
 
 def test_a_cause_tells_a_locked_door_from_an_absent_server() -> None:
-    try:
-        try:
-            raise PermissionError(13, "Permission denied")
-        except OSError:
-            raise foreign.ConnectionError("Error 13 connecting to unix socket") from None
-    except foreign.ConnectionError as error:
-        assert severity(error) is Severity.PERMANENT
-        assert isinstance(unreachable("unix:///run/redis.sock", error), ServerRefused)
+    error = foreign.ConnectionError("Error 13 connecting to unix socket")
+    error.__context__ = PermissionError(13, "Permission denied")
+
+    assert severity(error) is Severity.PERMANENT
+    assert isinstance(unreachable("unix:///run/redis.sock", error), ServerRefused)
 
 
 def test_an_absent_server_is_told_with_three_remedies() -> None:

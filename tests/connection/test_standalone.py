@@ -225,8 +225,12 @@ async def test_a_replica_for_good_answers_with_an_error_that_may_heal(
     own_server.call("REPLICAOF", "127.0.0.1", free_port())
 
     (error,) = await connection.send(("SET", "a", "b"))
+    thread = connection.threaded()
+    (blocking,) = await asyncio.to_thread(thread.send, ("SET", "a", "b"))
+    thread.close()
 
     assert severity(error) is Severity.TRANSIENT
+    assert severity(blocking) is Severity.TRANSIENT
 
 
 async def test_a_caller_that_is_cancelled_while_it_connects_leaves_no_socket_behind(

@@ -189,7 +189,7 @@ def test_credentials_come_from_one_place() -> None:
     assert connect("redis://db", credential_provider=provider).url == "redis://db"
     for url in ("redis://app@db", "redis://:secret@db", "redis://db?password=secret"):
         with pytest.raises(
-            ValueError, match="^Pass credentials in the URL or in credential_provider, not both$"
+            ValueError, match=r"^Pass credentials in the URL or in credential_provider, not both$"
         ):
             connect(url, credential_provider=provider)
 

@@ -122,7 +122,7 @@ class ServerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 - one foreign call, prepared before
+                preexec_fn=_end_with_parent,
             )
 
     def until_ready(self) -> None:

@@ -1,0 +1,413 @@
+"""A pool of real processes goes from what it is to what it shall be, or stays what it was."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from docket.connection.embedded import EmbeddedServer
+from docket.orders import RetryOrder, TaskOrder, WorkerOrders
+from docket.supervisor.pool import Brake, Desired, Pool
+from docket.supervisor.process import Rejected, WorkerProcess, describe_exit
+from tests.supervisor.conftest import is_alive
+
+pytestmark = pytest.mark.fleet
+
+WORK = """
+import os
+from pathlib import Path
+
+HERE = Path(__file__).parent
+with (HERE / "colours").open("a") as colours:
+    colours.write(os.environ.get("COLOUR", "") + "\\n")
+
+
+async def fine() -> None: ...
+"""
+
+FICKLE = """
+import os
+from pathlib import Path
+
+HERE = Path(__file__).parent
+with (HERE / "imports").open("a") as imports:
+    imports.write("x")
+if len((HERE / "imports").read_text()) == int((HERE / "fails").read_text()):
+    raise ImportError("not this time")
+
+
+async def fine() -> None: ...
+"""
+
+DEADLY = """
+import os
+
+os._exit(3)
+"""
+
+EAGER = Brake(initial=0.01, longest=0.02, jitter=0, max_crashes=3)
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One server for all these pools."""
+    server = EmbeddedServer(tmp_path_factory.mktemp("pool"))
+    server.start()
+    yield f"embedded://{server.directory}"
+    server.stop()
+
+
+@pytest.fixture
+def desired(url: str, tmp_path: Path) -> Desired:
+    """One process that works."""
+    for name, text in (("work", WORK), ("fickle", FICKLE), ("deadly", DEADLY)):
+        (tmp_path / f"{name}.py").write_text(text)
+    orders = WorkerOrders(
+        pool="default",
+        name="pool",
+        url=url,
+        concurrency=2,
+        queues=("default",),
+        drain=5.0,
+        execution_ttl=60.0,
+        lease=2.0,
+        codecs=("safe", "pickle"),
+        max_payload=1 << 20,
+        signing_keys={},
+        tasks={"fine": TaskOrder("work:fine")},
+        log_level="info",
+        log_format="plain",
+    )
+    return Desired(1, 1, orders, str(tmp_path))
+
+
+class Buried(list[int]):
+    """The processes that are gone."""
+
+    async def __call__(self, process: WorkerProcess) -> None:
+        assert process.exit_code is not None
+        self.append(process.pid)
+
+
+@pytest.fixture
+def buried() -> Buried:
+    return Buried()
+
+
+@pytest.fixture
+async def pools(buried: Buried) -> AsyncIterator[Callable[[Desired], Pool]]:
+    """Makes pools, which are stopped afterwards."""
+    made: list[Pool] = []
+
+    def make(desired: Desired) -> Pool:
+        made.append(Pool("default", desired, EAGER, buried))
+        return made[-1]
+
+    yield make
+    for pool in made:
+        await pool.stop(0)
+
+
+Pools = Callable[[Desired], Pool]
+
+
+async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait for something that a process does."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        await asyncio.sleep(0.01)
+
+
+def pids(pool: Pool) -> set[int]:
+    return {process.pid for process in pool.processes}
+
+
+def colours(desired: Desired) -> list[str]:
+    """What each process found in its environment."""
+    return (Path(desired.directory) / "colours").read_text().splitlines()
+
+
+def running(task: str, more: Desired, processes: int | None = None, revision: int = 2) -> Desired:
+    """The same pool with another task."""
+    return replace(
+        more,
+        revision=revision,
+        processes=more.processes if processes is None else processes,
+        orders=replace(more.orders, tasks={"fine": TaskOrder(task)}),
+    )
+
+
+async def test_a_pool_has_as_many_processes_as_are_desired_until_it_stops(
+    pools: Pools, desired: Desired, buried: Buried
+) -> None:
+    pool = pools(replace(desired, processes=2))
+    await pool.start()
+
+    started = pids(pool)
+    assert pool.ready == len(started) == 2
+    assert all(process.consumer for process in pool.processes)
+    assert pool.crashes == 0
+    await pool.stop()
+    assert pool.processes == []
+    assert set(buried) == started
+    assert not any(map(is_alive, started))
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        ("work:nothing", "has no attribute 'nothing'"),
+        ("no_such_module:f", "No module named 'no_such_module'"),
+        ("deadly:f", "the process exited with exit code 3"),
+    ],
+)
+async def test_a_pool_that_can_not_work_does_not_start(
+    pools: Pools, desired: Desired, function: str, reason: str
+) -> None:
+    pool = pools(running(function, desired, processes=2))
+
+    with pytest.raises(Rejected, match=reason):
+        await pool.start()
+
+    assert pool.processes == []
+
+
+async def test_processes_come_and_go_as_their_number_says(
+    pools: Pools, desired: Desired, buried: Buried
+) -> None:
+    pool = pools(desired)
+    await pool.start()
+    (first,) = pids(pool)
+
+    await pool.reconfigure(replace(desired, revision=2, processes=3))
+    assert pool.ready == 3
+    assert [process.revision for process in pool.processes] == [2, 2, 2]
+    await pool.reconfigure(replace(desired, revision=3, processes=1))
+    await until(lambda: len(buried) == 2)
+    assert pids(pool) == {first}
+    assert pool.processes[0].revision == 3
+    assert pool.crashes == 0
+
+
+async def test_settings_that_can_not_be_are_taken_back_everywhere(
+    pools: Pools, desired: Desired
+) -> None:
+    pool = pools(replace(desired, processes=2))
+    await pool.start()
+    before = pids(pool)
+    retry = RetryOrder(never_on=("work:Nothing",))
+    impossible = replace(desired.orders, tasks={"fine": TaskOrder("work:fine", retry=retry)})
+
+    with pytest.raises(Rejected, match="Nothing"):
+        await pool.reconfigure(replace(desired, revision=2, processes=2, orders=impossible))
+
+    assert pids(pool) == before
+    assert [process.revision for process in pool.processes] == [1, 1]
+    assert pool.desired.revision == 1
+
+
+async def test_a_roll_replaces_every_process_and_gives_the_new_ones_their_environment(
+    pools: Pools, desired: Desired, buried: Buried
+) -> None:
+    pool = pools(replace(desired, processes=2))
+    await pool.start()
+    before = pids(pool)
+
+    await pool.roll(replace(desired, revision=2, processes=2, environment={"COLOUR": "blue"}))
+
+    assert pool.ready == 2
+    await until(lambda: set(buried) == before)
+    after = pids(pool)
+    assert not before & after
+    assert colours(desired) == ["", "", "blue", "blue"]
+
+
+async def test_a_roll_whose_first_process_can_not_work_leaves_the_old_ones_alone(
+    pools: Pools, desired: Desired
+) -> None:
+    pool = pools(replace(desired, processes=2))
+    await pool.start()
+    before = pids(pool)
+
+    with pytest.raises(Rejected):
+        await pool.roll(running("work:nothing", desired, processes=2))
+
+    assert pids(pool) == before
+    assert pool.ready == 2
+    assert pool.desired.revision == 1
+
+
+async def test_a_roll_that_fails_half_way_brings_the_old_ones_back(
+    pools: Pools, desired: Desired, tmp_path: Path
+) -> None:
+    pool = pools(replace(desired, processes=3))
+    await pool.start()
+    (tmp_path / "fails").write_text("3")
+
+    with pytest.raises(Rejected, match="not this time"):
+        await pool.roll(running("fickle:fine", desired, processes=3))
+
+    assert pool.ready == 3
+    assert {process.revision for process in pool.processes if process.state.value == "ready"} == {1}
+
+
+async def test_a_process_that_dies_is_replaced_and_counted(
+    pools: Pools, desired: Desired, buried: Buried, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = pools(desired)
+    await pool.start()
+    (first,) = pids(pool)
+
+    os.kill(first, signal.SIGKILL)
+
+    await until(lambda: pool.ready == 1 and first not in pids(pool))
+    assert buried == [first]
+    assert pool.crashes == 1
+    assert not pool.is_degraded
+    assert f"process {first} ended with SIGKILL" in caplog.text
+
+
+async def test_processes_that_die_together_are_replaced_one_for_one(
+    pools: Pools, desired: Desired, tmp_path: Path
+) -> None:
+    pool = pools(replace(desired, processes=4))
+    pool.brake = replace(EAGER, max_crashes=10)
+    await pool.start()
+    before = pids(pool)
+
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    await until(lambda: pool.ready >= 4 and not before & pids(pool))
+    # Whatever else was begun becomes ready, too.
+    await until(lambda: pool.ready == len(pool.processes))
+
+    assert pool.ready == 4
+    assert len(colours(desired)) == 8
+
+
+async def test_a_pool_whose_code_broke_is_degraded_until_it_is_another(
+    pools: Pools, desired: Desired, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = pools(desired)
+    await pool.start()
+    (tmp_path / "work.py").write_text("raise RuntimeError('broken')")
+
+    os.kill(next(iter(pids(pool))), signal.SIGKILL)
+
+    await until(lambda: "Pool default is degraded: more than 3 crashes" in caplog.text)
+    assert caplog.text.count("a new process can not work: RuntimeError: broken") == 3
+    assert (pool.is_degraded, pool.ready) == (True, 0)
+    (tmp_path / "work.py").write_text(WORK)
+    await pool.reconfigure(replace(desired, revision=2))
+    assert (pool.is_degraded, pool.ready) == (False, 1)
+
+
+async def test_crashes_long_ago_are_forgotten(pools: Pools, desired: Desired) -> None:
+    pool = pools(desired)
+    pool.brake = replace(EAGER, max_crashes=1, window=0.01, stable_after=0.01)
+    await pool.start()
+
+    for count in (1, 2, 3):
+        (pid,) = pids(pool)
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda count=count: pool.crashes == count and pool.ready == 1)
+
+    assert not pool.is_degraded
+
+
+async def test_a_pool_that_stops_while_a_process_starts_leaves_none_behind(
+    pools: Pools, desired: Desired
+) -> None:
+    pool = pools(desired)
+    await pool.start()
+    (first,) = pids(pool)
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: any(process.state.value == "starting" for process in pool.processes))
+    (process,) = pool.processes
+
+    await pool.stop(5)
+
+    assert pool.processes == []
+    assert not is_alive(process.pid)
+
+
+async def test_a_process_that_does_not_answer_is_killed_when_its_time_is_over(
+    pools: Pools, desired: Desired, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("docket.supervisor.pool.KILL_AFTER", 0.2)
+    pool = pools(desired)
+    await pool.start()
+    (process,) = pool.processes
+    os.kill(process.pid, signal.SIGSTOP)
+
+    await pool.stop(0.1)
+
+    assert process.exit_code == -signal.SIGKILL
+
+
+async def test_who_is_in_a_hurry_does_not_wait_for_the_drain(
+    pools: Pools, desired: Desired
+) -> None:
+    pool = pools(desired)
+    await pool.start()
+    (process,) = pool.processes
+    os.kill(process.pid, signal.SIGSTOP)
+    stopping = asyncio.create_task(pool.stop(60))
+    await until(lambda: process.was_told_to_go)
+
+    pool.hurry()
+    await asyncio.wait_for(stopping, 5)
+
+    assert process.exit_code == -signal.SIGKILL
+
+
+async def test_a_process_that_was_never_configured_can_be_told_to_go(desired: Desired) -> None:
+    process = WorkerProcess("default", desired.directory, {})
+    await process.spawn()
+
+    await process.drain(5, 5)
+
+    assert process.exit_code == 0
+    await process.drain(5, 5)
+    await process.kill()
+
+
+async def test_a_process_whose_supervisor_hangs_up_exits(desired: Desired) -> None:
+    process = WorkerProcess("default", desired.directory, {})
+    await process.spawn()
+    await process.configure(1, desired.orders)
+    assert process._channel is not None
+
+    process._channel.close()
+    await asyncio.wait_for(process.until_exited(), 10)
+
+    assert process.exit_code == 0
+
+
+async def test_signals_of_a_terminal_do_not_reach_the_work(desired: Desired) -> None:
+    process = WorkerProcess("default", desired.directory, {})
+    await process.spawn()
+    await process.configure(1, desired.orders)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        os.kill(process.pid, number)
+    await process.configure(2, desired.orders)
+
+    assert process.revision == 2
+    assert os.getpgid(process.pid) != os.getpgid(0)
+    await process.drain(1, 5)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"), [(None, "no exit code"), (0, "exit code 0"), (-9, "SIGKILL")]
+)
+def test_an_exit_code_is_told_in_words(code: int | None, words: str) -> None:
+    assert describe_exit(code) == words

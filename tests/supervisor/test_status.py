@@ -1,0 +1,155 @@
+"""What a supervisor says of itself is what is the case."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime, timezone
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from docket import Docket
+from docket.orders import WorkerOrders
+from docket.schedules.ticker import Ticker
+from docket.supervisor.pool import Brake, Desired, Pool
+from docket.supervisor.process import ProcessState, WorkerProcess
+from docket.supervisor.status import STUCK, ReloadRecord, Status
+
+ORDERS = WorkerOrders(
+    pool="default",
+    name="shop",
+    url="memory://status",
+    concurrency=1,
+    queues=("default",),
+    drain=1.0,
+    execution_ttl=1.0,
+    lease=1.0,
+    codecs=("safe",),
+    max_payload=1,
+    signing_keys={},
+    tasks={},
+    log_level="info",
+    log_format="plain",
+)
+
+
+async def forget(_: WorkerProcess) -> None: ...
+
+
+def process_in(state: ProcessState, **status: object) -> WorkerProcess:
+    """A process that is not started, but counts as if it were."""
+    process = WorkerProcess("default", ".", {})
+    process.state = state
+    process.status = status
+    return process
+
+
+@pytest.fixture
+def pool() -> Pool:
+    return Pool("default", Desired(1, 1, ORDERS, "."), Brake(), forget)
+
+
+@pytest.fixture
+async def ticker() -> AsyncIterator[Ticker]:
+    async with Docket("status", "memory://status") as docket:
+        yield Ticker(docket.storage.schedules, docket.serializer, "status")
+
+
+@pytest.fixture
+def status(pool: Pool, ticker: Ticker) -> Status:
+    return Status({"default": pool}, ticker, ReloadRecord(digest="0123456789abcdef"))
+
+
+def samples(status: Status) -> dict[tuple[str, ...], float]:
+    """All numbers on the page, by metric and values of labels."""
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(status.metrics().body)
+        for sample in family.samples
+    }
+
+
+def test_it_is_alive_while_its_event_loop_turns(status: Status) -> None:
+    assert status.livez().status == 200
+    status._last_turn -= STUCK + 1
+    stuck = status.livez()
+    assert (stuck.status, stuck.body) == (503, "the event loop has not turned for 11 s\n")
+    status.turn()
+    assert status.livez().status == 200
+
+
+def test_it_is_ready_while_it_is_up_and_redis_answers_and_every_pool_works(
+    status: Status, pool: Pool
+) -> None:
+    assert status.readyz().body == "starting or stopping\npool default has no process that works\n"
+    status.is_up = True
+    pool.processes.append(process_in(ProcessState.STARTING))
+    assert status.readyz().body == "pool default has no process that works\n"
+    pool.processes.append(process_in(ProcessState.READY))
+    assert (status.readyz().status, status.readyz().body) == (200, "ready\n")
+    status._last_contact -= STUCK + 2
+    assert status.readyz().body == "Redis has not answered for 12 s\n"
+    status.contact()
+    pool.is_degraded = True
+    assert status.readyz().status == 503
+    assert status.readyz().body == "pool default is degraded: its processes crash\n"
+
+
+def test_a_refused_configuration_does_not_make_it_unready(status: Status, pool: Pool) -> None:
+    status.is_up = True
+    pool.processes.append(process_in(ProcessState.READY))
+    status._reloads.note("invalid", succeeded=False)
+
+    assert status.readyz().status == 200
+    assert samples(status)["docket_config_last_reload_successful",] == 0
+
+
+def test_the_last_success_is_that_of_the_last_reload_that_succeeded() -> None:
+    reloads = ReloadRecord(success_at=1.0)
+
+    reloads.note("refused", succeeded=False)
+    assert (reloads.succeeded, reloads.success_at) == (False, 1.0)
+    reloads.note("unchanged", succeeded=True)
+    assert reloads.succeeded
+    assert reloads.success_at > 1.0
+    assert reloads.results == {"refused": 1, "unchanged": 1}
+
+
+def test_everything_is_counted(status: Status, pool: Pool, ticker: Ticker) -> None:
+    done = "docket_tasks_completed"
+    pool.processes += [
+        process_in(ProcessState.READY, in_flight=2, counts=[[done, "a", 3], [done, "b", 1]]),
+        process_in(ProcessState.DRAINING, in_flight=1, counts=[[done, "a", 4]]),
+        process_in(ProcessState.STARTING),
+    ]
+    pool.crashes = 5
+    ticker.next_times["nightly"] = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    ticker.missed = 7
+    status._reloads.note("applied", succeeded=True)
+
+    found = samples(status)
+
+    assert found["docket_config_info", "0123456789ab", "1"] == 1
+    assert found["docket_config_reloads_total", "applied"] == 1
+    assert found["docket_pool_workers", "default", "ready"] == 1
+    assert found["docket_pool_workers", "default", "draining"] == 1
+    assert found["docket_pool_workers", "default", "starting"] == 1
+    assert found["docket_worker_exits_total", "default", "crash"] == 5
+    assert found["docket_tasks_running",] == 3
+    assert found["docket_tasks_completed_total", "a"] == 7
+    assert found["docket_tasks_completed_total", "b"] == 1
+    assert found["docket_schedule_next_run_timestamp_seconds", "nightly"] == 1767225600
+    assert found["docket_schedule_skipped_total", "missed"] == 7
+
+
+def test_counters_never_fall_when_a_process_is_gone(status: Status, pool: Pool) -> None:
+    done = "docket_tasks_completed"
+    process = process_in(ProcessState.READY, counts=[[done, "a", 3]])
+    pool.processes.append(process)
+    before = samples(status)[f"{done}_total", "a"]
+
+    pool.processes.remove(process)
+    status.remember(process.counts)
+    pool.processes.append(process_in(ProcessState.READY, counts=[[done, "a", 1]]))
+
+    assert samples(status)[f"{done}_total", "a"] == before + 1

@@ -1,0 +1,323 @@
+"""What a supervisor does when steps of a reload fail, and when the server is away."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from docket import Docket
+from docket.connection.embedded import EmbeddedServer
+from docket.errors import ConfigurationError, ServerUnavailable
+from docket.service import Service
+from docket.supervisor.supervisor import Pulse, Supervisor
+from tests.fleet.process import ServerProcess
+
+pytestmark = pytest.mark.fleet
+
+WORK = """
+import os
+
+
+async def note(number): ...
+
+
+if os.environ.get("ROLE") != "strict":
+
+    class Harmless(Exception): ...
+"""
+
+TEXT = """
+name = "inside"
+
+[supervisor]
+listen = "127.0.0.1:0"
+
+[supervisor.reload]
+settle = "20ms"
+min_interval = "20ms"
+
+[tasks.note]
+function = "work:note"
+
+[workers.default]
+drain = "1s"
+"""
+
+STRICT = '[workers.strict]\nqueues = ["strict"]\nenv = { ROLE = "strict" }\n'
+
+
+class Log(logging.Handler):
+    """All that was logged, and a way to wait for more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.append(record.getMessage())
+
+    def __contains__(self, words: str) -> bool:
+        return any(words in line for line in self._lines)
+
+    async def until(self, words: str) -> None:
+        """Wait for words, and forget what was logged up to them."""
+        await until(lambda: words in self, f"{words!r} in {self._lines}")
+        while words not in self._lines.pop(0):
+            pass
+
+
+async def until(condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen"
+        await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    """What the package logs, wherever the supervisor sends it."""
+    log = Log()
+    logger, root = logging.getLogger("docket"), logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    logger.addHandler(log)
+    yield log
+    logger.removeHandler(log)
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+class Home:
+    """A directory with a configuration, its tasks and its server."""
+
+    def __init__(self, directory: Path) -> None:
+        self.file = directory / "docket.toml"
+        self.server = EmbeddedServer(directory / ".docket")
+        self.url = f"embedded://{self.server.directory}"
+        (directory / "work.py").write_text(WORK)
+        self.text = ""
+        self.save(TEXT)
+
+    def save(self, text: str) -> None:
+        """Write the file."""
+        self.text = text
+        self.file.write_text(text)
+
+    def edit(self, old: str, new: str) -> None:
+        """Change the file."""
+        assert old in self.text
+        self.save(self.text.replace(old, new))
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    home = Home(tmp_path)
+    yield home
+    home.server.stop()
+
+
+@asynccontextmanager
+async def up(home: Home) -> AsyncGenerator[Supervisor, None]:
+    """A supervisor for the length of a block."""
+    supervisor = Supervisor(home.file, {})
+    running = asyncio.create_task(supervisor.run())
+    await until(lambda: supervisor._status.is_up or running.done(), "the supervisor being up")
+    try:
+        yield supervisor
+    finally:
+        supervisor.stop()
+        await running
+
+
+async def routed(home: Home) -> int:
+    """How many tasks have a queue of their own."""
+    async with Docket("inside", home.url) as docket, docket.redis() as client:
+        return int(await client.hlen(docket.key("routes")))
+
+
+async def test_the_port_is_known_once_it_listens(home: Home, log: Log) -> None:
+    async with up(home) as supervisor:
+        assert supervisor.port
+        assert f"http://127.0.0.1:{supervisor.port}" in log
+
+
+def test_a_server_in_memory_is_refused(home: Home) -> None:
+    home.edit('name = "inside"', 'name = "inside"\nurl = "memory://x"')
+
+    with pytest.raises(ConfigurationError, match="lives in one process"):
+        Supervisor(home.file, {})
+
+
+async def test_what_will_surprise_is_told_at_the_start_and_after_each_change(
+    home: Home, log: Log
+) -> None:
+    home.save(TEXT.replace('"work:note"', '"work:note"\nqueue = "nobody"'))
+    async with up(home):
+        await log.until("nobody")
+        home.edit('drain = "1s"', 'drain = "2s"')
+        await log.until("applied as revision 2")
+        await log.until("nobody")
+
+
+async def test_a_change_that_removes_too_much_is_refused(home: Home, log: Log) -> None:
+    more = "".join(f'[tasks.t{number}]\nfunction = "work:note"\n' for number in range(4))
+    home.save(TEXT + more)
+    async with up(home):
+        home.save(TEXT)
+        await log.until("it removes too much")
+
+
+async def test_an_edit_that_works_in_one_pool_but_not_in_another_is_taken_back_in_both(
+    home: Home, log: Log
+) -> None:
+    home.save(TEXT + STRICT)
+    async with up(home) as supervisor:
+        pools = supervisor._fleet.pools
+        home.edit(
+            '"work:note"',
+            '"work:note"\nqueue = "strict"\nretry = { never_on = ["work:Harmless"] }',
+        )
+        await log.until("Reload rolled back")
+
+        assert await routed(home) == 0
+        for pool in pools.values():
+            assert pool.desired.orders.tasks["note"].retry.never_on == ()
+            assert pool.ready == 1
+
+
+async def test_every_step_before_the_one_that_fails_is_taken_back(home: Home, log: Log) -> None:
+    async with up(home) as supervisor:
+        pools, ticker = supervisor._fleet.pools, supervisor._fleet.ticker
+        good = home.text
+        home.save(
+            good.replace("work:note", "work:nothing")
+            + '[logging]\nlevel = "debug"\n[[strikes]]\nid = "s"\ntask = "note"\n'
+            '[workers.second]\nqueues = ["second"]\n'
+            '[schedules.s]\ntask = "note"\nevery = "1h"\n'
+            "[supervisor.restart]\nmax_crashes = 9\n"
+        )
+        await log.until("Reload rolled back")
+
+        assert logging.getLogger().level == logging.INFO
+        assert set(pools) == {"default"}
+        assert pools["default"].brake.max_crashes != 9
+        assert ticker.next_times == {}
+        async with Docket("inside", home.url) as docket:
+            await docket.wait_for_strikes_loaded()
+            assert not docket.strike_list.rules
+        home.save(good)
+        await log.until("Reload: unchanged")
+
+
+async def test_what_can_not_be_taken_back_is_told(
+    home: Home, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with up(home) as supervisor:
+        applier = supervisor._applier
+
+        async def fail(strikes: object) -> None:
+            raise OSError("the disk is full")
+
+        monkeypatch.setattr(applier, "_strike", fail)
+        home.save(TEXT + '[[strikes]]\nid = "s"\ntask = "note"\n')
+        await log.until("Could not undo ('ReplaceStrikes', ''): the disk is full")
+        await log.until("The reload failed; revision 1 goes on")
+        monkeypatch.undo()
+        home.edit('id = "s"', 'id = "t"')
+        await log.until("applied as revision 2")
+
+
+async def test_strikes_of_the_file_come_and_go_and_those_of_callers_stay(
+    home: Home, log: Log
+) -> None:
+    home.save(TEXT + '[[strikes]]\nid = "s"\ntask = "note"\n')
+    async with Docket("inside", home.url) as docket:
+        await docket.strike("other")
+        async with up(home):
+            home.edit('id = "s"', 'id = "s"\nreason = "because"')
+            await log.until("applied as revision 2")
+            home.save(TEXT)
+            await log.until("applied as revision 3")
+            async with Docket("inside", home.url) as fresh:
+                await fresh.wait_for_strikes_loaded()
+                assert [rule.task for rule in fresh.strike_list.rules.values()] == ["other"]
+
+
+async def test_a_pool_that_gets_another_environment_and_level_is_rolled_once(
+    home: Home, log: Log
+) -> None:
+    home.save(TEXT + STRICT)
+    async with up(home) as supervisor:
+        pools = supervisor._fleet.pools
+        (before,) = pools["strict"].processes
+        home.save(
+            TEXT.replace("[supervisor]", '[logging]\nlevel = "debug"\n[supervisor]')
+            + STRICT.replace('"strict" }', '"other" }')
+        )
+        await log.until("applied as revision 2")
+
+        await until(lambda: before not in pools["strict"].processes, "the end of the old process")
+        assert pools["strict"].ready == 1
+        assert pools["default"].desired.orders.log_level == "debug"
+
+
+async def test_work_of_a_dead_process_waits_for_its_lease_when_the_server_is_away(
+    home: Home, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> int:
+        raise ServerUnavailable("nobody there")
+
+    async with up(home) as supervisor:
+        (process,) = supervisor._fleet.pools["default"].processes
+        monkeypatch.setattr("docket.supervisor.apply.release", away)
+        os.kill(process.pid, signal.SIGKILL)
+        await log.until("is taken over when its leases end: nobody there")
+
+
+async def test_a_process_that_never_worked_is_buried_without_the_server(
+    home: Home, log: Log
+) -> None:
+    async with up(home) as supervisor:
+        (process,) = supervisor._fleet.pools["default"].processes
+        process.consumer = None
+        os.kill(process.pid, signal.SIGKILL)
+        await log.until("ended with SIGKILL")
+        await until(
+            lambda: supervisor._fleet.pools["default"].ready == 1, "the process that replaces it"
+        )
+
+
+async def test_a_server_that_is_away_is_waited_for(
+    home: Home, log: Log, own_server: ServerProcess
+) -> None:
+    home.save(TEXT + '[schedules.often]\ntask = "note"\nargs = [1]\nevery = "100ms"\n')
+    home.edit('name = "inside"', f'name = "inside"\nurl = "{own_server.url}"')
+    async with up(home):
+        await log.until("Schedule often: queued")
+        await asyncio.to_thread(own_server.kill)
+        await log.until("Schedules wait for Redis")
+        await asyncio.to_thread(own_server.start)
+        await log.until("Schedule often: queued")
+
+
+async def test_a_part_that_fails_ends_the_supervisor_and_its_processes(
+    home: Home, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(Pulse, Service):
+        async def run(self) -> None:
+            raise RuntimeError("the heart stopped")
+
+    monkeypatch.setattr("docket.supervisor.supervisor.Pulse", Broken)
+
+    with pytest.raises(RuntimeError, match="the heart stopped"):
+        await Supervisor(home.file, {}).run()
+
+    assert "Stopping: 1 worker processes drain" in log
+    assert "Stopped" in log

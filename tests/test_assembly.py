@@ -1,0 +1,231 @@
+"""A configuration becomes orders, and orders become a docket and a worker that do as it says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from docket.assembly import (
+    LEASE,
+    build_docket,
+    build_worker,
+    instruct,
+    orders_for,
+    rule_for,
+    serializer_for,
+    signing_keys,
+)
+from docket.config.load import load
+from docket.config.model import Configuration
+from docket.errors import ConfigurationError, DocketError
+from docket.orders import RetryOrder, TaskOrder, WorkerOrders
+from docket.policy import DEFAULT_POLICY, RetryPolicy, TaskPolicy
+from docket.strikelist import Condition, Operator, Rule
+
+Written = Callable[[str], tuple[Configuration, Path]]
+
+TEXT = """
+name = "shop"
+url = "memory://assembly"
+execution_ttl = "5m"
+
+[security]
+codecs = ["safe"]
+max_payload = 2048
+signing_keys = { "2026" = "file:key" }
+
+[logging]
+level = "warning"
+format = "json"
+
+[tasks.send]
+function = "math:sqrt"
+timeout = "90s"
+
+[tasks.send.retry]
+attempts = 4
+delay = "250ms"
+max_delay = "10s"
+backoff = "exponential"
+jitter = 0.5
+never_on = ["builtins:ValueError"]
+
+[tasks.sqrt]
+function = "math:isqrt"
+queue = "slow"
+
+[workers.default]
+concurrency = 3
+drain = "7s"
+
+[workers.slow]
+queues = ["slow", "default"]
+"""
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Written:
+    """Write a docket.toml, with a secret beside it."""
+    (tmp_path / "key").write_text("a secret of at least 32 characters\n")
+
+    def write(text: str) -> tuple[Configuration, Path]:
+        path = tmp_path / "docket.toml"
+        path.write_text(text)
+        return load(path, {}).configuration, path
+
+    return write
+
+
+@pytest.fixture
+def orders(written: Written) -> WorkerOrders:
+    configuration, path = written(TEXT)
+    return orders_for(configuration, "default", path)
+
+
+def test_orders_say_all_that_the_configuration_says_of_a_pool(orders: WorkerOrders) -> None:
+    assert orders == WorkerOrders(
+        pool="default",
+        name="shop",
+        url="memory://assembly",
+        concurrency=3,
+        queues=("default",),
+        drain=7.0,
+        execution_ttl=300.0,
+        lease=LEASE.total_seconds(),
+        codecs=("safe",),
+        max_payload=2048,
+        signing_keys={"2026": "a secret of at least 32 characters"},
+        tasks={
+            "send": TaskOrder(
+                "math:sqrt",
+                90.0,
+                RetryOrder(4, 0.25, 10.0, "exponential", 0.5, ("builtins:ValueError",)),
+            ),
+            "sqrt": TaskOrder("math:isqrt", None, RetryOrder(1, 1.0, 300.0, "exponential", 0.2)),
+        },
+        log_level="warning",
+        log_format="json",
+    )
+
+
+def test_each_pool_has_queues_of_its_own(written: Written) -> None:
+    configuration, path = written(TEXT)
+
+    assert orders_for(configuration, "slow", path).queues == ("slow", "default")
+
+
+def test_without_a_url_the_server_is_the_embedded_one_beside_the_file(written: Written) -> None:
+    configuration, path = written(TEXT.replace('url = "memory://assembly"', ""))
+
+    url = orders_for(configuration, "default", path).url
+    assert url == f"embedded://{path.parent / '.docket'}"
+
+
+def test_a_secret_that_is_not_there_is_told_of_by_its_name(written: Written) -> None:
+    configuration, path = written(TEXT.replace("file:key", "file:nothing"))
+
+    with pytest.raises(ConfigurationError, match="nothing"):
+        signing_keys(configuration, path)
+
+
+def test_payloads_are_signed_as_the_configuration_says(written: Written) -> None:
+    signing = serializer_for(*written(TEXT))
+    plain = serializer_for(*written(TEXT.replace('signing_keys = { "2026" = "file:key" }', "")))
+
+    call = signing.dump_call((1,), {"a": 2}, context="send")
+    assert signing.load_call(call, context="send") == ((1,), {"a": 2})
+    with pytest.raises(DocketError):
+        signing.load_call(plain.dump_call((1,), {}, context="send"), context="send")
+    with pytest.raises(DocketError):
+        signing.dump_call(("x" * 3000,), {}, context="send")
+
+
+def test_a_strike_of_the_file_is_a_rule_that_names_the_file(written: Written) -> None:
+    configuration, _ = written(
+        TEXT + '[[strikes]]\nid = "block"\ntask = "send"\nreason = "INC-1"\n'
+        '[strikes.when]\ncustomer = { op = "==", value = "acme" }\n'
+        'amount = { op = "between", value = [1, 5] }\n'
+    )
+
+    assert rule_for(configuration.strikes[0]) == Rule(
+        "send",
+        (
+            Condition("customer", Operator.EQUAL, "acme"),
+            Condition("amount", Operator.BETWEEN, (1, 5)),
+        ),
+        "INC-1",
+        source="file:block",
+    )
+
+
+def test_a_docket_knows_its_tasks_by_their_names_in_the_file(orders: WorkerOrders) -> None:
+    docket = build_docket(orders)
+
+    assert (docket.name, docket.url, docket.execution_ttl) == (
+        "shop",
+        "memory://assembly",
+        timedelta(minutes=5),
+    )
+    assert docket.tasks["send"] is math.sqrt
+
+
+def test_a_function_is_known_by_its_own_name_too_unless_the_file_gives_that_to_another(
+    orders: WorkerOrders,
+) -> None:
+    tasks = build_docket(orders).tasks
+
+    assert tasks["sqrt"] is math.isqrt
+    assert tasks["isqrt"] is math.isqrt
+
+
+@pytest.mark.parametrize(
+    ("function", "error"), [("math:nothing", AttributeError), ("no_such_module:f", ImportError)]
+)
+def test_a_function_that_is_not_there_is_an_error(
+    orders: WorkerOrders, function: str, error: type[Exception]
+) -> None:
+    orders.tasks["broken"] = TaskOrder(function)
+
+    with pytest.raises(error, match=r"nothing|no_such_module"):
+        build_docket(orders)
+
+
+def test_tasks_run_as_the_orders_say_under_either_name(orders: WorkerOrders) -> None:
+    orders.tasks["root"] = TaskOrder("math:exp", 2.0)
+    docket = build_docket(orders)
+    instruct(docket, orders)
+
+    assert docket.registry.policy("send") == TaskPolicy(
+        timedelta(seconds=90),
+        RetryPolicy(
+            4, timedelta(seconds=0.25), timedelta(seconds=10), "exponential", 0.5, (ValueError,)
+        ),
+    )
+    # The name sqrt is that of another task in the file, whose policy counts.
+    assert docket.registry.policy("sqrt").timeout is None
+    assert docket.registry.policy("exp").timeout == timedelta(seconds=2)
+    assert docket.registry.policy("unheard of") == DEFAULT_POLICY
+
+
+def test_a_task_that_the_process_does_not_know_is_left_to_its_replacement(
+    orders: WorkerOrders,
+) -> None:
+    docket = build_docket(orders)
+    orders.tasks["later"] = TaskOrder("no_such_module:f", 1.0)
+
+    instruct(docket, orders)
+
+    assert docket.registry.policy("later") == DEFAULT_POLICY
+
+
+async def test_a_worker_is_what_the_orders_describe(orders: WorkerOrders) -> None:
+    async with build_docket(orders) as docket:
+        worker = build_worker(docket, orders)
+
+        assert worker.concurrency == 3
+        assert worker.redelivery_timeout == LEASE
+        assert worker.docket is docket
