@@ -39,13 +39,13 @@ schema: $(STAMP)  ## Write schemas/docket.schema.json again
 
 test: check  ## Everything: lint, types, all servers, faults, coverage, all Pythons
 	rm -f .coverage .coverage.*
-	COVERAGE_PROCESS_START=pyproject.toml $(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage run -m pytest -n 3
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 	$(MAKE) test-pythons
 
 test-fast: $(STAMP)  ## The fast lane: the in-memory backend, under a minute
-	$(BIN)/python -m pytest -m "not fleet and not fault"
+	$(BIN)/python -m pytest -n 2 -m "not fleet and not fault"
 
 test-pythons: $(STAMP)  ## The fast lane on every Python from 3.10 to 3.13 that this machine has
 	$(BIN)/python -m tests.pythons

@@ -60,6 +60,8 @@ def main() -> int:
             "-m",
             "pytest",
             "-q",
+            "-n",
+            "2",
             "-m",
             "not fleet and not fault",
             "-p",

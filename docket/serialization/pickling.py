@@ -38,7 +38,8 @@ def load(data: bytes) -> Any:
     """
     try:
         return pickle.loads(data)  # noqa: S301
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        # A hostile pickle may raise whatever ends a process: SystemExit, KeyboardInterrupt, GeneratorExit.
         raise Undecodable(
             f"expected a pickle that can be read here, found {type(error).__name__}: {error}; "
             "check that this process can import what the sender could"

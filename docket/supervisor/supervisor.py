@@ -47,6 +47,8 @@ class Supervisor:
     def __init__(self, path: Path, environ: Mapping[str, str] = os.environ) -> None:
         self._path = path
         self._environ = environ
+        # Before the file is read: what is saved while everything is brought up is a change, too.
+        self._watcher = Watcher(path, self._rhythm, self.reload)
         self._loaded = load(path, environ)
         self._reloads = ReloadRecord(digest=self._loaded.meaning)
         self._reload_wanted = asyncio.Event()
@@ -163,9 +165,8 @@ class Supervisor:
 
     async def _serve(self) -> None:
         """Tick, watch and reload until stopped."""
-        watcher = Watcher(self._path, self._rhythm, self.reload)
         pulse = Pulse(self._fleet.storage, self._status)
-        services = Services(self._fleet.ticker, watcher, pulse)
+        services = Services(self._fleet.ticker, self._watcher, pulse)
         async with services.running() as failure:
             reloading = asyncio.create_task(self._follow_reloads())
             stopping = asyncio.create_task(self._stopping.wait())

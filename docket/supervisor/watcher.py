@@ -115,10 +115,13 @@ class Watcher(Service):
     async def _collect_hints(self) -> None:
         while True:
             directories = watched_directories(self._path)
+            is_new = True
             try:
                 async for something in _changes(directories):
-                    if something:
+                    # What was written before the watching began is not told of.
+                    if something or is_new:
                         self._hint.set()
+                    is_new = False
                     # A link may lead elsewhere now, or a directory may be a new one of the same name.
                     if watched_directories(self._path) != directories:
                         break

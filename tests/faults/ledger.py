@@ -195,12 +195,22 @@ class Audit:
         """What these processes had started and not been told to be recorded."""
         died = set(pids)
         mine = [event for event in self.events if event.pid in died]
-        answered = {event.run for event in mine if event.event == "verdict"}
-        return {event.run for event in mine if event.event == "start"} - answered
+        answered = {(event.pid, event.run) for event in mine if event.event == "verdict"}
+        started = {(event.pid, event.run) for event in mine if event.event == "start"}
+        return {run for _, run in started - answered}
 
     def repeats_are_due_to(self, killed: Collection[int]) -> None:
         """I3, I4: only what killed processes had in flight was started again."""
-        assert self.repeated() <= self.in_flight_at_the_end_of(killed)
+        for run in self.repeated() - self.in_flight_at_the_end_of(killed):
+            raise AssertionError(f"repeated without need: {self.story_of(run)}")
+
+    def story_of(self, run: tuple[str, int]) -> str:
+        """Everything that was written down about one delivery, a line per event."""
+        return "\n".join(
+            f"{event.monotonic:.3f} {event.pid} {event.event} fence {event.fence} {event.detail}"
+            for event in self.events
+            if event.run == run
+        )
 
     def states_are_legal(self, states: dict[str, list[ExecutionState]]) -> None:
         """I8: every step is in the table, and the last one is where the record stands."""
@@ -230,6 +240,13 @@ def pending(url: str, docket: str) -> int:
     """How many entries are handed out and not acknowledged."""
     with redis.Redis.from_url(url) as client:
         return _pending(client, docket)
+
+
+def dead_letters(url: str, docket: str) -> set[str]:
+    """The keys of all dead letters."""
+    with redis.Redis.from_url(url) as client:
+        members: Any = client.zrange(f"{docket}:dead", 0, -1)
+        return {member.decode() for member in members}
 
 
 def _pending(client: redis.Redis, docket: str) -> int:

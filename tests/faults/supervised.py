@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def orders(url: str, docket: str, *, concurrency: int = 10, lease: float = 2.0) 
 @asynccontextmanager
 async def pool(
     docket: Docket, ledger: Ledger, processes: int, orders: WorkerOrders
-) -> AsyncIterator[Pool]:
+) -> AsyncGenerator[Pool, None]:
     """A pool of processes that work on a docket, with the burial that supervisors give."""
     ticker = Ticker(docket.storage.schedules, docket.serializer, "faults")
     fleet = Fleet(ROOT, docket.storage, ticker, queues={"default"})

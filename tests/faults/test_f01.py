@@ -83,6 +83,7 @@ async def test_workers_that_are_killed_at_any_moment_of_short_tasks_leave_one_ou
     start(concurrency=20, lease=1.0)
     await until_ended(docket, keys)
 
+    assert survivor.is_alive
     audit = await Audit.of(docket, ledger)
     audit.nothing_is_lost()
     for key, record in audit.records.items():
@@ -98,7 +99,6 @@ async def test_workers_that_are_killed_at_any_moment_of_short_tasks_leave_one_ou
     audit.repeats_are_due_to(killed)
     audit.states_are_legal(states.heard())
     nothing_is_left_behind(url, docket.name)
-    assert survivor.is_alive
 
 
 async def test_what_a_killed_process_of_a_supervisor_held_runs_again_within_a_second(

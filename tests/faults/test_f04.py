@@ -22,7 +22,7 @@ from docket.storage.executions import FRESH, NewExecution
 from tests.conformance.conftest import working
 
 from .conftest import Start
-from .ledger import Audit, Ledger, States, nothing_is_left_behind
+from .ledger import Audit, Ledger, States, dead_letters, nothing_is_left_behind
 from .producing import produce, until_ended
 
 pytestmark = pytest.mark.fault
@@ -110,9 +110,7 @@ async def test_what_can_not_be_read_is_a_dead_letter_with_its_bytes_and_the_work
     audit.everything_ended()
     audit.repeats_are_due_to([])
     audit.states_are_legal(states.heard())
-    async with docket.redis() as client:
-        dead = {key.decode() for key in await client.zrange(f"{docket.name}:dead", 0, -1)}
-    assert dead == set(bad)
+    assert dead_letters(url, docket.name) == set(bad)
     for key, data in bad.items():
         (record,) = await docket.storage.executions.read(key)
         assert record is not None

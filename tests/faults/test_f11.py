@@ -69,7 +69,7 @@ async def test_a_server_that_is_killed_under_load_loses_nothing_and_is_used_agai
         await asyncio.to_thread(server.start)
         back = time.monotonic()
         for worker in workers:
-            await until(lambda: _traded_since(ledger, worker.pid, back), "coming back", BACK)  # noqa: B023
+            await until(lambda: _is_back(ledger, worker.pid, back), "coming back", BACK)  # noqa: B023
     enough.set()
     await adding
 
@@ -161,8 +161,8 @@ async def test_what_ended_while_the_server_was_away_is_not_run_again_by_the_work
     assert not any(name == "docket_tasks_superseded" for name, _ in worker.tally.counts)
 
 
-def _traded_since(ledger: Ledger, pid: int, moment: float) -> bool:
+def _is_back(ledger: Ledger, pid: int, moment: float) -> bool:
     return any(
-        event.event == "verdict" and event.pid == pid and event.monotonic >= moment
+        event.event in ("recovered", "verdict") and event.pid == pid and event.monotonic >= moment
         for event in ledger.read()
     )

@@ -69,7 +69,7 @@ class Witness(Observer):
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    def disrupted(self, error: Exception, pause: float) -> None:
+    def disrupted(self, error: BaseException, pause: float) -> None:
         self._ledger.note("trouble", detail=f"{error} (next try in {pause:.3f} s)")
 
     def recovered(self) -> None:

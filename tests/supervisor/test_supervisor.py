@@ -148,6 +148,19 @@ async def test_the_port_is_known_once_it_listens(home: Home, log: Log) -> None:
         assert f"http://127.0.0.1:{supervisor.port}" in log
 
 
+async def test_what_is_saved_while_everything_is_brought_up_is_applied(
+    home: Home, log: Log
+) -> None:
+    supervisor = Supervisor(home.file, {})
+    home.edit('drain = "1s"', 'drain = "2s"')
+    running = asyncio.create_task(supervisor.run())
+
+    await log.until("applied as revision 2")
+
+    supervisor.stop()
+    await running
+
+
 def test_a_server_in_memory_is_refused(home: Home) -> None:
     home.edit('name = "inside"', 'name = "inside"\nurl = "memory://x"')
 
