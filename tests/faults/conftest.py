@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from docket import Docket
-from tests.fleet.servers import ServerProcess, binary
+from tests.fleet.binaries import valkey_9
+from tests.fleet.process import ServerProcess
 
 from .ledger import Ledger, States
 from .workers import WorkerProgram
@@ -18,10 +19,8 @@ from .workers import WorkerProgram
 @pytest.fixture(scope="session")
 def steady_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server that nobody breaks, for tests that break workers."""
-    server = ServerProcess(binary("valkey-9.1"), tmp_path_factory.mktemp("steady"))
-    server.start()
-    yield server
-    server.stop()
+    with ServerProcess(valkey_9(), tmp_path_factory.mktemp("steady")) as server:
+        yield server
 
 
 @pytest.fixture

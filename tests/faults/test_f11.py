@@ -20,7 +20,8 @@ from docket import Docket, Worker
 from docket.instrumentation.events import Observer
 from docket.storage.exchange import _CLAIM, Claimant, Hold, renew
 from tests.conformance.conftest import working
-from tests.fleet.servers import ServerProcess, binary
+from tests.fleet.binaries import valkey_9
+from tests.fleet.process import ServerProcess
 
 from .conftest import Start
 from .ledger import Audit, Ledger, nothing_is_left_behind
@@ -35,10 +36,9 @@ BACK = 2.0
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ServerProcess]:
-    server = ServerProcess(binary("valkey-9.1"), tmp_path / "server", durable=True)
-    server.start()
-    yield server
-    server.stop()
+    durable = ("--appendonly", "yes", "--appendfsync", "always")
+    with ServerProcess(valkey_9(), tmp_path / "server", *durable) as server:
+        yield server
 
 
 @pytest.fixture
