@@ -133,7 +133,7 @@ async def test_a_user_who_may_not_subscribe_is_told(
         )()
         found = await deaf.get_execution(execution.key)
         assert found is not None
-        with pytest.raises(Exception, match="NOPERM|permission"):
+        with pytest.raises(Exception, match=r"NOPERM|permission"):
             await found.get_result(timeout=timedelta(seconds=5))
 
 
