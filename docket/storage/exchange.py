@@ -129,7 +129,7 @@ class Exchange:
         self._connection = connection
         self._keys = keys
         self.claimant = claimant
-        self._cursor = b"0-0"
+        self._cursor = b"{}"
 
     async def trade(
         self,

@@ -117,21 +117,23 @@ class Watcher(Service):
             directories = watched_directories(self._path)
             is_new = True
             try:
-                async for something in _changes(directories):
+                async for paths in _changes(directories):
                     # What was written before the watching began is not told of.
-                    if something or is_new:
+                    if paths or is_new:
                         self._hint.set()
                     is_new = False
-                    # A link may lead elsewhere now, or a directory may be a new one of the same name.
-                    if watched_directories(self._path) != directories:
+                    # A link may lead elsewhere now, or a directory may be a new one of the same name
+                    # that was even given the number of the old one.
+                    is_other = watched_directories(self._path) != directories
+                    if is_other or not paths.isdisjoint(name for name, _ in directories):
                         break
             except OSError as error:
                 logger.warning("Can not watch %s (%s); it is read now and then", self._path, error)
                 await asyncio.sleep(self._rhythm().poll_interval.total_seconds())
 
 
-async def _changes(directories: Iterable[tuple[str, int]]) -> AsyncIterator[bool]:
-    """True for changes, and False once a second without any."""
+async def _changes(directories: Iterable[tuple[str, int]]) -> AsyncIterator[set[str]]:
+    """The paths that were touched: none once a second without any."""
     stop = asyncio.Event()
     watch: Any = watchfiles.awatch  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     try:
@@ -145,7 +147,7 @@ async def _changes(directories: Iterable[tuple[str, int]]) -> AsyncIterator[bool
             yield_on_timeout=True,
             stop_event=stop,
         ):
-            yield bool(changes)
+            yield {path for _, path in changes}
     finally:
         stop.set()
 

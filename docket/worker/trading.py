@@ -58,6 +58,8 @@ class Trading(Service):
         self._traded = asyncio.Event()
         self._look = True
         self._claiming = True
+        self.under_way = asyncio.Lock()
+        """Held during a round trip: what it claims begins before it is given up."""
         self._reply_was_lost = False
         self._timer: asyncio.TimerHandle | None = None
         # With its jitter the longest pause stays below 2 s.
@@ -108,7 +110,8 @@ class Trading(Service):
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            await self._trade()
+            async with self.under_way:
+                await self._trade()
 
     def _has_reason(self) -> bool:
         return bool(self._settlements) or (self._look and self._claiming and self._running.free > 0)

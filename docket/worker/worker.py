@@ -233,12 +233,18 @@ class Worker:
         self._trading.stop_claiming()
         seconds = None if deadline is None else deadline.total_seconds()
         try:
-            await asyncio.wait_for(self._running.until_empty(), seconds)
+            await asyncio.wait_for(self._until_empty(), seconds)
         except asyncio.TimeoutError:
             for run in self._running.held():
                 run.stop(End.INTERRUPTED)
             await self._running.until_empty()
         await self._trading.until_settled()
+
+    async def _until_empty(self) -> None:
+        # A claim that is on its way back may bring more.
+        async with self._trading.under_way:
+            pass
+        await self._running.until_empty()
 
     async def _run(self, finished: Callable[[], Awaitable[object]]) -> None:
         await self.docket.wait_for_strikes_loaded()

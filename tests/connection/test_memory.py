@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -69,13 +70,20 @@ def test_a_server_may_be_stopped_twice() -> None:
     assert not server.directory.exists()
 
 
-def test_nothing_is_left_behind_when_the_process_ends(tmp_path: Path) -> None:
-    ended = _run(tmp_path, "pass")
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory whose path leaves room for that of a socket."""
+    with tempfile.TemporaryDirectory(prefix="d-") as directory:
+        yield Path(directory)
+
+
+def test_nothing_is_left_behind_when_the_process_ends(short_path: Path) -> None:
+    ended = _run(short_path, "pass")
     directory = Path(ended.communicate(timeout=30)[0].strip())
 
     assert ended.returncode == 0
-    assert directory.parent == tmp_path
-    assert list(tmp_path.iterdir()) == []
+    assert directory.parent == short_path
+    assert list(short_path.iterdir()) == []
 
 
 def test_nothing_is_left_behind_when_the_process_is_killed(tmp_path: Path) -> None:

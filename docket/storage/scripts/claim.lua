@@ -5,7 +5,7 @@
 -- worker     the name that people see
 -- slots      how many executions it can take
 -- lease      ms after which a silent worker has lost what it holds
--- cursor     where this worker's last look at the leases of others ended; '0-0' at first
+-- cursor     where this worker's last looks at the leases of others ended, per queue; '{}' at first
 -- queues     how many queue names follow, best first ('' is the default queue)
 -- ttl        ms for which a struck or cancelled execution is remembered
 -- dead_ttl   ms for which a dead letter is kept
@@ -23,6 +23,7 @@ local CRASHES = 3           -- this many deliveries that ended in a dead process
 local slots, lease, queues = tonumber(slots), tonumber(lease), tonumber(queues)
 local now = milliseconds()
 local claimed, struck, crashed, stale = {}, {}, {}, 0
+local cursors = cjson.decode(cursor)
 local first_held = REST + queues
 local rules
 
@@ -138,12 +139,12 @@ local function sweep(queue)
   local interval = math.min(1000, math.floor(lease / 4))
   if not redis.call('SET', P .. ':sweep:' .. queue, '1', 'NX', 'PX', interval) then return end
   local reply = with_group(queue, function()
-    return redis.pcall('XAUTOCLAIM', stream_of(queue), GROUP, consumer, lease, cursor, 'COUNT', slots - #claimed)
+    return redis.pcall('XAUTOCLAIM', stream_of(queue), GROUP, consumer, lease, cursors[queue] or '0-0', 'COUNT', slots - #claimed)
   end)
   for _, entry in ipairs(reply[2]) do
     if entry and entry[2] then take(queue, entry[1], entry[2], true) end
   end
-  cursor = reply[1]
+  cursors[queue] = reply[1]
 end
 
 local function recover(queue)
@@ -178,4 +179,4 @@ end
 if #claimed >= slots then
   for at = REST, first_held - 1 do ring(ARGV[at]) end
 end
-return {integer(now), next_due or '-1', cursor, stale, claimed, struck, crashed}
+return {integer(now), next_due or '-1', cjson.encode(cursors), stale, claimed, struck, crashed}
