@@ -14,7 +14,7 @@ REQUIREMENTS = {
     "docket": ["--editable", f"{ROOT}[local]"],
     "pydocket": ["pydocket"],
     "arq": ["arq"],
-    "saq": ["saq[redis]"],
+    "saq": ["saq[redis]", "typing-extensions"],
     "streaq": ["streaq"],
     # taskiq 0.13 has dropped what taskiq-redis 1.0 imports.
     "taskiq": ["taskiq<0.12", "taskiq-redis"],

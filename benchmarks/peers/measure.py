@@ -125,10 +125,12 @@ async def idle(peer: Peer, seen: Seen, count: int) -> dict[str, float]:
 
 
 async def memory_queued(peer: Peer, seen: Seen, count: int) -> dict[str, float]:
+    count = max(count, FEWEST)
     return await memory(peer, count, lambda: peer.add_many(list(range(count))))
 
 
 async def memory_future(peer: Peer, seen: Seen, count: int) -> dict[str, float]:
+    count = max(count, FEWEST)
     when = datetime.now(timezone.utc) + timedelta(hours=1)
 
     async def add_all() -> None:
@@ -136,6 +138,10 @@ async def memory_future(peer: Peer, seen: Seen, count: int) -> dict[str, float]:
             await peer.add_later(number, when)
 
     return await memory(peer, count, add_all)
+
+
+FEWEST = 5000
+"""Executions below which the server's own tables would be most of what is measured."""
 
 
 async def memory(peer: Peer, count: int, fill: Callable[[], Any]) -> dict[str, float]:

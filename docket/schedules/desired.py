@@ -13,9 +13,6 @@ from ..cron import CronExpression, exact_zone
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
-MOST_MISSED = 10_000
-"""How many missed due times are walked through one by one before the rest is jumped over."""
-
 
 @dataclass(frozen=True)
 class DesiredSchedule:
@@ -46,14 +43,17 @@ class DesiredSchedule:
     def latest_until(self, first: datetime, now: datetime) -> tuple[datetime, datetime]:
         """The last due time from ``first`` up to now, and the one after it.
 
-        What was missed meanwhile runs once, not many times.
+        What was missed meanwhile runs once, not many times. Looks back in windows that double, so that
+        years of missed seconds cost no more than a few steps.
         """
-        latest, following = first, self.next_after(first)
-        for _ in range(MOST_MISSED):
-            if following > now:
-                return latest, following
-            latest, following = following, self.next_after(following)
-        return latest, self.next_after(now)
+        window = timedelta(seconds=1)
+        latest = self.next_after(now - window)
+        while latest > now:
+            window *= 2
+            latest = first if now - window < first else self.next_after(now - window)
+        while (following := self.next_after(latest)) <= now:
+            latest = following
+        return latest, following
 
 
 def desired_schedules(configuration: Configuration) -> tuple[DesiredSchedule, ...]:

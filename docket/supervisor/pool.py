@@ -123,6 +123,10 @@ class Pool:
         Raises:
             Rejected: a process can not become this; all are as they were.
         """
+        async with self._restarting:
+            await self._reconfigure(desired)
+
+    async def _reconfigure(self, desired: Desired) -> None:
         self._forgive()
         surplus = self._working()[desired.processes :]
         staying = self._working()[: desired.processes]
@@ -148,6 +152,10 @@ class Pool:
         Raises:
             Rejected: the new processes can not work; the old ones go on.
         """
+        async with self._restarting:
+            await self._roll(desired)
+
+    async def _roll(self, desired: Desired) -> None:
         self._forgive()
         old = self._working()
         previous, self.desired = self.desired, desired
@@ -264,7 +272,7 @@ class Pool:
             pause = 0.0 if len(self._recent_crashes) <= 1 else self._backoff.next_pause()
             await asyncio.sleep(pause)
             try:
-                # One at a time: who dies together must not be replaced twice.
+                # One at a time: who dies together must not be replaced twice, nor with old orders.
                 async with self._restarting:
                     if len(self._working()) < self.desired.processes:
                         await self._spawn(self.desired)
