@@ -6,6 +6,7 @@ with its raw bytes and a reason, the worker process lives, and the good work aro
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import struct
@@ -185,8 +186,10 @@ def of_a_strange_file() -> Exception:
 
 @pytest.mark.parametrize("make", [mute, of_a_strange_file])
 async def test_a_task_whose_error_can_not_be_written_down_as_it_is_has_failed_once(
-    docket: Docket, make: Callable[[], Exception]
+    docket: Docket, make: Callable[[], Exception], caplog: pytest.LogCaptureFixture
 ) -> None:
+    # What is captured travels to the process that reports, as text that must be proper UTF-8.
+    caplog.set_level(logging.CRITICAL + 1, "docket.worker")
     runs: list[int] = []
 
     async def fail() -> None:
