@@ -33,6 +33,10 @@ class Peer(Protocol):
     async def close(self) -> None: ...
 
 
+SLOWEST = 0.05
+"""Seconds per task after which a measurement is given up."""
+
+
 class Seen:
     """Counts tasks as they start, and when."""
 
@@ -53,7 +57,7 @@ class Seen:
     async def wait_for(self, count: int) -> None:
         self._wanted = count
         if self.count < count:
-            await asyncio.wait_for(self._all.wait(), 90)
+            await asyncio.wait_for(self._all.wait(), max(30, count * SLOWEST))
 
 
 async def drain(peer: Peer, seen: Seen, count: int, concurrency: int) -> dict[str, float]:
