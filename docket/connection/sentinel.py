@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
+from redis.sentinel import MasterNotFoundError
 from typing_extensions import override
 
 from .errors import unreachable
@@ -21,6 +23,11 @@ from .standalone import COMMAND_TIMEOUT, CONNECT_TIMEOUT, Standalone, Target
 
 ASK_TIMEOUT = 1.0
 """Seconds that one Sentinel gets to answer; the next one is asked then."""
+
+FAILOVER = 3.0
+"""Seconds for which Sentinels that answer, but know no living primary, are asked again."""
+
+_PAUSE = 0.1
 
 
 class Sentinel(Standalone):
@@ -60,13 +67,33 @@ class Sentinel(Standalone):
             sentinel_kwargs={**self._sentinel_options, "retry": Retry(NoBackoff(), 0)},
         )
         try:
-            host, port = asked.discover_master(self._service)
+            host, port = self._discover(asked)
         except (RedisError, OSError) as error:
             raise unreachable(self.url, error) from error
         finally:
             for sentinel in asked.sentinels:
                 sentinel.close()
         return replace(self.target, host=host, port=int(port))
+
+    def _discover(self, asked: Any) -> tuple[str, int]:
+        """Where the primary is; a failover that is under way gets a moment to end."""
+        deadline = time.monotonic() + FAILOVER
+        while True:
+            try:
+                return asked.discover_master(self._service)
+            except MasterNotFoundError:
+                if time.monotonic() >= deadline or not self._is_watched(asked):
+                    raise
+                time.sleep(_PAUSE)
+
+    def _is_watched(self, asked: Any) -> bool:
+        """Whether a Sentinel answers that has heard of the service."""
+        for sentinel in asked.sentinels:
+            try:
+                return self._service in sentinel.sentinel_masters()
+            except (RedisError, OSError):
+                continue
+        return False
 
     @override
     def make_client(self) -> redis.asyncio.Redis:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from pathlib import Path
 
@@ -37,6 +38,18 @@ async def test_the_next_primary_is_found_when_one_dies(tmp_path: Path) -> None:
             thread.close()
 
 
+async def test_a_connection_that_opens_during_a_failover_waits_for_its_end(tmp_path: Path) -> None:
+    with SentinelGroup(valkey_9(), tmp_path) as group:
+        group.primary.kill()
+        await _until_known_dead(group)
+        for _ in range(10):  # a failover whose votes were split is tried again after a while
+            with contextlib.suppress(ServerUnavailable):
+                async with connect(group.url) as connection:
+                    assert await connection.send(("SET", "a", "1")) == [b"OK"]
+                    return
+        raise AssertionError("nobody took over")
+
+
 async def test_one_living_sentinel_is_enough(tmp_path: Path) -> None:
     with SentinelGroup(valkey_9(), tmp_path) as group:
         dead, alive = free_port(), group.sentinels[0].port
@@ -56,6 +69,11 @@ async def test_sentinels_that_do_not_answer_are_told_at_once() -> None:
 
     assert time.monotonic() - started < 1
     assert "hunter2" not in str(caught.value)
+
+
+async def _until_known_dead(group: SentinelGroup) -> None:
+    while b"s_down" not in b" ".join(group.sentinels[0].call("SENTINEL", "MASTER", SERVICE)):
+        await asyncio.sleep(0.01)
 
 
 async def _until_written(connection: Connection) -> None:

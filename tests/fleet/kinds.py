@@ -14,7 +14,7 @@ from docket.connection.embedded import EmbeddedServer
 from .binaries import redis_6, redis_8, valkey_8, valkey_9
 from .cluster import Cluster
 from .process import ServerProcess
-from .sentinel import SentinelGroup
+from .sentinel import PATIENT, SentinelGroup
 from .tls import TLSProxy
 
 MEMORY: Final = "memory"
@@ -43,7 +43,7 @@ def _cluster(binary: Callable[[], Path]) -> Start:
 
 
 def _sentinel(stack: ExitStack, directory: Path) -> str:
-    return stack.enter_context(SentinelGroup(valkey_9(), directory)).url
+    return stack.enter_context(SentinelGroup(valkey_9(), directory, PATIENT)).url
 
 
 def _user(stack: ExitStack, directory: Path) -> str:
