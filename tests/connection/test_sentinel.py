@@ -72,8 +72,9 @@ async def test_sentinels_that_do_not_answer_are_told_at_once() -> None:
 
 
 async def _until_known_dead(group: SentinelGroup) -> None:
-    while b"s_down" not in b" ".join(group.sentinels[0].call("SENTINEL", "MASTER", SERVICE)):
-        await asyncio.sleep(0.01)
+    for sentinel in group.sentinels:
+        while b"s_down" not in b" ".join(sentinel.call("SENTINEL", "MASTER", SERVICE)):
+            await asyncio.sleep(0.01)
 
 
 async def _until_written(connection: Connection) -> None:
