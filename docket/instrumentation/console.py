@@ -9,6 +9,9 @@ from datetime import datetime, timezone
 
 from typing_extensions import override
 
+from . import tracing
+from .subject import fields_of_run
+
 
 def set_up_logging(level: str, form: str) -> None:
     """Write the log to standard error, in the form that is asked for.
@@ -42,11 +45,21 @@ def _handler(form: str) -> logging.Handler:
     return handler
 
 
+_ORDINARY = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+"""What every record carries; the rest is what somebody gave as ``extra``."""
+
+
 class _JsonFormatter(logging.Formatter):
+    """One object per line: the message, what it is about, and whatever was given as ``extra``."""
+
     @override
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created, timezone.utc)
+        extra = {name: value for name, value in vars(record).items() if name not in _ORDINARY}
         fields = {
+            **extra,
+            **fields_of_run(),
+            **tracing.identifiers(),
             "time": moment.isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
@@ -55,4 +68,14 @@ class _JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
-        return json.dumps(fields, ensure_ascii=False)
+        if record.stack_info:
+            fields["stack"] = self.formatStack(record.stack_info)
+        return json.dumps(fields, ensure_ascii=False, skipkeys=True, default=_shown)
+
+
+def _shown(value: object) -> str:
+    """What JSON has no word for, as text; one that can not speak must not silence the message."""
+    try:
+        return str(value)
+    except Exception:
+        return f"<{type(value).__name__}>"

@@ -26,6 +26,12 @@ class Observer:
     ) -> None:
         """A run has raised an error; it is tried again in ``retry`` seconds, unless that is None."""
 
+    def perpetuated(self, task: str, describe: Describe, seconds: float) -> None:
+        """A run, which took so long, is followed by another one of its own making."""
+
+    def depths(self, due: int, future: int) -> None:
+        """So many executions are due or running in the worker's queues, so many wait for their time."""
+
     def parked(self, task: str, key: str, reason: str) -> None:
         """An execution waits for something that is not here."""
 
@@ -44,8 +50,13 @@ class Observer:
     def lost(self, task: str, key: str) -> None:
         """Another worker has taken a run over."""
 
-    def refused(self, task: str, key: str, verdict: str) -> None:
-        """An outcome was not recorded, because the run was no longer the one that may."""
+    def refused(self, task: str, key: str, verdict: str, where: str = "worker") -> None:
+        """An outcome was not recorded, because the run was no longer the one that may.
+
+        Arguments:
+            where: what the outcome was meant to be: the end of the run (worker), another try (retry), or
+                the next run of a perpetual task (on_complete).
+        """
 
     def stale(self, count: int) -> None:
         """Messages of executions that have moved on were dropped."""

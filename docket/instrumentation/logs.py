@@ -50,6 +50,11 @@ class WorkerLog(Observer):
             worker.warning("↩ %s failed, again in %s: %s: %s", describe(), again, kind, error)
 
     @override
+    def perpetuated(self, task: str, describe: Describe, seconds: float) -> None:
+        if worker.isEnabledFor(logging.INFO):
+            worker.info("↫ [%s] %s", duration(seconds), describe())
+
+    @override
     def parked(self, task: str, key: str, reason: str) -> None:
         worker.warning("Parked %s{%s}: %s; it runs as soon as a worker knows it", task, key, reason)
 
@@ -74,7 +79,7 @@ class WorkerLog(Observer):
         worker.warning("Lost the lease of %s{%s}: another worker has taken it over", task, key)
 
     @override
-    def refused(self, task: str, key: str, verdict: str) -> None:
+    def refused(self, task: str, key: str, verdict: str, where: str = "worker") -> None:
         if verdict == "SUPERSEDED":
             worker.info("↬ %s{%s}: superseded", task, key)
         else:

@@ -9,9 +9,9 @@ from typing_extensions import override
 from .events import Describe, Observer
 
 _ENDINGS = {
-    "completed": ("docket_tasks_completed", "docket_tasks_succeeded"),
-    "failed": ("docket_tasks_completed", "docket_tasks_failed"),
-    "retried": ("docket_tasks_retried",),
+    "completed": ("docket_tasks_succeeded",),
+    "failed": ("docket_tasks_failed",),
+    "retried": ("docket_tasks_failed", "docket_tasks_retried"),
     "cancelled": ("docket_tasks_cancelled",),
     "interrupted": ("docket_tasks_interrupted",),
 }
@@ -31,8 +31,13 @@ class Tally(Observer):
 
     @override
     def ended(self, task: str, describe: Describe, seconds: float, ending: str) -> None:
+        self.counts["docket_tasks_completed", task] += 1
         for metric in _ENDINGS.get(ending, ()):
             self.counts[metric, task] += 1
+
+    @override
+    def perpetuated(self, task: str, describe: Describe, seconds: float) -> None:
+        self.counts["docket_tasks_perpetuated", task] += 1
 
     @override
     def parked(self, task: str, key: str, reason: str) -> None:
@@ -51,7 +56,7 @@ class Tally(Observer):
         self.counts["docket_tasks_dead", task] += 1
 
     @override
-    def refused(self, task: str, key: str, verdict: str) -> None:
+    def refused(self, task: str, key: str, verdict: str, where: str = "worker") -> None:
         self.counts["docket_tasks_superseded", task] += 1
 
     @override

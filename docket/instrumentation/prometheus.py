@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, NamedTuple, cast
 
-from .health import Answer
+from opentelemetry import metrics
+
+from .health import LOOPBACK, Answer, HealthServer
+
+logger = logging.getLogger(__name__)
 
 
 class Sample(NamedTuple):
@@ -56,3 +62,61 @@ class _Collector:
                 family = families[sample.metric] = kind(sample.metric, sample.help, labels=names)
             family.add_metric(list(sample.labels.values()), sample.value)
         yield from families.values()
+
+
+@contextmanager
+def metrics_server(
+    host: str = LOOPBACK, port: int | None = None
+) -> Generator[HealthServer | None, None, None]:
+    """Show all metrics of this process to Prometheus for the length of a block, at ``/metrics`` and ``/``.
+
+    The process gets a meter provider that feeds Prometheus, unless the application has set one of its own.
+    Dots in the names of labels become underscores: ``docket.name`` is ``docket_name``.
+
+    Arguments:
+        host: where to listen; loopback, unless told otherwise.
+        port: the port; 0 takes a free one, None does nothing at all.
+
+    Raises:
+        ImportError: what this needs is not installed.
+        OSError: the port is taken.
+
+    Example:
+        >>> with metrics_server(port=9090):
+        ...     await worker.run_forever()
+    """
+    if port is None:
+        yield None
+        return
+    _feed_prometheus()
+    pages = {"/": _registered, "/metrics": _registered}
+    server = HealthServer(host, port, pages)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def _feed_prometheus() -> None:
+    try:
+        from opentelemetry.exporter.prometheus import (  # noqa: PLC0415 - an extra
+            PrometheusMetricReader,
+        )
+        from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415
+    except ImportError as error:
+        raise ImportError('install "docket-platform[metrics]" to show metrics') from error
+    if not type(metrics.get_meter_provider()).__module__.startswith("opentelemetry.metrics"):
+        logger.info(
+            "The application has a meter provider of its own; metrics are shown here if it has a "
+            "PrometheusMetricReader"
+        )
+        return
+    metrics.set_meter_provider(MeterProvider([PrometheusMetricReader(scope_info_enabled=False)]))
+
+
+def _registered() -> Answer:
+    from prometheus_client import REGISTRY, generate_latest  # noqa: PLC0415 - an extra
+    from prometheus_client.exposition import CONTENT_TYPE_LATEST  # noqa: PLC0415
+
+    return Answer(HTTPStatus.OK, generate_latest(REGISTRY).decode(), CONTENT_TYPE_LATEST)

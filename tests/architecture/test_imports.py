@@ -53,6 +53,7 @@ OWNERS = {
     "msgpack": {"serialization"},
     "cloudpickle": {"serialization"},
     "prometheus_client": {"instrumentation"},
+    "opentelemetry": {"instrumentation"},
 }
 """Who may import which distribution; the standard library and typing_extensions are everybody's."""
 
