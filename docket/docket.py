@@ -28,7 +28,7 @@ from .connection.base import Credentials, RedisClient
 from .connection.url import connect
 from .errors import InvalidKey
 from .execution import Execution, TaskCall, new_execution
-from .instrumentation import logs
+from .instrumentation import logs, telemetry, tracing
 from .lifecycle import Disposition, ExecutionState
 from .registry import Registry, TaskFunction, name_of
 from .serialization import Serializer
@@ -38,12 +38,12 @@ from .storage.patience import REMEMBERED
 from .storage.storage import Storage
 from .storage.workers import WorkerInfo
 from .strikelist import LiteralOperator, Operator, StrikeList, rule_for
-from .tasks import standard_tasks
 from .uuid7 import new_key
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+STANDARD_TASKS = "docket.tasks:standard_tasks"
 CLEAR_BATCH = 1000
 LONGEST_KEY = 256
 EXECUTION_TTL = timedelta(minutes=15)
@@ -122,8 +122,8 @@ class Docket:
         self.credential_provider = credential_provider
         self.serializer = _serializer(found, codecs, signing_keys, max_payload)
         self.registry = Registry()
-        for task in standard_tasks:
-            self.registry.register(task)
+        # By its path, as an application's own: tasks stand above the docket that runs them.
+        self.registry.register_collection(STANDARD_TASKS)
         self.strike_list = StrikeList(self.serializer)
         self._connection = connect(found.url, credential_provider=credential_provider)
         self.storage = Storage(self._connection, self.name)
@@ -390,14 +390,19 @@ class Docket:
             execution.when,
             execution.function_name,
         )
-        await self._schedule("add", [(execution, call)])
+        with tracing.spanning("docket.schedule", lambda: self._about(execution)) as span:
+            await self._schedule("schedule", [(execution, call)])
+            span.set_attribute("docket.disposition", execution.disposition.value)
 
     async def cancel(self, key: str) -> None:
         """Cancel an execution for good; a running one is told, and ends at its next checkpoint.
 
         A key that is not known is no error.
         """
-        logs.cancelled(key, await self.storage.executions.cancel(key, self.record_ttl))
+        with tracing.spanning("docket.cancel", lambda: {**self.labels(), "docket.key": key}):
+            word = await self.storage.executions.cancel(key, self.record_ttl)
+        logs.cancelled(key, word)
+        telemetry.cancelled(self.labels())
 
     async def get_execution(self, key: str) -> Execution | None:
         """The execution with this key, None if there is none."""
@@ -406,15 +411,8 @@ class Docket:
 
     async def clear(self) -> int:
         """Cancel everything that is queued or scheduled; tells how much that was."""
-        waiting = [record.key async for record in self._everything() if record.state in _WAITING]
-        for at in range(0, len(waiting), CLEAR_BATCH):
-            await asyncio.gather(
-                *(
-                    self.storage.executions.cancel(key, self.record_ttl)
-                    for key in waiting[at : at + CLEAR_BATCH]
-                )
-            )
-        return len(waiting)
+        with tracing.spanning("docket.clear", self.labels):
+            return await self._clear()
 
     async def strike(
         self,
@@ -438,7 +436,9 @@ class Docket:
         Example:
             >>> await docket.strike(send_email, "customer", "==", "acme")
         """
-        await self.strike_list.strike(rule_for(_name(function), parameter, operator, value))
+        rule = rule_for(_name(function), parameter, operator, value)
+        with tracing.spanning("docket.strike", lambda: {**self.labels(), **rule.labels()}):
+            await self.strike_list.strike(rule)
 
     async def restore(
         self,
@@ -448,7 +448,9 @@ class Docket:
         value: Hashable | None = None,
     ) -> None:
         """Take a strike back, given as it was struck."""
-        await self.strike_list.restore(rule_for(_name(function), parameter, operator, value))
+        rule = rule_for(_name(function), parameter, operator, value)
+        with tracing.spanning("docket.restore", lambda: {**self.labels(), **rule.labels()}):
+            await self.strike_list.restore(rule)
 
     async def wait_for_strikes_loaded(self) -> None:
         """Wait until the strikes in force are known here."""
@@ -489,11 +491,24 @@ class Docket:
         async for record in executions.due(await executions.queues()):
             yield record
 
+    async def _clear(self) -> int:
+        waiting = [record.key async for record in self._everything() if record.state in _WAITING]
+        for at in range(0, len(waiting), CLEAR_BATCH):
+            await asyncio.gather(
+                *(
+                    self.storage.executions.cancel(key, self.record_ttl)
+                    for key in waiting[at : at + CLEAR_BATCH]
+                )
+            )
+        return len(waiting)
+
     async def _schedule_one(self, mode: Literal["add", "replace"], call: TaskCall) -> Execution:
         execution = self._execution(call)
-        await self._schedule(mode, [(execution, call)])
-        if execution.schedule_exception is not None:
-            raise execution.schedule_exception
+        with tracing.spanning(f"docket.{mode}", lambda: self._about(execution)) as span:
+            await self._schedule(mode, [(execution, call)])
+            span.set_attribute("docket.disposition", execution.disposition.value)
+            if execution.schedule_exception is not None:
+                raise execution.schedule_exception
         return execution
 
     async def _schedule_many(
@@ -503,12 +518,19 @@ class Docket:
             raise ValueError(f"chunk_size must be at least 1, got {chunk_size}")
         pairs = [(self._execution(call), call) for call in calls]
         size = chunk_size or max(len(pairs), 1)
-        for at in range(0, len(pairs), size):
-            await self._schedule(mode, pairs[at : at + size])
-        return [execution for execution, _ in pairs]
+        counts = {**self.labels(), "docket.batch.count": len(pairs)}
+        with tracing.spanning(f"docket.{mode}_many", lambda: counts) as span:
+            for at in range(0, len(pairs), size):
+                await self._schedule(mode, pairs[at : at + size])
+            executions = [execution for execution, _ in pairs]
+            stricken = sum(one.disposition is Disposition.STRUCK for one in executions)
+            span.set_attribute("docket.batch.stricken", stricken)
+        return executions
 
     async def _schedule(
-        self, mode: Literal["add", "replace"], pairs: Sequence[tuple[Execution, TaskCall]]
+        self,
+        mode: Literal["add", "replace", "schedule"],
+        pairs: Sequence[tuple[Execution, TaskCall]],
     ) -> None:
         """Schedule what is not struck, and tell each execution what became of it."""
         open_pairs: list[tuple[Execution, TaskCall]] = []
@@ -516,13 +538,29 @@ class Docket:
             if self.strike_list.is_stricken(execution):
                 execution.disposition = Disposition.STRUCK
                 logs.struck_at_add(execution.call_repr)
+                self._count(mode, execution)
             else:
                 open_pairs.append((execution, call))
         nonce = os.urandom(8)
-        new = [new_execution(execution, call, nonce) for execution, call in open_pairs]
-        answers = await self.storage.executions.schedule(new, mode=mode)
+        trace = tracing.outgoing()
+        new = [new_execution(execution, call, nonce, trace) for execution, call in open_pairs]
+        way: Literal["add", "replace"] = "replace" if mode == "replace" else "add"
+        answers = await self.storage.executions.schedule(new, mode=way)
         for (execution, _), answer in zip(open_pairs, answers, strict=True):
             execution.learn(answer)
+            self._count(mode, execution)
+
+    def _count(self, mode: str, execution: Execution) -> None:
+        labels = {**self.labels(), **execution.general_labels()}
+        telemetry.scheduled(mode, execution.disposition, labels)
+
+    def _about(self, execution: Execution) -> Mapping[str, str | int]:
+        """What a span of the client says of the execution that it schedules."""
+        return {
+            **self.labels(),
+            **execution.specific_labels(),
+            "code.function.name": execution.function_name,
+        }
 
     def _execution(self, call: TaskCall) -> Execution:
         return Execution(

@@ -12,6 +12,7 @@ from typing_extensions import Self
 
 from .annotations import get_signature, logged_parameters
 from .errors import DocketError, ServerRefused, Undecodable
+from .instrumentation import tracing
 from .lifecycle import Disposition, ExecutionState
 from .registry import Registry, TaskFunction, name_of
 from .serialization import Serializer
@@ -22,6 +23,7 @@ from .storage.executions import (
     from_milliseconds,
     to_milliseconds,
 )
+from .storage.keys import DEFAULT_QUEUE
 from .storage.progress import ProgressRecord, read_progress
 from .storage.storage import Storage
 from .storage.subscriptions import RESYNC
@@ -105,6 +107,27 @@ class TaskCall:
     """Due at once, by the server's clock; ``when`` is then only what the caller's clock said."""
 
 
+@dataclass(frozen=True, slots=True)
+class NextRun:
+    """The run that follows one: recorded in the place of its end, together with it.
+
+    Arguments:
+        at: when it is due; None leaves that to ``after``.
+        after: how long after the end of this run it is due.
+        attempt: which attempt it is.
+        args: its positional arguments; None leaves all arguments as they are.
+        kwargs: its keyword arguments.
+        is_perpetual: whether it is due to the task's own rhythm, rather than to a failure.
+    """
+
+    at: datetime | None
+    after: timedelta
+    attempt: int
+    args: tuple[Any, ...] | None = None
+    kwargs: dict[str, Any] | None = None
+    is_perpetual: bool = False
+
+
 class Execution:
     """One call of a task, known by its key.
 
@@ -120,7 +143,7 @@ class Execution:
         key: str,
         when: datetime,
         attempt: int,
-        trace_context: Any = None,
+        trace_context: tracing.Context | None = None,
         redelivered: bool = False,
         function_name: str | None = None,
         generation: int = 0,
@@ -149,6 +172,9 @@ class Execution:
         self.error: str | None = None
         self.reason: str | None = None
         self.result_key: str | None = None
+        self.queue = DEFAULT_QUEUE
+        self.next_run: NextRun | None = None
+        """What a handler has decided to follow the run that is under way."""
 
     @classmethod
     def of(cls, docket: Home, record: Record) -> Self:
@@ -172,6 +198,7 @@ class Execution:
             record.key,
             record.due,
             record.attempt,
+            tracing.incoming(record.trace),
             redelivered=record.crashes > 0,
             function_name=record.task,
             generation=record.generation,
@@ -213,9 +240,26 @@ class Execution:
         return self._key
 
     @property
-    def trace_context(self) -> Any:
+    def trace_context(self) -> tracing.Context | None:
         """The trace that it was added in."""
         return self._trace_context
+
+    def incoming_span_links(self) -> list[tracing.Link]:
+        """The link to the span that it was added in; none if there was none."""
+        return tracing.links_to(self._trace_context)
+
+    def general_labels(self) -> Mapping[str, str]:
+        """What metrics about it are labelled with: bounded by how many tasks there are."""
+        return {"docket.task": self._function_name}
+
+    def specific_labels(self) -> Mapping[str, str | int]:
+        """What spans and logs about it carry: its own values, too many for metrics."""
+        return {
+            "docket.task": self._function_name,
+            "docket.key": self._key,
+            "docket.when": self.when.isoformat(),
+            "docket.attempt": self.attempt,
+        }
 
     @property
     def redelivered(self) -> bool:
@@ -390,6 +434,7 @@ class Execution:
         self.state = record.state
         self.when = record.due
         self.attempt = record.attempt
+        self.queue = record.queue
         self.fence = record.fence
         self.worker = record.worker
         self.started_at = record.started_at
@@ -473,13 +518,16 @@ class ExecutionProgress:
         self.updated_at = record.updated_at
 
 
-def new_execution(execution: Execution, call: TaskCall, nonce: bytes) -> NewExecution:
+def new_execution(
+    execution: Execution, call: TaskCall, nonce: bytes, trace: str = ""
+) -> NewExecution:
     """The execution of a call in the words of the storage.
 
     Arguments:
         execution: what is scheduled.
         call: what it was made of.
         nonce: tells a call whose reply was lost from another one with the same key.
+        trace: the trace that it is added in.
 
     Raises:
         PayloadTooLarge, NotSerializable: its arguments can not be stored.
@@ -497,6 +545,7 @@ def new_execution(execution: Execution, call: TaskCall, nonce: bytes) -> NewExec
             context=execution.function_name,
         ),
         attempt=execution.attempt,
+        trace=trace,
     )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
 from .errors import Undecodable
+from .instrumentation import telemetry
 from .serialization import Serializer
 from .service import end
 from .storage.storage import Storage
@@ -114,6 +115,15 @@ class Rule:
         )
         return f"rule:{hashlib.sha256(text.encode()).hexdigest()[:24]}"
 
+    def labels(self) -> dict[str, str]:
+        """What metrics and spans about the rule are labelled with."""
+        labels = {} if self.task is None else {"docket.task": self.task}
+        if self.conditions:
+            labels["docket.parameter"] = ", ".join(c.parameter for c in self.conditions)
+            labels["docket.operator"] = ", ".join(c.operator.value for c in self.conditions)
+            labels["docket.value"] = ", ".join(repr(c.value) for c in self.conditions)
+        return labels
+
     def strikes(self, subject: Subject) -> bool:
         """Whether the rule strikes this out."""
         if self.task is not None and self.task != subject.function_name:
@@ -159,6 +169,7 @@ class StrikeList:
         self._store: StrikeRules | None = None
         self._follower: asyncio.Task[None] | None = None
         self._loaded = asyncio.Event()
+        self._name = ""
 
     @property
     def rules(self) -> Mapping[str, Rule]:
@@ -190,12 +201,13 @@ class StrikeList:
         """Put a rule in force everywhere."""
         data = self._dump(rule)
         self._version = await self._connected().change("strike", rule.identity, data)
-        self._rules[rule.identity] = rule
+        self._follow_rules({**self._rules, rule.identity: rule})
 
     async def restore(self, rule: Rule) -> None:
         """Take a rule out of force everywhere; one that is not in force is no error."""
         self._version = await self._connected().change("restore", rule.identity)
-        self._rules.pop(rule.identity, None)
+        left = {name: one for name, one in self._rules.items() if name != rule.identity}
+        self._follow_rules(left)
 
     async def connect(self, storage: Storage) -> None:
         """Load the rules and follow them from now on."""
@@ -205,6 +217,7 @@ class StrikeList:
     async def load_from(self, storage: Storage) -> None:
         """Load the rules; changes are made there, but not followed."""
         self._store = storage.strikes
+        self._name = storage.name
         await self.refresh()
 
     async def disconnect(self) -> None:
@@ -229,7 +242,7 @@ class StrikeList:
         # What was read before a change of our own must not undo it. Zero is a server that was emptied.
         if 0 < version < self._version:
             return
-        self._rules = dict(self._readable(stored))
+        self._follow_rules(dict(self._readable(stored)))
         self._version = version
         self._loaded.set()
 
@@ -237,6 +250,13 @@ class StrikeList:
         """Read the rules again if they have changed: their news may have been lost."""
         if await self._connected().version() != self._version:
             await self.refresh()
+
+    def _follow_rules(self, rules: dict[str, Rule]) -> None:
+        """These rules are in force from now on."""
+        before, self._rules = self._rules, rules
+        ended = [before[name].labels() for name in before.keys() - rules.keys()]
+        begun = [rules[name].labels() for name in rules.keys() - before.keys()]
+        telemetry.strikes_changed(self._name, ended, begun)
 
     def _connected(self) -> StrikeRules:
         if self._store is None:
