@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, cast
 from opentelemetry import metrics
 
 from .health import LOOPBACK, Answer, HealthServer
+from .telemetry import is_measured
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ def _feed_prometheus() -> None:
         from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415
     except ImportError as error:
         raise ImportError('install "docket-platform[metrics]" to show metrics') from error
-    if not type(metrics.get_meter_provider()).__module__.startswith("opentelemetry.metrics"):
+    if is_measured():
         logger.info(
             "The application has a meter provider of its own; metrics are shown here if it has a "
             "PrometheusMetricReader"

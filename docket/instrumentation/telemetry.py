@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from opentelemetry import metrics
 from typing_extensions import override
 
 from ..lifecycle import Disposition
@@ -45,6 +46,11 @@ _ENDINGS = {
 
 UNREGISTERED = "(unknown)"
 """The label of tasks that nobody here knows: their names come from outside and have no bound."""
+
+
+def is_measured() -> bool:
+    """Whether the application has set a meter provider: what costs a round trip is measured only then."""
+    return not type(metrics.get_meter_provider()).__module__.startswith("opentelemetry.metrics")
 
 
 def scheduled(mode: str, disposition: Disposition, labels: Labels) -> None:

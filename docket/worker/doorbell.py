@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from ..errors import ServerUnavailable
+from ..instrumentation.tracing import suppressed
 from ..service import Service
 from ..storage.bell import Bell
 from ..storage.patience import Backoff
@@ -19,10 +20,12 @@ class Doorbell(Service):
     Arguments:
         bell: where it rings.
         answer: called on each ring.
+        is_shown: whether waiting at the bell shows in traces.
     """
 
-    def __init__(self, bell: Bell, answer: Callable[[], None]) -> None:
+    def __init__(self, bell: Bell, answer: Callable[[], None], *, is_shown: bool = False) -> None:
         self._bell = bell
+        self._is_shown = is_shown
         self._answer = answer
         self._idle = asyncio.Event()
 
@@ -35,6 +38,10 @@ class Doorbell(Service):
 
     async def run(self) -> None:
         """Listen until stopped."""
+        with suppressed(unless=self._is_shown):
+            await self._listen()
+
+    async def _listen(self) -> None:
         backoff = Backoff(0.05, 2.0)
         while True:
             try:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 
 from ..clock import ServerClock
 from ..docket import Docket
 from ..errors import ServerUnavailable
 from ..instrumentation.events import Observer
+from ..instrumentation.telemetry import is_measured
 from ..lifecycle import ParkedReason
 from ..service import Service
 
@@ -22,14 +24,23 @@ class Heartbeat(Service):
         docket: where the worker works.
         worker: its name.
         clock: the server's time.
-        observer: hears what is released.
+        observer: hears what is released, and how much waits.
+        queues: gives the queues that the worker looks at.
     """
 
-    def __init__(self, docket: Docket, worker: str, clock: ServerClock, observer: Observer) -> None:
+    def __init__(
+        self,
+        docket: Docket,
+        worker: str,
+        clock: ServerClock,
+        observer: Observer,
+        queues: Callable[[], Sequence[str]],
+    ) -> None:
         self._docket = docket
         self._worker = worker
         self._clock = clock
         self._observer = observer
+        self._queues = queues
         self._known: frozenset[str] = frozenset()
         self.last_contact: float | None = None
         """When the server last answered, on the clock of the event loop."""
@@ -63,6 +74,8 @@ class Heartbeat(Service):
             await self._register()
         await self._docket.storage.workers.beat(self._worker, self._clock.now())
         self.last_contact = asyncio.get_running_loop().time()
+        if is_measured():
+            self._observer.depths(*await self._docket.storage.executions.depths(self._queues()))
 
     async def _look(self) -> None:
         """What may have changed without a word: parked work that is known here, and the strikes."""

@@ -166,9 +166,10 @@ class Trading(Service):
         await asyncio.sleep(pause)
 
     def _hear(self, batch: list[tuple[Claimed, Settlement]], verdicts: list[Verdict]) -> None:
-        for (claimed, _), verdict in zip(batch, verdicts, strict=True):
+        for (claimed, settlement), verdict in zip(batch, verdicts, strict=True):
             if verdict not in (Verdict.RECORDED, Verdict.ALREADY):
-                self._observer.refused(claimed.task, claimed.key, verdict.value)
+                where = _meant_by(claimed, settlement)
+                self._observer.refused(claimed.task, claimed.key, verdict.value, where)
 
     def _take(self, catch: Catch, slots: int) -> None:
         self._clock.set(catch.now)
@@ -205,3 +206,10 @@ class Trading(Service):
         if self._timer is not None:
             self._timer.cancel()
         await super().stop()
+
+
+def _meant_by(claimed: Claimed, settlement: Settlement) -> str:
+    """What would have followed the run: nothing (worker), another try (retry), its next run (on_complete)."""
+    if settlement.word != "again" or settlement.due == claimed.due:
+        return "worker"
+    return "retry" if settlement.attempt > claimed.attempt else "on_complete"

@@ -22,6 +22,7 @@ from ..execution import Execution
 from ..instrumentation.events import Observer, Observers
 from ..instrumentation.logs import WorkerLog
 from ..instrumentation.metrics import Tally
+from ..instrumentation.telemetry import WorkerTelemetry
 from ..registry import TaskFunction, load
 from ..service import Services
 from ..storage.bell import Bell
@@ -100,7 +101,8 @@ class Worker:
         self.fallback_task = fallback_task
         self.queues = tuple(queues)
         self.tally = Tally()
-        self._observer = Observers([WorkerLog(), self.tally, *observers])
+        telemetry = WorkerTelemetry(self.labels(), docket.tasks)
+        self._observer = Observers([WorkerLog(), self.tally, telemetry, *observers])
         self._running = Running(concurrency)
         self._started = asyncio.Event()
         self._wire()
@@ -130,13 +132,15 @@ class Worker:
             self._exchange, self._running, self._clock, observer, self._begin, lease
         )
         self._bell = Bell(storage.connection, storage.keys, self.queues)
-        self._doorbell = Doorbell(self._bell, self._trading.look)
+        self._doorbell = Doorbell(
+            self._bell, self._trading.look, is_shown=self.enable_internal_instrumentation
+        )
         self._trading.on_idle = self._doorbell.stand_by
         self._leases = Leases(
             storage.connection, storage.keys, self.consumer, lease, self._running, observer
         )
         self._cancellation = Cancellation(storage, self._running, self._leases)
-        self._heartbeat = Heartbeat(docket, self.name, self._clock, observer)
+        self._heartbeat = Heartbeat(docket, self.name, self._clock, observer, lambda: self.queues)
 
     async def __aenter__(self) -> Self:
         return self
