@@ -18,6 +18,7 @@ from redis.retry import Retry
 from typing_extensions import override
 
 from ..errors import DocketError, ServerUnavailable
+from ..instrumentation.tracing import suppressed
 from .base import Command, Reply
 from .errors import unreachable
 from .standalone import COMMAND_TIMEOUT, CONNECT_TIMEOUT, Standalone, Target, make_pool
@@ -65,6 +66,7 @@ class Cluster(Standalone):
                 trouble = unreachable(f"{self.url} ({host}:{port})", error)
         raise trouble
 
+    @suppressed()
     def _ask(self, host: str, port: int) -> Target:
         options: dict[str, Any] = {
             **self.target.options,

@@ -31,6 +31,7 @@ from redis.retry import Retry
 from typing_extensions import override
 
 from ..errors import OperatorError, ServerMissing, ServerUnavailable
+from ..instrumentation.tracing import suppressed
 from .standalone import Standalone, Target
 
 SERVER = "DOCKET_SERVER"
@@ -236,6 +237,7 @@ class EmbeddedServer:
         info: dict[str, Any] | None = self._ask("INFO", "server")
         return None if info is None else int(info["process_id"])
 
+    @suppressed()
     def _ask(self, *command: str) -> Any:
         """The reply to a command; None if there is none."""
         client: Any = redis.Redis(

@@ -17,6 +17,7 @@ from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError
 from typing_extensions import override
 
+from ..instrumentation.tracing import suppressed
 from .errors import unreachable
 from .pool import WaitingPool
 from .standalone import COMMAND_TIMEOUT, CONNECT_TIMEOUT, Standalone, Target
@@ -61,6 +62,7 @@ class Sentinel(Standalone):
         }
 
     @override
+    @suppressed()
     def locate(self) -> Target:
         asked: Any = redis.sentinel.Sentinel(
             self._sentinels,
