@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+import uncalled_for
 from typing_extensions import Self
+from uncalled_for import CycleError, Dependency, get_dependency_parameters
+from uncalled_for.functional import _FunctionalDependency
+
+from .instrumentation import telemetry
 
 
 class Annotation:
@@ -57,6 +62,7 @@ class Logged(Annotation):
 @lru_cache(maxsize=4096)
 def get_signature(function: Callable[..., Any]) -> inspect.Signature:
     """The signature of a task with its annotations resolved, remembered."""
+    telemetry.remembered("signature", get_signature.cache_info())
     try:
         return inspect.signature(function, eval_str=True)
     except NameError:
@@ -64,7 +70,46 @@ def get_signature(function: Callable[..., Any]) -> inspect.Signature:
         return inspect.signature(function)
 
 
+def validate_dependencies(function: Callable[..., Any]) -> None:
+    """Check what a task declares about its dependencies.
+
+    Raises:
+        ValueError: there are two of a kind that there can be only one of.
+        CycleError: parameters take their values from each other.
+    """
+    uncalled_for.validate_dependencies(function)
+    declared = get_dependency_parameters(function)
+    uses = {name: set(_siblings(name, one)) & set(declared) for name, one in declared.items()}
+    for name in uses:
+        _refuse_cycle(function, uses, [name])
+
+
+def _siblings(name: str, dependency: Dependency[Any]) -> Iterator[str]:
+    """The parameters of the task that a dependency at some parameter takes its arguments from."""
+    bound: Any = dependency.for_parameter(name)
+    if isinstance(bound, _FunctionalDependency):
+        bindings: Mapping[str, Any] = getattr(bound, "bindings", {})
+        inner = {**get_dependency_parameters(bound.factory), **bindings}
+        for parameter, value in inner.items():
+            if isinstance(value, Dependency):
+                yield from _siblings(parameter, value)
+    elif isinstance(parameter := getattr(bound, "parameter", None), str):
+        yield parameter
+
+
+def _refuse_cycle(function: Callable[..., Any], uses: Mapping[str, set[str]], path: list[str]) -> None:
+    for name in uses[path[-1]]:
+        if name in path:
+            chain = " -> ".join([*path[path.index(name) :], name])
+            raise CycleError(
+                f"Circular argument reference in {function.__qualname__}: {chain}; one of these "
+                "parameters must get its value from somewhere else"
+            )
+        _refuse_cycle(function, uses, [*path, name])
+
+
 @lru_cache(maxsize=4096)
 def logged_parameters(function: Callable[..., Any]) -> Mapping[str, Logged]:
     """The parameters of a task that logs may show, remembered."""
+    telemetry.remembered("annotation", logged_parameters.cache_info())
     return Logged.annotated_parameters(get_signature(function))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 from opentelemetry import metrics
 from typing_extensions import override
@@ -10,6 +11,7 @@ from typing_extensions import override
 from ..lifecycle import Disposition
 from .events import Describe, Observer
 from .instruments import (
+    CACHE_SIZE,
     QUEUE_DEPTH,
     REDIS_DISRUPTIONS,
     SCHEDULE_DEPTH,
@@ -93,6 +95,31 @@ def strikes_changed(docket: str, before: Iterable[Labels], after: Iterable[Label
         STRIKES_IN_EFFECT.add(-1, {"docket.name": docket, **labels})
     for labels in after:
         STRIKES_IN_EFFECT.add(1, {"docket.name": docket, **labels})
+
+
+class CacheInfo(Protocol):
+    """What a cache of functools says of itself."""
+
+    @property
+    def currsize(self) -> int:
+        """How much it holds."""
+        ...
+
+    @property
+    def maxsize(self) -> int | None:
+        """How much it holds at most."""
+        ...
+
+
+def remembered(cache: str, info: CacheInfo) -> None:
+    """Tell the size of a cache that is about to hold one more.
+
+    Arguments:
+        cache: signature or annotation.
+        info: what it said before.
+    """
+    size = info.currsize + 1
+    CACHE_SIZE.set(min(size, info.maxsize or size), {"cache": cache})
 
 
 class WorkerTelemetry(Observer):

@@ -19,6 +19,8 @@ def tell_everything(observer: Observer) -> None:
     observer.started("work", describe, 2.5, 1)
     for ending in ("completed", "failed", "retried", "cancelled", "interrupted", "parked"):
         observer.ended("work", describe, 0.5, ending)
+    observer.perpetuated("work", describe, 0.25)
+    observer.depths(1, 2)
     observer.failed("work", describe, ValueError("no good"), 1.5)
     observer.failed("work", describe, ValueError("no good"), None)
     observer.parked("work", "key", "unknown_task")
@@ -43,6 +45,7 @@ def test_everything_is_said_and_counted(caplog: pytest.LogCaptureFixture) -> Non
     text = caplog.text
     for words in (
         "↪ [   2ms] work(){key}", "↪ [  2.5s] work(){key} (after 1 lost)", "↩ [ 500ms] work(){key}",
+        "↫ [ 250ms] work(){key}",
         "failed, again in 1.5s: ValueError: no good", "failed for good", "Parked work{key}: unknown_task",
         "Released work{key}", "🗙 work{key}", "Dead letter work{key}: workers died",
         "Dead letter work{key}: torn",
@@ -52,7 +55,11 @@ def test_everything_is_said_and_counted(caplog: pytest.LogCaptureFixture) -> Non
         assert words in text
     assert tally.counts["docket_tasks_started", "work"] == 2
     assert tally.counts["docket_tasks_redelivered", "work"] == 1
-    assert tally.counts["docket_tasks_completed", "work"] == 2
+    assert tally.counts["docket_tasks_completed", "work"] == 6
+    assert tally.counts["docket_tasks_succeeded", "work"] == 1
+    assert tally.counts["docket_tasks_failed", "work"] == 2
+    assert tally.counts["docket_tasks_retried", "work"] == 1
+    assert tally.counts["docket_tasks_perpetuated", "work"] == 1
     assert tally.counts["docket_tasks_dead", "work"] == 2
     assert tally.counts["docket_redis_disruptions", ""] == 1
 
@@ -65,6 +72,7 @@ def test_what_is_not_to_be_logged_is_not_even_described(caplog: pytest.LogCaptur
     with caplog.at_level(logging.CRITICAL):
         log.started("work", describe, 0, 0)
         log.ended("work", describe, 0, "completed")
+        log.perpetuated("work", describe, 0)
         logs.struck_at_add(describe)
 
     assert caplog.text == ""
