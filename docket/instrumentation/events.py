@@ -32,6 +32,9 @@ class Observer:
     def depths(self, due: int, future: int) -> None:
         """So many executions are due or running in the worker's queues, so many wait for their time."""
 
+    def held_back(self, task: str, describe: Describe, reason: str, pause: float | None) -> None:
+        """A limit does not let a run start; it comes again in ``pause`` seconds, or is dropped if None."""
+
     def parked(self, task: str, key: str, reason: str) -> None:
         """An execution waits for something that is not here."""
 

@@ -50,6 +50,13 @@ class WorkerLog(Observer):
             worker.warning("↩ %s failed, again in %s: %s: %s", describe(), again, kind, error)
 
     @override
+    def held_back(self, task: str, describe: Describe, reason: str, pause: float | None) -> None:
+        if pause is None and worker.isEnabledFor(logging.INFO):
+            worker.info("⏭ %s dropped: %s", describe(), reason)
+        elif pause is not None and worker.isEnabledFor(logging.DEBUG):
+            worker.debug("⏳ %s waits %.3f s: %s", describe(), pause, reason)
+
+    @override
     def perpetuated(self, task: str, describe: Describe, seconds: float) -> None:
         if worker.isEnabledFor(logging.INFO):
             worker.info("↫ [%s] %s", duration(seconds), describe())

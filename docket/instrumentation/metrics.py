@@ -10,6 +10,8 @@ from .events import Describe, Observer
 
 _ENDINGS = {
     "completed": ("docket_tasks_succeeded",),
+    "perpetuated": ("docket_tasks_succeeded",),
+    "handled": ("docket_tasks_succeeded",),
     "failed": ("docket_tasks_failed",),
     "retried": ("docket_tasks_failed", "docket_tasks_retried"),
     "cancelled": ("docket_tasks_cancelled",),

@@ -41,6 +41,8 @@ Labels = Mapping[str, str]
 
 _ENDINGS = {
     "completed": (TASKS_SUCCEEDED,),
+    "perpetuated": (TASKS_SUCCEEDED,),
+    "handled": (TASKS_SUCCEEDED,),
     "failed": (TASKS_FAILED,),
     "retried": (TASKS_FAILED, TASKS_RETRIED),
     "interrupted": (TASKS_INTERRUPTED,),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import urllib.error
 import urllib.request
@@ -11,7 +12,8 @@ from http import HTTPStatus
 
 import pytest
 
-from docket.instrumentation.health import Answer, HealthServer
+from docket.instrumentation import health
+from docket.instrumentation.health import Answer, HealthServer, Pulse, healthcheck_server
 
 
 @contextmanager
@@ -85,3 +87,75 @@ def test_a_stopped_server_gives_its_port_back() -> None:
     second = HealthServer("127.0.0.1", first.port, {})
     second.start()
     second.stop()
+
+
+class Worker:
+    """A worker, as its health shows it."""
+
+    last_contact: float | None = None
+
+
+def ask(port: int, path: str) -> tuple[int, str]:
+    status, _, text = get(f"http://127.0.0.1:{port}{path}")
+    return status, text
+
+
+async def test_a_worker_that_has_reached_redis_is_alive_and_ready() -> None:
+    worker = Worker()
+    worker.last_contact = asyncio.get_running_loop().time()
+
+    with healthcheck_server(port=0, worker=worker) as server:
+        assert server is not None
+        for path in ("/", "/livez", "/readyz"):
+            assert await asyncio.to_thread(ask, server.port, path) == (200, "OK")
+
+
+async def test_a_worker_that_has_not_reached_redis_is_alive_but_not_ready() -> None:
+    with healthcheck_server(port=0, worker=Worker()) as server:
+        assert server is not None
+        assert await asyncio.to_thread(ask, server.port, "/livez") == (200, "OK")
+        assert await asyncio.to_thread(ask, server.port, "/readyz") == (
+            503,
+            "the worker has not reached Redis yet\n",
+        )
+
+
+async def test_a_worker_that_has_lost_redis_is_alive_but_not_ready() -> None:
+    worker = Worker()
+    worker.last_contact = asyncio.get_running_loop().time() - health.STUCK - 1
+    pulse = Pulse(worker)
+    pulse.start()
+
+    assert pulse.livez().status is HTTPStatus.OK
+    answer = pulse.readyz()
+    assert (answer.status, answer.body) == (503, "Redis has not answered for 11 s\n")
+
+    worker.last_contact = asyncio.get_running_loop().time()
+    pulse.start()
+    assert pulse.readyz().status is HTTPStatus.OK
+    pulse.stop()
+
+
+async def test_a_stuck_event_loop_is_neither_alive_nor_ready(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    worker = Worker()
+    worker.last_contact = asyncio.get_running_loop().time()
+    with healthcheck_server(port=0, worker=worker) as server:
+        assert server is not None
+        monkeypatch.setattr(health, "STUCK", 0.05)
+        time.sleep(0.1)
+        # The loop gets no turn while these are asked for.
+        for path in ("/", "/livez", "/readyz"):
+            assert ask(server.port, path) == (503, "the event loop has not turned for 0 s\n")
+
+
+def test_where_no_event_loop_runs_none_is_stuck() -> None:
+    with healthcheck_server(port=0) as server:
+        assert server is not None
+        assert ask(server.port, "/readyz") == (200, "OK")
+
+
+def test_without_a_port_nothing_is_served() -> None:
+    with healthcheck_server() as server:
+        assert server is None

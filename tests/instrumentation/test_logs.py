@@ -21,6 +21,8 @@ def tell_everything(observer: Observer) -> None:
         observer.ended("work", describe, 0.5, ending)
     observer.perpetuated("work", describe, 0.25)
     observer.depths(1, 2)
+    observer.held_back("work", describe, "a rate", 0.5)
+    observer.held_back("work", describe, "a cooldown", None)
     observer.failed("work", describe, ValueError("no good"), 1.5)
     observer.failed("work", describe, ValueError("no good"), None)
     observer.parked("work", "key", "unknown_task")
@@ -39,13 +41,13 @@ def tell_everything(observer: Observer) -> None:
 
 def test_everything_is_said_and_counted(caplog: pytest.LogCaptureFixture) -> None:
     tally = Tally()
-    with caplog.at_level(logging.INFO, "docket.worker"):
+    with caplog.at_level(logging.DEBUG, "docket.worker"):
         tell_everything(Observers([logs.WorkerLog(), tally, Observer()]))
 
     text = caplog.text
     for words in (
         "↪ [   2ms] work(){key}", "↪ [  2.5s] work(){key} (after 1 lost)", "↩ [ 500ms] work(){key}",
-        "↫ [ 250ms] work(){key}",
+        "↫ [ 250ms] work(){key}", "⏳ work(){key} waits 0.500 s: a rate", "⏭ work(){key} dropped: a cooldown",
         "failed, again in 1.5s: ValueError: no good", "failed for good", "Parked work{key}: unknown_task",
         "Released work{key}", "🗙 work{key}", "Dead letter work{key}: workers died",
         "Dead letter work{key}: torn",
@@ -73,6 +75,8 @@ def test_what_is_not_to_be_logged_is_not_even_described(caplog: pytest.LogCaptur
         log.started("work", describe, 0, 0)
         log.ended("work", describe, 0, "completed")
         log.perpetuated("work", describe, 0)
+        log.held_back("work", describe, "a rate", 0.5)
+        log.held_back("work", describe, "a cooldown", None)
         logs.struck_at_add(describe)
 
     assert caplog.text == ""

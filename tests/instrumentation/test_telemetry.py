@@ -13,6 +13,11 @@ from docket.instrumentation.telemetry import UNREGISTERED, WorkerTelemetry, is_m
 
 from .conftest import Meters
 
+COUNTERS = (
+    *("started", "redelivered", "running", "completed"),
+    *("succeeded", "failed", "retried", "interrupted"),
+)
+
 
 @pytest.fixture
 def name() -> str:
@@ -32,18 +37,8 @@ def describe() -> str:
 
 def values(meters: Meters, name: str) -> dict[str, float]:
     """All counters of a docket that are not zero."""
-    metrics = [
-        "started",
-        "redelivered",
-        "completed",
-        "succeeded",
-        "failed",
-        "retried",
-        "interrupted",
-        "running",
-    ]
     found = {
-        metric: meters.points(f"docket_tasks_{metric}", docket_name=name) for metric in metrics
+        metric: meters.points(f"docket_tasks_{metric}", docket_name=name) for metric in COUNTERS
     }
     return {metric: point[0].value for metric, point in found.items() if point and point[0].value}
 
@@ -52,10 +47,13 @@ def values(meters: Meters, name: str) -> dict[str, float]:
     ("ending", "counted"),
     {
         "completed": {"completed": 1, "succeeded": 1},
+        "perpetuated": {"completed": 1, "succeeded": 1},
+        "handled": {"completed": 1, "succeeded": 1},
         "failed": {"completed": 1, "failed": 1},
         "retried": {"completed": 1, "failed": 1, "retried": 1},
         "interrupted": {"completed": 1, "interrupted": 1},
         "cancelled": {"completed": 1},
+        "delayed": {"completed": 1},
         "lost": {"completed": 1},
     }.items(),
 )
