@@ -6,7 +6,7 @@ import inspect
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import uncalled_for
 from typing_extensions import Self
@@ -88,16 +88,19 @@ def _siblings(name: str, dependency: Dependency[Any]) -> Iterator[str]:
     """The parameters of the task that a dependency at some parameter takes its arguments from."""
     bound: Any = dependency.for_parameter(name)
     if isinstance(bound, _FunctionalDependency):
-        bindings: Mapping[str, Any] = getattr(bound, "bindings", {})
-        inner = {**get_dependency_parameters(bound.factory), **bindings}
+        factory: Callable[..., Any] = cast(Any, bound).factory
+        bindings: Mapping[str, Any] = getattr(cast(Any, bound), "bindings", {})
+        inner: dict[str, Any] = {**get_dependency_parameters(factory), **bindings}
         for parameter, value in inner.items():
             if isinstance(value, Dependency):
-                yield from _siblings(parameter, value)
+                yield from _siblings(parameter, cast(Dependency[Any], value))
     elif isinstance(parameter := getattr(bound, "parameter", None), str):
         yield parameter
 
 
-def _refuse_cycle(function: Callable[..., Any], uses: Mapping[str, set[str]], path: list[str]) -> None:
+def _refuse_cycle(
+    function: Callable[..., Any], uses: Mapping[str, set[str]], path: list[str]
+) -> None:
     for name in uses[path[-1]]:
         if name in path:
             chain = " -> ".join([*path[path.index(name) :], name])

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from .address import read_secret
 from .config.load import resolved_url
-from .config.model import Configuration, Strike, Task
+from .config.model import Configuration, Retry, Strike, Task
 from .docket import Docket
 from .orders import RetryOrder, TaskOrder, WorkerOrders
 from .policy import RetryPolicy, TaskPolicy
@@ -129,33 +129,40 @@ def build_worker(docket: Docket, orders: WorkerOrders) -> Worker:
 
 
 def _task_order(task: Task) -> TaskOrder:
-    retry = task.retry
+    # What the file does not say is left to the code.
     return TaskOrder(
         function=task.function,
         timeout=None if task.timeout is None else task.timeout.total_seconds(),
-        retry=RetryOrder(
-            retry.attempts,
-            retry.delay.total_seconds(),
-            retry.max_delay.total_seconds(),
-            retry.backoff,
-            retry.jitter,
-            tuple(retry.never_on),
-        ),
+        retry=_retry_order(task.retry) if "retry" in task.model_fields_set else None,
+    )
+
+
+def _retry_order(retry: Retry) -> RetryOrder:
+    return RetryOrder(
+        retry.attempts,
+        retry.delay.total_seconds(),
+        retry.max_delay.total_seconds(),
+        retry.backoff,
+        retry.jitter,
+        tuple(retry.never_on),
     )
 
 
 def _policy(task: TaskOrder) -> TaskPolicy:
-    retry = task.retry
     return TaskPolicy(
         timeout=None if task.timeout is None else timedelta(seconds=task.timeout),
-        retry=RetryPolicy(
-            attempts=retry.attempts,
-            delay=timedelta(seconds=retry.delay),
-            max_delay=timedelta(seconds=retry.max_delay),
-            backoff="exponential" if retry.backoff == "exponential" else "fixed",
-            jitter=retry.jitter,
-            never_on=tuple(load(path) for path in retry.never_on),
-        ),
+        retry=None if task.retry is None else _retry_policy(task.retry),
+    )
+
+
+def _retry_policy(retry: RetryOrder) -> RetryPolicy:
+    return RetryPolicy(
+        attempts=retry.attempts,
+        delay=timedelta(seconds=retry.delay),
+        max_delay=timedelta(seconds=retry.max_delay),
+        backoff="exponential" if retry.backoff == "exponential" else "fixed",
+        jitter=retry.jitter,
+        never_on=tuple(load(path) for path in retry.never_on),
     )
 
 

@@ -24,6 +24,7 @@ from typing import Any, Literal, ParamSpec, TypeVar, overload
 from typing_extensions import Self
 
 from . import address
+from .annotations import get_signature
 from .connection.base import Credentials, RedisClient
 from .connection.url import connect
 from .errors import InvalidKey
@@ -501,6 +502,20 @@ class Docket:
                 )
             )
         return len(waiting)
+
+    def dump_call(self, task: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        """The arguments of a task as they are stored.
+
+        Arguments:
+            task: its name.
+            args: the positional ones.
+            kwargs: the keyword ones.
+
+        Raises:
+            PayloadTooLarge, NotSerializable: they can not be stored.
+        """
+        signature = get_signature(self.registry.find(task))
+        return self.serializer.dump_call(args, kwargs, signature, context=task)
 
     async def _schedule_one(self, mode: Literal["add", "replace"], call: TaskCall) -> Execution:
         execution = self._execution(call)

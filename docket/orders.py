@@ -6,7 +6,7 @@ tower and without pydantic.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from typing_extensions import Self
@@ -30,7 +30,8 @@ class TaskOrder:
 
     function: str
     timeout: float | None = None
-    retry: RetryOrder = field(default_factory=RetryOrder)
+    retry: RetryOrder | None = None
+    """None leaves it to what the task says in code."""
 
 
 @dataclass(frozen=True)
@@ -71,5 +72,9 @@ class WorkerOrders:
 
 
 def _load_task(fields: dict[str, Any]) -> TaskOrder:
-    retry: dict[str, Any] = {**fields["retry"], "never_on": tuple(fields["retry"]["never_on"])}
-    return TaskOrder(fields["function"], fields["timeout"], RetryOrder(**retry))
+    retry: dict[str, Any] | None = fields["retry"]
+    if retry is not None:
+        retry = {**retry, "never_on": tuple(retry["never_on"])}
+    return TaskOrder(
+        fields["function"], fields["timeout"], None if retry is None else RetryOrder(**retry)
+    )

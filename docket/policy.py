@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
@@ -55,12 +55,12 @@ class TaskPolicy:
     """How a task is run.
 
     Arguments:
-        timeout: how long one attempt may take; None is without end.
-        retry: when a failed attempt is tried again.
+        timeout: how long one attempt may take; None is as the task says itself, else without end.
+        retry: when a failed attempt is tried again; None is as the task says itself, else never.
     """
 
     timeout: timedelta | None = None
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    retry: RetryPolicy | None = None
 
 
 DEFAULT_POLICY = TaskPolicy()

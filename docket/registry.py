@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
+from .annotations import validate_dependencies
 from .errors import UnknownTask
 from .policy import DEFAULT_POLICY, TaskPolicy
 
@@ -21,7 +22,13 @@ class Registry:
         self._policies: Mapping[str, TaskPolicy] = {}
 
     def register(self, function: TaskFunction, names: Sequence[str] | None = None) -> None:
-        """Make a task known under its own name, or under these names."""
+        """Make a task known under its own name, or under these names.
+
+        Raises:
+            ValueError: it declares two dependencies of a kind that there can be only one of.
+            CycleError: its dependencies take their values from each other.
+        """
+        validate_dependencies(function)
         for name in names or [name_of(function)]:
             self.tasks[name] = function
 
@@ -45,7 +52,8 @@ class Registry:
                 raise KeyError(f"Task {function!r} is not registered")
             return function, self.tasks[function]
         name = name_of(function)
-        self.tasks.setdefault(name, function)
+        if name not in self.tasks:
+            self.register(function)
         return name, function
 
     def find(self, name: str) -> TaskFunction:

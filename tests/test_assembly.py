@@ -105,7 +105,7 @@ def test_orders_say_all_that_the_configuration_says_of_a_pool(orders: WorkerOrde
                 90.0,
                 RetryOrder(4, 0.25, 10.0, "exponential", 0.5, ("builtins:ValueError",)),
             ),
-            "sqrt": TaskOrder("math:isqrt", None, RetryOrder(1, 1.0, 300.0, "exponential", 0.2)),
+            "sqrt": TaskOrder("math:isqrt"),
         },
         log_level="warning",
         log_format="json",

@@ -46,8 +46,8 @@ def test_orders_that_lack_something_are_refused(field: str) -> None:
         WorkerOrders.load(fields)
 
 
-def test_a_task_is_run_once_and_without_a_timeout_unless_told_otherwise() -> None:
+def test_what_orders_do_not_say_of_a_task_is_left_to_its_code() -> None:
     plain = TaskOrder("work:plain")
 
     assert plain.timeout is None
-    assert plain.retry.attempts == 1
+    assert plain.retry is None

@@ -144,16 +144,17 @@ class Executions:
         return value_of(reply)
 
     async def future(self) -> AsyncIterator[Record]:
-        """All that waits for its due time, earliest first, a page per round trip."""
-        start = 0
-        while True:
-            command = ("ZRANGE", self._keys.future, start, start + PAGE - 1)
-            (members,) = await read_patiently(self._connection, command)
-            for record in await self._existing(value_of(members)):
-                yield record
-            if len(members) < PAGE:
-                return
-            start += PAGE
+        """All that waits for its due time, earliest first, then all that waits for a slot of a limit."""
+        for index in (self._keys.future, self._keys.waiting):
+            start = 0
+            while True:
+                command = ("ZRANGE", index, start, start + PAGE - 1)
+                (members,) = await read_patiently(self._connection, command)
+                for record in await self._existing(value_of(members)):
+                    yield record
+                if len(members) < PAGE:
+                    break
+                start += PAGE
 
     async def due(self, queues: Sequence[str]) -> AsyncIterator[Record]:
         """All that is due or running in these queues, oldest first, a page per round trip."""
@@ -184,13 +185,14 @@ class Executions:
         value_of(replies[-1])
 
     async def depths(self, queues: Sequence[str]) -> tuple[int, int]:
-        """How many are due or running in these queues, and how many are in the future."""
-        *due, future = await read_patiently(
+        """How many are due or running in these queues, and how many wait for a time or a slot."""
+        *due, future, waiting = await read_patiently(
             self._connection,
             *(("XLEN", self._keys.stream(queue)) for queue in queues),
             ("ZCARD", self._keys.future),
+            ("ZCARD", self._keys.waiting),
         )
-        return sum(value_of(length) for length in due), value_of(future)
+        return sum(value_of(length) for length in due), value_of(future) + value_of(waiting)
 
     async def _existing(self, keys: Sequence[bytes]) -> list[Record]:
         if not keys:

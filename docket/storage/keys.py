@@ -18,6 +18,14 @@ Key                                   Type          Holds
 ``P:task-workers:<task>``             set           the workers that know a task
 ``P:bell`` ``P:bell:<queue>``         list          at most one token: wakes one idle worker
 ``P:fence``                           string        the last fence that was handed out
+``P:slots:<limit>``                   sorted set    who holds the slots of a concurrency limit, and since when
+``P:holding``                         hash          the limit whose slot a message holds
+``P:waiters:<limit>``                 sorted set    who waits for a slot, the longest first
+``P:waiting``                         sorted set    all who wait for a slot
+``P:cooldown:<name>``                 string, TTL   who has started within the window
+``P:rate:<name>``                     sorted set    starts within the window of a rate limit
+``P:moments:<name>``                  sorted set    moments of that rate that are given away
+``P:debounce:<name>``                 hash, TTL     who will run when submissions have settled
 ``P:sweep:<queue>``                   string, TTL   somebody has just looked at the leases of others
 ====================================  ============  ==============================================
 
@@ -84,6 +92,11 @@ class Keys:
     def parked(self) -> str:
         """The index of parked executions."""
         return self.named("parked")
+
+    @property
+    def waiting(self) -> str:
+        """All executions that wait for a slot of a concurrency limit."""
+        return self.named("waiting")
 
     @property
     def strikes(self) -> str:

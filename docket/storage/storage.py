@@ -7,6 +7,7 @@ from ..errors import ForeignData
 from .exchange import Claimant, Exchange
 from .executions import Executions
 from .keys import Keys
+from .limits import Limits
 from .patience import value_of
 from .progress import Progresses
 from .schedules import Schedules
@@ -31,6 +32,7 @@ class Storage:
         self.name = name
         self.keys = Keys(connection.prefix(name))
         self.executions = Executions(connection, self.keys)
+        self.limits = Limits(connection, self.keys)
         self.progress = Progresses(connection, self.keys)
         self.schedules = Schedules(connection, self.keys)
         self.strikes = StrikeRules(connection, self.keys)

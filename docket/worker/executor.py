@@ -3,38 +3,57 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import time
 import types
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar, copy_context
+from contextvars import copy_context
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from ..annotations import get_signature
+from ..dependencies.base import (
+    AdmissionBlocked,
+    CompletionHandler,
+    Dependency,
+    FailureHandler,
+    Runtime,
+    TaskOutcome,
+)
+from ..dependencies.concurrency_limit import ConcurrencyBlocked
+from ..dependencies.resolution import Resolution, is_bare, step_into
+from ..dependencies.shared import SharedScope
+from ..dependencies.timeout import Timeout
 from ..docket import Docket
 from ..errors import LeaseLost, SignatureMismatch, Undecodable, UnknownTask
-from ..execution import Execution
+from ..execution import Execution, NextRun
 from ..instrumentation.events import Observer
 from ..lifecycle import DeadReason, ExecutionState, ParkedReason
 from ..policy import TaskPolicy
 from ..registry import TaskFunction
+from ..storage.exchange import Claimed
 from ..storage.executions import from_milliseconds
 from .outcome import (
     Cancelled,
     Completed,
+    Delayed,
     Dropped,
     Failed,
+    HandledElsewhere,
     Interrupted,
     Outcome,
     Parked,
+    Perpetuated,
     Retry,
     Superseded,
+    Waiting,
 )
 from .running import End, Run
 
-current_execution: ContextVar[Execution] = ContextVar("docket_current_execution")
+BLOCKED_PAUSE = timedelta(milliseconds=100)
+"""After which an execution comes again that a gate keeps out without saying for how long."""
 
 _ENDS: dict[End, Outcome] = {
     End.CANCELLED: Cancelled(),
@@ -46,7 +65,11 @@ _ENDINGS: dict[type[Outcome], str] = {
     Completed: "completed",
     Failed: "failed",
     Retry: "retried",
-    Dropped: "struck",
+    Perpetuated: "perpetuated",
+    Delayed: "delayed",
+    Waiting: "delayed",
+    HandledElsewhere: "handled",
+    Dropped: "dropped",
     Parked: "parked",
     Cancelled: "cancelled",
     Interrupted: "interrupted",
@@ -54,34 +77,50 @@ _ENDINGS: dict[type[Outcome], str] = {
 }
 
 
+class Host(Protocol):
+    """The worker, as far as its executor and its tasks see it."""
+
+    @property
+    def name(self) -> str:
+        """What executions show."""
+        ...
+
+    @property
+    def docket(self) -> Docket:
+        """Where the tasks are known, and the strikes."""
+        ...
+
+    @property
+    def dependencies(self) -> Mapping[str, Dependency[Any]]:
+        """What is wrapped around every task."""
+        ...
+
+
 class Executor:
     """Runs tasks, each to exactly one outcome; nothing that a task does escapes from here.
 
     Arguments:
-        docket: where the tasks are known, and the strikes.
-        worker: the name of the worker, which executions show.
+        host: the worker.
         observer: hears what happens.
         fallback: called in the place of tasks that are not known; without it they are parked.
     """
 
     def __init__(
-        self,
-        docket: Docket,
-        worker: str,
-        observer: Observer,
-        fallback: TaskFunction | None = None,
+        self, host: Host, observer: Observer, fallback: TaskFunction | None = None
     ) -> None:
-        self._docket = docket
-        self._worker = worker
+        self._host = host
+        self._docket = host.docket
         self._observer = observer
         self._fallback = fallback
+        self._shared = SharedScope()
         # Slots bound how many threads there are, not the pool: a slot is free again when a timeout
         # has given up on a thread that can not be stopped.
         self._threads = ThreadPoolExecutor(max_workers=1000, thread_name_prefix="docket-task")
 
-    def close(self) -> None:
-        """Take no more plain functions; those that run are not waited for."""
+    async def close(self) -> None:
+        """Undo what tasks have shared, and take no more plain functions; running ones are not waited for."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+        await self._shared.close()
 
     async def outcome(self, run: Run, now: int) -> Outcome:
         """Run one execution and tell what it ended with.
@@ -90,7 +129,7 @@ class Executor:
             run: what was claimed.
             now: the server's time in ms.
         """
-        prepared = self._prepare(run)
+        prepared = await self._prepare(run, now)
         if not isinstance(prepared, Execution):
             return prepared
         claimed = run.claimed
@@ -98,23 +137,26 @@ class Executor:
             claimed.task, prepared.call_repr, (now - claimed.due) / 1000, claimed.crashes
         )
         start = time.perf_counter()
-        outcome = await self._attempt(run, prepared)
+        attempt = _Attempt(prepared, self._docket.registry.policy(prepared.function_name), start)
+        outcome = await self._attempt(run, attempt)
         seconds = time.perf_counter() - start
+        if isinstance(outcome, Perpetuated):
+            self._observer.perpetuated(claimed.task, prepared.call_repr, seconds)
         self._observer.ended(claimed.task, prepared.call_repr, seconds, _ENDINGS[type(outcome)])
         return outcome
 
-    def _prepare(self, run: Run) -> Execution | Outcome:
+    async def _prepare(self, run: Run, now: int) -> Execution | Outcome:
         """The execution, ready to be called, or the outcome of one that can not be."""
         claimed = run.claimed
         try:
             function = self._docket.registry.find(claimed.task)
         except UnknownTask:
-            if self._fallback is None:
+            if self._fallback is None or await self._is_automatic_elsewhere(claimed):
                 self._observer.parked(claimed.task, claimed.key, ParkedReason.UNKNOWN_TASK.value)
                 return Parked(ParkedReason.UNKNOWN_TASK)
             function = self._fallback
         try:
-            execution = self._execution(run, function)
+            execution = self._execution(run, function, now)
         except Undecodable as error:
             self._observer.undecodable(claimed.task, claimed.key, error)
             return Failed(error, DeadReason.UNDECODABLE)
@@ -123,7 +165,13 @@ class Executor:
             return Dropped("struck")
         return execution
 
-    def _execution(self, run: Run, function: TaskFunction) -> Execution:
+    async def _is_automatic_elsewhere(self, claimed: Claimed) -> bool:
+        """Whether it looks like an automatic task of a newer worker, which no fallback must swallow."""
+        if claimed.key != claimed.task:
+            return False
+        return bool(await self._docket.task_workers(claimed.task))
+
+    def _execution(self, run: Run, function: TaskFunction, now: int) -> Execution:
         claimed = run.claimed
         args, kwargs = self._docket.serializer.load_call(
             claimed.call, get_signature(function), context=claimed.task
@@ -142,67 +190,165 @@ class Executor:
             message_id=claimed.message,
         )
         execution.state = ExecutionState.RUNNING
+        execution.queue = claimed.queue
         execution.fence = claimed.fence
-        execution.worker = self._worker
+        execution.worker = self._host.name
+        execution.started_at = from_milliseconds(now)
         return execution
 
-    async def _attempt(self, run: Run, execution: Execution) -> Outcome:
-        policy = self._docket.registry.policy(execution.function_name)
-        current_execution.set(execution)
+    async def _attempt(self, run: Run, attempt: _Attempt) -> Outcome:
+        # The context is the run's own, and ends with it.
+        step_into(self._host, attempt.execution)
+        self._shared.step_in()
         try:
-            result = await self._call(run, execution, policy.timeout)
-            return Completed(result, get_signature(execution.function).return_annotation)
+            return await self._ended(run, attempt)
+        except AdmissionBlocked as block:
+            return self._blocked(attempt.execution, block)
         except asyncio.CancelledError:
             # Ended from outside; a task that cancels itself counts as cancelled, too.
             return _ENDS[run.end or End.CANCELLED]
         except LeaseLost:
             return Superseded()
-        except Exception as error:
-            return self._failure(execution, error, policy)
         except BaseException as error:
             # SystemExit and KeyboardInterrupt of a task are its failure, not the worker's end.
             if isinstance(error, GeneratorExit):
                 raise
-            return self._failure(execution, error, policy)
+            return await self._failed(attempt, error)
 
-    async def _call(self, run: Run, execution: Execution, timeout: timedelta | None) -> Any:
-        calling = self._coroutine(run, execution)
-        if timeout is None:
-            return await calling
-        return await asyncio.wait_for(calling, timeout.total_seconds())
+    async def _ended(self, run: Run, attempt: _Attempt) -> Outcome:
+        execution = attempt.execution
+        if not self._host.dependencies and is_bare(execution.function):
+            result = await self._call(run, attempt, {})
+            return Completed(result, get_signature(execution.function).return_annotation)
+        outcome: Outcome = Completed(None)
+        attempt.resolution = Resolution(self._host, execution)
+        async with attempt.resolution as resolution:
+            result = await self._call(run, attempt, resolution.arguments)
+            outcome = Completed(result, get_signature(execution.function).return_annotation)
+            handler = attempt.role(CompletionHandler)
+            if handler and await handler.on_complete(execution, attempt.outcome(result=result)):
+                outcome = self._perpetuated(execution)
+        return outcome
 
-    def _coroutine(self, run: Run, execution: Execution) -> Awaitable[Any]:
+    async def _call(self, run: Run, attempt: _Attempt, resolved: dict[str, Any]) -> Any:
+        execution = attempt.execution
+        kwargs = {**execution.kwargs, **resolved} if resolved else execution.kwargs
+        runtime = attempt.runtime
+        if runtime is None:
+            return await self._coroutine(run, execution, execution.args, kwargs)
+
+        @functools.wraps(execution.function)
+        def call(*args: Any, **kwargs: Any) -> Awaitable[Any]:
+            return self._coroutine(run, execution, args, kwargs)
+
+        return await runtime.run(execution, call, execution.args, kwargs)
+
+    def _coroutine(
+        self, run: Run, execution: Execution, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Awaitable[Any]:
         function = execution.function
         try:
             if inspect.iscoroutinefunction(function):
-                return checkpointed(function(*execution.args, **execution.kwargs), run)
-            return self._in_thread(function, execution)
+                return checkpointed(function(*args, **kwargs), run)
+            return self._in_thread(function, args, kwargs)
         except TypeError as error:
             raise SignatureMismatch(
                 f"the stored arguments of {execution.key} do not fit "
                 f"{execution.function_name}{get_signature(function)}: {error}"
             ) from error
 
-    async def _in_thread(self, function: Callable[..., Any], execution: Execution) -> Any:
+    async def _in_thread(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         context = copy_context()
 
         def call() -> Any:
-            return context.run(function, *execution.args, **execution.kwargs)
+            return context.run(function, *args, **kwargs)
 
         result = await asyncio.get_running_loop().run_in_executor(self._threads, call)
         # A plain callable may wrap a coroutine function (functools.partial, a decorator).
         return await result if inspect.isawaitable(result) else result
 
-    def _failure(
-        self, execution: Execution, error: BaseException, policy: TaskPolicy
-    ) -> Failed | Retry:
-        if isinstance(error, SignatureMismatch):
-            pause, reason = None, DeadReason.SIGNATURE
-        else:
-            pause, reason = policy.retry.pause_after(execution.attempt, error), DeadReason.FAILED
-        seconds = None if pause is None else pause.total_seconds()
+    def _blocked(self, execution: Execution, block: AdmissionBlocked) -> Outcome:
+        if isinstance(block, ConcurrencyBlocked):
+            return Waiting(block.concurrency_key, block.max_concurrent)
+        if block.handled:
+            return HandledElsewhere()
+        pause = block.retry_delay or BLOCKED_PAUSE
+        self._observer.held_back(
+            execution.function_name,
+            execution.call_repr,
+            block.reason,
+            pause.total_seconds() if block.reschedule else None,
+        )
+        return Delayed(block.reason, pause) if block.reschedule else Dropped(block.reason)
+
+    async def _failed(self, attempt: _Attempt, error: BaseException) -> Outcome:
+        """What follows a failure: another attempt, the next run of a perpetual task, or nothing."""
+        execution = attempt.execution
+        try:
+            outcome = await self._after_failure(attempt, error)
+        except Exception as trouble:
+            trouble.__context__ = error
+            outcome = Failed(trouble)
+        seconds = None
+        if isinstance(outcome, Retry):
+            seconds = outcome.next.after.total_seconds()
         self._observer.failed(execution.function_name, execution.call_repr, error, seconds)
-        return Failed(error, reason) if pause is None else Retry(error, pause)
+        return outcome
+
+    async def _after_failure(self, attempt: _Attempt, error: BaseException) -> Outcome:
+        execution = attempt.execution
+        if isinstance(error, SignatureMismatch):
+            return Failed(error, DeadReason.SIGNATURE)
+        ended = attempt.outcome(exception=error)
+        if await self._is_retried(attempt, ended):
+            return Retry(error, execution.next_run) if execution.next_run else HandledElsewhere()
+        handler = attempt.role(CompletionHandler)
+        if handler and await handler.on_complete(execution, ended):
+            return self._perpetuated(execution)
+        return Failed(error)
+
+    async def _is_retried(self, attempt: _Attempt, ended: TaskOutcome) -> bool:
+        policy, execution = attempt.policy.retry, attempt.execution
+        if policy is None:
+            handler = attempt.role(FailureHandler)
+            return handler is not None and await handler.handle_failure(execution, ended)
+        assert ended.exception is not None
+        pause = policy.pause_after(execution.attempt, ended.exception)
+        if pause is not None:
+            execution.next_run = NextRun(at=None, after=pause, attempt=execution.attempt + 1)
+        return pause is not None
+
+    @staticmethod
+    def _perpetuated(execution: Execution) -> Outcome:
+        return Perpetuated(execution.next_run) if execution.next_run else HandledElsewhere()
+
+
+class _Attempt:
+    """One try of one execution: what it is to be, and what has been resolved for it so far."""
+
+    def __init__(self, execution: Execution, policy: TaskPolicy, start: float) -> None:
+        self.execution = execution
+        self.policy = policy
+        self.resolution: Resolution | None = None
+        self._start = start
+
+    def role(self, kind: type[Any]) -> Any:
+        """The dependency that plays a role, if there is one."""
+        return None if self.resolution is None else self.resolution.role(kind)
+
+    @property
+    def runtime(self) -> Any:
+        """How the task is called; what the configuration says goes before what the code says."""
+        if self.policy.timeout is not None:
+            return Timeout(self.policy.timeout)
+        return self.role(Runtime)
+
+    def outcome(self, result: Any = None, exception: BaseException | None = None) -> TaskOutcome:
+        """How it has ended, in the words of the handlers."""
+        duration = timedelta(seconds=time.perf_counter() - self._start)
+        return TaskOutcome(duration, result, exception)
 
 
 @types.coroutine

@@ -5,6 +5,7 @@ Deciding (here, without I/O) and settling (one script) are kept apart.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from traceback import TracebackException
@@ -13,9 +14,11 @@ from typing import Any, TypeAlias
 from typing_extensions import assert_never
 
 from ..errors import DocketError
+from ..execution import NextRun
 from ..lifecycle import DeadReason, ParkedReason
 from ..serialization import Serializer
 from ..storage.exchange import Claimed, Settlement
+from ..storage.executions import to_milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +39,38 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The task has failed, and is tried again after a pause."""
+    """The task has failed, and is tried again."""
 
     error: BaseException
+    next: NextRun
+
+
+@dataclass(frozen=True, slots=True)
+class Perpetuated:
+    """The task has ended, one way or the other, and has arranged its next run."""
+
+    next: NextRun
+
+
+@dataclass(frozen=True, slots=True)
+class Delayed:
+    """A rate or a gate does not let the task start now; it comes again later, its attempt unspent."""
+
+    reason: str
     pause: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """All slots of a limit are taken; the task is woken when one is free."""
+
+    slot: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class HandledElsewhere:
+    """Somebody else has seen to what follows, and has told nobody what that is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +103,18 @@ class Superseded:
 
 
 Outcome: TypeAlias = (
-    Completed | Failed | Retry | Dropped | Parked | Cancelled | Interrupted | Superseded
+    Completed
+    | Failed
+    | Retry
+    | Perpetuated
+    | Delayed
+    | Waiting
+    | HandledElsewhere
+    | Dropped
+    | Parked
+    | Cancelled
+    | Interrupted
+    | Superseded
 )
 
 
@@ -82,12 +124,14 @@ class Bookkeeping:
 
     Arguments:
         serializer: how results become bytes.
+        dump_call: how the arguments of a task, given by its name, become bytes.
         ttl: how long records of finished executions are kept.
         result_ttl: how long results are kept; none are if it is zero.
         dead_ttl: how long dead letters are kept.
     """
 
     serializer: Serializer
+    dump_call: Callable[[str, tuple[Any, ...], dict[str, Any]], bytes]
     ttl: timedelta
     result_ttl: timedelta
     dead_ttl: timedelta
@@ -105,9 +149,18 @@ class Bookkeeping:
                 return self._completed(run, result, annotation)
             case Failed(error, reason):
                 return self._failed(run, error, reason)
-            case Retry(_, pause):
-                due = now + _milliseconds(pause) if pause else 0
-                return self._entry(run, "again", due=due, attempt=run.attempt + 1)
+            case Retry(_, following):
+                return self._again(run, following, now)
+            case Perpetuated(following):
+                return self._again(run, following, now)
+            case Delayed(_, pause):
+                due = now + _milliseconds(pause)
+                return self._entry(run, "again", due=due, attempt=run.attempt)
+            case Waiting(slot, size):
+                return self._entry(run, "waiting", reason=slot, due=size)
+            case HandledElsewhere():
+                # What was arranged elsewhere has given the key a new generation, and stands.
+                return self._entry(run, "completed")
             case Dropped(reason):
                 return self._entry(run, "cancelled", reason=reason)
             case Parked(reason):
@@ -119,6 +172,19 @@ class Bookkeeping:
             case Superseded():
                 return None
         assert_never(outcome)
+
+    def _again(self, run: Claimed, following: NextRun, now: int) -> Settlement:
+        if following.at is not None:
+            due = to_milliseconds(following.at)
+        else:
+            due = now + _milliseconds(following.after) if following.after else 0
+        call = b""
+        if following.args is not None:
+            try:
+                call = self.dump_call(run.task, following.args, following.kwargs or {})
+            except DocketError as error:
+                return self._failed(run, error, DeadReason.FAILED)
+        return self._entry(run, "again", due=due, attempt=following.attempt, call=call)
 
     def _completed(self, run: Claimed, result: Any, annotation: Any) -> Settlement:
         if result is None or not self.result_ttl:

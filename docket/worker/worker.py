@@ -13,10 +13,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from types import TracebackType
+from typing import Any
 
 from typing_extensions import Self
 
 from ..clock import ServerClock
+from ..dependencies.lifecycles import lifecycles
+from ..dependencies.resolution import validate_worker_dependencies
 from ..docket import Docket
 from ..execution import Execution
 from ..instrumentation.events import Observer, Observers
@@ -24,7 +27,7 @@ from ..instrumentation.logs import WorkerLog
 from ..instrumentation.metrics import Tally
 from ..instrumentation.telemetry import WorkerTelemetry
 from ..registry import TaskFunction, load
-from ..service import Services
+from ..service import Service, Services
 from ..storage.bell import Bell
 from ..storage.exchange import Claimant, Claimed
 from ..storage.keys import DEFAULT_QUEUE
@@ -34,6 +37,7 @@ from .executor import Executor
 from .heartbeat import Heartbeat
 from .leases import Leases
 from .outcome import Bookkeeping
+from .perpetuals import Perpetuals
 from .running import End, Run, Running
 from .trading import Trading
 
@@ -61,6 +65,8 @@ class Worker:
         schedule_automatic_tasks: start perpetual tasks that ask for it.
         enable_internal_instrumentation: show the worker's own Redis traffic in traces.
         fallback_task: called in the place of tasks that are not known; without it they are parked.
+        dependencies: what is wrapped around every task, by name or in order; tasks do not see the values.
+        message_batch: accepted for compatibility; a claim takes as many as there are free slots.
         queues: the queues to work on, best first.
 
     Example:
@@ -82,12 +88,18 @@ class Worker:
         schedule_automatic_tasks: bool = True,
         enable_internal_instrumentation: bool = False,
         fallback_task: TaskFunction | None = None,
+        dependencies: Mapping[str, Any] | Sequence[Any] | None = None,
+        message_batch: int = 1000,
         *,
         queues: Sequence[str] = (DEFAULT_QUEUE,),
         observers: Sequence[Observer] = (),
     ) -> None:
         if concurrency < 1:
             raise ValueError(f"concurrency must be at least 1, got {concurrency}")
+        if message_batch < 1:
+            raise ValueError(f"message_batch must be at least 1, got {message_batch}")
+        self.dependencies = validate_worker_dependencies(dependencies)
+        self.message_batch = message_batch
         self.docket = docket
         self.name = name or f"{socket.gethostname()}#{os.getpid()}"
         # Two workers of one name are two consumers: what one holds must not be taken for the other's.
@@ -116,7 +128,7 @@ class Worker:
         )
         self._clock = ServerClock()
         self._bookkeeping = Bookkeeping(
-            docket.serializer, docket.record_ttl, docket.execution_ttl, dead_ttl
+            docket.serializer, docket.dump_call, docket.record_ttl, docket.execution_ttl, dead_ttl
         )
         claimant = Claimant(
             self.name,
@@ -126,7 +138,7 @@ class Worker:
             _milliseconds(docket.record_ttl),
             _milliseconds(dead_ttl),
         )
-        self._executor = Executor(docket, self.name, observer, self.fallback_task)
+        self._executor = Executor(self, observer, self.fallback_task)
         self._exchange = storage.exchange(claimant)
         self._trading = Trading(
             self._exchange, self._running, self._clock, observer, self._begin, lease
@@ -151,7 +163,7 @@ class Worker:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._executor.close()
+        await self._executor.close()
 
     @property
     def concurrency(self) -> int:
@@ -252,10 +264,16 @@ class Worker:
 
     async def _run(self, finished: Callable[[], Awaitable[object]]) -> None:
         await self.docket.wait_for_strikes_loaded()
-        services = Services(
-            self._heartbeat, self._leases, self._cancellation, self._doorbell, self._trading
-        )
-        async with services.running() as failure:
+        services: list[Service] = [
+            self._heartbeat,
+            self._leases,
+            self._cancellation,
+            self._doorbell,
+            self._trading,
+        ]
+        if self.schedule_automatic_tasks:
+            services.insert(1, Perpetuals(self.docket))
+        async with lifecycles(self), Services(*services).running() as failure:
             self._started.set()
             ending = asyncio.ensure_future(finished())
             try:

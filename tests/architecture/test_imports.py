@@ -14,12 +14,13 @@ LAYERS = (
     ("assembly", "schedules"),
     ("testing",),
     ("worker",),
+    ("tasks",),
     ("dependencies",),
     ("agenda",),
     ("docket",),
-    ("tasks",),
     ("execution", "strikelist"),
-    ("annotations", "registry"),
+    ("registry",),
+    ("annotations",),
     ("storage",),
     ("connection",),
     ("address", "instrumentation", "serialization", "service"),
@@ -36,8 +37,10 @@ CONFIGURATION_READERS = {"assembly", "cli", "schedules", "supervisor", "web"}
 """Who may import the side tower ``config``, which itself imports level 0 only."""
 
 OWNERS = {
+    "exceptiongroup": {"dependencies"},
     "redis": {"connection", "storage"},
     "hiredis": {"connection"},
+    "uncalled_for": {"annotations", "dependencies"},
     "watchfiles": {"supervisor.watcher"},
     "croniter": {"cron"},
     "pydantic": {"config"},

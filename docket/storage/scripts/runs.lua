@@ -52,11 +52,69 @@ local function put_on_stream(key, queue, generation)
   return redis.call('XADD', stream_of(queue), '*', 'key', key, 'generation', generation)
 end
 
+-- Slots. A slot of a limit belongs to a message: whoever takes the message off its stream, for whatever
+-- reason, gives the slot back, and a run that is delivered again finds its own slot still taken by it.
+
+local GRANTS = 100           -- the most that one freed slot lets in (more than one if the limit has grown)
+local holding                -- whether anything holds a slot; asked once per script
+
+local function holder_of(queue, message)
+  return (queue or '') .. '\n' .. message
+end
+
+local function take_slot(slot, queue, message)
+  local member = holder_of(queue, message)
+  redis.call('ZADD', P .. ':slots:' .. slot, 'NX', integer(milliseconds()), member)
+  redis.call('HSET', P .. ':holding', member, slot)
+  holding = true
+end
+
+local function stop_waiting(key, slot)
+  redis.call('ZREM', P .. ':waiters:' .. slot, key)
+  redis.call('ZREM', P .. ':waiting', key)
+  redis.call('HDEL', run_of(key), 'waits', 'limit')
+end
+
+-- Hands the free slots of a limit to those that wait for one, the longest first: each is put on its
+-- stream with the slot already taken for it, so that nobody overtakes it.
+local function grant(slot)
+  local slots, waiters = P .. ':slots:' .. slot, P .. ':waiters:' .. slot
+  for _ = 1, GRANTS do
+    local key = redis.call('ZRANGE', waiters, 0, 0)[1]
+    if not key then return end
+    local known = redis.call('HMGET', run_of(key), 'waits', 'limit', 'queue', 'generation', 'due')
+    if known[1] ~= slot then
+      redis.call('ZREM', waiters, key)
+    elseif redis.call('ZCARD', slots) >= tonumber(known[2]) then
+      return
+    else
+      stop_waiting(key, slot)
+      local message = put_on_stream(key, known[3], known[4] or FIRST)
+      redis.call('HSET', run_of(key), 'state', 'queued', 'message', message)
+      take_slot(slot, known[3], message)
+      announce(key, 'queued', known[5])
+      ring(known[3])
+    end
+  end
+end
+
+local function give_slot_back(queue, message)
+  if holding == nil then holding = redis.call('EXISTS', P .. ':holding') == 1 end
+  if not holding then return end
+  local member = holder_of(queue, message)
+  local slot = redis.call('HGET', P .. ':holding', member)
+  if not slot then return end
+  redis.call('HDEL', P .. ':holding', member)
+  redis.call('ZREM', P .. ':slots:' .. slot, member)
+  grant(slot)
+end
+
 local function take_off_stream(queue, message)
   local stream = stream_of(queue)
   -- pcall: without its group (FLUSHALL) there is nothing to acknowledge.
   redis.pcall('XACK', stream, GROUP, message)
   redis.call('XDEL', stream, message)
+  give_slot_back(queue, message)
 end
 
 -- Waits for its due time; becoming the earliest wakes a worker, which then knows the new time.
@@ -68,7 +126,10 @@ end
 -- Takes a live execution away from where it waits. A running one stays with its worker, whose
 -- settlement will find another generation and be refused.
 local function detach(key, state, queue, message)
-  if state == 'scheduled' then redis.call('ZREM', P .. ':queue', key)
+  if state == 'scheduled' then
+    redis.call('ZREM', P .. ':queue', key)
+    local slot = redis.call('HGET', run_of(key), 'waits')
+    if slot then stop_waiting(key, slot) end
   elseif state == 'queued' then take_off_stream(queue, message)
   elseif state == 'parked' then redis.call('ZREM', P .. ':parked', key)
   end

@@ -4,7 +4,7 @@
 -- REST...   per run: message, queue, key, generation, fence, word, due, attempt, call, result, error,
 --           reason, ttl (ms)
 --           word: completed, failed, cancelled (terminal) · again (a next run at `due`, with `call` if
---           it is not empty) · parked
+--           it is not empty) · parked · waiting (for a slot of the limit `reason`, which has `due` slots)
 -- returns   per run: RECORDED, ALREADY (it was recorded before: sent twice), SUPERSEDED (a newer
 --           generation exists), STALE (another worker has taken it over), GONE (no record of it), BROKEN (its key
 --           holds something else)
@@ -34,6 +34,24 @@ local function again(key, run, queue, generation, due, attempt, call, reason)
   end
 end
 
+-- A slot that was freed since the run asked for one is taken at once: between the question and this
+-- answer nobody would have woken it.
+local function wait_for_slot(key, run, queue, generation, slot, size, due)
+  redis.call('HDEL', run, 'worker', 'started')
+  if redis.call('ZCARD', P .. ':slots:' .. slot) < tonumber(size) then
+    local message = put_on_stream(key, queue, generation)
+    redis.call('HSET', run, 'state', 'queued', 'message', message)
+    take_slot(slot, queue, message)
+    bells[queue] = true
+    announce(key, 'queued', due)
+  else
+    redis.call('HSET', run, 'state', 'scheduled', 'waits', slot, 'limit', size)
+    redis.call('ZADD', P .. ':waiters:' .. slot, integer(now), key)
+    redis.call('ZADD', P .. ':waiting', integer(now), key)
+    announce(key, 'scheduled', due)
+  end
+end
+
 local function settle(at)
   local message, queue, key, generation, fence, word, due, attempt, call, result, error, reason, ttl =
     ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7],
@@ -54,10 +72,12 @@ local function settle(at)
   end
 
   take_off_stream(queue, message)
-  if word == 'again' and known[7] then word, reason = 'cancelled', 'cancelled' end
+  if known[7] and (word == 'again' or word == 'waiting') then word, reason = 'cancelled', 'cancelled' end
   if result ~= '' then redis.call('SET', P .. ':results:' .. key, result, 'PX', ttl) end
   if word == 'again' then
     again(key, run, queue, generation, due, attempt, call, reason)
+  elseif word == 'waiting' then
+    wait_for_slot(key, run, queue, generation, reason, due, known[6])
   elseif word == 'parked' then
     redis.call('HDEL', run, 'worker', 'started')
     redis.call('HSET', run, 'state', 'parked', 'reason', reason)

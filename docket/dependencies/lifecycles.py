@@ -1,0 +1,43 @@
+"""What kinds of dependencies do once per worker, rather than once per run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from uncalled_for import Dependency, get_annotation_dependencies, get_dependency_parameters
+
+from ..registry import TaskFunction
+from .resolution import Host
+
+
+@asynccontextmanager
+async def lifecycles(host: Host) -> AsyncGenerator[None, None]:
+    """Enter ``worker_lifecycle`` of every kind of dependency that the worker or a task of its docket uses.
+
+    A kind offers it as a class method that takes docket and worker, and gives an async context manager.
+
+    Arguments:
+        host: the worker.
+    """
+    async with AsyncExitStack() as stack:
+        for kind in _kinds(host):
+            lifecycle: Any = getattr(kind, "worker_lifecycle", None)
+            if lifecycle is not None:
+                await stack.enter_async_context(lifecycle(host.docket, host))
+        yield
+
+
+def _kinds(host: Host) -> list[type[Dependency[Any]]]:
+    declared: list[Any] = list(host.dependencies.values())
+    for function in host.docket.tasks.values():
+        declared.extend(_declared(function))
+    kinds: list[type[Dependency[Any]]] = [type(dependency) for dependency in declared]
+    return list(dict.fromkeys(kinds))
+
+
+def _declared(function: TaskFunction) -> Iterable[Any]:
+    yield from get_dependency_parameters(function).values()
+    for dependencies in get_annotation_dependencies(function).values():
+        yield from dependencies

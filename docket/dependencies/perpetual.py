@@ -1,0 +1,87 @@
+"""A task that runs again and again."""
+
+from __future__ import annotations
+
+import copy
+from datetime import datetime, timedelta
+from typing import Any
+
+from typing_extensions import Self, override
+
+from ..execution import Execution, NextRun
+from .base import CompletionHandler, TaskOutcome, current_execution
+
+
+class Perpetual(CompletionHandler["Perpetual"]):
+    """Schedules the task again when it has ended, in success and in failure.
+
+    The next run has the same key and, unless told otherwise, the same arguments. It is written down
+    together with the end of this one, so that the chain can not break.
+
+    Arguments:
+        every: from the start of one run to the start of the next; a run that takes longer is followed
+            at once.
+        automatic: workers see to it that the task is always scheduled, under its own name as the key; it
+            must not need arguments.
+
+    Example:
+        >>> async def poll(every: Perpetual = Perpetual(timedelta(minutes=5), automatic=True)) -> None: ...
+    """
+
+    def __init__(self, every: timedelta = timedelta(0), automatic: bool = False) -> None:
+        self.every = every
+        self.automatic = automatic
+        self.args: tuple[Any, ...] = ()
+        self.kwargs: dict[str, Any] = {}
+        self.cancelled = False
+        self._moment: datetime | None = None
+        self._pause: timedelta | None = None
+
+    @override
+    async def __aenter__(self) -> Self:
+        bound = copy.copy(self)
+        execution = current_execution.get()
+        bound.args = execution.args
+        bound.kwargs = execution.kwargs
+        return bound
+
+    @property
+    def initial_when(self) -> datetime | None:
+        """When the first run of an automatic task is due; None is at once."""
+        return None
+
+    def cancel(self) -> None:
+        """Let this run be the last."""
+        self.cancelled = True
+
+    def perpetuate(self, *args: Any, **kwargs: Any) -> None:
+        """Give the next run other arguments."""
+        self.args = args
+        self.kwargs = kwargs
+
+    def after(self, delay: timedelta) -> None:
+        """Let the next run be due some time after the end of this one."""
+        self._pause = delay
+        self._moment = None
+
+    def at(self, when: datetime) -> None:
+        """Let the next run be due at a moment."""
+        self._moment = when
+        self._pause = None
+
+    @override
+    async def on_complete(self, execution: Execution, outcome: TaskOutcome) -> bool:
+        if self.cancelled:
+            return False
+        pause = self._pause
+        if pause is None:
+            pause = max(timedelta(0), self.every - outcome.duration)
+        execution.next_run = NextRun(
+            at=self._moment,
+            after=pause,
+            attempt=1,
+            args=self.args,
+            kwargs=self.kwargs,
+            is_perpetual=True,
+        )
+        return True

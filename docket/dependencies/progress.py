@@ -1,0 +1,71 @@
+"""How far the task has come, for whoever watches."""
+
+from __future__ import annotations
+
+import copy
+
+from typing_extensions import Self, override
+from uncalled_for import Dependency
+
+from ..execution import ExecutionProgress
+from .base import current_execution
+
+
+class Progress(Dependency["Progress"]):
+    """Tells how far the task has come.
+
+    Example:
+        >>> async def export(rows: int, progress: Progress = Progress()) -> None:
+        ...     await progress.set_total(rows)
+        ...     for _ in range(rows):
+        ...         await progress.increment()
+    """
+
+    def __init__(self) -> None:
+        self.of_run: ExecutionProgress | None = None
+
+    @override
+    async def __aenter__(self) -> Self:
+        bound = copy.copy(self)
+        bound.of_run = current_execution.get().progress
+        return bound
+
+    @property
+    def current(self) -> int | None:
+        """What has been reached; None before anything was."""
+        return self._known.current
+
+    @property
+    def total(self) -> int:
+        """What ``current`` counts towards."""
+        return self._known.total
+
+    @property
+    def message(self) -> str | None:
+        """What was said last."""
+        return self._known.message
+
+    async def set_total(self, total: int) -> None:
+        """Say what ``current`` counts towards.
+
+        Raises:
+            ValueError: the total is less than 1.
+        """
+        await self._known.set_total(total)
+
+    async def increment(self, amount: int = 1) -> None:
+        """Come further.
+
+        Raises:
+            ValueError: the amount is less than 1.
+        """
+        await self._known.increment(amount)
+
+    async def set_message(self, message: str | None) -> None:
+        """Say what is going on; None says nothing."""
+        await self._known.set_message(message)
+
+    @property
+    def _known(self) -> ExecutionProgress:
+        assert self.of_run is not None, "Progress is known while a task runs"
+        return self.of_run

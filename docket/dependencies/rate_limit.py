@@ -1,0 +1,75 @@
+"""So many starts in a while, and no more."""
+
+from __future__ import annotations
+
+import copy
+from datetime import timedelta
+from types import TracebackType
+
+from typing_extensions import Self, override
+
+from .admission import Gate, owner
+from .base import AdmissionBlocked, current_docket, current_execution
+
+
+class RateLimit(Gate["RateLimit"]):
+    """Lets at most ``limit`` calls start in any window; the others start when there is room, or are dropped.
+
+    It is a sliding log, in which a call that has to wait is given the next free moment, for which it
+    is scheduled: waiting costs nothing.
+
+    Arguments:
+        limit: starts per window.
+        per: the window.
+        drop: drop what is too many.
+        scope: sets limits of the same name apart.
+
+    Example:
+        >>> async def send(to: str, rate: RateLimit = RateLimit(100, per=timedelta(minutes=1))): ...
+    """
+
+    def __init__(
+        self, limit: int, *, per: timedelta, drop: bool = False, scope: str | None = None
+    ) -> None:
+        if limit < 1:
+            raise ValueError(f"limit must be at least 1, got {limit}")
+        self.limit = limit
+        self.per = per
+        self.drop = drop
+        self.scope = scope
+        self._taken: str | None = None
+
+    @override
+    async def __aenter__(self) -> Self:
+        bound = copy.copy(self)
+        await bound.take()
+        return bound
+
+    async def take(self) -> None:
+        """Count this start, or be told to come later.
+
+        Raises:
+            AdmissionBlocked: there is no room now.
+        """
+        execution = current_execution.get()
+        name = self.name(execution)
+        wait = await current_docket.get().storage.limits.count(
+            name, execution.key, owner(execution), self.limit, self.per, self.drop
+        )
+        reason = f"rate limit ({self.limit}/{self.per}) on {name}"
+        if wait is None:
+            raise AdmissionBlocked(execution, reason, reschedule=False)
+        if wait:
+            raise AdmissionBlocked(execution, reason, retry_delay=wait)
+        self._taken = name
+
+    @override
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(exc_value, AdmissionBlocked) and self._taken is not None:
+            limits = current_docket.get().storage.limits
+            await limits.undo_count(self._taken, owner(current_execution.get()))

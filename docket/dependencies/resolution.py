@@ -1,0 +1,304 @@
+"""From what a task declares to what it is called with."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from types import TracebackType
+from typing import Any, Protocol, TypeVar, cast
+
+from typing_extensions import Self
+from uncalled_for import (
+    Dependency,
+    FailedDependency,
+    frame_scope,
+    get_annotation_dependencies,
+    get_dependency_parameters,
+)
+from uncalled_for.functional import _Depends
+
+from ..docket import Docket
+from ..execution import Execution
+from ..registry import TaskFunction
+from .base import AdmissionBlocked, current_docket, current_execution, current_worker
+from .context import _TaskArgument
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import ExceptionGroup
+
+D = TypeVar("D", bound=Dependency[Any])
+
+WORKER_SLOT = "__worker_dep__"
+"""What the names of a worker's own dependencies begin with, so that they never reach a task."""
+
+
+class Host(Protocol):
+    """What a dependency may know of the worker that runs it."""
+
+    @property
+    def docket(self) -> Docket:
+        """The docket that it works for."""
+        ...
+
+    @property
+    def dependencies(self) -> Mapping[str, Dependency[Any]]:
+        """What it wraps around every task."""
+        ...
+
+
+def is_bare(function: TaskFunction) -> bool:
+    """Whether a task declares no dependencies."""
+    return not get_dependency_parameters(function) and not get_annotation_dependencies(function)
+
+
+class Resolution:
+    """The dependencies of one run: entered in their order, left in reverse.
+
+    Arguments:
+        host: the worker.
+        execution: what runs.
+
+    Raises (on entering):
+        AdmissionBlocked: a dependency does not let the task start; nothing after it was entered.
+        ExceptionGroup: some could not be resolved; it names their parameters.
+    """
+
+    def __init__(self, host: Host, execution: Execution) -> None:
+        self._host = host
+        self._execution = execution
+        self._frame = ExitStack()
+        self._stack = AsyncExitStack()
+        self.arguments: dict[str, Any] = {}
+        """What the task is called with beside what its caller gave."""
+        self.found: dict[str, Any] = {}
+        """Everything that was resolved, the worker's own and what stands in ``Annotated`` included."""
+        self.failures: dict[str, FailedDependency] = {}
+
+    def role(self, kind: type[D]) -> D | None:
+        """The dependency that plays a role in this run."""
+        for value in self.found.values():
+            if isinstance(value, kind):
+                return value
+        return None
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.resolve()
+            self._refuse_failures()
+        except BaseException:
+            if not await self.__aexit__(*sys.exc_info()):
+                raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        self._frame.close()
+        return bool(await self._stack.__aexit__(exc_type, exc_value, traceback))
+
+    async def resolve(self) -> None:
+        """Enter all dependencies; what fails is kept, and does not stop the others."""
+        function, given = self._execution.function, _given(self._execution)
+        _Depends.cache.set({})
+        _Depends.stack.set(self._stack)
+        frame = self._frame.enter_context(frame_scope(function, given))
+        for name, dependency in self._host.dependencies.items():
+            await self._enter(f"{WORKER_SLOT}{name}", dependency)
+        for name, dependency in get_dependency_parameters(function).items():
+            if name in given:
+                continue
+            try:
+                if isinstance(dependency, _TaskArgument) and dependency.is_bare:
+                    raise ValueError("No parameter name specified")
+                self.found[name] = self.arguments[name] = await frame.resolve(name)
+            except Exception as error:
+                self._failed(name, error)
+        for name, dependencies in get_annotation_dependencies(function).items():
+            value = given.get(name, self.arguments.get(name))
+            for index, dependency in enumerate(dependencies):
+                await self._enter(
+                    name, dependency.bind_to_parameter(name, value), f"{name}[{index}]"
+                )
+        if self._host.dependencies:
+            self.failures.update(detect_single_conflicts(self.found, {}))
+
+    async def _enter(
+        self, name: str, dependency: Dependency[Any], found_as: str | None = None
+    ) -> None:
+        try:
+            self.found[found_as or name] = await self._stack.enter_async_context(dependency)
+        except Exception as error:
+            self._failed(name.removeprefix(WORKER_SLOT), error)
+
+    def _failed(self, name: str, error: Exception) -> None:
+        if isinstance(error, AdmissionBlocked):
+            raise error
+        self.failures[name] = FailedDependency(name, error)
+
+    def _refuse_failures(self) -> None:
+        if self.failures:
+            names = ", ".join(failure.parameter for failure in self.failures.values())
+            raise ExceptionGroup(
+                f"Failed to resolve dependencies for parameter(s): {names}",
+                [failure.error for failure in self.failures.values()],
+            )
+
+
+def _given(execution: Execution) -> dict[str, Any]:
+    try:
+        return dict(execution.arguments)
+    except TypeError:
+        # Calling the task will fail with the same error, and say so.
+        return dict(execution.kwargs)
+
+
+def step_into(host: Host, execution: Execution) -> None:
+    """Tell the current context what runs in it; it ends with the run."""
+    current_docket.set(host.docket)
+    current_worker.set(host)
+    current_execution.set(execution)
+
+
+@asynccontextmanager
+async def resolved_dependencies(
+    worker: Host, execution: Execution
+) -> AsyncGenerator[dict[str, Any], None]:
+    """The resolved dependencies of an execution by parameter; one that failed stands there as such.
+
+    Arguments:
+        worker: whose own dependencies are entered as well.
+        execution: what is about to run.
+    """
+    tokens = (current_docket.get(None), current_worker.get(None), current_execution.get(None))
+    step_into(worker, execution)
+    resolution = Resolution(worker, execution)
+    try:
+        try:
+            await resolution.resolve()
+            yield {**resolution.found, **resolution.arguments, **resolution.failures}
+        except BaseException:
+            if not await resolution.__aexit__(*sys.exc_info()):
+                raise
+        else:
+            await resolution.__aexit__(None, None, None)
+    finally:
+        for variable, value in zip(
+            (current_docket, current_worker, current_execution), tokens, strict=True
+        ):
+            if value is not None:
+                cast(Any, variable).set(value)
+
+
+def validate_worker_dependencies(
+    dependencies: Mapping[str, Any] | Sequence[Any] | None,
+) -> dict[str, Dependency[Any]]:
+    """A worker's own dependencies by name; those without one are numbered.
+
+    Raises:
+        ValueError: a name is reserved.
+        TypeError: something is no dependency.
+    """
+    validated: dict[str, Dependency[Any]] = {}
+    for label, name, dependency in _named(dependencies or ()):
+        if not isinstance(dependency, Dependency):
+            raise TypeError(
+                f"Worker dependency {label} must be a Dependency instance (e.g. Depends(fn) or "
+                f"Retry(...)), got {type(dependency).__name__}."
+            )
+        validated[name] = dependency
+    return validated
+
+
+def _named(dependencies: Mapping[str, Any] | Sequence[Any]) -> Iterator[tuple[str, str, Any]]:
+    if not isinstance(dependencies, Mapping):
+        for index, dependency in enumerate(dependencies):
+            yield f"'index {index}'", f"{index}", dependency
+        return
+    for name, dependency in dependencies.items():
+        if name.startswith("__"):
+            raise ValueError(
+                f"Worker dependency name {name!r} is reserved; names starting with '__' are not allowed."
+            )
+        yield repr(name), name, dependency
+
+
+def detect_single_conflicts(
+    arguments: Mapping[str, Any], annotations: Mapping[str, Sequence[Dependency[Any]]]
+) -> dict[str, FailedDependency]:
+    """Where worker and task both declare what there can be only one of, by a name for the conflict.
+
+    Arguments:
+        arguments: resolved dependencies by where they were found.
+        annotations: dependencies in ``Annotated`` by parameter.
+    """
+    found: list[tuple[str, Any]] = [
+        (name, value) for name, value in arguments.items() if isinstance(value, Dependency)
+    ]
+    found += [(name, value) for name, values in annotations.items() for value in values]
+    conflicts: dict[str, FailedDependency] = {}
+    covered: set[type] = set()
+    # From the most special class to its bases, so that the error names the exact one if it can.
+    for kind in sorted(_single_kinds(found), key=lambda kind: -len(kind.__mro__)):
+        places = [(name, _kind(value)) for name, value in found if isinstance(value, kind)]
+        if len(places) < 2 or any(issubclass(one, kind) for one in covered):
+            continue
+        covered.add(kind)
+        exact = all(one is kind for _, one in places)
+        described = ", ".join(
+            repr(name) if exact else f"{name!r} ({one.__name__})" for name, one in places
+        )
+        conflicts[f"__conflict_{kind.__name__}__"] = FailedDependency(
+            f"__conflict_{kind.__name__}__",
+            ValueError(
+                f"Only one {kind.__name__} dependency is allowed, but found{' at' if exact else ''}: "
+                f"{described}. Declare it in exactly one place (task or worker)."
+            ),
+        )
+    return conflicts
+
+
+def _kind(value: object) -> type:
+    return type(value)
+
+
+def _single_kinds(found: Sequence[tuple[str, Any]]) -> list[type]:
+    kinds: dict[type, None] = {}
+    for _, value in found:
+        for kind in type(value).__mro__:
+            if issubclass(kind, Dependency) and kind is not Dependency and kind.single:
+                kinds[cast(type, kind)] = None
+    return list(kinds)
+
+
+def get_single_dependency_parameter_of_type(
+    function: TaskFunction, dependency_type: type[D]
+) -> D | None:
+    """The dependency of a kind that a task declares, None if it declares none.
+
+    Arguments:
+        function: the task.
+        dependency_type: a kind that there can be only one of.
+    """
+    assert dependency_type.single, "Dependency must be single"
+    declared: list[Any] = [
+        *get_dependency_parameters(function).values(),
+        *(one for many in get_annotation_dependencies(function).values() for one in many),
+    ]
+    return next((one for one in declared if isinstance(one, dependency_type)), None)
+
+
+def get_single_dependency_of_type(
+    dependencies: Mapping[str, Any], dependency_type: type[D]
+) -> D | None:
+    """The dependency of a kind among resolved ones, None if there is none.
+
+    Arguments:
+        dependencies: what was resolved, by parameter.
+        dependency_type: a kind that there can be only one of.
+    """
+    assert dependency_type.single, "Dependency must be single"
+    return next((one for one in dependencies.values() if isinstance(one, dependency_type)), None)

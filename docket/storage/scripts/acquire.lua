@@ -1,0 +1,33 @@
+--! include runs
+-- Takes a slot of a concurrency limit for a message that a worker holds.
+--
+-- slot      the limit
+-- size      how many slots it has
+-- queue     the queue of the message ('' is the default queue)
+-- message   who takes the slot
+-- returns   1 if the message holds a slot now, 0 if it must wait (its settlement says so)
+--
+-- A message that was granted a slot while it waited, or that is delivered again, holds one already;
+-- it counts only within the size, which may have shrunk meanwhile.
+
+local STALE = 60000   -- ms after which the longest holder is looked at, should its message be gone
+local slots = P .. ':slots:' .. slot
+local size = tonumber(size)
+local rank = redis.call('ZRANK', slots, holder_of(queue, message))
+if rank then return rank < size and 1 or 0 end
+
+local function is_gone(member, since)
+  if milliseconds() - since < STALE then return false end
+  local at = string.find(member, '\n', 1, true)
+  local held = string.sub(member, at + 1)
+  return #redis.call('XRANGE', stream_of(string.sub(member, 1, at - 1)), held, held) == 0
+end
+
+if redis.call('ZCARD', slots) >= size then
+  local longest = redis.call('ZRANGE', slots, 0, 0, 'WITHSCORES')
+  if not is_gone(longest[1], tonumber(longest[2])) then return 0 end
+  redis.call('ZREM', slots, longest[1])
+  redis.call('HDEL', P .. ':holding', longest[1])
+end
+take_slot(slot, queue, message)
+return 1

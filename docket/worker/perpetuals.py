@@ -1,0 +1,69 @@
+"""Sees to it that automatic perpetual tasks are always scheduled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Hashable
+
+from typing_extensions import override
+
+from ..dependencies.perpetual import Perpetual
+from ..dependencies.resolution import get_single_dependency_parameter_of_type
+from ..docket import Docket
+from ..errors import ServerUnavailable
+from ..registry import TaskFunction, name_of
+from ..service import Service
+
+RESEED = 60.0
+"""Seconds after which they are looked at in any case: somebody may have cancelled or lost one."""
+
+
+class Perpetuals(Service):
+    """Adds every automatic task under its name; one that is scheduled already is left alone.
+
+    Wakes every minute, and when tasks or strikes have changed since the last look: a restored task must
+    come back to life.
+
+    Arguments:
+        docket: whose tasks.
+    """
+
+    def __init__(self, docket: Docket) -> None:
+        self._docket = docket
+        self._seen: Hashable = None
+
+    @override
+    async def prepare(self) -> None:
+        """Seed before anything is claimed."""
+        await self._seed()
+
+    @override
+    async def run(self) -> None:
+        """Seed again and again, until stopped."""
+        while True:
+            await self._until_reason()
+            try:
+                await self._seed()
+            except ServerUnavailable:
+                self._seen = None  # the trade reports it; the next look comes soon
+
+    async def _until_reason(self) -> None:
+        # Nobody tells when a task is registered: looking costs nothing, it is a glance at a set.
+        pause = self._docket.heartbeat_interval.total_seconds()
+        for _ in range(max(1, int(RESEED / pause))):
+            await asyncio.sleep(pause)
+            if self._seen != self._current():
+                return
+
+    def _current(self) -> Hashable:
+        return frozenset(self._docket.tasks), self._docket.strike_list.version
+
+    async def _seed(self) -> None:
+        self._seen = self._current()
+        for function in dict.fromkeys(self._docket.tasks.values()):
+            perpetual = get_single_dependency_parameter_of_type(function, Perpetual)
+            if perpetual is not None and perpetual.automatic:
+                await self._add(function, perpetual)
+
+    async def _add(self, function: TaskFunction, perpetual: Perpetual) -> None:
+        await self._docket.add(function, perpetual.initial_when, name_of(function))()
