@@ -14,6 +14,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanContext
 
 from docket import Docket
 
@@ -92,6 +93,13 @@ class Spans:
     def all(self) -> list[ReadableSpan]:
         """All of them."""
         return list(self._exporter.get_finished_spans())
+
+
+def context_of(span: ReadableSpan) -> SpanContext:
+    """What names a span."""
+    found = span.get_span_context()
+    assert found is not None
+    return found
 
 
 _exporter = InMemorySpanExporter()

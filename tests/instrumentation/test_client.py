@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from docket import Disposition, Docket, Execution
 
-from .conftest import Meters, Spans
+from .conftest import Meters, Spans, context_of
 
 LATER = datetime(2100, 1, 1, tzinfo=timezone.utc)
 
@@ -218,7 +218,7 @@ async def test_an_execution_read_back_knows_the_trace_it_was_added_in(
     assert execution is not None
     (link,) = execution.incoming_span_links()
     assert link.context.trace_id == origin.get_span_context().trace_id
-    assert link.context.span_id == spans.one("docket.add").get_span_context().span_id
+    assert link.context.span_id == context_of(spans.one("docket.add")).span_id
     assert baggage.get_baggage("tenant", execution.trace_context) == "acme = 1\n2"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
@@ -83,45 +82,34 @@ def test_a_run_after_a_lost_one_is_redelivered(
 
 
 @pytest.mark.parametrize(
-    ("tell", "metric", "extra"),
+    ("verb", "arguments", "metric", "where"),
     [
-        (lambda t: t.struck("work", "k"), "stricken", {"docket.where": "worker"}),
-        (lambda t: t.lost("work", "k"), "superseded", {"docket.where": "worker"}),
-        (lambda t: t.refused("work", "k", "STALE"), "superseded", {"docket.where": "worker"}),
-        (
-            lambda t: t.refused("work", "k", "STALE", "retry"),
-            "superseded",
-            {"docket.where": "retry"},
-        ),
-        (
-            lambda t: t.refused("work", "k", "SUPERSEDED", "on_complete"),
-            "superseded",
-            {"docket.where": "on_complete"},
-        ),
-        (lambda t: t.perpetuated("work", describe, 1), "perpetuated", {}),
-        (lambda t: t.parked("work", "k", "unknown_task"), "parked", {}),
-        (lambda t: t.crashed("work", "k"), "dead", {}),
-        (lambda t: t.undecodable("work", "k", ValueError()), "dead", {}),
+        ("struck", ("work", "k"), "stricken", "worker"),
+        ("lost", ("work", "k"), "superseded", "worker"),
+        ("refused", ("work", "k", "STALE"), "superseded", "worker"),
+        ("refused", ("work", "k", "STALE", "retry"), "superseded", "retry"),
+        ("refused", ("work", "k", "SUPERSEDED", "on_complete"), "superseded", "on_complete"),
+        ("perpetuated", ("work", describe, 1), "perpetuated", None),
+        ("parked", ("work", "k", "unknown_task"), "parked", None),
+        ("crashed", ("work", "k"), "dead", None),
+        ("undecodable", ("work", "k", ValueError()), "dead", None),
     ],
 )
 def test_what_happens_to_an_execution_is_counted_without_its_key(
     telemetry: WorkerTelemetry,
     meters: Meters,
     name: str,
-    tell: Callable[[WorkerTelemetry], None],
+    verb: str,
+    arguments: tuple[object, ...],
     metric: str,
-    extra: dict[str, str],
+    where: str | None,
 ) -> None:
-    tell(telemetry)
+    getattr(telemetry, verb)(*arguments)
 
     point = meters.point(f"docket_tasks_{metric}", docket_name=name)
     assert point.value == 1
-    assert point.labels == {
-        "docket.name": name,
-        "docket.worker": "w",
-        "docket.task": "work",
-        **extra,
-    }
+    labels = {"docket.name": name, "docket.worker": "w", "docket.task": "work"}
+    assert point.labels == ({**labels, "docket.where": where} if where else labels)
 
 
 def test_a_disruption_is_counted_for_the_worker(

@@ -6,7 +6,7 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextvars import copy_context
 
 import pytest
@@ -35,7 +35,7 @@ from docket.instrumentation.tracing import (
     suppressed,
 )
 
-from .conftest import Spans
+from .conftest import Spans, context_of
 
 LABELS = {"docket.name": "d", "docket.worker": "w"}
 
@@ -69,7 +69,7 @@ def test_the_span_of_a_run_is_current_and_says_what_runs(spans: Spans) -> None:
         performing.conclude(None)
 
     span = spans.one("work")
-    assert span.get_span_context() == current.get_span_context()
+    assert context_of(span) == current.get_span_context()
     assert span.kind is SpanKind.CONSUMER
     assert span.status.status_code is StatusCode.OK
     assert span.attributes == {
@@ -98,7 +98,7 @@ def test_a_run_begins_a_trace_of_its_own_linked_to_the_one_it_was_added_in(
     assert span.parent is None
     (link,) = span.links
     assert link.context.span_id == origin.get_span_context().span_id
-    assert span.get_span_context().trace_id != origin.get_span_context().trace_id
+    assert context_of(span).trace_id != origin.get_span_context().trace_id
 
 
 def test_an_error_shows_in_the_span(spans: Spans) -> None:
@@ -170,7 +170,7 @@ def test_an_error_in_a_span_of_the_client_is_its_error(spans: Spans) -> None:
 
 
 @pytest.fixture
-def instrumented(tracer_provider: TracerProvider) -> object:
+def instrumented(tracer_provider: TracerProvider) -> Iterator[object]:
     """An application that traces redis-py."""
     instrumentor = RedisInstrumentor()
     instrumentor.instrument(tracer_provider=tracer_provider)
@@ -215,7 +215,7 @@ def test_a_log_line_within_a_run_says_what_it_is_about(
         root.setLevel(level)
 
     inside, outside = map(json.loads, capsys.readouterr().err.splitlines())
-    found = spans.one("work").get_span_context()
+    found = context_of(spans.one("work"))
     expected = {
         **LABELS,
         "docket.task": "work",
