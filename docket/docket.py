@@ -26,6 +26,7 @@ from typing_extensions import Self
 from . import address
 from .annotations import get_signature
 from .connection.base import Credentials, RedisClient
+from .connection.traced import Traced
 from .connection.url import connect
 from .errors import InvalidKey
 from .execution import Execution, TaskCall, new_execution
@@ -126,7 +127,8 @@ class Docket:
         # By its path, as an application's own: tasks stand above the docket that runs them.
         self.registry.register_collection(STANDARD_TASKS)
         self.strike_list = StrikeList(self.serializer)
-        self._connection = connect(found.url, credential_provider=credential_provider)
+        connection = connect(found.url, credential_provider=credential_provider)
+        self._connection = Traced(connection) if enable_internal_instrumentation else connection
         self.storage = Storage(self._connection, self.name)
 
     @classmethod

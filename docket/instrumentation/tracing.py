@@ -5,7 +5,7 @@ Nothing is built, and nothing attached, until the application has set a tracer p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from types import TracebackType
 from typing import Protocol
@@ -31,6 +31,7 @@ __all__ = [
     "links_to",
     "outgoing",
     "spanning",
+    "spanning_redis",
     "suppressed",
 ]
 
@@ -67,6 +68,24 @@ def spanning(name: str, attributes: Callable[[], Attributes]) -> AbstractContext
     if not is_traced():
         return _NOTHING
     return _client.start_as_current_span(name, attributes=attributes())
+
+
+def spanning_redis(commands: Sequence[str]) -> AbstractContextManager[Span]:
+    """A span of one round trip to Redis, for the length of a block.
+
+    Arguments:
+        commands: the names of the commands that go together.
+    """
+    if not is_traced():
+        return _NOTHING
+    names = list(dict.fromkeys(commands))
+    attributes: Attributes = {
+        "db.system.name": "redis",
+        "db.operation.name": " ".join(names),
+        "db.operation.batch.size": len(commands),
+    }
+    name = names[0] if len(names) == 1 else "PIPELINE"
+    return _client.start_as_current_span(name, kind=SpanKind.CLIENT, attributes=attributes)
 
 
 def outgoing() -> str:
@@ -147,6 +166,8 @@ class Performing:
         Arguments:
             error: what the task raised; None where it returned, was cancelled or not admitted.
         """
+        if self._span is INVALID_SPAN:
+            return
         if error is None:
             self._span.set_status(Status(StatusCode.OK))
         else:

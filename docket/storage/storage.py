@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..connection.base import Connection
+from ..connection.traced import Traced
 from ..errors import ForeignData
 from .exchange import Claimant, Exchange
 from .executions import Executions
@@ -39,9 +40,17 @@ class Storage:
         self.workers = Workers(connection, self.keys)
         self.subscriptions = Subscriptions(connection, self.keys.strikes)
 
-    def exchange(self, claimant: Claimant) -> Exchange:
-        """The round trip of a worker."""
-        return Exchange(self.connection, self.keys, claimant)
+    def exchange(self, claimant: Claimant, *, is_shown: bool = False) -> Exchange:
+        """The round trip of a worker.
+
+        Arguments:
+            claimant: the worker.
+            is_shown: whether it shows in traces, even if the docket's other traffic does not.
+        """
+        connection = self.connection
+        if is_shown and not isinstance(connection, Traced):
+            connection = Traced(connection)
+        return Exchange(connection, self.keys, claimant)
 
     async def open(self) -> None:
         """Reach the server and see that the keys are ours.

@@ -30,6 +30,7 @@ from ..docket import Docket
 from ..errors import LeaseLost, SignatureMismatch, Undecodable, UnknownTask
 from ..execution import Execution, NextRun
 from ..instrumentation.events import Observer
+from ..instrumentation.tracing import Performing, incoming
 from ..lifecycle import DeadReason, ExecutionState, ParkedReason
 from ..policy import TaskPolicy
 from ..registry import TaskFunction
@@ -110,6 +111,7 @@ class Executor:
     ) -> None:
         self._host = host
         self._docket = host.docket
+        self._labels = {**host.docket.labels(), "docket.worker": host.name}
         self._observer = observer
         self._fallback = fallback
         self._shared = SharedScope()
@@ -132,6 +134,12 @@ class Executor:
         prepared = await self._prepare(run, now)
         if not isinstance(prepared, Execution):
             return prepared
+        with Performing(prepared, self._labels) as performing:
+            return await self._perform(run, prepared, now, performing)
+
+    async def _perform(
+        self, run: Run, prepared: Execution, now: int, performing: Performing
+    ) -> Outcome:
         claimed = run.claimed
         self._observer.started(
             claimed.task, prepared.call_repr, (now - claimed.due) / 1000, claimed.crashes
@@ -142,7 +150,8 @@ class Executor:
         seconds = time.perf_counter() - start
         if isinstance(outcome, Perpetuated):
             self._observer.perpetuated(claimed.task, prepared.call_repr, seconds)
-        self._observer.ended(claimed.task, prepared.call_repr, seconds, _ENDINGS[type(outcome)])
+        self._observer.ended(claimed.task, prepared.call_repr, seconds, attempt.ending(outcome))
+        performing.conclude(attempt.error)
         return outcome
 
     async def _prepare(self, run: Run, now: int) -> Execution | Outcome:
@@ -184,6 +193,7 @@ class Executor:
             claimed.key,
             from_milliseconds(claimed.due),
             claimed.attempt,
+            incoming(claimed.trace),
             redelivered=claimed.crashes > 0,
             function_name=claimed.task,
             generation=claimed.generation,
@@ -286,6 +296,7 @@ class Executor:
     async def _failed(self, attempt: _Attempt, error: BaseException) -> Outcome:
         """What follows a failure: another attempt, the next run of a perpetual task, or nothing."""
         execution = attempt.execution
+        attempt.error = error
         try:
             outcome = await self._after_failure(attempt, error)
         except Exception as trouble:
@@ -332,7 +343,14 @@ class _Attempt:
         self.execution = execution
         self.policy = policy
         self.resolution: Resolution | None = None
+        self.error: BaseException | None = None
         self._start = start
+
+    def ending(self, outcome: Outcome) -> str:
+        """What observers call the end: a run that raised has failed, whatever follows."""
+        if self.error is not None and not isinstance(outcome, Retry):
+            return "failed"
+        return _ENDINGS[type(outcome)]
 
     def role(self, kind: type[Any]) -> Any:
         """The dependency that plays a role, if there is one."""

@@ -139,7 +139,7 @@ class Worker:
             _milliseconds(dead_ttl),
         )
         self._executor = Executor(self, observer, self.fallback_task)
-        self._exchange = storage.exchange(claimant)
+        self._exchange = storage.exchange(claimant, is_shown=self.enable_internal_instrumentation)
         self._trading = Trading(
             self._exchange, self._running, self._clock, observer, self._begin, lease
         )

@@ -391,7 +391,30 @@ async def test_the_traffic_of_a_worker_shows_when_it_is_asked_for(
         running.cancel()
         await running
 
-    assert "BLPOP" in {span.name for span in spans.all}
+    assert {"BLPOP", "EVALSHA"} <= {span.name for span in spans.all}
+    assert spans.named("docket.add")
+    trades = spans.named("EVALSHA")
+    assert all(span.kind is SpanKind.CLIENT for span in trades)
+    assert "EVALSHA" in {(span.attributes or {})["db.operation.name"] for span in trades}
+
+
+async def test_the_traffic_of_a_docket_shows_when_it_is_asked_for(
+    server_url: str, spans: Spans
+) -> None:
+    name = uuid.uuid4().hex
+    async with Docket(name, server_url, enable_internal_instrumentation=True) as docket:
+        assert docket.prefix == Docket(name, server_url).prefix
+        await docket.add(work)(1)
+        await use_redis(docket)
+        async with Worker(docket, "w", enable_internal_instrumentation=True) as worker:
+            await worker.run_until_finished()
+        await docket.storage.connection.facts()
+
+    add = context_of(spans.one("docket.add"))
+    inside = [span for span in spans.all if span.parent and span.parent.span_id == add.span_id]
+    assert {span.name for span in inside} == {"EVALSHA"}
+    # Several commands of one round trip are one span.
+    assert "PIPELINE" in {span.name for span in spans.all}
 
 
 async def test_the_lines_of_a_run_say_what_they_are_about(
