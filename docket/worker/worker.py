@@ -9,7 +9,7 @@ import secrets
 import signal
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from types import TracebackType
@@ -23,8 +23,10 @@ from ..dependencies.resolution import validate_worker_dependencies
 from ..docket import Docket
 from ..execution import Execution
 from ..instrumentation.events import Observer, Observers
+from ..instrumentation.health import LOOPBACK, healthcheck_server
 from ..instrumentation.logs import WorkerLog
 from ..instrumentation.metrics import Tally
+from ..instrumentation.prometheus import metrics_server
 from ..instrumentation.telemetry import WorkerTelemetry
 from ..registry import TaskFunction, load
 from ..service import Service, Services
@@ -322,7 +324,7 @@ class Worker:
             self._trading.settle(run.claimed, settlement)
 
     @classmethod
-    async def run(
+    async def run(  # noqa: PLR0917 - the order is given by compatibility
         cls,
         docket_name: str = "docket",
         url: str = "redis://localhost:6379/0",
@@ -335,8 +337,12 @@ class Worker:
         schedule_automatic_tasks: bool = True,
         enable_internal_instrumentation: bool = False,
         until_finished: bool = False,
+        healthcheck_port: int | None = None,
+        metrics_port: int | None = None,
         tasks: Sequence[str] = ("docket.tasks:standard_tasks",),
         fallback_task: str | None = None,
+        *,
+        host: str = LOOPBACK,
     ) -> None:
         """Run a worker as a program does: until SIGTERM or SIGINT, then drain.
 
@@ -345,6 +351,9 @@ class Worker:
             url: the server.
             tasks: collections of tasks, each as ``package.module:attribute``.
             until_finished: end when there is nothing left to do.
+            healthcheck_port: where ``/livez`` and ``/readyz`` answer; nowhere, if left out.
+            metrics_port: where Prometheus reads ``/metrics``; nowhere, if left out.
+            host: where these two listen; loopback, unless told otherwise.
             fallback_task: called in the place of unknown tasks, as ``package.module:attribute``.
 
         The others are those of ``Worker``.
@@ -364,17 +373,26 @@ class Worker:
                 enable_internal_instrumentation,
                 load(fallback_task) if fallback_task else None,
             ) as worker:
-                working = asyncio.create_task(
-                    worker.run_until_finished() if until_finished else worker.run_forever()
-                )
-                loop = asyncio.get_running_loop()
-                for number in (signal.SIGTERM, signal.SIGINT):
-                    loop.add_signal_handler(number, working.cancel)
-                try:
-                    await working
-                finally:
-                    for number in (signal.SIGTERM, signal.SIGINT):
-                        loop.remove_signal_handler(number)
+                with (
+                    metrics_server(host, metrics_port),
+                    healthcheck_server(host, healthcheck_port, worker),
+                ):
+                    await _until_told(
+                        worker.run_until_finished() if until_finished else worker.run_forever()
+                    )
+
+
+async def _until_told(work: Coroutine[Any, Any, None]) -> None:
+    """Work until it is finished or a signal comes."""
+    working = asyncio.create_task(work)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, working.cancel)
+    try:
+        await working
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
 
 
 def _milliseconds(duration: timedelta) -> int:
