@@ -29,7 +29,10 @@ def python_of(peer: str) -> str:
     directory = ENVIRONMENTS / peer
     python = directory / "bin" / "python"
     stamp = directory / "installed"
-    wanted = hashlib.sha256(repr(REQUIREMENTS[peer]).encode()).hexdigest()
+    recipe = repr(REQUIREMENTS[peer])
+    if peer == "docket":
+        recipe += (ROOT / "pyproject.toml").read_text("utf-8")
+    wanted = hashlib.sha256(recipe.encode()).hexdigest()
     if not stamp.exists() or stamp.read_text() != wanted:
         print(f"installing {peer} …", file=sys.stderr, flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", directory], check=True)

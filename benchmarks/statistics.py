@@ -45,6 +45,7 @@ ROWS = {
         Row("reload", "file saved to all workers on it", "s", False),
         Row("rss", "memory of an idle worker", "MB", False),
         Row("recover", "kill -9 mid-task, re-run after, supervised", "s", False),
+        Row("recover_alone", "kill -9 mid-task, re-run after, defaults", "s", False),
         Row("depth_0", "add + drain with 0 future tasks", "tasks/s", True),
         Row("depth_100k", "add + drain with 100,000 future tasks", "tasks/s", True),
         Row("depth_1m", "add + drain with 1,000,000 future tasks", "tasks/s", True),

@@ -1,6 +1,7 @@
 """Runs in a peer's own environment: one measurement, printed as one line of JSON.
 
     python measure.py PEER ROW URL COUNT
+    python measure.py PEER hold URL
 
 The directory of this file is all that is on the path, so that each peer is imported from its environment.
 """
@@ -12,9 +13,10 @@ import contextlib
 import importlib
 import json
 import logging
+import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from importlib.metadata import version
 from typing import Any, Protocol
@@ -37,6 +39,10 @@ SLOWEST = 0.05
 """Seconds per task after which a measurement is given up."""
 
 
+class Stalled(Exception):
+    """Fewer tasks have started than were added."""
+
+
 class Seen:
     """Counts tasks as they start, and when."""
 
@@ -44,24 +50,31 @@ class Seen:
         self.delays: list[float] = []
         self.count = 0
         self._wanted = 0
+        self.first = asyncio.Event()
         self._all = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
     def __call__(self, tag: Any) -> None:
         self.count += 1
         self.delays.append(time.time() - float(tag))
+        # Some peers run tasks in threads.
+        if self.count == 1:
+            self._loop.call_soon_threadsafe(self.first.set)
         if self.count == self._wanted:
-            # Some peers run tasks in threads.
             self._loop.call_soon_threadsafe(self._all.set)
 
     async def wait_for(self, count: int) -> None:
         self._wanted = count
         if self.count < count:
-            await asyncio.wait_for(self._all.wait(), max(30, count * SLOWEST))
+            limit = max(30, count * SLOWEST)
+            try:
+                await asyncio.wait_for(self._all.wait(), limit)
+            except asyncio.TimeoutError:
+                raise Stalled(f"{self.count} of {count} had started after {limit:.0f} s") from None
 
 
 async def drain(peer: Peer, seen: Seen, count: int, concurrency: int) -> dict[str, float]:
-    """Tasks per second, and the seconds of CPU that 10,000 of them take."""
+    """Tasks per second until the last has started, and the seconds of CPU that 10,000 of them take."""
     await peer.add_many([0] * count)
     cpu, start = time.process_time(), time.perf_counter()
     async with peer.working(concurrency):
@@ -124,7 +137,7 @@ async def idle(peer: Peer, seen: Seen, count: int) -> dict[str, float]:
         before = await commands(peer)
         start = time.perf_counter()
         await asyncio.sleep(10)
-        # The INFO that measures is not counted.
+        # The first INFO is in the second one's count.
         return {"value": (await commands(peer) - before - 1) / (time.perf_counter() - start)}
 
 
@@ -155,14 +168,56 @@ async def memory(peer: Peer, count: int, fill: Callable[[], Any]) -> dict[str, f
     return {"value": (await info(peer, "memory", "used_memory") - before) / count}
 
 
+async def recover_alone(peer: Peer, seen: Seen, count: int) -> dict[str, float]:
+    """Seconds from the kill -9 of the process that runs a task until another, unsupervised one starts it."""
+    name, _, url, _ = sys.argv[1:]
+    holder = await asyncio.create_subprocess_exec(
+        *(sys.executable, __file__, name, "hold", url), stdout=asyncio.subprocess.PIPE
+    )
+    assert holder.stdout is not None
+    try:
+        await peer.add(time.time())
+        await asyncio.wait_for(holder.stdout.readline(), 30)
+    finally:
+        holder.kill()
+        await holder.wait()
+    killed = time.perf_counter()
+    async with peer.working(10):
+        await asyncio.wait_for(seen.first.wait(), LONGEST_RECOVERY)
+        return {"value": time.perf_counter() - killed}
+
+
+LONGEST_RECOVERY = 400
+"""Seconds after which a lost task counts as lost."""
+
+
+async def hold(name: str, url: str) -> None:
+    """Work, and never end the first task."""
+
+    def started(_: Any) -> None:
+        print("started", flush=True)
+        signal.pause()
+
+    peer: Peer = importlib.import_module(f"peer_{name}").PEER
+    await peer.open(url, started)
+    async with peer.working(10):
+        await asyncio.Event().wait()
+
+
+async def gathered(add: Callable[[Any], Awaitable[None]], tags: Sequence[Any]) -> None:
+    """The bulk of a peer that has no call for it: a hundred adds at a time."""
+    for at in range(0, len(tags), 100):
+        await asyncio.gather(*(add(tag) for tag in tags[at : at + 100]))
+
+
 async def commands(peer: Peer) -> int:
     return await info(peer, "stats", "total_commands_processed")
 
 
 async def info(peer: Peer, section: str, field: str) -> int:
     """Asked over a plain socket, so that no peer's client is involved."""
-    host, port = peer_address
-    reader, writer = await asyncio.open_connection(host, port)
+    host, port = sys.argv[3].removeprefix("redis://").split("/")[0].split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(f"INFO {section}\r\n".encode())
     size = int((await reader.readline())[1:])
     text = (await reader.readexactly(size)).decode()
@@ -190,15 +245,12 @@ ROWS = {
         idle,
         memory_queued,
         memory_future,
+        recover_alone,
     )
 }
-peer_address = ("127.0.0.1", 6379)
 
 
 async def main(name: str, row: str, url: str, count: int) -> None:
-    global peer_address  # noqa: PLW0603 - one measurement per process
-    host, _, port = url.removeprefix("redis://").split("/")[0].partition(":")
-    peer_address = (host, int(port))
     peer: Peer = importlib.import_module(f"peer_{name}").PEER
     seen = Seen()
     await peer.open(url, seen)
@@ -226,7 +278,10 @@ async def background(work: Any, stop: Callable[[asyncio.Task[Any]], Any]) -> Asy
 
 if __name__ == "__main__":
     logging.disable(logging.CRITICAL)
-    _, peer_name, row_name, server_url, number = sys.argv
+    _, peer_name, row_name, server_url, *number = sys.argv
     # Under its own name the module is what the adapters import.
     sys.modules["measure"] = sys.modules["__main__"]
-    asyncio.run(main(peer_name, row_name, server_url, int(number)))
+    if row_name == "hold":
+        asyncio.run(hold(peer_name, server_url))
+    else:
+        asyncio.run(main(peer_name, row_name, server_url, int(number[0])))

@@ -9,7 +9,7 @@ from typing import Any
 
 from arq import Worker, create_pool, func
 from arq.connections import RedisSettings
-from measure import background
+from measure import background, gathered
 
 
 class ArqPeer:
@@ -26,8 +26,7 @@ class ArqPeer:
         await self.pool.enqueue_job("task", tag)
 
     async def add_many(self, tags: Sequence[Any]) -> None:
-        for tag in tags:
-            await self.add(tag)
+        await gathered(self.add, tags)
 
     async def add_later(self, tag: Any, when: datetime) -> None:
         await self.pool.enqueue_job("task", tag, _defer_until=when)

@@ -9,7 +9,15 @@ from datetime import datetime
 from typing import Any
 
 from celery import Celery
-from celery.contrib.testing.worker import start_worker
+from celery.contrib.testing.worker import TestWorkController, start_worker
+
+
+def worker_of_the_command_line(**settings: Any) -> TestWorkController:
+    """A worker with the heartbeat and the gossip that the testing module leaves out.
+
+    Not with mingle: it waits for the answers of other workers for a second, which is no part of a drain.
+    """
+    return TestWorkController(**{**settings, "without_heartbeat": False, "without_gossip": False})
 
 
 class CeleryPeer:
@@ -40,6 +48,7 @@ class CeleryPeer:
             self.app,
             concurrency=concurrency,
             pool="threads",
+            WorkController=worker_of_the_command_line,
             perform_ping_check=False,
             loglevel="CRITICAL",
         )

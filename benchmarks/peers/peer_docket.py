@@ -13,15 +13,25 @@ from docket import Docket, Worker
 
 
 class DocketPeer:
-    def __init__(self, distribution: str) -> None:
+    """A client and a worker.
+
+    Arguments:
+        distribution: the name on the package index.
+        query: what is added to the server's URL.
+        settings: of the worker, where its class's defaults are not what its users get.
+    """
+
+    def __init__(self, distribution: str, query: str = "", **settings: Any) -> None:
         self.distribution = distribution
+        self.query = query
+        self.settings = settings
 
     async def open(self, url: str, seen: Callable[[Any], None]) -> None:
         async def task(tag: Any) -> None:
             seen(tag)
 
         self.task = task
-        self.docket = Docket(name="bench", url=url)
+        self.docket = Docket(name="bench", url=url + self.query)
         await self.docket.__aenter__()
         self.docket.register(task)
 
@@ -36,7 +46,7 @@ class DocketPeer:
 
     @contextlib.asynccontextmanager
     async def working(self, concurrency: int) -> AsyncIterator[None]:
-        async with Worker(self.docket, concurrency=concurrency) as worker:
+        async with Worker(self.docket, concurrency=concurrency, **self.settings) as worker:
             async with background(worker.run_forever(), lambda task: task.cancel() and None):
                 yield
 

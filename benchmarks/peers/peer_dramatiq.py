@@ -17,7 +17,7 @@ class DramatiqPeer:
     distribution = "dramatiq"
 
     async def open(self, url: str, seen: Callable[[Any], None]) -> None:
-        self.broker = RedisBroker(url=url, middleware=[])
+        self.broker = RedisBroker(url=url)
         dramatiq.set_broker(self.broker)
 
         @dramatiq.actor(actor_name="task")

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from measure import background
+from measure import background, gathered
 from saq import Queue, Worker
 
 
@@ -26,8 +26,7 @@ class SaqPeer:
         await self.queue.enqueue("task", tag=tag)
 
     async def add_many(self, tags: Sequence[Any]) -> None:
-        for tag in tags:
-            await self.add(tag)
+        await gathered(self.add, tags)
 
     async def add_later(self, tag: Any, when: datetime) -> None:
         await self.queue.enqueue("task", tag=tag, scheduled=when.timestamp())

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
+from measure import gathered
 from taskiq.receiver import Receiver
 from taskiq_redis import RedisStreamBroker
 
@@ -30,8 +31,7 @@ class TaskiqPeer:
         await self.task.kiq(tag)
 
     async def add_many(self, tags: Sequence[Any]) -> None:
-        for tag in tags:
-            await self.add(tag)
+        await gathered(self.add, tags)
 
     async def add_later(self, tag: Any, when: datetime) -> None:
         raise NotImplementedError("needs a scheduler process of its own")
