@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help install run test test-fast test-pythons check types lint format schema bench bench-quick clean
+.PHONY: help install run test test-fast test-pythons check types lint format schema docs bench bench-quick clean
 
 help:  ## Show what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ test-fast: $(STAMP)  ## The fast lane: the in-memory backend, under a minute
 
 test-pythons: $(STAMP)  ## The fast lane on every Python from 3.10 to 3.13 that this machine has
 	$(BIN)/python -m tests.pythons
+
+docs: $(STAMP)  ## Build the API reference from the docstrings, into build/reference
+	$(BIN)/python -m tests.docs.reference build/reference
 
 bench: $(STAMP)  ## Measure us and the peers in one run
 	$(BIN)/python -m benchmarks
