@@ -246,7 +246,8 @@ class Work:
 async def work(): ...
 
 async def main():
-    async with Docket("plain", "memory://plain") as docket:
+    address = "memory://plain"
+    async with Docket("plain", address, enable_internal_instrumentation=True) as docket:
         execution = await docket.add(work)()
         assert execution.incoming_span_links() == []
     with Performing(Work(), {}) as performing:

@@ -9,6 +9,7 @@ import logging
 import uuid
 from collections.abc import AsyncGenerator, Callable, Iterator
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from opentelemetry import baggage, context, trace
@@ -22,6 +23,7 @@ from docket.dependencies.perpetual import Perpetual
 from docket.dependencies.retry import Retry
 from docket.instrumentation.console import set_up_logging
 
+from ..fleet.process import ServerProcess
 from .conftest import Meters, Spans, context_of
 from .test_health import get
 
@@ -56,9 +58,9 @@ async def run_all(docket: Docket) -> None:
 
 
 @contextlib.asynccontextmanager
-async def working(docket: Docket) -> AsyncGenerator[Worker, None]:
+async def working(docket: Docket, **options: Any) -> AsyncGenerator[Worker, None]:
     """A worker that works for the length of a block."""
-    async with Worker(docket, "w") as worker:
+    async with Worker(docket, "w", **options) as worker:
         running = asyncio.create_task(worker.run_forever())
         try:
             yield worker
@@ -239,6 +241,23 @@ async def test_depths_are_told_with_every_heartbeat(meters: Meters) -> None:
         assert (point.labels, point.value) == ({"docket.name": docket.name}, value)
 
 
+async def test_an_outage_is_counted(own_server: ServerProcess, meters: Meters) -> None:
+    async def until_counted() -> None:
+        while not meters.points("docket_redis_disruptions", docket_name=docket.name):
+            await asyncio.sleep(0.01)
+
+    async with Docket(uuid.uuid4().hex, own_server.url) as docket:
+        async with working(docket, redelivery_timeout=timedelta(seconds=1)):
+            await (await docket.add(work)(1)).get_result(timeout=timedelta(seconds=20))
+            own_server.kill()
+            await asyncio.wait_for(until_counted(), 20)
+            own_server.restart()
+
+    point = meters.point("docket_redis_disruptions", docket_name=docket.name)
+    assert point.labels == {"docket.name": docket.name, "docket.worker": "w"}
+    assert point.value >= 1
+
+
 async def test_the_span_of_a_run_is_linked_to_the_add_wherever_the_work_is_kept(
     server_url: str, spans: Spans, tracer_provider: TracerProvider
 ) -> None:
@@ -384,13 +403,10 @@ async def test_the_traffic_of_a_worker_is_silent_and_that_of_its_tasks_is_not(
 async def test_the_traffic_of_a_worker_shows_when_it_is_asked_for(
     docket: Docket, spans: Spans, instrumented: object
 ) -> None:
-    async with Worker(docket, "w", enable_internal_instrumentation=True) as worker:
-        running = asyncio.create_task(worker.run_forever())
+    async with working(docket, enable_internal_instrumentation=True):
         for _ in range(2):
             execution = await docket.add(work)(1)
             await execution.get_result(timeout=timedelta(seconds=20))
-        running.cancel()
-        await running
 
     assert {"BLPOP", "EVALSHA"} <= {span.name for span in spans.all}
     assert spans.named("docket.add")
@@ -413,7 +429,7 @@ async def test_the_traffic_of_a_docket_shows_when_it_is_asked_for(
 
     add = context_of(spans.one("docket.add"))
     inside = [span for span in spans.all if span.parent and span.parent.span_id == add.span_id]
-    assert {span.name for span in inside} == {"EVALSHA"}
+    assert "EVALSHA" in {span.name for span in inside}
     # Several commands of one round trip are one span.
     assert "PIPELINE" in {span.name for span in spans.all}
 
