@@ -201,7 +201,7 @@ async def test_an_edit_that_works_in_one_pool_but_not_in_another_is_taken_back_i
 
         assert await routed(home) == 0
         for pool in pools.values():
-            assert pool.desired.orders.tasks["note"].retry.never_on == ()
+            assert pool.desired.orders.tasks["note"].retry is None
             assert pool.ready == 1
 
 
