@@ -6,7 +6,7 @@ import inspect
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import uncalled_for
 from typing_extensions import Self
@@ -59,15 +59,54 @@ class Logged(Annotation):
         return f"(len {length})" if isinstance(argument, tuple) else f"[len {length}]"
 
 
-@lru_cache(maxsize=4096)
+MOST_SIGNATURES = 4096
+
+
+class _Size(NamedTuple):
+    currsize: int
+    maxsize: int
+
+
+signatures: dict[Callable[..., Any], inspect.Signature] = {}
+"""The signatures that are remembered; whoever changes one of a function takes it out here."""
+
+
 def get_signature(function: Callable[..., Any]) -> inspect.Signature:
     """The signature of a task with its annotations resolved, remembered."""
-    telemetry.remembered("signature", get_signature.cache_info())
+    known = signatures.get(function)
+    if known is None:
+        telemetry.remembered("signature", _Size(len(signatures), MOST_SIGNATURES))
+        while len(signatures) >= MOST_SIGNATURES:
+            signatures.pop(next(iter(signatures)), None)
+        known = signatures[function] = _signature_of(function)
+    return known
+
+
+def _signature_of(function: Callable[..., Any]) -> inspect.Signature:
     try:
         return inspect.signature(function, eval_str=True)
     except NameError:
         # A name that exists only for type checkers: the plain text is better than nothing.
         return inspect.signature(function)
+
+
+def compact_signature(signature: inspect.Signature) -> str:
+    """The parameters of a task as a list of tasks shows them; dependencies are three dots."""
+    shown: list[str] = []
+    is_shortened = False
+    for parameter in signature.parameters.values():
+        if isinstance(parameter.default, Dependency):
+            is_shortened = True
+            continue
+        text = parameter.name
+        if parameter.annotation is not parameter.empty:
+            kind = parameter.annotation
+            kind = typing.get_args(kind)[0] if hasattr(kind, "__metadata__") else kind
+            text += f": {getattr(kind, '__name__', str(kind))}"
+        if parameter.default is not parameter.empty:
+            text += f" = {parameter.default!r}"
+        shown.append(text)
+    return ", ".join([*shown, "..."] if is_shortened else shown)
 
 
 def validate_dependencies(function: Callable[..., Any]) -> None:

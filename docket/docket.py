@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import (
     AsyncGenerator,
     Awaitable,
@@ -15,7 +16,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import TracebackType
@@ -28,19 +29,44 @@ from .annotations import get_signature
 from .connection.base import Credentials, RedisClient
 from .connection.traced import Traced
 from .connection.url import connect
-from .errors import InvalidKey
+from .errors import InvalidKey, Undecodable
 from .execution import Execution, TaskCall, new_execution
 from .instrumentation import logs, telemetry, tracing
 from .lifecycle import Disposition, ExecutionState
 from .registry import Registry, TaskFunction, name_of
+from .results import Results, ResultStorage
 from .serialization import Serializer
-from .storage.executions import Record
+from .storage.executions import NewExecution, Record
 from .storage.keys import WORKER_GROUP
 from .storage.patience import REMEMBERED
 from .storage.storage import Storage
 from .storage.workers import WorkerInfo
-from .strikelist import LiteralOperator, Operator, StrikeList, rule_for
+from .strikelist import (
+    Action,
+    LiteralOperator,
+    Operator,
+    Restore,
+    Rule,
+    Strike,
+    StrikeList,
+    rule_for,
+)
 from .uuid7 import new_key
+
+__all__ = [
+    "Disposition",
+    "Docket",
+    "DocketSnapshot",
+    "Operator",
+    "Restore",
+    "ResultStorage",
+    "RunningExecution",
+    "Strike",
+    "StrikePreview",
+    "TaskCall",
+    "TaskFunction",
+    "WorkerInfo",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -49,12 +75,25 @@ STANDARD_TASKS = "docket.tasks:standard_tasks"
 CLEAR_BATCH = 1000
 LONGEST_KEY = 256
 EXECUTION_TTL = timedelta(minutes=15)
+DEAD_LETTER_TTL = timedelta(days=7)
+"""How long dead letters are kept for replay, where finished executions are kept at all."""
 
 
 class RunningExecution(Execution):
-    """An execution that a worker holds, with who and since when."""
+    """An execution that a worker holds, with who and since when.
 
-    started: datetime
+    Arguments:
+        execution: the execution.
+        worker: who runs it.
+        started: since when.
+    """
+
+    worker: str
+
+    def __init__(self, execution: Execution, worker: str, started: datetime) -> None:
+        vars(self).update(vars(execution))
+        self.worker = worker
+        self.started = started
 
 
 @dataclass
@@ -66,6 +105,23 @@ class DocketSnapshot:
     future: Sequence[Execution]
     running: Sequence[RunningExecution]
     workers: Collection[WorkerInfo]
+
+
+@dataclass(frozen=True, slots=True)
+class StrikePreview:
+    """How many executions a strike would hit now.
+
+    Arguments:
+        scheduled: those that are in the future.
+        queued: those that are due.
+        running: those that run; a strike does not end them.
+        unreadable: those it may hit as well: their arguments can not be read here.
+    """
+
+    scheduled: int
+    queued: int
+    running: int
+    unreadable: int
 
 
 class Docket:
@@ -81,6 +137,8 @@ class Docket:
         heartbeat_interval: how often workers say that they live.
         missed_heartbeats: after how many missed ones a worker counts as gone.
         execution_ttl: how long finished executions and their results are kept.
+        result_storage: where results are kept, in the place of Redis: an ``AsyncKeyValue`` store of
+            py-key-value.
         enable_internal_instrumentation: show the docket's own Redis traffic in traces.
         credential_provider: gives user and password where they rotate.
         config: the docket.toml to take name, url and security from.
@@ -104,9 +162,10 @@ class Docket:
         heartbeat_interval: timedelta = timedelta(seconds=2),
         missed_heartbeats: int = 5,
         execution_ttl: timedelta | None = None,
-        *,
+        result_storage: ResultStorage | None = None,
         enable_internal_instrumentation: bool = False,
         credential_provider: Credentials | None = None,
+        *,
         config: str | Path | None = None,
         codecs: Sequence[str] | None = None,
         signing_keys: Mapping[str, bytes] | None = None,
@@ -126,10 +185,18 @@ class Docket:
         self.registry = Registry()
         # By its path, as an application's own: tasks stand above the docket that runs them.
         self.registry.register_collection(STANDARD_TASKS)
-        self.strike_list = StrikeList(self.serializer)
         connection = connect(found.url, credential_provider=credential_provider)
         self._connection = Traced(connection) if enable_internal_instrumentation else connection
         self.storage = Storage(self._connection, self.name)
+        self.result_storage = result_storage
+        self.results = Results(result_storage, self.results_collection)
+        self.strike_list = StrikeList(
+            self.url,
+            self.name,
+            enable_internal_instrumentation,
+            serializer=self.serializer,
+            storage=self.storage,
+        )
 
     @classmethod
     def from_config(cls, path: str | Path, **options: Any) -> Self:
@@ -150,7 +217,8 @@ class Docket:
     async def __aenter__(self) -> Self:
         await self.storage.open()
         try:
-            await self.strike_list.connect(self.storage)
+            await self.results.open()
+            await self.strike_list.connect()
         except BaseException:
             await self.storage.close()
             raise
@@ -162,7 +230,7 @@ class Docket:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.strike_list.disconnect()
+        await self.strike_list.close()
         await self.storage.close()
 
     @property
@@ -189,6 +257,49 @@ class Docket:
     def stream_key(self) -> str:
         """The key of what is due in the default queue."""
         return self.storage.keys.stream()
+
+    @property
+    def results_collection(self) -> str:
+        """What results are filed under in a ``result_storage``."""
+        return self.key("results")
+
+    @property
+    def workers_set(self) -> str:
+        """The key of the heartbeats."""
+        return self.storage.keys.workers
+
+    def worker_tasks_set(self, worker_name: str) -> str:
+        """The key of the tasks that a worker knows."""
+        return self.storage.keys.worker_tasks(worker_name)
+
+    def task_workers_set(self, task_name: str) -> str:
+        """The key of the workers that know a task."""
+        return self.storage.keys.task_workers(task_name)
+
+    def known_task_key(self, task_key: str) -> str:
+        """The key that is there while an execution is known: its record."""
+        return self.runs_key(task_key)
+
+    def stream_id_key(self, task_key: str) -> str:
+        """The key that tells where an execution is on its stream: its record."""
+        return self.runs_key(task_key)
+
+    def parked_task_key(self, task_key: str) -> str:
+        """The key that holds an execution of the future: its record."""
+        return self.runs_key(task_key)
+
+    def cancel_channel(self, task_key: str) -> str:
+        """The channel on which the worker of an execution hears that it is to be cancelled.
+
+        It is the same for all of them; a message is the key of an execution.
+        """
+        del task_key
+        return self.storage.keys.cancellations
+
+    @property
+    def redelivery_sweep_key(self) -> str:
+        """The key that says that somebody has just looked for lost work in the default queue."""
+        return self.key("sweep:")
 
     @property
     def silence(self) -> timedelta:
@@ -423,25 +534,49 @@ class Docket:
         parameter: str | None = None,
         operator: Operator | LiteralOperator = "==",
         value: Hashable | None = None,
+        *,
+        reason: str = "",
+        author: str = "",
+        expires: datetime | timedelta | None = None,
+        action: Action = "drop",
     ) -> None:
         """Strike out a task, or whatever has such an argument, everywhere and until ``restore``.
 
+        What runs already goes on.
+
         Arguments:
-            function: the task; None is any.
-            parameter: the parameter to look at; None strikes the whole task.
+            function: the task; None, or ``"*"``, is any.
+            parameter: the parameter to look at; None, or ``"*"``, strikes the whole task.
             operator: how its argument is compared.
             value: what it is compared with.
+            reason: why, for those who wonder.
+            author: who wants it so.
+            expires: when the strike is over by itself, or after how long, by the server's clock.
+            action: ``drop`` cancels what is struck, and refuses what is added; ``park`` keeps both, and
+                queues them again when the strike is over.
 
         Raises:
-            ValueError: there is no such operator, or neither a function nor a parameter was given.
+            ValueError: there is no such operator or action, or neither a function nor a parameter was
+                given.
             TypeError: the value is not hashable.
 
         Example:
             >>> await docket.strike(send_email, "customer", "==", "acme")
+            >>> await docket.strike("charge", reason="bank is down", action="park",
+            ...                     expires=timedelta(hours=1))
         """
-        rule = rule_for(_name(function), parameter, operator, value)
+        if action not in ("drop", "park"):
+            raise ValueError(f'expected the action "drop" or "park", found {action!r}')
+        rule = replace(
+            rule_for(_name(function), parameter, operator, value),
+            reason=reason,
+            author=author,
+            action=action,
+            expires=_aware(expires) if isinstance(expires, datetime) else None,
+        )
+        lasting = expires if isinstance(expires, timedelta) else None
         with tracing.spanning("docket.strike", lambda: {**self.labels(), **rule.labels()}):
-            await self.strike_list.strike(rule)
+            await self.strike_list.impose(rule, lasting=lasting)
 
     async def restore(
         self,
@@ -450,10 +585,62 @@ class Docket:
         operator: Operator | LiteralOperator = "==",
         value: Hashable | None = None,
     ) -> None:
-        """Take a strike back, given as it was struck."""
+        """Take a strike back, given as it was struck; what it has parked is queued again."""
         rule = rule_for(_name(function), parameter, operator, value)
         with tracing.spanning("docket.restore", lambda: {**self.labels(), **rule.labels()}):
-            await self.strike_list.restore(rule)
+            await self.strike_list.lift(rule)
+
+    async def strikes(self) -> list[Rule]:
+        """The strikes in force, oldest first: what, why, by whom, since when and until when."""
+        await self.strike_list.refresh()
+        rules = self.strike_list.rules.values()
+        return sorted(rules, key=lambda rule: (str(rule.since), rule.identity))
+
+    async def strike_preview(
+        self,
+        function: Callable[..., Any] | str | None = None,
+        parameter: str | None = None,
+        operator: Operator | LiteralOperator = "==",
+        value: Hashable | None = None,
+    ) -> StrikePreview:
+        """How many executions such a strike would hit now; everything that waits or runs is read.
+
+        Arguments:
+            as for ``strike``.
+
+        Raises:
+            as ``strike``.
+
+        Example:
+            >>> (await docket.strike_preview(send_email, "customer", "==", "acme")).queued
+            1742
+        """
+        rule = rule_for(_name(function), parameter, operator, value)
+        found: dict[str, ExecutionState | None] = {}
+        async for record in self._everything():
+            if rule.task in (None, record.task):
+                execution = Execution.of(self, record)
+                if rule.conditions and not self._is_readable(record):
+                    found[record.key] = None
+                elif rule.strikes(execution):
+                    found[record.key] = record.state
+        counts = Counter(found.values())
+        return StrikePreview(
+            counts[ExecutionState.SCHEDULED],
+            counts[ExecutionState.QUEUED],
+            counts[ExecutionState.RUNNING],
+            counts[None],
+        )
+
+    def _is_readable(self, record: Record) -> bool:
+        """Whether the arguments of an execution have names here."""
+        if record.task not in self.tasks:
+            return False
+        try:
+            self.serializer.load_call(record.call, context=record.task)
+        except Undecodable:
+            return False
+        return True
 
     async def wait_for_strikes_loaded(self) -> None:
         """Wait until the strikes in force are known here."""
@@ -466,9 +653,9 @@ class Docket:
         running: list[RunningExecution] = []
         async for record in self._everything():
             if record.state is ExecutionState.RUNNING:
-                execution = RunningExecution.of(self, record)
-                execution.started = record.started_at or taken
-                running.append(execution)
+                started = record.started_at or taken
+                execution = Execution.of(self, record)
+                running.append(RunningExecution(execution, record.worker or "", started))
             else:
                 future.append(Execution.of(self, record))
         workers = await self.workers()
@@ -486,6 +673,11 @@ class Docket:
     def record_ttl(self) -> timedelta:
         """How long the record of a finished execution is kept: long enough to answer a repeated call."""
         return max(self.execution_ttl, REMEMBERED)
+
+    @property
+    def dead_ttl(self) -> timedelta:
+        """How long dead letters are kept; no longer than others where nothing is to be kept."""
+        return max(self.record_ttl, DEAD_LETTER_TTL) if self.execution_ttl else self.record_ttl
 
     async def _everything(self) -> AsyncGenerator[Record, None]:
         executions = self.storage.executions
@@ -550,24 +742,28 @@ class Docket:
         pairs: Sequence[tuple[Execution, TaskCall]],
     ) -> None:
         """Schedule what is not struck, and tell each execution what became of it."""
-        open_pairs: list[tuple[Execution, TaskCall]] = []
+        kept: list[Execution] = []
+        new: list[NewExecution] = []
+        nonce, trace = os.urandom(8), tracing.outgoing()
         for execution, call in pairs:
-            if self.strike_list.is_stricken(execution):
+            rule = self.strike_list.find(execution)
+            if rule is not None and rule.action == "drop":
                 execution.disposition = Disposition.STRUCK
-                logs.struck_at_add(execution.call_repr)
-                self._count(mode, execution)
-            else:
-                open_pairs.append((execution, call))
-        nonce = os.urandom(8)
-        trace = tracing.outgoing()
-        new = [new_execution(execution, call, nonce, trace) for execution, call in open_pairs]
+                self._tell(mode, execution)
+                continue
+            # One that parks is the server's to apply, if it is still in force there.
+            parks = "" if rule is None else rule.identity
+            kept.append(execution)
+            new.append(new_execution(execution, call, nonce, trace, parks))
         way: Literal["add", "replace"] = "replace" if mode == "replace" else "add"
         answers = await self.storage.executions.schedule(new, mode=way)
-        for (execution, _), answer in zip(open_pairs, answers, strict=True):
+        for execution, answer in zip(kept, answers, strict=True):
             execution.learn(answer)
-            self._count(mode, execution)
+            self._tell(mode, execution)
 
-    def _count(self, mode: str, execution: Execution) -> None:
+    def _tell(self, mode: str, execution: Execution) -> None:
+        if execution.disposition is Disposition.STRUCK:
+            logs.struck_at_add(execution.call_repr)
         labels = {**self.labels(), **execution.general_labels()}
         telemetry.scheduled(mode, execution.disposition, labels)
 

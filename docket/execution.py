@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal, Protocol, TypedDict
 
 from typing_extensions import Self
 
-from .annotations import get_signature, logged_parameters
+from .annotations import compact_signature, get_signature, logged_parameters
+from .annotations import signatures as _signature_cache
 from .errors import DocketError, ServerRefused, Undecodable
 from .instrumentation import tracing
 from .lifecycle import Disposition, ExecutionState
 from .registry import Registry, TaskFunction, name_of
+from .results import Results, pointer_to
 from .serialization import Serializer
+from .storage.exchange import Claimant, Settlement, Verdict
 from .storage.executions import (
     NewExecution,
     Record,
     Scheduled,
     from_milliseconds,
+    queue_argument,
     to_milliseconds,
 )
 from .storage.keys import DEFAULT_QUEUE
@@ -38,6 +43,9 @@ __all__ = [
     "StateEvent",
     "TaskCall",
     "TaskFunction",
+    "_signature_cache",
+    "compact_signature",
+    "get_signature",
 ]
 
 
@@ -92,6 +100,21 @@ class Home(Protocol):
         """How arguments and results become bytes."""
         ...
 
+    @property
+    def results(self) -> Results:
+        """Where results are kept."""
+        ...
+
+    @property
+    def record_ttl(self) -> timedelta:
+        """How long the record of a finished execution is kept."""
+        ...
+
+    @property
+    def dead_ttl(self) -> timedelta:
+        """How long a dead letter is kept."""
+        ...
+
 
 @dataclass(frozen=True)
 class TaskCall:
@@ -103,7 +126,7 @@ class TaskCall:
     key: str
     when: datetime
     function_name: str | None = None
-    immediate: bool = False
+    immediate: bool = field(default=False, kw_only=True)
     """Due at once, by the server's clock; ``when`` is then only what the caller's clock said."""
 
 
@@ -291,6 +314,23 @@ class Execution:
                 bound.arguments.update(bound.arguments.pop(name))
         return bound.arguments
 
+    @property
+    def bound_arguments(self) -> Mapping[str, Any]:
+        """The arguments by the names of the parameters, defaults included.
+
+        Those that do not fit the task are left out: looking at it must not fail.
+        """
+        try:
+            given = self.arguments
+        except TypeError:
+            return self._kwargs
+        defaults = {
+            name: parameter.default
+            for name, parameter in get_signature(self._function).parameters.items()
+            if parameter.default is not parameter.empty
+        }
+        return {**defaults, **given}
+
     def get_argument(self, parameter: str) -> Any:
         """The argument that was given for a parameter.
 
@@ -323,6 +363,195 @@ class Execution:
             self.schedule_exception = ServerRefused(
                 f"the server refused to schedule {self._function_name} {self._key}: {answer.error}"
             )
+
+    async def schedule(
+        self,
+        replace: bool = False,
+        reschedule_message: bytes | None = None,
+        expected_generation: int = 0,
+    ) -> Disposition:
+        """Schedule it as it stands here: its arguments, its due time, its attempt.
+
+        Arguments:
+            replace: in the place of whatever the key stands for.
+            reschedule_message: the message of the run of this execution that is under way, and that
+                this is to follow: its end and this are recorded together.
+            expected_generation: the generation that it is to follow; another one makes it SUPERSEDED.
+
+        Raises:
+            PayloadTooLarge, NotSerializable: its arguments can not be stored.
+        """
+        if reschedule_message is not None:
+            self.message_id = reschedule_message
+            self.disposition = await self._reschedule(expected_generation or self._generation)
+            return self.disposition
+        if expected_generation and await self._is_beyond(expected_generation):
+            self.disposition = Disposition.SUPERSEDED
+            return self.disposition
+        call = TaskCall(self._function, self._args, self._kwargs, self._key, self.when)
+        new = new_execution(self, call, os.urandom(8), tracing.outgoing())
+        (answer,) = await self._home.storage.executions.schedule(
+            [new], mode="replace" if replace else "add"
+        )
+        self.learn(answer)
+        return self.disposition
+
+    async def claim(self, worker: str) -> bool:
+        """Take it to run it here, by hand; workers do not need this.
+
+        Without an end (``mark_as_completed`` and its like) it is delivered to a worker again.
+
+        Arguments:
+            worker: who takes it.
+
+        Returns whether it was to be had: not superseded, running elsewhere, or ended.
+        """
+        begun = await self._home.storage.executions.begin(self._key, self._generation, worker)
+        if begun is None:
+            return False
+        self.state = ExecutionState.RUNNING
+        self.worker = worker
+        self.message_id, self.queue, self.fence = begun.message, begun.queue, begun.fence
+        self._generation = begun.generation
+        self.started_at = from_milliseconds(begun.started)
+        return True
+
+    async def mark_as_completed(self, result_key: str | None = None) -> None:
+        """Record that it has completed; a run that may not say so any more changes nothing.
+
+        Arguments:
+            result_key: what its result is kept under in the docket's ``result_storage``.
+        """
+        await self._end("completed", result_key=result_key)
+
+    async def mark_as_failed(self, error: str | None = None, result_key: str | None = None) -> None:
+        """Record that it has failed for good; a run that may not say so any more changes nothing.
+
+        Arguments:
+            error: what has gone wrong.
+            result_key: what its exception is kept under in the docket's ``result_storage``.
+        """
+        await self._end("failed", error=error or "", result_key=result_key)
+
+    async def mark_as_cancelled(self) -> None:
+        """Record that it was cancelled; one that others run is asked to end."""
+        if self.fence is not None and self.state is ExecutionState.RUNNING:
+            await self._end("cancelled")
+            return
+        await self._home.storage.executions.cancel(self._key, self._home.record_ttl)
+        await self.sync()
+
+    async def is_superseded(self) -> bool:
+        """Whether its key has moved on to another generation, or is not known any more."""
+        return await self._is_beyond(self._generation)
+
+    async def _is_beyond(self, generation: int) -> bool:
+        (record,) = await self._home.storage.executions.read(self._key)
+        return record is None or record.generation > generation
+
+    async def _end(self, word: str, *, error: str = "", result_key: str | None = None) -> None:
+        if self.fence is None and not await self.claim(self.worker or self._home.name):
+            return
+        ttl = self._home.dead_ttl if word == "failed" else self._home.record_ttl
+        settlement = self._settlement(
+            word,
+            self._generation,
+            error=error,
+            reason=word if word != "completed" else "",
+            result=b"" if result_key is None else pointer_to(result_key),
+            ttl=int(ttl / timedelta(milliseconds=1)),
+        )
+        await self._settle(settlement)
+        await self.sync()
+
+    async def _reschedule(self, generation: int) -> Disposition:
+        settlement = self._settlement(
+            "again",
+            generation,
+            due=to_milliseconds(self.when),
+            attempt=self.attempt,
+            call=dump_call(self),
+        )
+        if self.fence is None or await self._settle(settlement) is not Verdict.RECORDED:
+            return Disposition.SUPERSEDED
+        await self.sync()
+        return Disposition.SCHEDULED
+
+    def _settlement(self, word: str, generation: int, **fields: Any) -> Settlement:
+        return Settlement(
+            message=self.message_id or b"",
+            queue=queue_argument(self.queue),
+            key=self._key,
+            generation=generation,
+            fence=self.fence or 0,
+            word=word,
+            **fields,
+        )
+
+    async def _settle(self, settlement: Settlement) -> Verdict:
+        nobody = Claimant(self.worker or "", "", (), 0, 0, 0)
+        exchange = self._home.storage.exchange(nobody)
+        ((verdict,), _) = await exchange.trade([settlement], 0)
+        return verdict
+
+    def as_message(self) -> dict[bytes, bytes]:
+        """It as fields of bytes, for whoever hands it on by other ways than ours."""
+        return {
+            b"key": self._key.encode(),
+            b"when": self.when.isoformat().encode(),
+            b"function": self._function_name.encode(),
+            b"call": dump_call(self),
+            b"attempt": str(self.attempt).encode(),
+            b"generation": str(self._generation).encode(),
+        }
+
+    @classmethod
+    async def from_message(
+        cls,
+        docket: Home,
+        message: dict[bytes, bytes],
+        redelivered: bool = False,
+        fallback_task: TaskFunction | None = None,
+        message_id: bytes | None = None,
+        sync: bool = True,
+    ) -> Self:
+        """The execution that ``as_message`` has made these fields of.
+
+        Arguments:
+            docket: where it lives.
+            message: the fields.
+            redelivered: whether a worker has lost it before.
+            fallback_task: called in the place of a task that is not known.
+            message_id: its message on the stream.
+            sync: whether to read how it stands now.
+
+        Raises:
+            ValueError: its task is not known here, and there is no fallback.
+            Undecodable: its arguments can not be read.
+        """
+        name = message[b"function"].decode()
+        function = docket.registry.tasks.get(name) or fallback_task
+        if function is None:
+            raise ValueError(f"Task function {name!r} is not registered with the current docket")
+        args, kwargs = docket.serializer.load_call(
+            message[b"call"], get_signature(function), context=name
+        )
+        execution = cls(
+            docket,
+            function,
+            args,
+            kwargs,
+            message[b"key"].decode(),
+            datetime.fromisoformat(message[b"when"].decode()),
+            int(message[b"attempt"]),
+            redelivered=redelivered,
+            function_name=name,
+            generation=int(message[b"generation"]),
+            message_id=message_id,
+        )
+        if sync:
+            await execution.sync()
+        return execution
 
     async def sync(self) -> None:
         """Read how it stands now."""
@@ -370,14 +599,18 @@ class Execution:
         keys = self._home.storage.keys
         states, progress = keys.state(self._key), keys.progress(self._key)
         async with self._home.storage.subscriptions.listen(states, progress) as listener:
+            await listener.until_in_step(states, progress)
+            # Whatever has happened before is read now, and whatever happens after that is heard of.
+            yield await self._state_event(RESYNC)
+            yield await self.progress.event(RESYNC)
+            if ready is not None:
+                ready.set()
             while True:
                 channel, event = await listener.next()
                 if channel == states:
                     yield await self._state_event(event)
-                    continue
-                yield await self.progress.event(event)
-                if ready is not None:
-                    ready.set()
+                else:
+                    yield await self.progress.event(event)
 
     async def _state_event(self, event: bytes) -> StateEvent:
         if event == RESYNC:
@@ -420,7 +653,8 @@ class Execution:
     async def _outcome(self) -> Any:
         if self.state is ExecutionState.CANCELLED:
             raise ExecutionCancelled(f"Execution {self._key} was cancelled")
-        stored = await self._home.storage.executions.result(self._key)
+        settled = await self._home.storage.executions.result(self._key)
+        stored = await self._home.results.find(settled)
         if self.state is ExecutionState.FAILED:
             if stored is None:
                 raise Exception(self.error or "Task execution failed")
@@ -443,7 +677,7 @@ class Execution:
         self.reason = record.reason
         self._generation = record.generation
         if self.state.is_terminal:
-            self.result_key = self._key
+            self.result_key = f"{self._key}:{self._generation}"
 
     def _hear(self, event: bytes) -> None:
         """Take over what an event of the scripts tells: six lines, the error last."""
@@ -466,6 +700,31 @@ class ExecutionProgress:
         self.total: int = 1
         self.message: str | None = None
         self.updated_at: datetime | None = None
+
+    @classmethod
+    async def create(cls, docket: Home, key: str) -> Self:
+        """The progress of the execution with this key, as it stands now."""
+        progress = cls(docket, key)
+        await progress.sync()
+        return progress
+
+    async def subscribe(
+        self, *, ready: asyncio.Event | None = None
+    ) -> AsyncGenerator[ProgressEvent, None]:
+        """How far it has come, then every change.
+
+        Arguments:
+            ready: set as soon as nothing that happens from now on can be missed.
+        """
+        channel = self._home.storage.keys.progress(self._key)
+        async with self._home.storage.subscriptions.listen(channel) as listener:
+            await listener.until_in_step(channel)
+            yield await self.event(RESYNC)
+            if ready is not None:
+                ready.set()
+            while True:
+                _, event = await listener.next()
+                yield await self.event(event)
 
     async def set_total(self, total: int) -> None:
         """Say what ``current`` counts towards.
@@ -519,7 +778,7 @@ class ExecutionProgress:
 
 
 def new_execution(
-    execution: Execution, call: TaskCall, nonce: bytes, trace: str = ""
+    execution: Execution, call: TaskCall, nonce: bytes, trace: str = "", strike: str = ""
 ) -> NewExecution:
     """The execution of a call in the words of the storage.
 
@@ -528,24 +787,34 @@ def new_execution(
         call: what it was made of.
         nonce: tells a call whose reply was lost from another one with the same key.
         trace: the trace that it is added in.
+        strike: the identity of the rule that parks it, if one does.
 
     Raises:
         PayloadTooLarge, NotSerializable: its arguments can not be stored.
     """
-    serializer = execution.docket.serializer
     return NewExecution(
         key=execution.key,
         nonce=nonce,
         due=0 if call.immediate else to_milliseconds(execution.when),
         task=execution.function_name,
-        call=serializer.dump_call(
-            execution.args,
-            execution.kwargs,
-            get_signature(execution.function),
-            context=execution.function_name,
-        ),
+        call=dump_call(execution),
         attempt=execution.attempt,
         trace=trace,
+        strike=strike,
+    )
+
+
+def dump_call(execution: Execution) -> bytes:
+    """The arguments of an execution as they are stored.
+
+    Raises:
+        PayloadTooLarge, NotSerializable: they can not be stored.
+    """
+    return execution.docket.serializer.dump_call(
+        execution.args,
+        execution.kwargs,
+        get_signature(execution.function),
+        context=execution.function_name,
     )
 
 

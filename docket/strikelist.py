@@ -9,15 +9,24 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias, cast
 
+from typing_extensions import Self
+
+from .clock import ServerClock
+from .connection.base import Credentials
+from .connection.traced import Traced
+from .connection.url import connect
 from .errors import Undecodable
 from .instrumentation import telemetry
 from .serialization import Serializer
 from .service import end
+from .storage.executions import from_milliseconds, to_milliseconds
 from .storage.storage import Storage
-from .storage.strikes import StrikeRules
+from .storage.strikes import StoredRule, StrikeRules
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +44,12 @@ class Operator(str, enum.Enum):
 
 
 LiteralOperator: TypeAlias = Literal["==", "!=", ">", ">=", "<", "<=", "between"]
+
+Action: TypeAlias = Literal["drop", "park"]
+"""What becomes of what is struck: cancelled, or kept until the rule is no longer in force."""
+
+ANY = "*"
+"""Stands for every task, or every argument, where a name is asked for."""
 
 _COMPARISONS: dict[Operator, Callable[[Any, Any], bool]] = {
     Operator.EQUAL: lambda argument, value: argument == value,
@@ -56,8 +71,8 @@ class Subject(Protocol):
         ...
 
     @property
-    def arguments(self) -> Mapping[str, Any]:
-        """The arguments that were given, by the names of the parameters."""
+    def bound_arguments(self) -> Mapping[str, Any]:
+        """The arguments by the names of the parameters, defaults included."""
         ...
 
 
@@ -70,7 +85,7 @@ class Condition:
     value: Hashable
 
     def holds(self, arguments: Mapping[str, Any]) -> bool:
-        """Whether the argument is given and compares; a comparison that fails does not hold."""
+        """Whether the argument is there and compares; a comparison that fails does not hold."""
         if self.parameter not in arguments:
             return False
         try:
@@ -94,13 +109,21 @@ class Rule:
         task: only executions of this task; None is of any task.
         conditions: all of them must hold.
         reason: why, for those who wonder.
-        source: who made the rule: a call, or the configuration.
+        source: what made the rule: a call, or the configuration.
+        author: who made it.
+        action: drop cancels what is struck; park keeps it until the rule is no longer in force.
+        expires: when the rule is over, by the server's clock; None is never.
+        since: when it came in force.
     """
 
     task: str | None
     conditions: tuple[Condition, ...] = ()
     reason: str = ""
     source: str = "call"
+    author: str = ""
+    action: Action = "drop"
+    expires: datetime | None = None
+    since: datetime | None = field(default=None, compare=False)
 
     @property
     def identity(self) -> str:
@@ -128,14 +151,87 @@ class Rule:
         """Whether the rule strikes this out."""
         if self.task is not None and self.task != subject.function_name:
             return False
-        return all(condition.holds(subject.arguments) for condition in self.conditions)
+        return not self.conditions or self.holds(subject.bound_arguments)
+
+    def holds(self, arguments: Mapping[str, Any]) -> bool:
+        """Whether all conditions hold for these arguments."""
+        return all(condition.holds(arguments) for condition in self.conditions)
 
     def describe(self) -> str:
         """The rule in words."""
         conditions = " and ".join(
             f"{c.parameter} {c.operator.value} {c.value!r}" for c in self.conditions
         )
-        return f"{self.task or '*'}({conditions})"
+        return f"{self.task or ANY}({conditions})"
+
+
+CONDITION = Rule(None, source="condition")
+"""Stands for a condition of this process, which has no rule."""
+
+
+class StrikeInstruction:
+    """A rule that is to come or to go, as programs hand it around."""
+
+    direction: ClassVar[Literal["strike", "restore"]]
+
+    def __init__(
+        self, function: str | None, parameter: str | None, operator: Operator, value: Hashable
+    ) -> None:
+        self.function = function
+        self.parameter = parameter
+        self.operator = operator
+        self.value = value
+
+    @property
+    def rule(self) -> Rule:
+        """The rule that it is about."""
+        return rule_for(self.function, self.parameter, self.operator, self.value)
+
+    def as_message(self) -> dict[bytes, bytes]:
+        """It as fields of bytes, for whoever hands it on by other ways than ours."""
+        message = {
+            b"direction": self.direction.encode(),
+            b"operator": Operator(self.operator).value.encode(),
+            b"value": Serializer().dump_result(self.value),
+        }
+        if self.function is not None:
+            message[b"function"] = self.function.encode()
+        if self.parameter is not None:
+            message[b"parameter"] = self.parameter.encode()
+        return message
+
+    @classmethod
+    def from_message(cls, message: dict[bytes, bytes]) -> StrikeInstruction:
+        """The instruction that ``as_message`` has made these fields of."""
+        kind = Strike if message[b"direction"] == b"strike" else Restore
+        function, parameter = message.get(b"function"), message.get(b"parameter")
+        return kind(
+            None if function is None else function.decode(),
+            None if parameter is None else parameter.decode(),
+            Operator(message[b"operator"].decode()),
+            Serializer().load_result(message[b"value"]),
+        )
+
+    def labels(self) -> Mapping[str, str]:
+        """What metrics and spans about it are labelled with."""
+        return self.rule.labels()
+
+    def call_repr(self) -> str:
+        """It in words."""
+        compared = f"{self.parameter} {Operator(self.operator).value} {self.value!r}"
+        return f"{self.function or ANY}({compared if self.parameter else f'{ANY} == {ANY}'})"
+
+
+class Strike(StrikeInstruction):
+    """Says that a rule comes in force."""
+
+    direction = "strike"
+
+
+class Restore(StrikeInstruction):
+    """Says that a rule is taken back."""
+
+    direction = "restore"
 
 
 def rule_for(
@@ -151,30 +247,119 @@ def rule_for(
         TypeError: the value is not hashable.
     """
     hash(value)
+    function, parameter = _named(function), _named(parameter)
     if function is None and parameter is None:
         raise ValueError("Must provide either a function and/or a parameter")
+    operator = Operator(operator)
     if parameter is None:
         return Rule(function)
-    return Rule(function, (Condition(parameter, Operator(operator), value),))
+    return Rule(function, (Condition(parameter, operator, value),))
+
+
+def _named(name: str | None) -> str | None:
+    return None if name == ANY else name
 
 
 class StrikeList:
-    """The rules in force, kept in step with Redis while it is connected."""
+    """The rules in force, kept in step with Redis while it is connected.
 
-    def __init__(self, serializer: Serializer | None = None) -> None:
+    Every docket has one. It also stands alone: other programs can look at the strikes of a docket, or
+    keep rules of their own, for nobody but this process if there is no url.
+
+    Arguments:
+        url: the server; None keeps the rules in this process.
+        name: the docket whose strikes these are, or any other name.
+        enable_internal_instrumentation: show its own Redis traffic in traces.
+        credential_provider: gives user and password where they rotate.
+        serializer: how rules become bytes; signing keys of the docket must be known here, too.
+        storage: what Redis holds of the docket that it belongs to, in the place of a url.
+
+    Example:
+        >>> async with StrikeList("redis://localhost:6379/0", "orders") as strikes:
+        ...     if strikes.is_stricken({"customer": "acme"}): ...
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        name: str = "strikelist",
+        enable_internal_instrumentation: bool = False,
+        credential_provider: Credentials | None = None,
+        *,
+        serializer: Serializer | None = None,
+        storage: Storage | None = None,
+    ) -> None:
+        self.url = url
+        self.name = name
+        self.enable_internal_instrumentation = enable_internal_instrumentation
+        self._owns_storage = storage is None
+        self._storage = storage
+        if storage is None and url is not None:
+            connection = connect(url, credential_provider=credential_provider)
+            self._storage = Storage(
+                Traced(connection) if enable_internal_instrumentation else connection, name
+            )
         self._serializer = serializer or Serializer()
-        self._rules: dict[str, Rule] = {}
+        self._stored: dict[str, Rule] = {}
+        self._local: dict[str, Rule] = {}
         self._conditions: list[Callable[[Any], bool]] = []
+        self._clock = ServerClock()
         self._version = -1
-        self._store: StrikeRules | None = None
+        self._acquitted = -1
         self._follower: asyncio.Task[None] | None = None
         self._loaded = asyncio.Event()
-        self._name = ""
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    @property
+    def prefix(self) -> str:
+        """What the key of the rules begins with."""
+        return self.name if self._storage is None else self._storage.keys.prefix
+
+    @property
+    def strike_key(self) -> str:
+        """The key of the rules."""
+        return f"{self.prefix}:strikes"
 
     @property
     def rules(self) -> Mapping[str, Rule]:
         """The rules in force, by identity."""
-        return self._rules
+        return {
+            identity: rule
+            for identity, rule in {**self._stored, **self._local}.items()
+            if not self._is_over(rule)
+        }
+
+    @property
+    def task_strikes(self) -> dict[str, dict[str, set[tuple[Operator, Hashable]]]]:
+        """The rules for one task, by task and parameter; a task that is struck as a whole has none."""
+        tasks: dict[str, dict[str, set[tuple[Operator, Hashable]]]] = {}
+        for rule in self.rules.values():
+            if rule.task is not None:
+                _collect(tasks.setdefault(rule.task, {}), rule)
+        for identity in self.rules:
+            if identity.startswith("task:"):
+                tasks[identity.removeprefix("task:")] = {}
+        return tasks
+
+    @property
+    def parameter_strikes(self) -> dict[str, set[tuple[Operator, Hashable]]]:
+        """The rules for any task, by parameter."""
+        parameters: dict[str, set[tuple[Operator, Hashable]]] = {}
+        for rule in self.rules.values():
+            if rule.task is None:
+                _collect(parameters, rule)
+        return parameters
 
     @property
     def version(self) -> int:
@@ -190,107 +375,256 @@ class StrikeList:
         self._conditions.remove(condition)
 
     def is_stricken(self, target: Any) -> bool:
-        """Whether a rule or a condition strikes this execution out."""
-        if not self._rules and not self._conditions:
-            return False
-        return any(rule.strikes(target) for rule in self._rules.values()) or any(
-            condition(target) for condition in self._conditions
-        )
+        """Whether something is struck out.
 
-    async def strike(self, rule: Rule) -> None:
-        """Put a rule in force everywhere."""
-        data = self._dump(rule)
-        self._version = await self._connected().change("strike", rule.identity, data)
-        self._follow_rules({**self._rules, rule.identity: rule})
+        Arguments:
+            target: an execution, or a mapping of arguments by the names of their parameters, to which
+                only the rules for any task apply.
+        """
+        if not isinstance(target, Mapping):
+            return self.find(target) is not None
+        arguments = cast(Mapping[str, Any], target)
+        return any(rule.task is None and rule.holds(arguments) for rule in self.rules.values())
 
-    async def restore(self, rule: Rule) -> None:
-        """Take a rule out of force everywhere; one that is not in force is no error."""
-        self._version = await self._connected().change("restore", rule.identity)
-        left = {name: one for name, one in self._rules.items() if name != rule.identity}
-        self._follow_rules(left)
+    def find(self, target: Subject) -> Rule | None:
+        """The rule that strikes an execution out; one that drops goes before one that parks."""
+        if any(condition(target) for condition in self._conditions):
+            return CONDITION
+        if not self._stored and not self._local:
+            return None
+        found: Rule | None = None
+        arguments: Mapping[str, Any] | None = None
+        for rule in self.rules.values():
+            if rule.task not in (None, target.function_name):
+                continue
+            if rule.conditions:
+                arguments = target.bound_arguments if arguments is None else arguments
+                if not rule.holds(arguments):
+                    continue
+            if rule.action == "drop":
+                return rule
+            found = found or rule
+        return found
 
-    async def connect(self, storage: Storage) -> None:
-        """Load the rules and follow them from now on."""
-        await self.load_from(storage)
-        self._follower = asyncio.create_task(self._follow(storage), name="docket strikes")
+    async def strike(
+        self,
+        function: str | None = None,
+        parameter: str | None = None,
+        operator: Operator | LiteralOperator = "==",
+        value: Hashable | None = None,
+    ) -> None:
+        """Put a rule in force everywhere.
 
-    async def load_from(self, storage: Storage) -> None:
-        """Load the rules; changes are made there, but not followed."""
-        self._store = storage.strikes
-        self._name = storage.name
-        await self.refresh()
+        Arguments:
+            function: the name of the task; None is any.
+            parameter: the parameter to look at; None strikes the whole task.
+            operator: how its argument is compared.
+            value: what it is compared with.
 
-    async def disconnect(self) -> None:
-        """Follow no longer; the rules stay as they are."""
-        if self._follower is not None:
-            await end(self._follower)
-        self._follower = self._store = None
-        self._loaded.clear()
+        Raises:
+            RuntimeError: the list is not connected.
+            ValueError: there is no such operator, or neither a function nor a parameter was given.
+            TypeError: the value is not hashable.
+        """
+        await self.impose(rule_for(function, parameter, operator, value))
 
-    async def wait_for_strikes_loaded(self) -> None:
-        """Wait until the rules are known.
+    async def restore(
+        self,
+        function: str | None = None,
+        parameter: str | None = None,
+        operator: Operator | LiteralOperator = "==",
+        value: Hashable | None = None,
+    ) -> None:
+        """Take a rule out of force everywhere, given as it was struck; one that is not is no error."""
+        await self.lift(rule_for(function, parameter, operator, value))
+
+    async def send_instruction(self, instruction: StrikeInstruction) -> None:
+        """Carry out an instruction everywhere.
 
         Raises:
             RuntimeError: the list is not connected.
         """
-        self._connected()
-        await self._loaded.wait()
+        if instruction.direction == "strike":
+            await self.impose(instruction.rule)
+        else:
+            await self.lift(instruction.rule)
+
+    def update(self, instruction: StrikeInstruction) -> None:
+        """Carry out an instruction in this process only."""
+        rule = instruction.rule
+        if instruction.direction == "strike":
+            self._local[rule.identity] = rule
+        else:
+            self._local.pop(rule.identity, None)
+            self._stored.pop(rule.identity, None)
+
+    async def impose(self, rule: Rule, *, lasting: timedelta | None = None) -> None:
+        """Put a rule in force everywhere.
+
+        Arguments:
+            rule: the rule; one that strikes the same is replaced.
+            lasting: how long it is in force, by the server's clock, in the place of its ``expires``.
+        """
+        change = await self._connected().change(
+            "strike",
+            rule.identity,
+            self._dump(rule),
+            action=rule.action,
+            ends=0 if rule.expires is None else to_milliseconds(rule.expires),
+            lasts=0 if lasting is None else max(1, int(lasting / timedelta(milliseconds=1))),
+        )
+        self._version = change.version
+        told = replace(rule, expires=_moment(change.ends), since=_moment(change.since))
+        self._follow_rules({**self._stored, rule.identity: told})
+
+    async def lift(self, rule: Rule) -> None:
+        """Take a rule out of force everywhere, and put back what it has parked."""
+        change = await self._connected().change("restore", rule.identity)
+        self._version = change.version
+        left = {name: one for name, one in self._stored.items() if name != rule.identity}
+        self._follow_rules(left)
+        await self.acquit()
+
+    async def connect(self) -> None:
+        """Load the rules and follow them from now on; without a url there is nothing to do."""
+        if self._storage is None or self._follower is not None:
+            return
+        if self._owns_storage:
+            await self._storage.open()
+        try:
+            await self.refresh()
+        except BaseException:
+            await self._leave()
+            raise
+        self._follower = asyncio.create_task(self._follow(self._storage), name="docket strikes")
+
+    async def close(self) -> None:
+        """Follow no longer; the rules stay as they are. Safe to call twice."""
+        if self._follower is not None:
+            await end(self._follower)
+            self._follower = None
+            await self._leave()
+        self._loaded.clear()
+
+    async def wait_for_strikes_loaded(self) -> None:
+        """Wait until the rules are known; without a url they are.
+
+        Raises:
+            RuntimeError: the list is not connected.
+        """
+        if self._storage is not None:
+            self._connected()
+            await self._loaded.wait()
 
     async def refresh(self) -> None:
         """Read the rules again."""
-        version, stored = await self._connected().read()
+        stored = await self._store().read()
+        self._clock.set(stored.now)
         # What was read before a change of our own must not undo it. Zero is a server that was emptied.
-        if 0 < version < self._version:
+        if 0 < stored.version < self._version:
             return
-        self._follow_rules(dict(self._readable(stored)))
-        self._version = version
+        self._follow_rules(dict(self._readable(stored.rules)))
+        self._version = stored.version
         self._loaded.set()
+        if any(0 < one.ends <= stored.now for one in stored.rules.values()):
+            await self._expire()
 
     async def catch_up(self) -> None:
-        """Read the rules again if they have changed: their news may have been lost."""
+        """Read the rules again if they have changed, as their news may have been lost; release what
+        was parked by rules that are gone."""
         if await self._connected().version() != self._version:
             await self.refresh()
+        if self._acquitted != self._version:
+            await self.acquit()
+
+    async def acquit(self) -> None:
+        """Put back what rules have parked that are no longer in force."""
+        version = self._version
+        for key, task in await self._store().acquit():
+            logger.info("Released %s{%s}: its strike is over", task, key)
+        self._acquitted = version
+
+    def _is_over(self, rule: Rule) -> bool:
+        return rule.expires is not None and to_milliseconds(rule.expires) <= self._clock.now()
+
+    async def _expire(self) -> None:
+        """Remove what is over; whoever of all followers comes first also sees to what was parked."""
+        change = await self._store().change("expire")
+        self._version = max(self._version, change.version)
+        if change.over:
+            await self.acquit()
 
     def _follow_rules(self, rules: dict[str, Rule]) -> None:
         """These rules are in force from now on."""
-        before, self._rules = self._rules, rules
+        rules = {identity: rule for identity, rule in rules.items() if not self._is_over(rule)}
+        before, self._stored = self._stored, rules
         ended = [before[name].labels() for name in before.keys() - rules.keys()]
         begun = [rules[name].labels() for name in rules.keys() - before.keys()]
-        telemetry.strikes_changed(self._name, ended, begun)
+        telemetry.strikes_changed(self.name, ended, begun)
+
+    def _store(self) -> StrikeRules:
+        assert self._storage is not None
+        return self._storage.strikes
 
     def _connected(self) -> StrikeRules:
-        if self._store is None:
+        if self._follower is None and not self._loaded.is_set():
             raise RuntimeError(
-                "the strike list is not connected; use it inside `async with Docket()`"
+                "the strike list is not connected; use it inside `async with Docket()`, or inside "
+                "`async with StrikeList(url)`"
             )
-        return self._store
+        return self._store()
+
+    async def _leave(self) -> None:
+        if self._owns_storage and self._storage is not None:
+            await self._storage.close()
 
     async def _follow(self, storage: Storage) -> None:
         async with storage.subscriptions.listen(storage.keys.strikes) as listener:
             while True:
-                await listener.next()
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(listener.next(), self._until_next_end())
                 with contextlib.suppress(ConnectionError):
                     await self.refresh()
 
+    def _until_next_end(self) -> float | None:
+        """Seconds until the next rule is over; None if none ever is."""
+        ends = [to_milliseconds(rule.expires) for rule in self._stored.values() if rule.expires]
+        return max(0.02, (min(ends) - self._clock.now()) / 1000) if ends else None
+
     def _dump(self, rule: Rule) -> bytes:
         conditions = [(c.parameter, c.operator.value, c.value) for c in rule.conditions]
-        return self._serializer.dump_result((rule.task, conditions, rule.reason, rule.source))
+        return self._serializer.dump_result(
+            (rule.task, conditions, rule.reason, rule.source, rule.author)
+        )
 
-    def _readable(self, stored: Mapping[str, bytes]) -> Iterator[tuple[str, Rule]]:
+    def _readable(self, stored: Mapping[str, StoredRule]) -> Iterator[tuple[str, Rule]]:
         """The rules that can be read; one that can not must not take the others with it."""
-        for identity, data in stored.items():
+        for identity, one in stored.items():
             try:
-                yield identity, self._load(data)
+                yield identity, self._load(one)
             except Undecodable as error:
                 logger.error(
                     "The strike %s can not be read and does not apply: %s", identity, error
                 )
 
-    def _load(self, data: bytes) -> Rule:
-        task, conditions, reason, source = self._serializer.load_result(data)
+    def _load(self, stored: StoredRule) -> Rule:
+        task, conditions, reason, source, author = self._serializer.load_result(stored.rule)
         return Rule(
             task,
             tuple(Condition(name, Operator(word), value) for name, word, value in conditions),
             reason,
             source,
+            author,
+            "park" if stored.action == "park" else "drop",
+            _moment(stored.ends),
+            _moment(stored.since),
         )
+
+
+def _collect(parameters: dict[str, set[tuple[Operator, Hashable]]], rule: Rule) -> None:
+    for one in rule.conditions:
+        parameters.setdefault(one.parameter, set()).add((one.operator, one.value))
+
+
+def _moment(milliseconds: int) -> datetime | None:
+    return from_milliseconds(milliseconds) if milliseconds else None

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
 from docket import StrikeList
-from docket.strikelist import Condition, LiteralOperator, Operator, Rule, rule_for
+from docket.strikelist import (
+    Condition,
+    LiteralOperator,
+    Operator,
+    Restore,
+    Rule,
+    Strike,
+    StrikeInstruction,
+    rule_for,
+)
 
 
 @dataclass
 class Subject:
     function_name: str
-    arguments: Mapping[str, Any]
+    bound_arguments: Mapping[str, Any]
 
 
 @pytest.mark.parametrize(
@@ -80,4 +90,67 @@ def test_a_condition_of_this_process_strikes_until_it_is_removed() -> None:
 
 async def test_a_list_that_is_not_connected_says_so() -> None:
     with pytest.raises(RuntimeError, match="async with Docket"):
-        await StrikeList().strike(rule_for("work", None, "==", None))
+        await StrikeList().strike("work")
+    with pytest.raises(RuntimeError, match="not connected"):
+        await StrikeList().send_instruction(Strike("work", None, Operator.EQUAL, None))
+
+
+async def test_a_list_without_a_url_has_nothing_to_load() -> None:
+    async with StrikeList() as strikes:
+        await strikes.wait_for_strikes_loaded()
+        assert strikes.strike_key == "strikelist:strikes"
+
+
+def test_a_rule_that_drops_goes_before_one_that_parks() -> None:
+    strikes = StrikeList()
+    strikes.update(Strike(None, "amount", Operator.GREATER_THAN, 3))
+    (first,) = strikes.rules.values()
+    parks = replace(first, action="park")
+    strikes._local[first.identity] = parks
+    assert strikes.find(Subject("work", {"amount": 4})) is parks
+    strikes.update(Strike("work", "amount", Operator.EQUAL, 4))
+
+    found = strikes.find(Subject("work", {"amount": 4}))
+
+    assert found is not None
+    assert found.action == "drop"
+    assert strikes.find(Subject("other", {"amount": 1})) is None
+
+
+def test_a_rule_whose_time_is_over_has_no_effect() -> None:
+    strikes = StrikeList()
+    over = Rule("work", expires=datetime.now(timezone.utc) - timedelta(seconds=1))
+    strikes._local[over.identity] = over
+
+    assert not strikes.is_stricken(Subject("work", {}))
+    assert strikes.rules == {}
+
+
+@pytest.mark.parametrize("kind", [Strike, Restore])
+@pytest.mark.parametrize(
+    "about", [("work", None, None), ("work", "amount", 5), (None, "amount", 5)], ids=str
+)
+def test_an_instruction_survives_being_handed_on(
+    kind: type[StrikeInstruction], about: tuple[str | None, str | None, Any]
+) -> None:
+    function, parameter, value = about
+    instruction = kind(function, parameter, Operator.EQUAL, value)
+
+    again = StrikeInstruction.from_message(instruction.as_message())
+
+    assert type(again) is kind
+    assert vars(again) == vars(instruction)
+    assert again.labels() == instruction.rule.labels()
+
+
+def test_an_instruction_says_what_it_is_about() -> None:
+    said = [
+        Strike(function, parameter, Operator.EQUAL, value).call_repr()
+        for function, parameter, value in (
+            ("work", None, None),
+            ("work", "amount", 5),
+            (None, "amount", 5),
+        )
+    ]
+
+    assert said == ["work(* == *)", "work(amount == 5)", "*(amount == 5)"]

@@ -102,6 +102,8 @@ class Catch:
     """Key and task of executions that a rule for their task struck out."""
     crashed: list[tuple[str, str]]
     """Key and task of executions that became dead letters."""
+    parked: list[tuple[str, str]]
+    """Key and task of executions that a rule for their task keeps back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +210,7 @@ async def release(connection: Connection, keys: Keys, consumer: str, queues: Seq
 
 
 def _catch(reply: list[Any]) -> Catch:
-    now, next_due, _, stale, claimed, struck, crashed = reply
+    now, next_due, _, stale, claimed, struck, crashed, parked = reply
     due = int(float(next_due))
     return Catch(
         now=int(now),
@@ -217,6 +219,7 @@ def _catch(reply: list[Any]) -> Catch:
         claimed=[_claimed(entry) for entry in claimed],
         struck=[(key.decode(), task.decode()) for key, task in struck],
         crashed=[(key.decode(), task.decode()) for key, task in crashed],
+        parked=[(key.decode(), task.decode()) for key, task in parked],
     )
 
 

@@ -13,7 +13,7 @@ from ..lifecycle import Disposition, ExecutionState
 from .keys import DEFAULT_QUEUE, Keys
 from .patience import PATIENCE, read_patiently, run_patiently, value_of
 from .replies import pairs
-from .script import Script
+from .script import Script, run
 
 CHUNK = 100
 """How many executions one script call takes: well under a millisecond of the server's time."""
@@ -23,6 +23,7 @@ PAGE = 1000
 
 _SCHEDULE = Script("schedule", ("mode",))
 _CANCEL = Script("cancel", ("key", "ttl"))
+_BEGIN = Script("begin", ("key", "generation", "worker"))
 
 FRESH = b"*"
 """The nonce of a key that was made for one call only: whoever finds it there has found that call."""
@@ -40,6 +41,8 @@ class NewExecution(NamedTuple):
     queue: str = ""
     attempt: int = 1
     trace: str = ""
+    strike: str = ""
+    """The rule that parks it, if its caller has found one."""
 
 
 class Scheduled(NamedTuple):
@@ -49,6 +52,17 @@ class Scheduled(NamedTuple):
     state: ExecutionState | None
     generation: int
     error: str | None = None
+
+
+class Begun(NamedTuple):
+    """One execution that was handed to somebody who has asked for it by its key."""
+
+    message: bytes
+    queue: str
+    generation: int
+    fence: int
+    started: int
+    """Unix time in ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +144,21 @@ class Executions:
         call = _CANCEL.call(self._keys, key, int(ttl / timedelta(milliseconds=1)))
         (reply,) = await run_patiently(self._connection, call)
         return value_of(reply).decode()
+
+    async def begin(self, key: str, generation: int, worker: str) -> Begun | None:
+        """Take one execution, known by its key, to run it; None if it is not to be had.
+
+        Arguments:
+            key: the execution.
+            generation: the one that is meant; 0 is whatever is there.
+            worker: who takes it.
+        """
+        # Sent once: an answer that is lost leaves it to be delivered again.
+        (reply,) = await run(self._connection, _BEGIN.call(self._keys, key, generation, worker))
+        if not value_of(reply):
+            return None
+        message, queue, current, fence, started = reply
+        return Begun(message, queue.decode(), int(current), int(fence), int(started))
 
     async def read(self, *keys: str) -> list[Record | None]:
         """The records of these keys, None where there is none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ..connection.base import Connection
 from .keys import Keys
@@ -10,8 +10,41 @@ from .patience import read_patiently, run_patiently, value_of
 from .replies import pairs
 from .script import Script
 
-_STRIKE = Script("strike", ("direction", "field", "rule"))
+_STRIKE = Script("strike", ("direction", "field", "rule", "action", "ends", "lasts"))
+_ACQUIT = Script("acquit", ("cursor",))
 _VERSION = b"version"
+
+
+class Change(NamedTuple):
+    """What a change has come to; times are Unix times in ms."""
+
+    version: int
+    over: int
+    """How many rules were removed because their time was over."""
+    since: int
+    ends: int
+    """When the rule ends; 0 is never."""
+
+
+class StoredRule(NamedTuple):
+    """One rule as it is stored; times are Unix times in ms."""
+
+    action: str
+    ends: int
+    """0 is never."""
+    since: int
+    rule: bytes
+    """The rule in the words of its readers."""
+
+
+class StoredRules(NamedTuple):
+    """All rules at one moment."""
+
+    now: int
+    """The server's time in ms."""
+    version: int
+    rules: dict[str, StoredRule]
+    """By identity."""
 
 
 class StrikeRules:
@@ -22,28 +55,63 @@ class StrikeRules:
         self._keys = keys
 
     async def change(
-        self, direction: Literal["strike", "restore"], field: str, rule: bytes = b""
-    ) -> int:
-        """Add or remove one rule; tells the new version.
+        self,
+        direction: Literal["strike", "restore", "expire"],
+        field: str = "",
+        rule: bytes = b"",
+        *,
+        action: str = "drop",
+        ends: int = 0,
+        lasts: int = 0,
+    ) -> Change:
+        """Add or remove one rule, and remove those that are over.
 
         Arguments:
-            direction: strike adds, restore removes.
+            direction: strike adds, restore removes, expire does neither.
             field: the identity of the rule; ``task:<name>`` strikes every execution of a task, which
                 the scripts check themselves.
             rule: the rule in the words of its readers.
+            action: drop or park.
+            ends: when the rule is over, in ms; 0 is never.
+            lasts: for how many ms it lasts, in the place of ``ends``.
         """
-        call = _STRIKE.call(self._keys, direction, field, rule)
+        call = _STRIKE.call(self._keys, direction, field, rule, action, ends, lasts)
         (reply,) = await run_patiently(self._connection, call)
-        return int(value_of(reply))
+        return Change(*map(int, value_of(reply)))
 
-    async def read(self) -> tuple[int, dict[str, bytes]]:
-        """The version, and all rules by identity."""
-        (reply,) = await read_patiently(self._connection, ("HGETALL", self._keys.strikes))
+    async def read(self) -> StoredRules:
+        """The rules as they stand."""
+        time, reply = await read_patiently(
+            self._connection, ("TIME",), ("HGETALL", self._keys.strikes)
+        )
+        seconds, microseconds = map(int, value_of(time))
         fields = pairs(value_of(reply))
         version = int(fields.pop(_VERSION, 0))
-        return version, {field.decode(): rule for field, rule in fields.items()}
+        rules = {field.decode(): _stored(text) for field, text in fields.items()}
+        return StoredRules(seconds * 1000 + microseconds // 1000, version, rules)
 
     async def version(self) -> int:
         """The version of the rules."""
         (reply,) = await read_patiently(self._connection, ("HGET", self._keys.strikes, _VERSION))
         return int(value_of(reply) or 0)
+
+    async def acquit(self) -> list[tuple[str, str]]:
+        """Put back what rules have parked that are no longer in force; tells keys and tasks."""
+        cursor, freed = b"0", list[tuple[str, str]]()
+        while True:
+            (reply,) = await run_patiently(self._connection, _ACQUIT.call(self._keys, cursor))
+            cursor, *found = value_of(reply)
+            names = [name.decode() for name in found]
+            freed.extend(zip(names[::2], names[1::2], strict=True))
+            if cursor == b"0":
+                return freed
+
+
+def _stored(text: bytes) -> StoredRule:
+    head, _, rule = text.partition(b"\n")
+    match head.split(b" "):
+        case [action, ends, since] if ends.isdigit() and since.isdigit():
+            return StoredRule(action.decode(errors="replace"), int(ends), int(since), rule)
+        case _:
+            # None of ours: whoever reads the rule will say so.
+            return StoredRule("drop", 0, 0, b"")

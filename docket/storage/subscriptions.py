@@ -42,6 +42,15 @@ class Listener:
             raise event
         return event
 
+    async def until_in_step(self, *channels: str) -> None:
+        """Wait until nothing that happens on these channels can be missed; what came before is dropped,
+        as it can be read."""
+        missing = set(channels)
+        while missing:
+            channel, event = await self.next()
+            if event == RESYNC:
+                missing.discard(channel)
+
 
 class Subscriptions:
     """Hands the events of channels to listeners; a channel is subscribed while somebody listens.

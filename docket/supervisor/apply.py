@@ -205,15 +205,16 @@ class Applier:
 
     async def _strike(self, strikes: tuple[Strike, ...]) -> None:
         """Have exactly these strikes of the configuration in force; those of callers are not touched."""
-        in_force = StrikeList(self._fleet.ticker.serializer)
-        await in_force.load_from(self._fleet.storage)
+        fleet = self._fleet
+        in_force = StrikeList(serializer=fleet.ticker.serializer, storage=fleet.storage)
+        await in_force.refresh()
         wanted = {rule.identity: rule for rule in map(rule_for, strikes)}
         for identity, rule in dict(in_force.rules).items():
             if identity not in wanted and rule.source.startswith(FROM_FILE):
-                await in_force.restore(rule)
+                await in_force.lift(rule)
         for identity, rule in wanted.items():
             if in_force.rules.get(identity) != rule:
-                await in_force.strike(rule)
+                await in_force.impose(rule)
 
 
 def brake_of(configuration: Configuration) -> Brake:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from ..clock import ServerClock
 from ..errors import ServerUnavailable
 from ..instrumentation.events import Observer
+from ..lifecycle import ParkedReason
 from ..service import Service
 from ..storage.exchange import Catch, Claimed, Exchange, Settlement, Verdict
 from ..storage.patience import Backoff
@@ -175,13 +176,17 @@ class Trading(Service):
         self._clock.set(catch.now)
         for key, task in catch.struck:
             self._observer.struck(task, key)
+        for key, task in catch.parked:
+            self._observer.struck(task, key)
+            self._observer.parked(task, key, ParkedReason.STRUCK.value)
         for key, task in catch.crashed:
             self._observer.crashed(task, key)
         if catch.stale:
             self._observer.stale(catch.stale)
         for claimed in catch.claimed:
             self._begin(claimed)
-        if len(catch.claimed) + len(catch.struck) + len(catch.crashed) + catch.stale >= slots:
+        ended = len(catch.struck) + len(catch.parked) + len(catch.crashed) + catch.stale
+        if len(catch.claimed) + ended >= slots:
             self._look = True
         self._set_timer(catch)
 

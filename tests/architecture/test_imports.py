@@ -19,7 +19,7 @@ LAYERS = (
     ("agenda",),
     ("docket",),
     ("execution", "strikelist"),
-    ("registry",),
+    ("registry", "results"),
     ("annotations",),
     ("storage",),
     ("connection",),

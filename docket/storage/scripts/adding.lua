@@ -1,4 +1,4 @@
--- How an execution comes into being. Expects runs.lua.
+-- How an execution comes into being. Expects runs.lua and strikes.lua.
 
 local LIVE = {scheduled = true, queued = true, running = true, parked = true}
 local now = milliseconds()
@@ -8,19 +8,28 @@ local bells = {}   -- rung once at the end, however many executions came
 
 -- Returns {word, state, generation}. Sent twice it answers as the first time: a nonce that is already
 -- recorded is this very call. A nonce of '*' says that the key itself was made for this call, so that
--- any record of it is ours.
-local function add(mode, key, nonce, due, task, call, queue, attempt, trace)
+-- any record of it is ours. What is struck by a rule that parks is stored, and STRUCK with the state
+-- 'parked'; `rule` is one that its caller has found, because it looks at arguments ('' if there is none).
+local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rule)
   local run = run_of(key)
   local known = redis.call('HMGET', run, 'state', 'generation', 'nonce', 'queue', 'message')
   local state = known[1]
   local generation = state and tonumber(known[2] or FIRST) or 0
 
   if state then
-    if nonce == '*' or nonce == known[3] then return {'SCHEDULED', state, generation} end
+    if nonce == '*' or nonce == known[3] then
+      return {state == 'parked' and redis.call('HEXISTS', run, 'strike') == 1 and 'STRUCK' or 'SCHEDULED', state, generation}
+    end
     if mode == 'add' and LIVE[state] then return {'ALREADY_SCHEDULED', state, generation} end
   end
-  if struck and redis.call('HEXISTS', P .. ':strikes', 'task:' .. task) == 1 then
-    return {'STRUCK', state or '', generation}
+  local park
+  if struck then
+    local of_task = 'task:' .. task
+    local action = action_of(of_task, now)
+    if action == 'drop' then return {'STRUCK', state or '', generation} end
+    if action then park = of_task
+    elseif rule and rule ~= '' and action_of(rule, now) then park = rule
+    end
   end
   if state then
     detach(key, state, known[4], known[5])
@@ -40,6 +49,11 @@ local function add(mode, key, nonce, due, task, call, queue, attempt, trace)
   with('queue', queue, '')
   with('trace', trace, '')
   with('nonce', nonce, '*')
+  if park then
+    redis.call('HSET', run, unpack(fields))
+    park_struck(key, park, now, integer(due))
+    return {'STRUCK', 'parked', generation}
+  end
   if due <= now then
     state = 'queued'
     with('message', put_on_stream(key, queue, generation))

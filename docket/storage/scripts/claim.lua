@@ -1,4 +1,5 @@
 --! include runs
+--! include strikes
 -- Hands due executions to a worker: the only way a message reaches one.
 --
 -- consumer   the name in the consumer group, unique to one life of one worker
@@ -12,9 +13,9 @@
 -- REST...    the queues, then the messages that this worker holds if it wants to recover: entries that
 --            are pending under its name but that it does not hold (a reply was lost on the way)
 -- returns    {now in ms, next due in ms or -1, next cursor, stale messages dropped, {claimed ...},
---             {struck ...}, {crashed ...}}
+--             {struck ...}, {crashed ...}, {parked ...}}
 --            claimed: {message, queue, key, generation, fence, task, call, attempt, due, crashes, trace}
---            struck, crashed: {key, task}
+--            struck, crashed, parked (by a strike): {key, task}
 --
 -- Work per call is bounded: PROMOTED future tasks, and as many executions as there are slots.
 
@@ -22,7 +23,7 @@ local PROMOTED = 100
 local CRASHES = 3           -- this many deliveries that ended in a dead process make a dead letter
 local slots, lease, queues = tonumber(slots), tonumber(lease), tonumber(queues)
 local now = milliseconds()
-local claimed, struck, crashed, stale = {}, {}, {}, 0
+local claimed, struck, crashed, parked, stale = {}, {}, {}, {}, 0
 local cursors = cjson.decode(cursor)
 local first_held = REST + queues
 local rules
@@ -53,19 +54,9 @@ local function promote()
 end
 
 -- Whether there are rules at all is asked once, and only when there is something to strike.
-local function is_struck(task)
+local function strike_on(task)
   if rules == nil then rules = redis.call('HLEN', P .. ':strikes') > 1 end
-  return rules and redis.call('HEXISTS', P .. ':strikes', 'task:' .. task) == 1
-end
-
--- A fence is higher than all before it, also after the counter was lost: it starts at the time in us.
-local function next_fence()
-  local fence = redis.call('INCR', P .. ':fence')
-  if fence == 1 then
-    fence = now * 1000
-    redis.call('SET', P .. ':fence', integer(fence))
-  end
-  return integer(fence)
+  return rules and action_of('task:' .. task, now)
 end
 
 local function take_one(queue, message, fields, crash)
@@ -89,7 +80,13 @@ local function take_one(queue, message, fields, crash)
     finish(key, 'cancelled', now, ttl, 'cancelled', nil, nil, nil, due)
     return
   end
-  if is_struck(task) then
+  local action = strike_on(task)
+  if action == 'park' then
+    take_off_stream(queue, message)
+    park_struck(key, 'task:' .. task, now, due)
+    parked[#parked + 1] = {key, task}
+    return
+  elseif action then
     take_off_stream(queue, message)
     finish(key, 'cancelled', now, ttl, 'struck', nil, nil, nil, due)
     struck[#struck + 1] = {key, task}
@@ -106,7 +103,7 @@ local function take_one(queue, message, fields, crash)
     return
   end
 
-  local fence = next_fence()
+  local fence = next_fence(now)
   redis.call('HSET', run, 'state', 'running', 'fence', fence, 'worker', worker, 'started', integer(now), 'message', message)
   if crash and state == 'running' then redis.call('HSET', run, 'crashes', crashes) end
   announce(key, 'running', due, worker, integer(now))
@@ -179,4 +176,4 @@ end
 if #claimed >= slots then
   for at = REST, first_held - 1 do ring(ARGV[at]) end
 end
-return {integer(now), next_due or '-1', cjson.encode(cursors), stale, claimed, struck, crashed}
+return {integer(now), next_due or '-1', cjson.encode(cursors), stale, claimed, struck, crashed, parked}

@@ -12,7 +12,10 @@ if redis.call('TYPE', P .. ':stream').ok == 'stream' then
 end
 local earliest = redis.call('ZRANGE', P .. ':queue', 0, 0)[1]
 if earliest and redis.call('HEXISTS', P .. ':runs:' .. earliest, 'task') == 0
-  and redis.call('EXISTS', P .. ':runs:' .. earliest) == 1 then
+  and redis.call('EXISTS', P .. ':runs:' .. earliest, P .. ':' .. earliest) > 0 then
   return 'FOREIGN'
 end
+-- Our heartbeats are in ms; those of others in seconds.
+local latest = redis.call('ZRANGE', P .. ':workers', -1, -1, 'WITHSCORES')[2]
+if latest and tonumber(latest) < 1e11 then return 'FOREIGN' end
 return 'OURS'

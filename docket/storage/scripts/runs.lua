@@ -52,6 +52,16 @@ local function put_on_stream(key, queue, generation)
   return redis.call('XADD', stream_of(queue), '*', 'key', key, 'generation', generation)
 end
 
+-- A fence is higher than all before it, also after the counter was lost: it starts at the time in us.
+local function next_fence(now)
+  local fence = redis.call('INCR', P .. ':fence')
+  if fence == 1 then
+    fence = now * 1000
+    redis.call('SET', P .. ':fence', integer(fence))
+  end
+  return integer(fence)
+end
+
 -- Slots. A slot of a limit belongs to a message: whoever takes the message off its stream, for whatever
 -- reason, gives the slot back, and a run that is delivered again finds its own slot still taken by it.
 

@@ -1,17 +1,19 @@
 --! include runs
+--! include strikes
 --! include adding
 -- Adds or replaces executions. One call for one or many; work is bounded by the caller's chunk.
 --
 -- mode      'add': a live execution of the same key is left alone; 'replace': it is overwritten.
--- REST...   per execution: key, nonce, due (ms; 0 = now), task, call, queue, attempt, trace
+-- REST...   per execution: key, nonce, due (ms; 0 = now), task, call, queue, attempt, trace, rule
+--           that parks it ('' if its caller has found none)
 -- returns   per execution: {word, state, generation}; word is SCHEDULED, ALREADY_SCHEDULED, STRUCK
---           or FAILED (state is then the server's message)
+--           (with the state 'parked' if it was kept) or FAILED (state is then the server's message)
 
-local FIELDS = 8
+local FIELDS = 9
 
 local function add_from(at)
   return add(mode, ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3], ARGV[at + 4],
-    ARGV[at + 5], ARGV[at + 6], ARGV[at + 7])
+    ARGV[at + 5], ARGV[at + 6], ARGV[at + 7], ARGV[at + 8])
 end
 
 local replies = {}

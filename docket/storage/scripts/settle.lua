@@ -1,10 +1,12 @@
 --! include runs
+--! include strikes
 -- Records what runs ended with: outcome, result, next run and acknowledgement, together.
 --
 -- REST...   per run: message, queue, key, generation, fence, word, due, attempt, call, result, error,
 --           reason, ttl (ms)
 --           word: completed, failed, cancelled (terminal) · again (a next run at `due`, with `call` if
---           it is not empty) · parked · waiting (for a slot of the limit `reason`, which has `due` slots)
+--           it is not empty) · parked (by the rule `error`, if it is not
+--           empty and still in force) · waiting (for a slot of the limit `reason`, which has `due` slots)
 -- returns   per run: RECORDED, ALREADY (it was recorded before: sent twice), SUPERSEDED (a newer
 --           generation exists), STALE (another worker has taken it over), GONE (no record of it), BROKEN (its key
 --           holds something else)
@@ -78,6 +80,10 @@ local function settle(at)
     again(key, run, queue, generation, due, attempt, call, reason)
   elseif word == 'waiting' then
     wait_for_slot(key, run, queue, generation, reason, due, known[6])
+  elseif word == 'parked' and error ~= '' then
+    if action_of(error, now) then park_struck(key, error, now, known[6])
+    else again(key, run, queue, generation, known[6], attempt, '', '')
+    end
   elseif word == 'parked' then
     redis.call('HDEL', run, 'worker', 'started')
     redis.call('HSET', run, 'state', 'parked', 'reason', reason)

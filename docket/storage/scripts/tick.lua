@@ -1,4 +1,5 @@
 --! include runs
+--! include strikes
 --! include adding
 -- Claims one due time of a schedule and enqueues its execution, together: never two for one due time,
 -- whatever number of hosts try.

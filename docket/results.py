@@ -1,0 +1,111 @@
+"""Results in a storage of the user's own: put there first, and only pointed at from Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Awaitable, Mapping
+from typing import Any, Protocol, SupportsFloat
+
+from .errors import Undecodable
+from .storage.patience import Backoff
+
+POINTER = b"\x7f@"
+"""What stands for a result that is elsewhere begins with this; no payload does."""
+
+TRIES = 5
+"""How often a storage is asked to keep a result: for about a second."""
+
+_DATA = "data"
+
+
+class ResultStorage(Protocol):
+    """Where results can be kept: any ``AsyncKeyValue`` store of py-key-value."""
+
+    def get(
+        self, key: str, *, collection: str | None = None
+    ) -> Awaitable[Mapping[str, Any] | None]:
+        """The value of a key; None if there is none."""
+        ...
+
+    def put(
+        self,
+        key: str,
+        value: Mapping[str, Any],
+        *,
+        collection: str | None = None,
+        ttl: SupportsFloat | None = None,
+    ) -> Awaitable[None]:
+        """Keep a value for so many seconds."""
+        ...
+
+
+class Results:
+    """Takes results to where they are kept, and brings them back.
+
+    Arguments:
+        storage: the user's own; None leaves them in Redis, beside the executions.
+        collection: what they are filed under there.
+    """
+
+    def __init__(self, storage: ResultStorage | None, collection: str) -> None:
+        self._storage = storage
+        self._collection = collection
+
+    @property
+    def are_elsewhere(self) -> bool:
+        """Whether they are kept in a storage of the user's own."""
+        return self._storage is not None
+
+    async def open(self) -> None:
+        """Have the storage get ready, if it wants to."""
+        setup = getattr(self._storage, "setup", None)
+        if setup is not None:
+            await setup()
+
+    async def keep(self, key: str, result: bytes, seconds: float) -> bytes:
+        """Keep a serialized result; gives what is to be settled in its place.
+
+        Arguments:
+            key: the key and the generation of the execution, ``{key}:{generation}``.
+            result: the result or the failure; nothing, if it is empty.
+            seconds: how long it is kept.
+
+        Raises:
+            Exception: whatever the storage raised, time and again.
+        """
+        if self._storage is None or not result:
+            return result
+        value = {_DATA: base64.b64encode(result).decode("ascii")}
+        backoff = Backoff(0.05, 1.0)
+        for left in reversed(range(TRIES)):
+            try:
+                await self._storage.put(key, value, collection=self._collection, ttl=seconds)
+                break
+            except Exception:
+                if not left:
+                    raise
+                await asyncio.sleep(backoff.next_pause())
+        return pointer_to(key)
+
+    async def find(self, settled: bytes | None) -> bytes | None:
+        """The serialized result that was settled; None if it is not kept any more.
+
+        Raises:
+            Undecodable: it is kept in a storage that this docket does not have.
+        """
+        if settled is None or not settled.startswith(POINTER):
+            return settled
+        key = settled.removeprefix(POINTER).decode()
+        if self._storage is None:
+            raise Undecodable(
+                f"the result {key!r} is kept in a storage of its own; give this docket the same "
+                "result_storage as the worker that ran it"
+            )
+        value = await self._storage.get(key, collection=self._collection)
+        return None if value is None else base64.b64decode(value[_DATA])
+
+
+def pointer_to(key: str) -> bytes:
+    """What is settled in the place of a result that is kept under this key."""
+    return POINTER + key.encode()

@@ -1,0 +1,26 @@
+--! include runs
+-- Hands one execution, known by its key, to whoever asks for it, as claim.lua does for what is due.
+--
+-- key          the execution
+-- generation   the one that is meant; 0 is whatever is there
+-- worker       the name that people see
+-- returns      {message, queue, generation, fence, started (ms)}, or nothing if it is not to be had:
+--              gone, superseded, running elsewhere, ended, or parked
+--
+-- It stays on its stream: without a settlement it is delivered again.
+
+local run = run_of(key)
+local now = milliseconds()
+local known = redis.call('HMGET', run, 'state', 'generation', 'queue', 'message', 'due', 'cancel')
+local state, current, queue, message = known[1], known[2] or FIRST, known[3] or '', known[4]
+if generation ~= '0' and generation ~= current then return {} end
+if (state ~= 'queued' and state ~= 'scheduled') or known[6] then return {} end
+
+if state == 'scheduled' then
+  detach(key, state, queue, message)
+  message = put_on_stream(key, queue, current)
+end
+local fence = next_fence(now)
+redis.call('HSET', run, 'state', 'running', 'fence', fence, 'worker', worker, 'started', integer(now), 'message', message)
+announce(key, 'running', known[5], worker, integer(now))
+return {message, queue, current, fence, integer(now)}

@@ -1,0 +1,22 @@
+-- Rules as the scripts see them. Expects runs.lua.
+--
+-- A field of P:strikes reads "<action> <end in ms, 0 is never> <since in ms>\n" and then what only the
+-- readers of the rule understand. A rule that is over has no effect, whether or not it is still there.
+
+-- What the rule of this identity does now: drop, park, or nil if it is not in force.
+local function action_of(rule, now)
+  local text = redis.call('HGET', P .. ':strikes', rule)
+  if not text then return nil end
+  local action, ends = string.match(text, '^(%a+) (%d+) ')
+  if not action or (ends ~= '0' and tonumber(ends) <= now) then return nil end
+  return action
+end
+
+-- Kept, until the rule is no longer in force.
+local function park_struck(key, rule, now, due)
+  local run = run_of(key)
+  redis.call('HDEL', run, 'worker', 'started')
+  redis.call('HSET', run, 'state', 'parked', 'reason', 'struck', 'strike', rule)
+  redis.call('ZADD', P .. ':parked', integer(now), key)
+  announce(key, 'parked', due)
+end
