@@ -13,7 +13,7 @@ help:  ## Show what there is
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --editable '.[local,metrics,web]' --group dev
+	$(BIN)/python -m pip install --quiet --editable '.[http,local,metrics,web]' --group dev
 	touch $(STAMP)
 
 install: $(STAMP)  ## Make a virtual environment with everything in it

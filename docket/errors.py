@@ -12,6 +12,8 @@
     │   └── ForeignData         the keys belong to another program
     ├── TaskError               the author of a task
     │   ├── UnknownTask · Undecodable · SignatureMismatch
+    │   ├── CommandFailed       a command has not ended well
+    │   ├── CallRefused         an HTTP call was not answered as expected, or must not be made
     │   ├── FailedElsewhere     stands in for an exception that can not be brought back
     │   └── LeaseLost           told to a running task: somebody else has taken it over
     └── RemoteTraceback         nobody: it is never raised, and shows where its effect was
@@ -110,6 +112,44 @@ class Undecodable(TaskError, ValueError):
 
 class SignatureMismatch(TaskError, TypeError):
     """The stored arguments do not fit the signature of the task."""
+
+
+class CommandFailed(TaskError):
+    """A command has not ended well.
+
+    Arguments:
+        message: how it has ended, and the last line of its output.
+        exit_code: None if it could not be started; negative is the signal that ended it.
+        output: the end of what it has printed.
+    """
+
+    def __init__(self, message: str, exit_code: int | None = None, output: str = "") -> None:
+        super().__init__(message, exit_code, output)
+        self.exit_code = exit_code
+        self.output = output
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class CallRefused(TaskError):
+    """An HTTP call was not answered as expected, or must not be made.
+
+    Arguments:
+        message: what was expected, and what was found.
+        status: the status of the answer; None if there was none.
+        retry_after: seconds after which the other side wants to be asked again.
+    """
+
+    def __init__(
+        self, message: str, status: int | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, status, retry_after)
+        self.status = status
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class FailedElsewhere(TaskError):

@@ -34,7 +34,9 @@ class RetryPolicy:
             return None
         if isinstance(error, self.never_on):
             return None
-        return self._jittered(self._pause(attempt))
+        pause = self._jittered(self._pause(attempt))
+        wish = getattr(error, "retry_after", None)
+        return pause if wish is None else max(pause, timedelta(seconds=wish))
 
     def _pause(self, attempt: int) -> timedelta:
         if self.backoff == "fixed":
@@ -51,16 +53,103 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class TaskPolicy:
-    """How a task is run.
+class ConcurrencyPolicy:
+    """How many runs there may be at a time.
 
     Arguments:
-        timeout: how long one attempt may take; None is as the task says itself, else without end.
-        retry: when a failed attempt is tried again; None is as the task says itself, else never.
+        limit: so many.
+        key: the parameter whose argument tells limits apart; None is one limit for the task.
+        on_conflict: whether a run that is too many waits, or is dropped.
+    """
+
+    limit: int
+    key: str | None = None
+    on_conflict: Literal["wait", "drop"] = "wait"
+
+
+@dataclass(frozen=True, slots=True)
+class RatePolicy:
+    """How many runs may start in a while.
+
+    Arguments:
+        limit: so many.
+        per: the length of the window.
+        key: as in ``ConcurrencyPolicy``.
+        drop: whether a run that is too many is dropped, rather than put off.
+    """
+
+    limit: int
+    per: timedelta
+    key: str | None = None
+    drop: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CooldownPolicy:
+    """For how long a start keeps others out.
+
+    Arguments:
+        window: so long.
+        key: as in ``ConcurrencyPolicy``.
+    """
+
+    window: timedelta
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DebouncePolicy:
+    """How long it must be quiet before one run stands for many calls.
+
+    Arguments:
+        settle: so long.
+        max_wait: after which it runs in any case.
+        key: as in ``ConcurrencyPolicy``.
+    """
+
+    settle: timedelta
+    max_wait: timedelta | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PerpetualPolicy:
+    """How a task runs again and again.
+
+    Arguments:
+        every: how long from one run to the next.
+        counted_from: whether that is counted from the start of a run, or from its end.
+        automatic: whether workers see to it that the task is always scheduled.
+    """
+
+    every: timedelta
+    counted_from: Literal["start", "finish"] = "start"
+    automatic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPolicy:
+    """How a task is run; None leaves a behaviour to what the task says itself.
+
+    Arguments:
+        timeout: how long one attempt may take.
+        retry: when a failed attempt is tried again.
+        concurrency: how many runs there may be at a time.
+        rate_limit: how many runs may start in a while.
+        cooldown: for how long a start keeps others out.
+        debounce: how long it must be quiet before a run.
+        perpetual: how it runs again and again.
+        result_ttl: how long finished executions and their results are kept.
     """
 
     timeout: timedelta | None = None
     retry: RetryPolicy | None = None
+    concurrency: ConcurrencyPolicy | None = None
+    rate_limit: RatePolicy | None = None
+    cooldown: CooldownPolicy | None = None
+    debounce: DebouncePolicy | None = None
+    perpetual: PerpetualPolicy | None = None
+    result_ttl: timedelta | None = None
 
 
 DEFAULT_POLICY = TaskPolicy()

@@ -16,6 +16,9 @@ LONGEST_VALUE = 200
 """Characters of an argument that stand in the name of a limit; longer ones are told apart by a digest."""
 
 
+_UNBOUND: Any = object()
+
+
 class Gate(Dependency[T_co]):
     """Something at the entrance of a task, for all its calls or for those with the same argument.
 
@@ -25,7 +28,7 @@ class Gate(Dependency[T_co]):
 
     scope: str | None
     argument_name: str | None = None
-    _argument: Any = None
+    _argument: Any = _UNBOUND
 
     @override
     def bind_to_parameter(self, name: str, value: Any) -> Self:
@@ -38,9 +41,41 @@ class Gate(Dependency[T_co]):
         self.argument_name = name
         self._argument = value
 
+    def for_argument(self, name: str | None) -> Self:
+        """The same for the calls with the same argument at a parameter, whatever that is in each call."""
+        bound = copy.copy(self)
+        bound.argument_name = name
+        return bound
+
     def name(self, execution: Execution) -> str:
-        """What is counted together."""
-        return limit_name(self.scope, execution.function_name, self.argument_name, self._argument)
+        """What is counted together.
+
+        Raises:
+            ValueError: the task was called without the argument.
+        """
+        value = self._argument
+        if value is _UNBOUND and self.argument_name is not None:
+            value = argument_of(execution, self.argument_name, type(self).__name__)
+        return limit_name(self.scope, execution.function_name, self.argument_name, value)
+
+
+def argument_of(execution: Execution, name: str, asks: str) -> Any:
+    """The argument of a call that a limit is for.
+
+    Arguments:
+        execution: the call.
+        name: the parameter.
+        asks: the kind of limit, for the error.
+
+    Raises:
+        ValueError: the task was called without it.
+    """
+    arguments = execution.arguments
+    if name not in arguments:
+        raise ValueError(
+            f"{asks} argument {name!r} not found in task arguments. Available: {list(arguments)}"
+        )
+    return arguments[name]
 
 
 def limit_name(scope: str | None, function: str, argument: str | None, value: Any) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, overload
+from typing import Any, Literal, TypeAlias, overload
 
 from typing_extensions import Self, override
 from uncalled_for import Dependency
 
 from ..execution import Execution
-from .admission import limit_name
+from .admission import argument_of, limit_name
 from .base import AdmissionBlocked, current_docket, current_execution
+
+OnConflict: TypeAlias = Literal["wait", "drop"]
 
 
 class ConcurrencyBlocked(AdmissionBlocked):
@@ -42,6 +44,7 @@ class ConcurrencyLimit(Dependency["ConcurrencyLimit"]):
             one; left out, the limit is for the whole task.
         max_concurrent: the number of slots.
         scope: sets limits of the same name apart.
+        on_conflict: whether a call that is too many waits, or is dropped.
 
     Example:
         >>> async def sync(customer_id: Annotated[int, ConcurrencyLimit(1)]) -> None: ...
@@ -51,21 +54,36 @@ class ConcurrencyLimit(Dependency["ConcurrencyLimit"]):
     single = True
 
     @overload
-    def __init__(self, max_concurrent: int, /, *, scope: str | None = None) -> None: ...
-
-    @overload
     def __init__(
-        self, argument_name: str, max_concurrent: int = 1, scope: str | None = None
+        self, max_concurrent: int, /, *, scope: str | None = None, on_conflict: OnConflict = "wait"
     ) -> None: ...
 
     @overload
-    def __init__(self, *, max_concurrent: int = 1, scope: str | None = None) -> None: ...
+    def __init__(
+        self,
+        argument_name: str,
+        max_concurrent: int = 1,
+        scope: str | None = None,
+        *,
+        on_conflict: OnConflict = "wait",
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        *,
+        max_concurrent: int = 1,
+        scope: str | None = None,
+        on_conflict: OnConflict = "wait",
+    ) -> None: ...
 
     def __init__(
         self,
         argument_name: str | int | None = None,
         max_concurrent: int = 1,
         scope: str | None = None,
+        *,
+        on_conflict: OnConflict = "wait",
     ) -> None:
         if isinstance(argument_name, int):
             argument_name, max_concurrent = None, argument_name
@@ -74,6 +92,7 @@ class ConcurrencyLimit(Dependency["ConcurrencyLimit"]):
         self.argument_name = argument_name
         self.max_concurrent = max_concurrent
         self.scope = scope
+        self.on_conflict: OnConflict = on_conflict
         self._key: str | None = None
 
     @override
@@ -116,16 +135,14 @@ class ConcurrencyLimit(Dependency["ConcurrencyLimit"]):
         if not await docket.storage.limits.acquire(
             slot, self.max_concurrent, execution.queue, execution.message_id
         ):
-            raise ConcurrencyBlocked(execution, slot, self.max_concurrent)
+            blocked = ConcurrencyBlocked(execution, slot, self.max_concurrent)
+            if self.on_conflict == "wait":
+                raise blocked
+            raise AdmissionBlocked(execution, blocked.reason, reschedule=False)
 
     def _slot(self, execution: Execution) -> str:
         name = self.argument_name
         if name is None:
             return limit_name(self.scope, execution.function_name, None, None)
-        arguments = execution.arguments
-        if name not in arguments:
-            raise ValueError(
-                f"ConcurrencyLimit argument {name!r} not found in task arguments. "
-                f"Available: {list(arguments)}"
-            )
-        return limit_name(self.scope, execution.function_name, name, arguments[name])
+        value = argument_of(execution, name, "ConcurrencyLimit")
+        return limit_name(self.scope, execution.function_name, name, value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from typing_extensions import Self, override
 
@@ -23,13 +23,21 @@ class Perpetual(CompletionHandler["Perpetual"]):
             at once.
         automatic: workers see to it that the task is always scheduled, under its own name as the key; it
             must not need arguments.
+        counted_from: count ``every`` from the start of a run, or from its end.
 
     Example:
         >>> async def poll(every: Perpetual = Perpetual(timedelta(minutes=5), automatic=True)) -> None: ...
     """
 
-    def __init__(self, every: timedelta = timedelta(0), automatic: bool = False) -> None:
+    def __init__(
+        self,
+        every: timedelta = timedelta(0),
+        automatic: bool = False,
+        *,
+        counted_from: Literal["start", "finish"] = "start",
+    ) -> None:
         self.every = every
+        self.counted_from = counted_from
         self.automatic = automatic
         self.args: tuple[Any, ...] = ()
         self.kwargs: dict[str, Any] = {}
@@ -74,7 +82,9 @@ class Perpetual(CompletionHandler["Perpetual"]):
         if self.cancelled:
             return False
         pause = self._pause
-        if pause is None:
+        if pause is None and self.counted_from == "finish":
+            pause = self.every
+        elif pause is None:
             pause = max(timedelta(0), self.every - outcome.duration)
         execution.next_run = NextRun(
             at=self._moment,

@@ -33,6 +33,10 @@ WORKER_SLOT = "__worker_dep__"
 """What the names of a worker's own dependencies begin with, so that they never reach a task."""
 
 
+CONFIGURED_SLOT = "__configured__"
+"""What the names of dependencies begin with that only the configuration declares."""
+
+
 class Host(Protocol):
     """What a dependency may know of the worker that runs it."""
 
@@ -58,15 +62,19 @@ class Resolution:
     Arguments:
         host: the worker.
         execution: what runs.
+        instead: what the configuration declares; each stands for all of its kind that the task declares.
 
     Raises (on entering):
         AdmissionBlocked: a dependency does not let the task start; nothing after it was entered.
         ExceptionGroup: some could not be resolved; it names their parameters.
     """
 
-    def __init__(self, host: Host, execution: Execution) -> None:
+    def __init__(
+        self, host: Host, execution: Execution, instead: Sequence[Dependency[Any]] = ()
+    ) -> None:
         self._host = host
         self._execution = execution
+        self._instead = list(instead)
         self._frame = ExitStack()
         self._stack = AsyncExitStack()
         self.arguments: dict[str, Any] = {}
@@ -111,6 +119,10 @@ class Resolution:
         for name, dependency in get_dependency_parameters(function).items():
             if name in given:
                 continue
+            if (declared := self._declared_for(dependency)) is not None:
+                await self._enter(name, declared)
+                self.arguments[name] = self.found.get(name)
+                continue
             try:
                 if isinstance(dependency, _TaskArgument) and dependency.is_bare:
                     raise ValueError("No parameter name specified")
@@ -120,11 +132,21 @@ class Resolution:
         for name, dependencies in get_annotation_dependencies(function).items():
             value = given.get(name, self.arguments.get(name))
             for index, dependency in enumerate(dependencies):
+                if self._declared_for(dependency) is not None:
+                    continue
                 await self._enter(
                     name, dependency.bind_to_parameter(name, value), f"{name}[{index}]"
                 )
+        for dependency in self._instead:
+            name = f"{CONFIGURED_SLOT}{type(dependency).__name__}"
+            if not any(isinstance(found, type(dependency)) for found in self.found.values()):
+                await self._enter(name, dependency)
         if self._host.dependencies:
             self.failures.update(detect_single_conflicts(self.found, {}))
+
+    def _declared_for(self, dependency: Dependency[Any]) -> Dependency[Any] | None:
+        """What the configuration declares in the place of a dependency."""
+        return next((one for one in self._instead if isinstance(dependency, type(one))), None)
 
     async def _enter(
         self, name: str, dependency: Dependency[Any], found_as: str | None = None

@@ -23,6 +23,7 @@ from ..dependencies.base import (
     TaskOutcome,
 )
 from ..dependencies.concurrency_limit import ConcurrencyBlocked
+from ..dependencies.configured import configured
 from ..dependencies.resolution import Resolution, is_bare, step_into
 from ..dependencies.shared import SharedScope
 from ..dependencies.timeout import Timeout
@@ -36,6 +37,7 @@ from ..policy import TaskPolicy
 from ..registry import TaskFunction
 from ..storage.exchange import Claimed
 from ..storage.executions import from_milliseconds
+from ..strikelist import Rule
 from .outcome import (
     Cancelled,
     Completed,
@@ -76,6 +78,11 @@ _ENDINGS: dict[type[Outcome], str] = {
     Interrupted: "interrupted",
     Superseded: "lost",
 }
+
+
+def ended_from_outside(run: Run) -> Outcome:
+    """What a run has ended with that was cancelled; a task that cancels itself counts, too."""
+    return _ENDS[run.end or End.CANCELLED]
 
 
 class Host(Protocol):
@@ -169,10 +176,17 @@ class Executor:
         except Undecodable as error:
             self._observer.undecodable(claimed.task, claimed.key, error)
             return Failed(error, DeadReason.UNDECODABLE)
-        if self._docket.strike_list.is_stricken(execution):
-            self._observer.struck(claimed.task, claimed.key)
-            return Dropped("struck")
+        rule = self._docket.strike_list.find(execution)
+        if rule is not None:
+            return self._struck(claimed, rule)
         return execution
+
+    def _struck(self, claimed: Claimed, rule: Rule) -> Outcome:
+        self._observer.struck(claimed.task, claimed.key)
+        if rule.action == "drop":
+            return Dropped("struck")
+        self._observer.parked(claimed.task, claimed.key, ParkedReason.STRUCK.value)
+        return Parked(ParkedReason.STRUCK, rule.identity)
 
     async def _is_automatic_elsewhere(self, claimed: Claimed) -> bool:
         """Whether it looks like an automatic task of a newer worker, which no fallback must swallow."""
@@ -216,7 +230,7 @@ class Executor:
             return self._blocked(attempt.execution, block)
         except asyncio.CancelledError:
             # Ended from outside; a task that cancels itself counts as cancelled, too.
-            return _ENDS[run.end or End.CANCELLED]
+            return ended_from_outside(run)
         except LeaseLost:
             return Superseded()
         except BaseException as error:
@@ -227,11 +241,12 @@ class Executor:
 
     async def _ended(self, run: Run, attempt: _Attempt) -> Outcome:
         execution = attempt.execution
-        if not self._host.dependencies and is_bare(execution.function):
+        instead = configured(attempt.policy)
+        if not (instead or self._host.dependencies) and is_bare(execution.function):
             result = await self._call(run, attempt, {})
             return Completed(result, get_signature(execution.function).return_annotation)
         outcome: Outcome = Completed(None)
-        attempt.resolution = Resolution(self._host, execution)
+        attempt.resolution = Resolution(self._host, execution, instead)
         async with attempt.resolution as resolution:
             result = await self._call(run, attempt, resolution.arguments)
             outcome = Completed(result, get_signature(execution.function).return_annotation)

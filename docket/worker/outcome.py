@@ -19,6 +19,7 @@ from ..lifecycle import DeadReason, ParkedReason
 from ..serialization import Serializer
 from ..storage.exchange import Claimed, Settlement
 from ..storage.executions import to_milliseconds
+from ..storage.patience import REMEMBERED
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,8 @@ class Parked:
     """The task can not run here and now; it waits for whoever can change that."""
 
     reason: ParkedReason
+    rule: str = ""
+    """The identity of the strike that keeps it back, if one does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +128,17 @@ class Bookkeeping:
     Arguments:
         serializer: how results become bytes.
         dump_call: how the arguments of a task, given by its name, become bytes.
-        ttl: how long records of finished executions are kept.
-        result_ttl: how long results are kept; none are if it is zero.
+        result_ttl: how long finished executions and their results are kept; no results are if it is zero.
         dead_ttl: how long dead letters are kept.
+        own_ttl: how long a task, given by its name, wants its records and results to be kept, if it has a
+            wish of its own.
     """
 
     serializer: Serializer
     dump_call: Callable[[str, tuple[Any, ...], dict[str, Any]], bytes]
-    ttl: timedelta
     result_ttl: timedelta
     dead_ttl: timedelta
+    own_ttl: Callable[[str], timedelta | None]
 
     def settlement(self, run: Claimed, outcome: Outcome, now: int) -> Settlement | None:
         """The outcome in the words of the storage; None if there is nothing to write.
@@ -163,8 +167,10 @@ class Bookkeeping:
                 return self._entry(run, "completed")
             case Dropped(reason):
                 return self._entry(run, "cancelled", reason=reason)
-            case Parked(reason):
-                return self._entry(run, "parked", reason=reason.value)
+            case Parked(reason, rule):
+                return self._entry(
+                    run, "parked", reason=reason.value, error=rule, attempt=run.attempt
+                )
             case Cancelled():
                 return self._entry(run, "cancelled", reason="cancelled")
             case Interrupted():
@@ -187,7 +193,7 @@ class Bookkeeping:
         return self._entry(run, "again", due=due, attempt=following.attempt, call=call)
 
     def _completed(self, run: Claimed, result: Any, annotation: Any) -> Settlement:
-        if result is None or not self.result_ttl:
+        if result is None or not self._result_ttl(run):
             return self._entry(run, "completed")
         try:
             stored = self.serializer.dump_result(result, annotation)
@@ -201,7 +207,7 @@ class Bookkeeping:
             run,
             "failed",
             error=_words_of(error),
-            result=self.serializer.dump_error(error) if self.result_ttl else b"",
+            result=self.serializer.dump_error(error) if self._result_ttl(run) else b"",
             reason=reason.value,
             ttl=_milliseconds(self.dead_ttl),
         )
@@ -214,9 +220,13 @@ class Bookkeeping:
             generation=run.generation,
             fence=run.fence,
             word=word,
-            ttl=ttl or _milliseconds(self.ttl),
+            ttl=ttl or _milliseconds(max(self._result_ttl(run), REMEMBERED)),
             **fields,
         )
+
+    def _result_ttl(self, run: Claimed) -> timedelta:
+        own = self.own_ttl(run.task)
+        return self.result_ttl if own is None else own
 
 
 def _words_of(error: BaseException) -> str:

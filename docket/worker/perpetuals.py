@@ -7,6 +7,7 @@ from collections.abc import Hashable
 
 from typing_extensions import override
 
+from ..dependencies.configured import configured
 from ..dependencies.perpetual import Perpetual
 from ..dependencies.resolution import get_single_dependency_parameter_of_type
 from ..docket import Docket
@@ -61,9 +62,15 @@ class Perpetuals(Service):
     async def _seed(self) -> None:
         self._seen = self._current()
         for function in dict.fromkeys(self._docket.tasks.values()):
-            perpetual = get_single_dependency_parameter_of_type(function, Perpetual)
+            perpetual = self._perpetual(function)
             if perpetual is not None and perpetual.automatic:
                 await self._add(function, perpetual)
+
+    def _perpetual(self, function: TaskFunction) -> Perpetual | None:
+        """What the configuration says, or else the code."""
+        policy = self._docket.registry.policy(name_of(function))
+        declared = [one for one in configured(policy) if isinstance(one, Perpetual)]
+        return next(iter(declared), get_single_dependency_parameter_of_type(function, Perpetual))
 
     async def _add(self, function: TaskFunction, perpetual: Perpetual) -> None:
         await self._docket.add(function, perpetual.initial_when, name_of(function))()

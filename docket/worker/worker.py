@@ -31,14 +31,14 @@ from ..instrumentation.telemetry import WorkerTelemetry
 from ..registry import TaskFunction, load
 from ..service import Service, Services
 from ..storage.bell import Bell
-from ..storage.exchange import Claimant, Claimed
+from ..storage.exchange import Claimant, Claimed, Settlement
 from ..storage.keys import DEFAULT_QUEUE
 from .cancellation import Cancellation
 from .doorbell import Doorbell
-from .executor import Executor
+from .executor import Executor, ended_from_outside
 from .heartbeat import Heartbeat
 from .leases import Leases
-from .outcome import Bookkeeping
+from .outcome import Bookkeeping, Failed
 from .perpetuals import Perpetuals
 from .running import End, Run, Running
 from .trading import Trading
@@ -130,7 +130,11 @@ class Worker:
         )
         self._clock = ServerClock()
         self._bookkeeping = Bookkeeping(
-            docket.serializer, docket.dump_call, docket.record_ttl, docket.execution_ttl, dead_ttl
+            docket.serializer,
+            docket.dump_call,
+            docket.execution_ttl,
+            dead_ttl,
+            lambda task: docket.registry.policy(task).result_ttl,
         )
         claimant = Claimant(
             self.name,
@@ -317,11 +321,26 @@ class Worker:
         """One run, from its claim to its settlement; this task never fails."""
         try:
             outcome = await self._executor.outcome(run, self._clock.now())
+            settlement = self._bookkeeping.settlement(run.claimed, outcome, self._clock.now())
+            if settlement is not None and settlement.result and self.docket.results.are_elsewhere:
+                settlement = await self._keep_result(run, settlement)
         finally:
             self._running.remove(run)
-        settlement = self._bookkeeping.settlement(run.claimed, outcome, self._clock.now())
         if settlement is not None:
             self._trading.settle(run.claimed, settlement)
+
+    async def _keep_result(self, run: Run, settlement: Settlement) -> Settlement | None:
+        """Take the result to the user's own storage, before its end is written down."""
+        key = f"{settlement.key}:{settlement.generation}"
+        try:
+            kept = await self.docket.results.keep(key, settlement.result, settlement.ttl / 1000)
+            return settlement._replace(result=kept)
+        except asyncio.CancelledError:
+            outcome = ended_from_outside(run)
+        except Exception as error:
+            # The work is done; without its result it has failed, and the error stays in Redis.
+            outcome = Failed(error)
+        return self._bookkeeping.settlement(run.claimed, outcome, self._clock.now())
 
     @classmethod
     async def run(  # noqa: PLR0917 - the order is given by compatibility

@@ -14,7 +14,7 @@ LAYERS = (
     ("assembly", "schedules"),
     ("testing",),
     ("worker",),
-    ("tasks",),
+    ("runners", "tasks"),
     ("dependencies",),
     ("agenda",),
     ("docket",),
@@ -39,6 +39,7 @@ CONFIGURATION_READERS = {"assembly", "cli", "schedules", "supervisor", "web"}
 OWNERS = {
     "exceptiongroup": {"dependencies"},
     "redis": {"connection", "storage"},
+    "httpx": {"runners.http"},
     "hiredis": {"connection"},
     "uncalled_for": {"annotations", "dependencies"},
     "watchfiles": {"supervisor.watcher"},

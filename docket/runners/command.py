@@ -1,0 +1,139 @@
+"""A command as a task: its arguments are filled in, its exit code is the outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import signal
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, TypedDict
+
+from ..errors import CommandFailed
+from .template import fill_in, signature_of
+
+OUTPUT = 64 * 1024
+"""Characters of the output, the last ones, that are kept as the result."""
+
+GRACE = 5.0
+"""Seconds between the polite and the final signal to a command that has to end."""
+
+LONGEST_LINE = 8192
+
+
+class CommandResult(TypedDict):
+    """What a command has left behind."""
+
+    exit_code: int
+    output: str
+
+
+def command_task(name: str, command: Sequence[str]) -> Callable[..., Any]:
+    """A task that runs a command, never through a shell.
+
+    Each ``{name}`` in it is replaced by an argument, which stays one word whatever it contains. What
+    the command prints goes to the log of the task, line by line, and the end of it into the result. At
+    a timeout or a cancellation its whole process group is ended.
+
+    Arguments:
+        name: the task.
+        command: the program and its arguments.
+
+    Raises:
+        InvalidSetting: a brace stands alone.
+
+    Example:
+        >>> docket.register(command_task("dump", ["pg_dump", "--file", "{path}", "orders"]), ["dump"])
+    """
+    signature = signature_of(command)
+    logger = logging.getLogger(f"docket.task.{name}")
+
+    async def run(**arguments: Any) -> CommandResult:
+        signature.bind(**arguments)
+        return await _run([fill_in(word, arguments) for word in command], logger)
+
+    run.__name__ = run.__qualname__ = name
+    run.__doc__ = f"Run {command[0]}."
+    run.__signature__ = signature  # type: ignore[attr-defined]
+    return run
+
+
+async def _run(command: Sequence[str], logger: logging.Logger) -> CommandResult:
+    if shutil.which(command[0]) is None:
+        raise CommandFailed(
+            f"expected a program, found {command[0]!r}, which is not there or can not be run; install it, or "
+            "give its whole path"
+        )
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *_bound_to_us(command),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise CommandFailed(f"{command[0]} can not be run: {error}", None, "") from error
+    tail: deque[str] = deque()
+    try:
+        await _follow(process, tail, logger)
+        code = await process.wait()
+    except BaseException:
+        await _end(process)
+        raise
+    output = "".join(tail)[-OUTPUT:]
+    if code:
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
+        last = output.strip().rpartition("\n")[2][-500:]
+        raise CommandFailed(
+            f"{command[0]} {how}: {last}" if last else f"{command[0]} {how}", code, output
+        )
+    return CommandResult(exit_code=code, output=output)
+
+
+def _bound_to_us(command: Sequence[str]) -> list[str]:
+    """The command, which dies with a worker that is killed, where the system has the means."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", "--", *command] if setpriv else list(command)
+
+
+async def _follow(
+    process: asyncio.subprocess.Process, tail: deque[str], logger: logging.Logger
+) -> None:
+    assert process.stdout is not None
+    kept = 0
+    while line := await _line(process.stdout):
+        text = line.decode(errors="replace")
+        logger.info("%s", text.rstrip("\n"))
+        tail.append(text)
+        kept += len(text)
+        while kept - len(tail[0]) >= OUTPUT:
+            kept -= len(tail.popleft())
+
+
+async def _line(stream: asyncio.StreamReader) -> bytes:
+    """A line, or as much of it as fits."""
+    try:
+        return await stream.readuntil(b"\n")
+    except asyncio.IncompleteReadError as end:
+        return end.partial
+    except asyncio.LimitOverrunError:
+        return await stream.read(LONGEST_LINE)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End what is left of the process group."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        if process.returncode is not None:
+            return
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(process.wait(), GRACE)
+            # Children that outlive it keep its group.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            return

@@ -1,0 +1,63 @@
+"""Texts with ``{name}`` in them, filled in from the arguments of a call."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ..errors import InvalidSetting
+
+_PART = re.compile(r"\{\{|\}\}|\{(\w+)\}|[{}]")
+
+
+def names_in(text: str) -> list[str]:
+    """The names that a text asks for, in their order.
+
+    Raises:
+        InvalidSetting: a brace stands alone.
+    """
+    return [name for name in _parts(text) if name is not None]
+
+
+def fill_in(
+    text: str, arguments: Mapping[str, Any], quote: Callable[[str], str] = lambda value: value
+) -> str:
+    """The text with every ``{name}`` replaced by the argument of that name; ``{{`` is a brace.
+
+    Arguments:
+        text: with ``{name}`` in it.
+        arguments: by name.
+        quote: what is done to each of them first.
+    """
+    return _PART.sub(lambda part: quote(plain(arguments[part[1]])) if part[1] else part[0][0], text)
+
+
+def plain(value: Any) -> str:
+    """An argument as a text: the way people write it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def signature_of(texts: Iterable[str], *, optional: bool = False) -> inspect.Signature:
+    """The signature of a task that needs what some texts ask for.
+
+    Arguments:
+        texts: with ``{name}`` in them.
+        optional: whether it takes other arguments, too.
+    """
+    names = dict.fromkeys(name for text in texts for name in names_in(text))
+    parameters = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in names]
+    if optional:
+        parameters.append(inspect.Parameter("arguments", inspect.Parameter.VAR_KEYWORD))
+    return inspect.Signature(parameters)
+
+
+def _parts(text: str) -> Iterable[str | None]:
+    for part in _PART.finditer(text):
+        if part[0] in "{}":
+            raise InvalidSetting(
+                f'expected "{{name}}", or "{part[0] * 2}" for a brace, found {part[0]!r} at character '
+                f"{part.start()} of {text!r}"
+            )
+        yield part[1]
