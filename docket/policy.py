@@ -140,6 +140,7 @@ class TaskPolicy:
         debounce: how long it must be quiet before a run.
         perpetual: how it runs again and again.
         result_ttl: how long finished executions and their results are kept.
+        in_process: whether it is a plain function that runs in a process of its own.
     """
 
     timeout: timedelta | None = None
@@ -150,6 +151,7 @@ class TaskPolicy:
     debounce: DebouncePolicy | None = None
     perpetual: PerpetualPolicy | None = None
     result_ttl: timedelta | None = None
+    in_process: bool = False
 
 
 DEFAULT_POLICY = TaskPolicy()

@@ -35,6 +35,7 @@ from ..instrumentation.tracing import Performing, incoming
 from ..lifecycle import DeadReason, ExecutionState, ParkedReason
 from ..policy import TaskPolicy
 from ..registry import TaskFunction
+from ..runners.process import in_process
 from ..storage.exchange import Claimed
 from ..storage.executions import from_milliseconds
 from ..strikelist import Rule
@@ -260,21 +261,24 @@ class Executor:
         kwargs = {**execution.kwargs, **resolved} if resolved else execution.kwargs
         runtime = attempt.runtime
         if runtime is None:
-            return await self._coroutine(run, execution, execution.args, kwargs)
+            return await self._coroutine(run, attempt, execution.args, kwargs)
 
         @functools.wraps(execution.function)
         def call(*args: Any, **kwargs: Any) -> Awaitable[Any]:
-            return self._coroutine(run, execution, args, kwargs)
+            return self._coroutine(run, attempt, args, kwargs)
 
         return await runtime.run(execution, call, execution.args, kwargs)
 
     def _coroutine(
-        self, run: Run, execution: Execution, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, run: Run, attempt: _Attempt, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Awaitable[Any]:
+        execution = attempt.execution
         function = execution.function
         try:
             if inspect.iscoroutinefunction(function):
                 return checkpointed(function(*args, **kwargs), run)
+            if attempt.policy.in_process:
+                return in_process(function, args, kwargs)
             return self._in_thread(function, args, kwargs)
         except TypeError as error:
             raise SignatureMismatch(

@@ -39,6 +39,7 @@ CONFIGURATION_READERS = {"assembly", "cli", "schedules", "supervisor", "web"}
 OWNERS = {
     "exceptiongroup": {"dependencies"},
     "redis": {"connection", "storage"},
+    "anyio": {"runners.process"},
     "httpx": {"runners.http"},
     "hiredis": {"connection"},
     "uncalled_for": {"annotations", "dependencies"},
