@@ -519,9 +519,13 @@ class Docket:
         telemetry.cancelled(self.labels())
 
     async def get_execution(self, key: str) -> Execution | None:
-        """The execution with this key, None if there is none."""
-        (record,) = await self.storage.executions.read(key)
-        return None if record is None else Execution.of(self, record)
+        """The execution with this key as it stands now, its progress included; None if there is none."""
+        record, progress = await self.storage.executions.read_with_progress(key)
+        if record is None:
+            return None
+        execution = Execution.of(self, record)
+        execution.progress.take(progress)
+        return execution
 
     async def clear(self) -> int:
         """Cancel everything that is queued or scheduled; tells how much that was."""

@@ -554,8 +554,9 @@ class Execution:
         return execution
 
     async def sync(self) -> None:
-        """Read how it stands now."""
-        (record,) = await self._home.storage.executions.read(self._key)
+        """Read how it stands now, its progress included."""
+        record, progress = await self._home.storage.executions.read_with_progress(self._key)
+        self.progress.take(progress)
         if record is not None:
             self._take(record)
 
@@ -734,7 +735,7 @@ class ExecutionProgress:
         """
         if total < 1:
             raise ValueError("Total must be at least 1")
-        self._take(await self._home.storage.progress.change(self._key, "total", total))
+        self.take(await self._home.storage.progress.change(self._key, "total", total))
 
     async def increment(self, amount: int = 1) -> None:
         """Come further.
@@ -744,15 +745,15 @@ class ExecutionProgress:
         """
         if amount < 1:
             raise ValueError("Amount must be at least 1")
-        self._take(await self._home.storage.progress.change(self._key, "increment", amount))
+        self.take(await self._home.storage.progress.change(self._key, "increment", amount))
 
     async def set_message(self, message: str | None) -> None:
         """Say what is going on; None says nothing."""
-        self._take(await self._home.storage.progress.change(self._key, "message", message or ""))
+        self.take(await self._home.storage.progress.change(self._key, "message", message or ""))
 
     async def sync(self) -> None:
         """Read how it stands now."""
-        self._take(await self._home.storage.progress.read(self._key))
+        self.take(await self._home.storage.progress.read(self._key))
 
     async def event(self, event: bytes) -> ProgressEvent:
         """What an event of the scripts tells, or how it stands if events may have been missed."""
@@ -760,7 +761,7 @@ class ExecutionProgress:
             await self.sync()
         else:
             current, total, updated_at, message = event.split(b"\n", 3)
-            self._take(read_progress(current, total, message, updated_at))
+            self.take(read_progress(current, total, message, updated_at))
         return ProgressEvent(
             type="progress",
             key=self._key,
@@ -770,7 +771,8 @@ class ExecutionProgress:
             updated_at=_iso(self.updated_at),
         )
 
-    def _take(self, record: ProgressRecord) -> None:
+    def take(self, record: ProgressRecord) -> None:
+        """Show what was read."""
         self.current = record.current
         self.total = 100 if record.total is None else record.total
         self.message = record.message

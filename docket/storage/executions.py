@@ -12,6 +12,7 @@ from ..errors import DocketError
 from ..lifecycle import Disposition, ExecutionState
 from .keys import DEFAULT_QUEUE, Keys
 from .patience import PATIENCE, read_patiently, run_patiently, value_of
+from .progress import ProgressRecord, progress_of, progress_query
 from .replies import pairs
 from .script import Script, run
 
@@ -166,6 +167,13 @@ class Executions:
             self._connection, *(("HGETALL", self._keys.run(key)) for key in keys)
         )
         return [_record(key, value_of(reply)) for key, reply in zip(keys, replies, strict=True)]
+
+    async def read_with_progress(self, key: str) -> tuple[Record | None, ProgressRecord]:
+        """The record of this key, None if there is none, and how far it has come."""
+        record, progress = await read_patiently(
+            self._connection, ("HGETALL", self._keys.run(key)), progress_query(self._keys, key)
+        )
+        return _record(key, value_of(record)), progress_of(value_of(progress))
 
     async def result(self, key: str) -> bytes | None:
         """The serialized result or failure, None if there is none."""

@@ -40,11 +40,18 @@ class Progresses:
 
     async def read(self, key: str) -> ProgressRecord:
         """Progress as it stands."""
-        names = ("current", "total", "message", "updated_at")
-        (reply,) = await read_patiently(
-            self._connection, ("HMGET", self._keys.progress(key), *names)
-        )
-        return read_progress(*(value or b"" for value in value_of(reply)))
+        (reply,) = await read_patiently(self._connection, progress_query(self._keys, key))
+        return progress_of(value_of(reply))
+
+
+def progress_query(keys: Keys, key: str) -> tuple[str, ...]:
+    """The command that asks how far the execution with this key has come."""
+    return "HMGET", keys.progress(key), "current", "total", "message", "updated_at"
+
+
+def progress_of(reply: list[bytes | None]) -> ProgressRecord:
+    """What the reply to :func:`progress_query` tells."""
+    return read_progress(*(value or b"" for value in reply))
 
 
 def read_progress(

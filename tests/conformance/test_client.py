@@ -380,6 +380,20 @@ async def test_progress_counts_upwards_only(docket: Docket) -> None:
     assert (execution.progress.current, execution.progress.total) == (1, 100)
 
 
+async def test_an_execution_that_is_looked_up_or_synced_tells_its_progress(docket: Docket) -> None:
+    execution = await docket.add(greet)("Jane")
+    found = await docket.get_execution(execution.key)
+    assert found is not None
+    assert found.progress.message is None
+
+    await execution.progress.set_message("Boiling water")
+    await found.sync()
+    again = await docket.get_execution(execution.key)
+
+    assert again is not None
+    assert found.progress.message == again.progress.message == "Boiling water"
+
+
 async def test_a_snapshot_shows_what_waits_what_runs_and_who_works(
     docket: Docket, worker: Worker
 ) -> None:
