@@ -52,7 +52,7 @@ class Registry:
                 raise KeyError(f"Task {function!r} is not registered")
             return function, self.tasks[function]
         name = name_of(function)
-        if name not in self.tasks:
+        if self.tasks.get(name) is not function:
             self.register(function)
         return name, function
 

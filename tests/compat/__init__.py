@@ -1,0 +1,1 @@
+"""What programs written for pydocket rely on, sentence by sentence."""
