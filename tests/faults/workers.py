@@ -24,7 +24,7 @@ from docket import Docket, Worker
 from docket.errors import LeaseLost
 from docket.instrumentation.events import Observer
 from docket.storage.exchange import Catch, Exchange, Settlement, Verdict
-from docket.worker.executor import current_execution
+from docket.dependencies import current_execution
 
 from .ledger import Event, Ledger
 
