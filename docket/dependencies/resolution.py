@@ -95,8 +95,8 @@ class Resolution:
             await self.resolve()
             self._refuse_failures()
         except BaseException:
-            if not await self.__aexit__(*sys.exc_info()):
-                raise
+            await self.__aexit__(*sys.exc_info())
+            raise
         return self
 
     async def __aexit__(
@@ -104,9 +104,10 @@ class Resolution:
         exc_type: type[BaseException] | None,
         exc_value: BaseException | None,
         traceback: TracebackType | None,
-    ) -> bool:
+    ) -> None:
+        # A dependency may clean up after an error, and even swallow it: the task has failed all the same.
         self._frame.close()
-        return bool(await self._stack.__aexit__(exc_type, exc_value, traceback))
+        await self._stack.__aexit__(exc_type, exc_value, traceback)
 
     async def resolve(self) -> None:
         """Enter all dependencies; what fails is kept, and does not stop the others."""
@@ -203,8 +204,8 @@ async def resolved_dependencies(
             await resolution.resolve()
             yield {**resolution.found, **resolution.arguments, **resolution.failures}
         except BaseException:
-            if not await resolution.__aexit__(*sys.exc_info()):
-                raise
+            await resolution.__aexit__(*sys.exc_info())
+            raise
         else:
             await resolution.__aexit__(None, None, None)
     finally:

@@ -142,8 +142,12 @@ class Executor:
         prepared = await self._prepare(run, now)
         if not isinstance(prepared, Execution):
             return prepared
-        with Performing(prepared, self._labels) as performing:
-            return await self._perform(run, prepared, now, performing)
+        try:
+            with Performing(prepared, self._labels) as performing:
+                return await self._perform(run, prepared, now, performing)
+        except Exception as error:
+            # An argument that can not be shown, say: a run without an outcome would be taken for a crash.
+            return Failed(error)
 
     async def _perform(
         self, run: Run, prepared: Execution, now: int, performing: Performing
@@ -238,7 +242,7 @@ class Executor:
             # SystemExit and KeyboardInterrupt of a task are its failure, not the worker's end.
             if isinstance(error, GeneratorExit):
                 raise
-            return await self._failed(attempt, error)
+            return await self._failed(run, attempt, error)
 
     async def _ended(self, run: Run, attempt: _Attempt) -> Outcome:
         execution = attempt.execution
@@ -246,15 +250,13 @@ class Executor:
         if not (instead or self._host.dependencies) and is_bare(execution.function):
             result = await self._call(run, attempt, {})
             return Completed(result, get_signature(execution.function).return_annotation)
-        outcome: Outcome = Completed(None)
         attempt.resolution = Resolution(self._host, execution, instead)
         async with attempt.resolution as resolution:
             result = await self._call(run, attempt, resolution.arguments)
-            outcome = Completed(result, get_signature(execution.function).return_annotation)
             handler = attempt.role(CompletionHandler)
             if handler and await handler.on_complete(execution, attempt.outcome(result=result)):
-                outcome = self._perpetuated(execution)
-        return outcome
+                return self._perpetuated(execution)
+            return Completed(result, get_signature(execution.function).return_annotation)
 
     async def _call(self, run: Run, attempt: _Attempt, resolved: dict[str, Any]) -> Any:
         execution = attempt.execution
@@ -312,12 +314,14 @@ class Executor:
         )
         return Delayed(block.reason, pause) if block.reschedule else Dropped(block.reason)
 
-    async def _failed(self, attempt: _Attempt, error: BaseException) -> Outcome:
+    async def _failed(self, run: Run, attempt: _Attempt, error: BaseException) -> Outcome:
         """What follows a failure: another attempt, the next run of a perpetual task, or nothing."""
         execution = attempt.execution
         attempt.error = error
         try:
             outcome = await self._after_failure(attempt, error)
+        except asyncio.CancelledError:
+            outcome = ended_from_outside(run)
         except Exception as trouble:
             trouble.__context__ = error
             outcome = Failed(trouble)

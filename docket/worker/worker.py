@@ -19,7 +19,11 @@ from typing_extensions import Self
 
 from ..clock import ServerClock
 from ..dependencies.lifecycles import lifecycles
-from ..dependencies.resolution import validate_worker_dependencies
+from ..dependencies.resolution import (
+    FailedDependency,
+    detect_single_conflicts,
+    validate_worker_dependencies,
+)
 from ..docket import Docket
 from ..execution import Execution
 from ..instrumentation.events import Observer, Observers
@@ -38,7 +42,7 @@ from .doorbell import Doorbell
 from .executor import Executor, ended_from_outside
 from .heartbeat import Heartbeat
 from .leases import Leases
-from .outcome import Bookkeeping, Failed
+from .outcome import Bookkeeping, Delayed, Failed, Waiting
 from .perpetuals import Perpetuals
 from .running import End, Run, Running
 from .trading import Trading
@@ -119,6 +123,8 @@ class Worker:
         self._observer = Observers([WorkerLog(), self.tally, telemetry, *observers])
         self._running = Running(concurrency)
         self._started = asyncio.Event()
+        self._runs_of_keys: Counter[str] | None = None
+        """How often each key has run, while somebody counts."""
         self._wire()
 
     def _wire(self) -> None:
@@ -214,6 +220,38 @@ class Worker:
         """What metrics and spans of this worker are labelled with."""
         return {**self.docket.labels(), "docket.worker": self.name}
 
+    @property
+    def workers_set(self) -> str:
+        """The key of the sorted set of all workers of the docket, by their last heartbeat."""
+        return self.docket.storage.keys.workers
+
+    def worker_tasks_set(self, worker_name: str) -> str:
+        """The key of the set of tasks that a worker knows."""
+        return self.docket.storage.keys.worker_tasks(worker_name)
+
+    def task_workers_set(self, task_name: str) -> str:
+        """The key of the set of workers that know a task."""
+        return self.docket.storage.keys.task_workers(task_name)
+
+    def validate_task_dependencies(
+        self,
+        function: TaskFunction,
+        arguments: Mapping[str, Any],
+        annotations: Mapping[str, Sequence[Any]],
+    ) -> dict[str, FailedDependency]:
+        """Where this worker and a task both declare what there can be only one of.
+
+        Without dependencies of its own a worker has nothing to look for: the task was checked when it
+        was registered.
+
+        Arguments:
+            function: the task.
+            arguments: what was resolved, by where it was found.
+            annotations: what stands in ``Annotated``, by parameter.
+        """
+        del function
+        return detect_single_conflicts(arguments, annotations) if self.dependencies else {}
+
     def register(self, function: TaskFunction, names: Sequence[str] | None = None) -> None:
         """Make a task known; the same as ``docket.register``."""
         self.docket.register(function, names)
@@ -232,19 +270,18 @@ class Worker:
         Arguments:
             iterations_by_key: how often an execution of a key may run; others run as they come.
         """
-        begun: Counter[str] = Counter()
+        self._runs_of_keys = runs = Counter[str]()
 
         def is_enough(execution: Execution) -> bool:
-            if execution.key not in iterations_by_key:
-                return False
-            begun[execution.key] += 1
-            return begun[execution.key] > iterations_by_key[execution.key]
+            most = iterations_by_key.get(execution.key)
+            return most is not None and runs[execution.key] >= most
 
         self.docket.strike_list.add_condition(is_enough)
         try:
             await self.run_until_finished()
         finally:
             self.docket.strike_list.remove_condition(is_enough)
+            self._runs_of_keys = None
 
     async def drain(self, deadline: timedelta | None = None) -> None:
         """Claim no more and finish what runs.
@@ -321,6 +358,9 @@ class Worker:
         """One run, from its claim to its settlement; this task never fails."""
         try:
             outcome = await self._executor.outcome(run, self._clock.now())
+            if self._runs_of_keys is not None and not isinstance(outcome, (Delayed, Waiting)):
+                # Whoever had to wait at a gate has not run.
+                self._runs_of_keys[run.claimed.key] += 1
             settlement = self._bookkeeping.settlement(run.claimed, outcome, self._clock.now())
             if settlement is not None and settlement.result and self.docket.results.are_elsewhere:
                 settlement = await self._keep_result(run, settlement)
@@ -360,6 +400,8 @@ class Worker:
         metrics_port: int | None = None,
         tasks: Sequence[str] = ("docket.tasks:standard_tasks",),
         fallback_task: str | None = None,
+        message_batch: int = 1000,
+        dependencies: Mapping[str, Any] | Sequence[Any] | str | None = None,
         *,
         host: str = LOOPBACK,
     ) -> None:
@@ -374,6 +416,7 @@ class Worker:
             metrics_port: where Prometheus reads ``/metrics``; nowhere, if left out.
             host: where these two listen; loopback, unless told otherwise.
             fallback_task: called in the place of unknown tasks, as ``package.module:attribute``.
+            dependencies: what is wrapped around every task, or ``package.module:attribute`` of that.
 
         The others are those of ``Worker``.
         """
@@ -391,6 +434,8 @@ class Worker:
                 schedule_automatic_tasks,
                 enable_internal_instrumentation,
                 load(fallback_task) if fallback_task else None,
+                load(dependencies) if isinstance(dependencies, str) else dependencies,
+                message_batch,
             ) as worker:
                 with (
                     metrics_server(host, metrics_port),
