@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from datetime import timedelta
 from types import TracebackType
 
 from typing_extensions import Self, override
 
+from ..execution import Execution
 from .admission import Gate, owner
 from .base import AdmissionBlocked, current_docket, current_execution
 
@@ -28,29 +28,20 @@ class Cooldown(Gate["Cooldown"]):
     def __init__(self, window: timedelta, *, scope: str | None = None) -> None:
         self.window = window
         self.scope = scope
-        self._taken: str | None = None
 
     @override
     async def __aenter__(self) -> Self:
         execution = current_execution.get()
-        bound = copy.copy(self)
         if execution.attempt == 1:
-            await bound.take()
-        return bound
+            await self._start(execution)
+        return self
 
-    async def take(self) -> None:
-        """Start the window, or be kept out by one.
-
-        Raises:
-            AdmissionBlocked: another call has started within it.
-        """
-        execution = current_execution.get()
+    async def _start(self, execution: Execution) -> None:
         name = self.name(execution)
         limits = current_docket.get().storage.limits
         if not await limits.start(name, owner(execution), self.window):
             reason = f"cooldown ({self.window}) on {name}"
             raise AdmissionBlocked(execution, reason, reschedule=False)
-        self._taken = name
 
     @override
     async def __aexit__(
@@ -59,8 +50,9 @@ class Cooldown(Gate["Cooldown"]):
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # Another gate has kept the task from starting: its window must not.
-        if isinstance(exc_value, AdmissionBlocked) and self._taken is not None:
+        # Another gate has kept the task from starting, so no window has begun. This object may be that of
+        # many runs; whose window it is, the server knows.
+        if isinstance(exc_value, AdmissionBlocked):
             execution = current_execution.get()
             limits = current_docket.get().storage.limits
-            await limits.undo_start(self._taken, owner(execution))
+            await limits.undo_start(self.name(execution), owner(execution))

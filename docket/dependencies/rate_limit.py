@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from datetime import timedelta
 from types import TracebackType
 
 from typing_extensions import Self, override
 
+from ..execution import Execution
 from .admission import Gate, owner
 from .base import AdmissionBlocked, current_docket, current_execution
 
@@ -37,21 +37,13 @@ class RateLimit(Gate["RateLimit"]):
         self.per = per
         self.drop = drop
         self.scope = scope
-        self._taken: str | None = None
 
     @override
     async def __aenter__(self) -> Self:
-        bound = copy.copy(self)
-        await bound.take()
-        return bound
+        await self._count(current_execution.get())
+        return self
 
-    async def take(self) -> None:
-        """Count this start, or be told to come later.
-
-        Raises:
-            AdmissionBlocked: there is no room now.
-        """
-        execution = current_execution.get()
+    async def _count(self, execution: Execution) -> None:
         name = self.name(execution)
         wait = await current_docket.get().storage.limits.count(
             name, execution.key, owner(execution), self.limit, self.per, self.drop
@@ -61,7 +53,6 @@ class RateLimit(Gate["RateLimit"]):
             raise AdmissionBlocked(execution, reason, reschedule=False)
         if wait:
             raise AdmissionBlocked(execution, reason, retry_delay=wait)
-        self._taken = name
 
     @override
     async def __aexit__(
@@ -70,6 +61,8 @@ class RateLimit(Gate["RateLimit"]):
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if isinstance(exc_value, AdmissionBlocked) and self._taken is not None:
+        # As in Cooldown: another gate has kept the task from starting.
+        if isinstance(exc_value, AdmissionBlocked):
+            execution = current_execution.get()
             limits = current_docket.get().storage.limits
-            await limits.undo_count(self._taken, owner(current_execution.get()))
+            await limits.undo_count(self.name(execution), owner(execution))
