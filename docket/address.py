@@ -6,6 +6,7 @@ reaches its docket without the configuration tower.
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,13 +57,15 @@ def find(
     """The address from, in this order: the arguments, the environment, the file, the defaults.
 
     The file is the one that is given, else the one that ``DOCKET_CONFIG`` names, else ``docket.toml`` in
-    the working directory if there is one. A file without a url means the embedded server beside it.
+    the working directory if there is one. A file without a url means the embedded server beside it. Files
+    that it includes, overlays that ``DOCKET_CONFIG`` names after it, and the profile of ``DOCKET_PROFILE`` count.
 
     Raises:
         ConfigurationError: the file can not be read, or the environment names one that is not there.
     """
-    file = _file(config, environ)
-    table = _read(file) if file is not None else {}
+    files = _files(config, environ)
+    file = files[0] if files else None
+    table = _read_all(file, files[1:], environ) if file is not None else {}
     url = url or _variable("DOCKET_URL", environ) or _text(table, "url")
     if url is None:
         url = DEFAULT_URL if file is None else embedded_url(file)
@@ -106,13 +109,40 @@ def read_secret(reference: str, environ: Mapping[str, str], directory: Path) -> 
     return reference
 
 
-def _file(config: Path | str | None, environ: Mapping[str, str]) -> Path | None:
+def _files(config: Path | str | None, environ: Mapping[str, str]) -> list[Path]:
     if config is not None:
-        return Path(config)
+        return [Path(config)]
     if named := environ.get("DOCKET_CONFIG"):
-        return Path(named)
+        return [Path(part) for part in named.split(os.pathsep) if part]
     at_hand = Path(FILE)
-    return at_hand if at_hand.is_file() else None
+    return [at_hand] if at_hand.is_file() else []
+
+
+def _read_all(file: Path, overlays: list[Path], environ: Mapping[str, str]) -> dict[str, Any]:
+    """What the files say together, each over the one before, and the profile over all of them."""
+    table = _read(file)
+    included = (
+        file.parent / name
+        for pattern in cast(list[str], table.get("include", []))
+        for name in sorted(glob.glob(pattern, root_dir=file.parent, recursive=True))  # noqa: PTH207
+    )
+    for part in (*(part for part in included if part.is_file() and part != file), *overlays):
+        table = _laid_over(table, _read(part))
+    profiles = cast(dict[str, dict[str, Any]], table.get("profiles", {}))
+    return _laid_over(table, profiles.get(environ.get("DOCKET_PROFILE", ""), {}))
+
+
+def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    table = dict(below)
+    for key, value in above.items():
+        old = table.get(key)
+        are_tables = isinstance(value, dict) and isinstance(old, dict)
+        table[key] = (
+            _laid_over(cast(dict[str, Any], old), cast(dict[str, Any], value))
+            if are_tables
+            else value
+        )
+    return table
 
 
 def _read(file: Path) -> dict[str, Any]:

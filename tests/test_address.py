@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -112,3 +113,21 @@ def test_a_file_that_is_named_must_be_there(directory: Path) -> None:
 
 def test_a_secret_that_names_no_kind_is_itself(directory: Path) -> None:
     assert read_secret("a:b", {}, directory) == "a:b"
+
+
+def test_included_files_overlays_and_the_profile_count(directory: Path) -> None:
+    file, part, over = (directory / name for name in ("docket.toml", "a.part", "over.toml"))
+    file.write_text(
+        'include = ["*.part"]\nname = "file"\nsecurity.max_payload = 7\n[profiles.dev]\nname = "dev"\n'
+    )
+    part.write_text('execution_ttl = "1m"\n')
+    over.write_text('url = "redis://over/0"\n[security]\ncodecs = ["safe"]\n')
+    config = {"DOCKET_CONFIG": f"{file}{os.pathsep}{over}"}
+
+    found = find(environ=config)
+    chosen = find(environ={**config, "DOCKET_PROFILE": "dev"})
+
+    assert (found.name, found.url) == ("file", "redis://over/0")
+    assert (found.execution_ttl, found.codecs) == (timedelta(minutes=1), ("safe",))
+    assert found.max_payload == 7
+    assert chosen.name == "dev"

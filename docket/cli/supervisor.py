@@ -10,9 +10,11 @@ from typing import Annotated
 
 import typer
 
-from ..config.load import load
-from ..config.problems import ConfigurationUnreadable
+from ..config.load import Chosen, load
+from ..config.problems import ConfigurationInvalid, ConfigurationUnreadable
+from ..config.report import Format, told
 from ..errors import ConfigurationError, DocketError, ServerUnavailable
+from .options import Config, Profile, Settings, chosen
 
 EXIT_FAILED = 1
 EXIT_UNREADABLE = 2
@@ -22,42 +24,47 @@ EXIT_INVALID = 7
 
 
 def supervise(
-    config: Annotated[
-        Path, typer.Option(envvar="DOCKET_CONFIG", help="The configuration to run and to follow.")
-    ] = Path("docket.toml"),
+    config: Config = None,
+    profile: Profile = None,
+    settings: Settings = None,
     check: Annotated[
         bool, typer.Option("--check", help="Only validate: exit 0 valid, 1 invalid, 2 unreadable.")
     ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="With --check: exit 3 if there are warnings.")
     ] = False,
+    form: Annotated[
+        Format, typer.Option("--format", help="With --check: how problems are told.")
+    ] = "text",
 ) -> None:
     """Run the workers and schedules of a docket.toml, and follow its changes."""
-    raise SystemExit(_check(config, strict) if check else _run(config))
+    file, over = chosen(config, profile, settings)
+    raise SystemExit(_check(file, over, strict, form) if check else _run(file, over))
 
 
-def _check(config: Path, strict: bool) -> int:
+def _check(file: Path, over: Chosen, strict: bool, form: Format) -> int:
     try:
-        loaded = load(config, os.environ)
-    except ConfigurationError as error:
-        print(error, file=sys.stderr)
+        loaded = load(file, os.environ, over)
+    except ConfigurationInvalid as error:
+        _tell(told(error.problems, form=form), form)
         return EXIT_UNREADABLE if isinstance(error, ConfigurationUnreadable) else EXIT_FAILED
-    for warning in loaded.warnings:
-        print(f"warning: {warning.render()}", file=sys.stderr)
-    found = loaded.configuration
-    print(
-        f"{config}: valid ({len(found.tasks)} tasks, {len(found.schedules)} schedules, "
-        f"{len(found.workers)} pools, {len(found.strikes)} strikes)"
-    )
+    _tell(told((), loaded.warnings, form), form)
+    if form == "text":
+        print(f"{file}: valid ({loaded.configuration.summary})")
     return EXIT_WARNINGS if strict and loaded.warnings else 0
 
 
-def _run(config: Path) -> int:
+def _tell(text: str, form: Format) -> None:
+    # Programs read the standard output; what people read goes where it is in nobody's way.
+    print(text, end="", file=sys.stderr if form == "text" else sys.stdout)
+
+
+def _run(file: Path, over: Chosen) -> int:
     from ..supervisor.process import Rejected  # noqa: PLC0415 - --check and --help need none of it
     from ..supervisor.supervisor import Supervisor  # noqa: PLC0415
 
     try:
-        asyncio.run(Supervisor(config).run())
+        asyncio.run(Supervisor(file, os.environ, over).run())
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return EXIT_INVALID

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, cast
 
 from .meaning import canonical
-from .model import Configuration
+from .model import PARTS_OF_FILES, Configuration
 from .secrecy import masked
 
 Path: TypeAlias = tuple[str, ...]
@@ -62,8 +62,9 @@ def tree_of(configuration: Configuration) -> dict[str, Any]:
     Signing keys are an array of pairs, because their order has a meaning: the first one signs.
     """
     tree = configuration.model_dump()
-    # Defaults are part of every task already: a change of theirs is told where it has an effect.
-    del tree["defaults"]
+    # Defaults, included files and profiles have had their effect: a change of theirs is told where that is.
+    for key in ("defaults", *PARTS_OF_FILES):
+        del tree[key]
     tree["security"]["signing_keys"] = list(configuration.security.signing_keys.items())
     tree["strikes"] = {strike.identity: strike.model_dump() for strike in configuration.strikes}
     return tree

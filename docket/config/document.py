@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import tomli
 
+from .findings import Finding
 from .keypath import KeyPath
 from .locate import Places, Span, locate
 from .problems import ConfigurationInvalid, ConfigurationUnreadable, Problem
@@ -38,6 +39,41 @@ class Document:
     text: str
     tree: dict[str, Any]
     places: Places
+
+    def problem(self, finding: Finding, unknown: Iterable[KeyPath] = ()) -> Problem:
+        """A finding with its place and its line.
+
+        Arguments:
+            finding: its path is that of this file.
+            unknown: keys that nobody knows: their values may be misplaced secrets.
+        """
+        place = self._place(finding)
+        excerpt, caret = self.excerpt(place, unknown)
+        return Problem(
+            finding.message,
+            finding.path,
+            finding.suggestion,
+            self.file,
+            place.line,
+            place.column,
+            excerpt=excerpt,
+            caret=caret,
+        )
+
+    def line(self, path: KeyPath) -> int:
+        """The line, from 1, on which a key stands."""
+        place = self.places.key(path)
+        # Whatever tomli has read has been located; the test against tomli holds this.
+        assert place is not None
+        return place.line
+
+    def _place(self, finding: Finding) -> Span:
+        places = self.places
+        find = {"key": places.key, "value": places.value}.get(finding.target, places.table)
+        place = find(finding.path)
+        # What no file leads to is the doing of a variable.
+        assert place is not None
+        return place
 
     def excerpt(self, span: Span, unknown: Iterable[KeyPath]) -> tuple[str, int]:
         """The line on which a span begins with all secrets hidden, and the column of the span in it.
@@ -72,17 +108,24 @@ def read_file(path: Path | str) -> bytes:
     raise ConfigurationUnreadable([Problem(message, file=str(path))])
 
 
-def read_document(data: bytes, file: str) -> Document:
+def read_document(data: bytes, file: str, *, is_part: bool = False) -> Document:
     """What a file says.
+
+    Arguments:
+        data: its content.
+        file: its name as it was given.
+        is_part: whether it adds to another file, so that it may hold nothing but comments.
 
     Raises:
         ConfigurationInvalid: it is empty, or no TOML.
     """
     text = _decoded(data, file).replace("\r\n", "\n")
     if not text.strip():
-        raise ConfigurationInvalid([Problem(f"the file is empty; {SMALLEST}", file=file)])
+        # Half-written files look like this, too.
+        advice = "remove it, or comment out what it said" if is_part else SMALLEST
+        raise ConfigurationInvalid([Problem(f"the file is empty; {advice}", file=file)])
     tree = _parsed(text, file)
-    if not tree:
+    if not tree and not is_part:
         raise ConfigurationInvalid([Problem(f"the file sets nothing; {SMALLEST}", file=file)])
     return Document(file, text, tree, locate(text))
 

@@ -64,22 +64,24 @@ def _finding(details: ErrorDetails, is_hidden: Hidden) -> Finding:
     path, context = details["loc"], details.get("ctx", {})
     match details["type"]:
         case "extra_forbidden":
-            return _unknown_key(path)
+            return unknown_key(path)
         case "missing":
-            return Finding(path[:-1], f'expected the key "{path[-1]}", found none', "table")
+            return Finding(path[:-1], f'expected the key "{path[-1]}", found none', "header")
         case "at":
             path = (*path, context["key"])
             return _bad_value(path, context["message"], context["value"], is_hidden)
         case _ if path[-1:] == ("[key]",):
             return _bad_name(path[:-1], _expectation(details))
         case _ if isinstance(details["input"], dict) and details["type"] == "expected":
-            return Finding(path, details["msg"], "table")
+            target = "header" if details["msg"].endswith("found none") else "table"
+            return Finding(path, details["msg"], target)
         case _:
             finding = _bad_value(path, _expectation(details), details["input"], is_hidden)
             return finding if is_hidden(path) else replace(finding, suggestion=_advice(details))
 
 
-def _unknown_key(path: KeyPath) -> Finding:
+def unknown_key(path: KeyPath) -> Finding:
+    """The finding of a key that the model does not have."""
     table = shape_at(path[:-1])
     allowed = sorted(table.keys) if isinstance(table, Keys) else []
     question = did_you_mean(str(path[-1]), allowed)

@@ -9,7 +9,8 @@ from typing import Literal
 
 from .keypath import KeyPath
 
-Target = Literal["key", "value", "table"]
+Target = Literal["key", "value", "table", "header"]
+"""What is pointed at: a key, its value, the table where it was said last, or where it begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Finding:
     Arguments:
         path: the key it is about.
         message: what was expected and what was found.
-        target: what is pointed at: the key, its value, or the beginning of the table.
+        target: what is pointed at.
         suggestion: what was probably meant, or what to do next.
         is_unknown: whether nobody knows the key, so that its value may be a misplaced secret.
     """

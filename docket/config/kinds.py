@@ -154,6 +154,18 @@ def _check_timezone(value: str) -> str:
     return value
 
 
+def is_beside(pattern: str) -> bool:
+    """Whether a pattern means files beside, or below, the file that it stands in."""
+    is_elsewhere = pattern.startswith("/") or ".." in pattern.split("/")
+    return bool(pattern) and pattern.isprintable() and not is_elsewhere
+
+
+def _check_pattern(value: str) -> str:
+    if not is_beside(value):
+        raise expected('expected a pattern of files beside this one, such as "docket.d/*.toml"')
+    return value
+
+
 def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(values)) < len(values):
         raise expected("expected every entry only once")
@@ -225,3 +237,9 @@ Queues: TypeAlias = Annotated[
     tuple[Name, ...], Field(min_length=1, strict=False), AfterValidator(_unique)
 ]
 """Queues in the order in which they are served."""
+
+FilePattern: TypeAlias = Annotated[str, AfterValidator(_check_pattern)]
+"""Files beside the configuration, as a path or a pattern."""
+
+Profile: TypeAlias = dict[str, Any]
+"""Any part of a configuration."""

@@ -1,16 +1,75 @@
-"""The layers of a configuration: the file, over it the environment, under its tasks [defaults.task]."""
+"""The layers of a configuration: files, a profile, the environment, the command line; the later one wins."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
 
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from typing_extensions import override
 
+from .document import Document
 from .keypath import KeyPath, entry
+from .model import PARTS_OF_FILES
+
+DEFAULTS: Final = (("task", "tasks"),)
+"""Below which tables the tables of [defaults] are laid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a file says, or one table of it.
+
+    Arguments:
+        document: the file.
+        root: the table that counts; the whole file unless it is a profile.
+        earlier: how many entries earlier files have put before its own, by array of tables.
+    """
+
+    document: Document
+    root: KeyPath = ()
+    earlier: Mapping[KeyPath, int] = field(default_factory=dict[KeyPath, int])
+
+    @property
+    def tree(self) -> dict[str, Any]:
+        """What it says."""
+        tree = value_at(self.document.tree, self.root)
+        table = cast(dict[str, Any], tree) if isinstance(tree, dict) else {}
+        # How files become one configuration is said by the files themselves, not by a part of them.
+        return {k: v for k, v in table.items() if not self.root or k not in PARTS_OF_FILES}
+
+    def find(self, path: KeyPath) -> KeyPath | None:
+        """Where in the file a path of the configuration is, or None."""
+        found: KeyPath = ()
+        tree: Any = self.document.tree
+        for key in (*self.root, *path):
+            inner = key - self.earlier.get(found, 0) if isinstance(key, int) else key
+            tree = _below(tree, inner)
+            if tree is _NOTHING:
+                return None
+            found = (*found, inner)
+        return found
+
+
+_NOTHING: Final = object()
+
+
+def value_at(tree: Any, path: KeyPath) -> Any:
+    """What a raw tree has at a path, or None if it has nothing there."""
+    for key in path:
+        tree = _below(tree, key)
+    return None if tree is _NOTHING else tree
+
+
+def _below(tree: Any, key: str | int) -> Any:
+    if isinstance(key, str) and isinstance(tree, dict):
+        return cast(dict[str, Any], tree).get(key, _NOTHING)
+    if isinstance(key, int) and isinstance(tree, list):
+        entries = cast(list[Any], tree)
+        return entries[key] if 0 <= key < len(entries) else _NOTHING
+    return _NOTHING
 
 
 class TreeSource(PydanticBaseSettingsSource):
@@ -58,11 +117,11 @@ class Layers(BaseSettings):
 
 @dataclass(frozen=True, slots=True)
 class Inherited:
-    """A tree after [defaults.task] was laid under its tasks.
+    """A tree after the tables of [defaults] were laid under those that they are for.
 
     Arguments:
-        tree: what each task says, and below it the defaults.
-        sources: the path in the defaults of everything that a task did not say itself.
+        tree: what each table says, and below it the defaults.
+        sources: the path in the defaults of everything that a table did not say itself.
     """
 
     tree: dict[str, Any]
@@ -70,26 +129,29 @@ class Inherited:
 
 
 def merged(*layers: dict[str, Any]) -> dict[str, Any]:
-    """Raw trees, merged; the first layer wins.
+    """Raw trees, merged; the last layer wins.
 
     Example:
-        >>> merged({"a": {"x": 1}}, {"a": {"x": 0, "y": 2}})
+        >>> merged({"a": {"x": 0, "y": 2}}, {"a": {"x": 1}})
         {'a': {'x': 1, 'y': 2}}
     """
-    return Layers(layers=layers).tree
+    return Layers(layers=layers[::-1]).tree
 
 
 def with_defaults(tree: dict[str, Any]) -> Inherited:
-    """Lay [defaults.task] under every task, key by key."""
-    defaults, tasks = entry(tree.get("defaults"), "task"), tree.get("tasks")
-    if not _are_tables(defaults, tasks):
-        return Inherited(tree, {})
+    """Lay the tables of [defaults] under those that they are for, key by key."""
     sources: dict[KeyPath, KeyPath] = {}
-    filled: dict[str, Any] = {}
-    for name, task in cast(dict[str, Any], tasks).items():
-        paths = ("tasks", name), ("defaults", "task")
-        filled[name] = _filled(task, defaults, paths, sources) if _are_tables(task) else task
-    return Inherited({**tree, "tasks": filled}, sources)
+    filled = dict(tree)
+    for kind, name in DEFAULTS:
+        defaults, tables = entry(tree.get("defaults"), kind), tree.get(name)
+        if _are_tables(defaults, tables):
+            filled[name] = {
+                key: _filled(table, defaults, ((name, key), ("defaults", kind)), sources)
+                if _are_tables(table)
+                else table
+                for key, table in cast(dict[str, Any], tables).items()
+            }
+    return Inherited(filled, sources)
 
 
 def _filled(

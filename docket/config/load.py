@@ -1,4 +1,4 @@
-"""From a file and the environment to a configuration, or to all that is wrong with them."""
+"""From files, the environment and the command line to a configuration, or to all that is wrong with them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,42 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from .commandline import read_settings
 from .diff import tree_of
-from .document import read_document, read_file
+from .document import read_file
 from .environment import read_environment
 from .explain import Hidden, explain
+from .files import Files, Joined, join, read_files
 from .findings import Finding
-from .keypath import KeyPath
-from .layers import merged, with_defaults
-from .meaning import digest
+from .keypath import KeyPath, dotted
+from .layers import Written, merged, with_defaults
+from .meaning import canonical, digest
 from .model import Configuration
+from .overrides import Overrides
 from .problems import ConfigurationInvalid, Problem
+from .profiles import choose_profile, misplaced_keys, profile_layers, profiles_of
 from .rules import broken_rules, surprises
 from .sources import Origin, Sources
 
 _EMPTY: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What the command line chose beside the file.
+
+    Arguments:
+        overlays: files that are laid over it, the last one on top.
+        profile: the profile; left out, it is the one that DOCKET_PROFILE names, if it names one.
+        settings: keys that are set, as ``path=value``.
+    """
+
+    overlays: tuple[Path, ...] = ()
+    profile: str | None = None
+    settings: tuple[str, ...] = ()
+
+
+NOTHING: Final = Chosen()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +56,16 @@ class Loaded:
 
     Arguments:
         path: the file.
-        configuration: what it says, together with the environment.
-        origins: where each value was written; one that is not here is a default.
+        configuration: what it says, together with everything that is laid over it.
+        sources: the layers that it was made of.
         warnings: what can be used but will surprise.
-        digest: SHA-256 of the bytes of the file: the same bytes need no second look.
+        digest: SHA-256 of the bytes of the files: the same bytes need no second look.
         meaning: SHA-256 of the configuration: comments, order and spelling make no difference.
     """
 
     path: Path
     configuration: Configuration
-    origins: Mapping[KeyPath, Origin]
+    sources: Sources
     warnings: tuple[Problem, ...]
     digest: str
     meaning: str
@@ -53,52 +75,61 @@ class Loaded:
         """The server, which is the embedded one beside the file if none is named."""
         return resolved_url(self.configuration, self.path)
 
+    @property
+    def origins(self) -> Mapping[KeyPath, Origin]:
+        """Where each value was written; one that is not here is a default."""
+        return self.sources.origins()
 
-def load(path: Path | str, environ: Mapping[str, str] = os.environ) -> Loaded:
-    """Read a docket.toml and what the environment has to add.
+
+def load(
+    path: Path | str, environ: Mapping[str, str] = os.environ, chosen: Chosen = NOTHING
+) -> Loaded:
+    """Read a docket.toml and everything that is laid over it.
 
     Arguments:
         path: the file.
         environ: the variables that override keys of the file, such as ``DOCKET_URL``.
+        chosen: overlays, profile and settings of the command line.
 
     Raises:
-        ConfigurationUnreadable: there is no such file, or it can not be read.
-        ConfigurationInvalid: something is wrong in the file or in the environment; all of it is told.
+        ConfigurationUnreadable: a file is not there, or can not be read.
+        ConfigurationInvalid: something is wrong in a file or in the environment; all of it is told.
 
     Example:
         >>> load("docket.toml").configuration.workers["default"].concurrency
         10
     """
-    return parse(read_file(path), path, environ)
+    return parse(read_file(path), path, environ, chosen)
 
 
 def parse(
     content: bytes | str,
     path: Path | str = "docket.toml",
     environ: Mapping[str, str] = _EMPTY,
+    chosen: Chosen = NOTHING,
 ) -> Loaded:
     """Read the content of a docket.toml.
 
     Arguments:
         content: the content of the file.
-        path: its name, for messages and as the place that the embedded server is beside.
+        path: its name, for messages and as the place that other files and the embedded server are beside.
         environ: the variables that override keys of the file; none unless given.
+        chosen: overlays, profile and settings of the command line.
 
     Raises:
+        ConfigurationUnreadable: a file that it includes, or an overlay, can not be read.
         ConfigurationInvalid: something is wrong in the content or in the environment; all of it is told.
     """
     data = content.encode() if isinstance(content, str) else content
-    document = read_document(data, str(path))
-    overrides = read_environment(environ, document.tree)
-    tree = merged(overrides.tree, document.tree)
-    sources = Sources(document, overrides, with_defaults(tree))
-    configuration = _checked(sources)
+    files = read_files(data, path, chosen.overlays)
+    stack = _Stack(files, join(files.base), environ, chosen)
+    sources, configuration = _checked(stack)
     return Loaded(
         path=Path(path),
         configuration=configuration,
-        origins=sources.origins(),
+        sources=sources,
         warnings=sources.located(sources.at_their_sources(surprises(configuration))),
-        digest=hashlib.sha256(data).hexdigest(),
+        digest=_digest([data, *(document.text.encode() for document in files.documents[1:])]),
         meaning=meaning_of(configuration),
     )
 
@@ -115,22 +146,100 @@ def resolved_url(configuration: Configuration, path: Path | str) -> str:
     return f"embedded://{Path(path).resolve().parent / '.docket'}"
 
 
-def _checked(sources: Sources) -> Configuration:
-    tree = sources.inherited.tree
-    configuration, findings = _validated(tree, sources.is_hidden)
+def shadowed_edits(old: Loaded, new: Loaded) -> tuple[str, ...]:
+    """Edits of files that have no effect, because the environment or the command line says otherwise."""
+    before = {path: value for path, (value, _) in old.sources.shadowed().items()}
+    return tuple(
+        f"{dotted(path)}: the edit has no effect: {variable} says otherwise (shadowed)"
+        for path, (value, variable) in new.sources.shadowed().items()
+        if canonical(before.get(path)) != canonical(value)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Stack:
+    """All that a configuration is put together from.
+
+    Arguments:
+        files: what was read.
+        joined: what the file and those that it includes say together.
+        environ: all environment variables.
+        chosen: what the command line chose.
+    """
+
+    files: Files
+    joined: Joined
+    environ: Mapping[str, str]
+    chosen: Chosen
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """What all files say, before a profile is chosen."""
+        return merged(self.joined.tree, *(overlay.tree for overlay in self.files.overlays))
+
+    def under(self, profile: str | None) -> tuple[Sources, tuple[Overrides, Overrides]]:
+        """The layers as they are if a profile is chosen, each over the one before it."""
+        overlays = [(Written(overlay),) for overlay in self.files.overlays]
+        profiled = profile_layers([self.joined.layers, *overlays], profile)
+        said = [layer.tree for group in profiled for layer in group]
+        files = merged(self.written, *said)
+        environment = read_environment(self.environ, files)
+        command_line = read_settings(self.chosen.settings, merged(files, environment.tree))
+        tree = merged(files, environment.tree, command_line.tree)
+        groups = [self.joined.layers, *overlays, *profiled, (environment,), (command_line,)]
+        return Sources(groups, with_defaults(tree)), (environment, command_line)
+
+
+def _checked(stack: _Stack) -> tuple[Sources, Configuration]:
+    written = stack.written
+    profile, wrong_choice = choose_profile(written, stack.chosen.profile, stack.environ)
+    sources, overrides = stack.under(profile)
+    configuration, findings = _validated(sources)
     problems = [
-        *sources.located([*findings, *broken_rules(tree, sources.is_hidden)]),
-        *sources.overrides.problems,
+        *sources.located([*findings, *misplaced_keys(written)]),
+        *stack.joined.problems,
+        *(
+            problem
+            for name in profiles_of(written)
+            if name != profile
+            for problem in _in_profile(stack, name)
+        ),
+    ]
+    problems = [
+        *sources.in_order(problems),
+        *wrong_choice,
+        *(problem for override in overrides for problem in override.problems),
     ]
     if problems or configuration is None:
         raise ConfigurationInvalid(problems)
-    return configuration
+    return sources, configuration
 
 
-def _validated(
-    tree: dict[str, Any], is_hidden: Hidden
-) -> tuple[Configuration | None, list[Finding]]:
+def _in_profile(stack: _Stack, name: str) -> list[Problem]:
+    """What would be wrong in a profile if it were the chosen one: that must not wait until it is."""
+    sources, _ = stack.under(name)
+    _, findings = _validated(sources)
+    return [
+        problem for problem in sources.located(findings) if problem.path[:2] == ("profiles", name)
+    ]
+
+
+def _validated(sources: Sources) -> tuple[Configuration | None, list[Finding]]:
+    """The configuration, or all that is wrong with it; what is wrong between tables is told in any case."""
+    tree = sources.inherited.tree
+    configuration, findings = _read(tree, sources.is_hidden)
+    return configuration, [*findings, *broken_rules(tree, sources.is_hidden)]
+
+
+def _read(tree: dict[str, Any], is_hidden: Hidden) -> tuple[Configuration | None, list[Finding]]:
     try:
         return Configuration.model_validate(tree), []
     except ValidationError as error:
         return None, explain(error, is_hidden)
+
+
+def _digest(contents: list[bytes]) -> str:
+    digests = [hashlib.sha256(content).hexdigest() for content in contents]
+    return (
+        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    )

@@ -7,7 +7,7 @@ editors, the list of allowed keys in messages and the comparison of two configur
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Any, Literal, TypeAlias, cast
+from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import Self
@@ -15,9 +15,11 @@ from typing_extensions import Self
 from ..durations import format_duration
 from .kinds import (
     Duration,
+    FilePattern,
     Listen,
     Name,
     PositiveDuration,
+    Profile,
     Queues,
     Ratio,
     Reference,
@@ -359,6 +361,10 @@ class Configuration(Table):
     """A whole docket.toml."""
 
     version: Literal[1] = Field(default=1, description="The file format.")
+    include: Annotated[tuple[FilePattern, ...], Field(strict=False)] = Field(
+        default=(),
+        description="Further files, or patterns of them, beside this one: each adds what no other file says.",
+    )
     name: Name = Field(
         default="docket", description="The namespace in Redis; a change needs a restart."
     )
@@ -391,3 +397,23 @@ class Configuration(Table):
     strikes: Annotated[tuple[Strike, ...], Field(strict=False)] = Field(
         default=(), description="What is struck out instead of being run."
     )
+    profiles: dict[Name, Profile] = Field(
+        default={},
+        description="What one of them says instead, where --profile or DOCKET_PROFILE names it.",
+        repr=False,
+    )
+
+    @property
+    def summary(self) -> str:
+        """How much there is of everything, in words."""
+        counts = {
+            "tasks": len(self.tasks),
+            "schedules": len(self.schedules),
+            "pools": len(self.workers),
+            "strikes": len(self.strikes),
+        }
+        return ", ".join(f"{count} {what}" for what, count in counts.items())
+
+
+PARTS_OF_FILES: Final = ("include", "profiles")
+"""Keys that say how files become one configuration; only a file can hold them."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, cast
@@ -15,9 +16,10 @@ from typing_extensions import override
 
 from ..durations import format_duration
 from .kinds import Ratio, format_share
-from .model import Configuration
+from .model import PARTS_OF_FILES, Configuration
 
 PATH: Final = Path("schemas") / "docket.schema.json"
+_PART: Final = re.compile(r"#/\$defs/(Part\w+)")
 _DRAFT: Final = "http://json-schema.org/draft-07/schema#"
 
 
@@ -37,6 +39,8 @@ def schema() -> dict[str, Any]:
     """The schema, made from the models."""
     made = Configuration.model_json_schema(schema_generator=_Generator)
     made["definitions"] = made.pop("$defs")
+    made["definitions"].update(sorted(_parts(made).items()))
+    made["properties"]["profiles"]["additionalProperties"] = {"$ref": "#/$defs/Profile"}
     return {"$schema": _DRAFT, **cast(dict[str, Any], _in_draft_07(made))}
 
 
@@ -49,6 +53,43 @@ def write(path: Path = PATH) -> None:
     """Write the schema to a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text(), encoding="utf-8")
+
+
+def _parts(made: dict[str, Any]) -> dict[str, Any]:
+    """The definitions of what a profile may say: the same keys, none of them required."""
+    whole = cast(dict[str, Any], made["definitions"])
+    profile = {
+        "additionalProperties": False,
+        "description": "[profiles.NAME]: what is said instead where this profile is chosen.",
+        "properties": {
+            key: value
+            for key, value in made["properties"].items()
+            if key not in ("version", *PARTS_OF_FILES)
+        },
+        "type": "object",
+    }
+    parts = {"Profile": _part(profile)}
+    while missing := set(_PART.findall(json.dumps(parts))) - {*parts}:
+        parts.update({name: _part(whole[name.removeprefix("Part")]) for name in missing})
+    return parts
+
+
+def _part(node: Any) -> Any:
+    if not isinstance(node, dict):
+        return node
+    part: dict[str, Any] = {}
+    for key, value in cast(dict[str, Any], node).items():
+        if key == "$ref":
+            part[key] = value.replace("#/$defs/", "#/$defs/Part")
+        # An array is replaced as a whole, so its entries are what they are everywhere.
+        elif key == "items":
+            part[key] = value
+        elif key == "properties":
+            part[key] = {name: _part(inner) for name, inner in value.items()}
+        # What a profile leaves out is as it was, not the default.
+        elif key not in ("default", "required", "minProperties"):
+            part[key] = _part(value)
+    return part
 
 
 def _in_draft_07(node: Any) -> Any:

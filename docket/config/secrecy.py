@@ -13,6 +13,8 @@ _QUERY: Final = re.compile(r"([^?=&#]*(?:password|secret|token)[^=&#]*)=[^&#]*",
 def is_secret(path: Sequence[str | int]) -> bool:
     """Whether the value at a path is secret, or holds secrets."""
     match tuple(path):
+        case ("profiles", _, *inner):
+            return is_secret(inner)
         case ("url",) | ("security", "signing_keys", *_) | ("workers", _, "env", *_):
             return True
         case _:

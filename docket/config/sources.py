@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
-from .document import Document
-from .environment import Overrides
 from .findings import Finding
 from .keypath import KeyPath
-from .layers import Inherited
-from .locate import Span
+from .layers import Inherited, Written, value_at
+from .overrides import Overrides
 from .problems import Problem
 from .secrecy import is_secret
+
+Layer: TypeAlias = Written | Overrides
+"""One of the places that a configuration is put together from."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a value was written: in a file, or in an environment variable.
+    """Where a value was written: in a file, in an environment variable, or on the command line.
 
-    ``str`` gives ``docket.toml:12`` or ``env DOCKET_URL``.
+    ``str`` gives ``docket.toml:12``, ``env DOCKET_URL`` or ``--set url``.
 
     Arguments:
         file: the file as it was given.
         line: counted from 1.
-        variable: the environment variable; then there is no file.
+        variable: the environment variable or the option; then there is no file.
     """
 
     file: str = ""
@@ -33,7 +34,9 @@ class Origin:
     variable: str = ""
 
     def __str__(self) -> str:
-        return f"env {self.variable}" if self.variable else f"{self.file}:{self.line}"
+        if self.variable:
+            return self.variable if self.variable.startswith("--") else f"env {self.variable}"
+        return f"{self.file}:{self.line}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +44,42 @@ class Sources:
     """The layers that one configuration was made of.
 
     Arguments:
-        document: the file.
-        overrides: what the environment said.
-        inherited: both together, with the defaults under the tasks.
+        groups: the layers; a later group wins over an earlier one, in one group nothing is said twice.
+        inherited: all of them together, with the defaults under the tables.
     """
 
-    document: Document
-    overrides: Overrides
+    groups: Sequence[tuple[Layer, ...]]
     inherited: Inherited
 
     def origins(self) -> dict[KeyPath, Origin]:
         """Where every value was written."""
-        return {path: self._origin(path) for path in _leaves((), self.inherited.tree)}
+        return {path: self.origin(path) for path in _leaves((), self.inherited.tree)}
+
+    def origin(self, path: KeyPath) -> Origin:
+        """Where the value at a path was written."""
+        return _origin_in(*self._owners(self._source(path))[-1])
+
+    def history(self, path: KeyPath) -> list[tuple[Origin, Any]]:
+        """Who says what about a value, the one that counts last."""
+        return [
+            (_origin_in(layer, found), _value_in(layer, found))
+            for layer, found in self._owners(self._source(path))
+        ]
+
+    def shadowed(self) -> dict[KeyPath, tuple[Any, str]]:
+        """What files say without effect, and the variable that has it instead."""
+        found: dict[KeyPath, tuple[Any, str]] = {}
+        for layer in self._layers():
+            for path, variable in layer.variables.items() if isinstance(layer, Overrides) else ():
+                if written := self._written(path):
+                    found[path] = _value_in(*written[-1]), variable
+        return found
 
     def is_hidden(self, path: KeyPath) -> bool:
         """Whether the value at a path must not be shown: secrets, and whatever the environment holds."""
-        return is_secret(path) or bool(self.overrides.variable(self._source(path)))
+        return is_secret(path) or any(
+            isinstance(layer, Overrides) for layer, _ in self._owners(self._source(path))[-1:]
+        )
 
     def at_their_sources(self, findings: Iterable[Finding]) -> list[Finding]:
         """The findings, each where its value was written: those of one default only once."""
@@ -64,12 +87,22 @@ class Sources:
         return list(dict.fromkeys(moved))
 
     def located(self, findings: Iterable[Finding]) -> tuple[Problem, ...]:
-        """The findings as problems, in the order of the file, those of the environment last."""
+        """The findings as problems, in the order of the files, those of the environment last."""
         findings = self._without_echoes(list(findings))
         unknown = [finding.path for finding in findings if finding.is_unknown]
-        problems = [self._problem(finding, unknown) for finding in findings]
+        return self.in_order(self._problem(finding, unknown) for finding in findings)
+
+    def in_order(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
+        """Problems in the order of the files, those of the environment last."""
+        order = {"": len(self._layers())}
+        for layer in self._layers():
+            if isinstance(layer, Written):
+                order.setdefault(layer.document.file, len(order))
         return tuple(
-            sorted(problems, key=lambda problem: (problem.variable, problem.line, problem.column))
+            sorted(
+                dict.fromkeys(problems),
+                key=lambda p: (order[p.file], p.variable, p.line, p.column),
+            )
         )
 
     def _without_echoes(self, findings: list[Finding]) -> list[Finding]:
@@ -86,52 +119,78 @@ class Sources:
         return self._source(path) != path
 
     def _source(self, path: KeyPath) -> KeyPath:
+        if not self.inherited.sources:
+            return path
         for length in range(len(path), 0, -1):
             if source := self.inherited.sources.get(path[:length]):
                 return (*source, *path[length:])
         return path
 
-    def _origin(self, path: KeyPath) -> Origin:
-        source = self._source(path)
-        if variable := self.overrides.variable(source):
-            return Origin(variable=variable)
-        place = self.document.places.key(source)
-        # Whatever tomli has read has been located; the test against tomli holds this.
-        assert place is not None
-        return Origin(self.document.file, place.line)
+    def _layers(self) -> list[Layer]:
+        return [layer for group in self.groups for layer in group]
+
+    def _owners(self, path: KeyPath) -> list[tuple[Layer, KeyPath]]:
+        """The layers that say something about a path, and what it is called there; the last one wins."""
+        index = next((i for i, key in enumerate(path) if isinstance(key, int)), None)
+        groups = self.groups
+        if index is not None:
+            # An array is that of one group, as a whole.
+            groups = [g for g in groups if any(layer.find(path[:index]) for layer in g)][-1:]
+        return [
+            (layer, found)
+            for group in groups
+            for layer in group
+            if (found := layer.find(path)) is not None
+        ]
 
     def _problem(self, finding: Finding, unknown: list[KeyPath]) -> Problem:
-        if variable := self._variable(finding.path):
-            return Problem(finding.message, finding.path, finding.suggestion, variable=variable)
-        place = self._place(finding)
-        excerpt, caret = self.document.excerpt(place, unknown)
-        return Problem(
-            finding.message,
-            finding.path,
-            finding.suggestion,
-            self.document.file,
-            place.line,
-            place.column,
-            excerpt=excerpt,
-            caret=caret,
+        source = self._source(finding.path)
+        owners = self._owners(source)
+        if owners and isinstance(owners[-1][0], Overrides):
+            return _problem_of(owners[-1][0].variable(source), finding)
+        if not owners and (variable := self._neighbour(source)):
+            return _problem_of(variable, finding)
+        layer, path = self._nearest(finding)
+        hidden = [found for key in unknown if (found := layer.find(key)) is not None]
+        return layer.document.problem(replace(finding, path=path), hidden)
+
+    def _neighbour(self, path: KeyPath) -> str:
+        """Of a default that does not fit, what set another key of its table."""
+        return next(
+            (
+                variable
+                for layer in reversed(self._layers())
+                if isinstance(layer, Overrides) and (variable := layer.neighbour(path))
+            ),
+            "",
         )
 
-    def _variable(self, path: KeyPath) -> str:
-        """The variable that set a value; of a default that does not fit, one that set its neighbour."""
-        source = self._source(path)
-        if own := self.overrides.variable(source):
-            return own
-        places = self.document.places
-        is_written = source in places.keys or source in places.headers or source in places.values
-        return "" if is_written else self.overrides.neighbour(source)
+    def _nearest(self, finding: Finding) -> tuple[Written, KeyPath]:
+        """The file that says what is nearest to a path, and what the path is called there."""
+        written, length = next(
+            (written, length)
+            for length in range(len(finding.path), 0, -1)
+            if (written := self._written(finding.path[:length]))
+        )
+        layer, found = written[0 if finding.target == "header" else -1]
+        return layer, (*found, *finding.path[length:])
 
-    def _place(self, finding: Finding) -> Span:
-        places = self.document.places
-        find = {"key": places.key, "value": places.value, "table": places.table}[finding.target]
-        place = find(finding.path)
-        # What the file does not lead to is the doing of a variable.
-        assert place is not None
-        return place
+    def _written(self, path: KeyPath) -> list[tuple[Written, KeyPath]]:
+        return [(layer, found) for layer, found in self._owners(path) if isinstance(layer, Written)]
+
+
+def _problem_of(variable: str, finding: Finding) -> Problem:
+    return Problem(finding.message, finding.path, finding.suggestion, variable=variable)
+
+
+def _origin_in(layer: Layer, path: KeyPath) -> Origin:
+    if isinstance(layer, Overrides):
+        return Origin(variable=layer.variable(path))
+    return Origin(layer.document.file, layer.document.line(path))
+
+
+def _value_in(layer: Layer, path: KeyPath) -> Any:
+    return value_at(layer.tree if isinstance(layer, Overrides) else layer.document.tree, path)
 
 
 def _leaves(path: KeyPath, value: Any) -> Iterator[KeyPath]:

@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from ..assembly import serializer_for
-from ..config.load import Loaded, load
+from ..config.files import Surroundings
+from ..config.load import NOTHING, Chosen, Loaded, load, shadowed_edits
 from ..config.model import Configuration
 from ..config.plan import Apply, RestartRequired, Unchanged, plan, refuse_removals
 from ..connection.url import connect
@@ -39,17 +40,22 @@ class Supervisor:
     Arguments:
         path: the docket.toml.
         environ: the environment, which overrides the file.
+        chosen: overlays, profile and settings of the command line.
 
     Raises:
         ConfigurationError: the file can not be used as it is.
     """
 
-    def __init__(self, path: Path, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, path: Path, environ: Mapping[str, str] = os.environ, chosen: Chosen = NOTHING
+    ) -> None:
         self._path = path
         self._environ = environ
+        self._chosen = chosen
         # Before the file is read: what is saved while everything is brought up is a change, too.
-        self._watcher = Watcher(path, self._rhythm, self.reload)
-        self._loaded = load(path, environ)
+        beside = Surroundings(path, chosen.overlays).beside
+        self._watcher = Watcher(path, self._rhythm, self.reload, beside)
+        self._loaded = load(path, environ, chosen)
         self._reloads = ReloadRecord(digest=self._loaded.meaning)
         self._reload_wanted = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -193,13 +199,16 @@ class Supervisor:
 
     async def _reload(self) -> None:
         try:
-            loaded = load(self._path, self._environ)
+            loaded = load(self._path, self._environ, self._chosen)
         except ConfigurationError as error:
             logger.error("Reload refused, the last good configuration goes on:\n%s", error)
             self._reloads.note("invalid", succeeded=False)
             return
+        for edit in shadowed_edits(self._loaded, loaded):
+            logger.warning("%s", edit)
         match plan(self._configuration, loaded.configuration):
             case Unchanged():
+                self._loaded = loaded
                 logger.info("Reload: unchanged")
                 self._reloads.note("unchanged", succeeded=True)
             case RestartRequired() as needed:

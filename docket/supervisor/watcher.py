@@ -1,4 +1,4 @@
-"""Sees that the configuration file has changed, however it was saved.
+"""Sees that a configuration file, or one that belongs to it, has changed, however it was saved.
 
 An event of the file system is only a hint: what counts is that the bytes differ, that they have been quiet
 for a while, and that two readings agree. Every directory on the way to the file is watched, through every
@@ -51,15 +51,21 @@ class Watcher(Service):
         path: the file.
         rhythm: asked before each look, because a reload may change it.
         changed: called once per change.
+        beside: asked before each look: the files that belong to it, such as those that it includes.
     """
 
     def __init__(
-        self, path: Path, rhythm: Callable[[], Rhythm], changed: Callable[[], None]
+        self,
+        path: Path,
+        rhythm: Callable[[], Rhythm],
+        changed: Callable[[], None],
+        beside: Callable[[], Iterable[Path]] = tuple,
     ) -> None:
         self._path = path
         self._rhythm = rhythm
         self._changed = changed
-        self._seen = fingerprint(path)
+        self._beside = beside
+        self._seen = self._fingerprint()
         self._hint = asyncio.Event()
         self._last_report = float("-inf")
 
@@ -84,21 +90,21 @@ class Watcher(Service):
     async def _is_quiet(self) -> bool:
         """Wait until two readings of a change, the settle time apart, agree; False without a change.
 
-        Only the file itself counts: whatever else is written beside it must not keep a change waiting.
+        Only the files themselves count: whatever else is written beside it must not keep a change waiting.
         """
         self._hint.clear()
-        if fingerprint(self._path) == self._seen:
+        if self._fingerprint() == self._seen:
             await asyncio.sleep(_BREATH)
             return False
         before = None
-        while before != (now := _stat(self._path)):
+        while before != (now := [_stat(path) for path in self._paths()]):
             before = now
             await asyncio.sleep(self._rhythm().settle.total_seconds())
         return True
 
     async def _report(self) -> None:
         loop = asyncio.get_running_loop()
-        found = fingerprint(self._path)
+        found = self._fingerprint()
         if found == self._seen:
             return
         pause = self._last_report + self._rhythm().min_interval.total_seconds() - loop.time()
@@ -112,9 +118,20 @@ class Watcher(Service):
         self._last_report = loop.time()
         self._changed()
 
+    def _paths(self) -> list[Path]:
+        return [self._path, *self._beside()]
+
+    def _fingerprint(self) -> list[tuple[Path, str]]:
+        return [(path, fingerprint(path)) for path in self._paths()]
+
+    def _directories(self) -> frozenset[tuple[str, int]]:
+        return frozenset(
+            directory for path in self._paths() for directory in watched_directories(path)
+        )
+
     async def _collect_hints(self) -> None:
         while True:
-            directories = watched_directories(self._path)
+            directories = self._directories()
             is_new = True
             try:
                 async for paths in _changes(directories):
@@ -124,7 +141,7 @@ class Watcher(Service):
                     is_new = False
                     # A link may lead elsewhere now, or a directory may be a new one of the same name
                     # that was even given the number of the old one.
-                    is_other = watched_directories(self._path) != directories
+                    is_other = self._directories() != directories
                     if is_other or not paths.isdisjoint(name for name, _ in directories):
                         break
             except OSError as error:

@@ -219,7 +219,6 @@ def test_an_empty_variable_counts_as_not_set() -> None:
     [
         "DOCKET_CONFIG",
         "DOCKET_SERVER",
-        "DOCKET_PROFILE",
         "DOCKET_TASKS",
         "DOCKET_LOGGING_LEVEL",
         "DOCKET_LOGGING_FORMAT",

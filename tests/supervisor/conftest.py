@@ -118,10 +118,15 @@ class Supervised:
         """Start it without waiting."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "docket.cli.supervisor", "--config", str(self.file)],
+                [sys.executable, "-m", "docket.cli.supervisor"],
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "DOCKET_LOGGING_FORMAT": "plain", **environment},
+                env={
+                    **os.environ,
+                    "DOCKET_CONFIG": str(self.file),
+                    "DOCKET_LOGGING_FORMAT": "plain",
+                    **environment,
+                },
             )
 
     def edit(self, *changes: tuple[str, str]) -> None:

@@ -175,3 +175,31 @@ def test_a_supervisor_that_can_not_begin_says_why(
 
     assert supervised.wait() == code
     assert words in supervised.log
+
+
+def test_included_files_overlays_and_profiles_are_followed_and_shadowed_edits_are_told(
+    supervised: Supervised,
+) -> None:
+    parts, over = supervised.directory / "parts", supervised.directory / "over.toml"
+    over.write_text("[workers.default]\nconcurrency = 6\n[profiles.dev.logging]\nlevel = 'debug'\n")
+    text = supervised.file.read_text()
+    supervised.file.write_text(f'include = ["parts/*.toml"]\n{text}')
+    supervised.start(
+        DOCKET_CONFIG=f"{supervised.file}:{over}",
+        DOCKET_PROFILE="dev",
+        DOCKET_WORKERS__DEFAULT__PROCESSES="1",
+    )
+
+    parts.mkdir()
+    (parts / "slow.toml").write_text("[workers.slow]\nqueues = ['slow']\n")
+    supervised.until_logged("workers.slow: added (workers start)")
+
+    over.write_text(over.read_text().replace("6", "7"))
+    supervised.until_logged("workers.default.concurrency: 6 → 7 (live)")
+
+    supervised.edit(("processes = 1", "processes = 2"))
+    supervised.until_logged("workers.default.processes: the edit has no effect")
+    supervised.until_logged("Reload: unchanged")
+
+    (parts / "slow.toml").write_text("name = 'twice'\n")
+    supervised.until_logged("slow.toml:1:1: name: is set a second time")

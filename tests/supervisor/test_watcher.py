@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from docket.config.files import Surroundings
 from docket.service import end
 from docket.supervisor.watcher import Rhythm, Watcher, fingerprint, watched_directories
 
@@ -245,6 +246,37 @@ async def test_a_file_that_can_not_be_watched_is_read_now_and_then(
         await seen.until("two")
 
     assert "it is read now and then" in caplog.text
+
+
+async def test_a_file_that_is_included_or_that_begins_to_be_is_seen(tmp_path: Path) -> None:
+    file, part = tmp_path / "docket.toml", tmp_path / "parts" / "a.toml"
+    file.write_text('include = ["parts/*.toml"]')
+    rhythm = Rhythm(timedelta(milliseconds=50), timedelta(), LONG)
+    changes: asyncio.Queue[str] = asyncio.Queue()
+    overlay = tmp_path / "elsewhere" / "overlay.toml"
+    overlay.parent.mkdir()
+    watcher = Watcher(
+        file, lambda: rhythm, lambda: changes.put_nowait(""), Surroundings(file, [overlay]).beside
+    )
+    await watcher.start()
+    try:
+        while not watcher._hint.is_set():
+            (tmp_path / "probe").touch()
+            await asyncio.sleep(0.01)
+        for path, content in (
+            (overlay, "name = 'a'"),
+            (part, "name = 'b'"),
+            (part, "name = 'c'"),
+            (file, "no TOML"),
+            (part, "name = 'd'"),
+        ):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(content)
+            await asyncio.wait_for(changes.get(), 10)
+        part.unlink()
+        await asyncio.wait_for(changes.get(), 10)
+    finally:
+        await watcher.stop()
 
 
 def test_a_link_that_leads_to_itself_does_not_hang(tmp_path: Path) -> None:

@@ -1,0 +1,117 @@
+"""Single keys that are set outside of the files: by the environment, or on the command line."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, cast
+
+import tomli
+
+from .keypath import KeyPath, entry
+from .model import PARTS_OF_FILES, Configuration
+from .problems import Problem
+from .shape import Entries, Keys, Leaf, Names, Shape, whole
+
+Known: TypeAlias = tuple[KeyPath, Shape]
+"""A key that can be meant, and what may stand there."""
+
+
+@dataclass(slots=True)
+class Overrides:
+    """What is set outside of the files.
+
+    Arguments:
+        tree: the keys that are set, as tables.
+        variables: what set each of them: an environment variable, or an option such as ``--set name``.
+        problems: settings that can not be meant.
+    """
+
+    tree: dict[str, Any] = field(default_factory=dict[str, Any])
+    variables: dict[KeyPath, str] = field(default_factory=dict[KeyPath, str])
+    problems: list[Problem] = field(default_factory=list[Problem])
+
+    def find(self, path: KeyPath) -> KeyPath | None:
+        """The path itself if its value is set here, else None."""
+        return path if self.variable(path) else None
+
+    def variable(self, path: KeyPath) -> str:
+        """What set the value at a path, or ``""``."""
+        for length in range(len(path), 0, -1):
+            if found := self.variables.get(path[:length]):
+                return found
+        return ""
+
+    def neighbour(self, path: KeyPath) -> str:
+        """What set another key of the same table, or ``""``."""
+        return next((v for other, v in self.variables.items() if other[:-1] == path[:-1]), "")
+
+    def put(self, path: KeyPath, value: Any, variable: str) -> None:
+        """Note what a variable sets; a part of a value that is no table stays out."""
+        table = self.tree
+        for key in path[:-1]:
+            inner = table.setdefault(str(key), {})
+            if not isinstance(inner, dict):
+                return
+            table = cast(dict[str, Any], inner)
+        table[str(path[-1])] = value
+        self.variables[path] = variable
+
+
+def known_keys(tree: Mapping[str, Any]) -> Iterator[Known]:
+    """Every key that the model has, below names those of the files, tables included.
+
+    Arguments:
+        tree: what the files say.
+    """
+    for path, shape in _inside((), whole(), tree, _defaults()):
+        if path[0] not in PARTS_OF_FILES:
+            yield path, shape
+
+
+def is_settable(shape: Shape) -> bool:
+    """Whether a value can be set here as a whole; of a table with known keys it can not."""
+    return isinstance(shape, Leaf | Entries) or isinstance(getattr(shape, "each", None), Leaf)
+
+
+def is_blocked(path: KeyPath, tree: Mapping[str, Any]) -> bool:
+    """Whether the files have no table where a setting needs one; then the files are to blame."""
+    table: Any = tree
+    for key in path[:-1]:
+        if not isinstance(table, dict):
+            return True
+        table = cast(dict[str, Any], table).get(str(key), {})
+    return not isinstance(table, dict)
+
+
+def read_value(text: str, shape: Shape) -> Any:
+    """The value as TOML, else as a text; where only a text can stand, nothing else is read."""
+    try:
+        tree = tomli.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    value = tree["value"]
+    if len(tree) > 1 or (isinstance(shape, Leaf) and shape.is_text and not isinstance(value, str)):
+        return text
+    return value
+
+
+def _inside(path: KeyPath, shape: Shape, table: Any, default: Any) -> Iterator[Known]:
+    for key, inner in _children(shape, table, default):
+        yield (*path, key), inner
+        yield from _inside((*path, key), inner, entry(table, key), entry(default, key))
+
+
+def _children(shape: Shape, table: Any, default: Any) -> list[tuple[str, Shape]]:
+    if isinstance(shape, Keys):
+        return list(shape.keys.items())
+    if isinstance(shape, Names):
+        names = cast(dict[str, Any], table if isinstance(table, dict) else default or {})
+        return [(name, shape.each) for name in names]
+    return []
+
+
+@functools.cache
+def _defaults() -> dict[str, Any]:
+    return Configuration().model_dump()

@@ -1,0 +1,67 @@
+"""Profiles: parts of a configuration that count where they are chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, cast
+
+from .explain import unknown_key
+from .findings import Finding, did_you_mean
+from .keypath import entry, written
+from .layers import Written
+from .model import PARTS_OF_FILES
+from .problems import Problem
+from .sentences import shown
+
+PROFILE: Final = "DOCKET_PROFILE"
+"""The variable that names the profile where the command line does not."""
+_OPTION: Final = "--profile"
+
+
+def profiles_of(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The profiles of a raw tree, by name."""
+    profiles = tree.get("profiles")
+    return cast(dict[str, Any], profiles) if isinstance(profiles, dict) else {}
+
+
+def choose_profile(
+    tree: Mapping[str, Any], named: str | None, environ: Mapping[str, str]
+) -> tuple[str | None, list[Problem]]:
+    """The profile that counts, or why there is none of this name.
+
+    Arguments:
+        tree: what the files say.
+        named: what the command line names.
+        environ: all variables.
+    """
+    name = named or environ.get(PROFILE)
+    profiles = profiles_of(tree)
+    if not name or name in profiles:
+        return name or None, []
+    known = f"profiles: {', '.join(map(written, profiles))}" if profiles else "there are none"
+    suggestion = f"{did_you_mean(name, profiles)} {known}".lstrip()
+    message = f"expected a profile of this file, found {shown(name)}"
+    problem = Problem(message, (), suggestion, variable=_OPTION if named else PROFILE)
+    return None, [problem]
+
+
+def profile_layers(
+    groups: Iterable[tuple[Written, ...]], name: str | None
+) -> list[tuple[Written, ...]]:
+    """What each group of files says in a profile."""
+    if name is None:
+        return []
+    return [
+        tuple(Written(layer.document, ("profiles", name), layer.earlier) for layer in group)
+        for group in groups
+    ]
+
+
+def misplaced_keys(tree: Mapping[str, Any]) -> list[Finding]:
+    """Keys that can not be another in a profile than they are in the file."""
+    return [
+        unknown_key(("profiles", name, key))
+        for name, profile in profiles_of(tree).items()
+        for key in ("version", *PARTS_OF_FILES)
+        if entry(profile, key) is not None
+    ]
