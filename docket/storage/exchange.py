@@ -21,6 +21,9 @@ _RENEW = Script("renew", ("consumer",))
 _RELEASE = Script("release", ("consumer",))
 
 
+GUARD = 10
+"""Every so many claims the queues are looked at from the last to the first."""
+
 RELEASED = 86_400_000
 """Idle time in ms that only entries have whose leases were ended on purpose."""
 
@@ -132,6 +135,7 @@ class Exchange:
         self._keys = keys
         self.claimant = claimant
         self._cursor = b"{}"
+        self._turn = 0
 
     async def trade(
         self,
@@ -179,9 +183,15 @@ class Exchange:
             len(who.queues),
             who.ttl,
             who.dead_ttl,
-            *who.queue_arguments,
+            *self._queues_in_turn(),
             *holding,
         )
+
+    def _queues_in_turn(self) -> list[str]:
+        """Best first, as a rule; now and then the other way round, so that the last one is not starved."""
+        self._turn = (self._turn + 1) % GUARD
+        queues = self.claimant.queue_arguments
+        return queues[::-1] if self._turn == 0 else queues
 
 
 def renew(

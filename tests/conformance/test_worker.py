@@ -436,6 +436,25 @@ async def test_a_worker_takes_work_of_its_queues_in_their_order(docket: Docket) 
     assert (await docket.snapshot()).total_tasks == 0
 
 
+async def test_a_queue_that_stands_behind_a_full_one_is_not_starved(docket: Docket) -> None:
+    order: list[str] = []
+
+    async def urgent() -> None:
+        order.append("urgent")
+
+    async def patient() -> None:
+        order.append("patient")
+
+    await docket.storage.executions.route({"urgent": "urgent"})
+    await docket.add_many(docket.call(urgent)() for _ in range(30))
+    await docket.add(patient)()
+    async with Worker(docket, concurrency=1, queues=["urgent", "default"]) as worker:
+        await worker.run_until_finished()
+
+    assert order[0] == "urgent"
+    assert order.index("patient") < 12
+
+
 async def test_a_future_execution_goes_to_the_queue_of_its_task(docket: Docket) -> None:
     docket.register(nothing)
     await docket.storage.executions.route({"nothing": "mail"})
