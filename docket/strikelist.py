@@ -489,9 +489,9 @@ class StrikeList:
         """Load the rules and follow them from now on; without a url there is nothing to do."""
         if self._storage is None or self._follower is not None:
             return
-        if self._owns_storage:
-            await self._storage.open()
         try:
+            if self._owns_storage:
+                await self._storage.open()
             await self.refresh()
         except BaseException:
             await self._leave()

@@ -38,7 +38,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def least_privileged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The url of a user who may do what the shipped rules allow, and nothing else."""
-    with ServerProcess(redis_8(), tmp_path_factory.mktemp("acl"), password="of the operator") as server:
+    with ServerProcess(
+        redis_8(), tmp_path_factory.mktemp("acl"), password="of the operator"
+    ) as server:
         _, _, *rules = RIGHTS.read_text().split()
         allowed = " ".join(rules).replace("orders", "compat-*").replace(">change-me", ">s3cret")
         server.call("ACL", "SETUSER", "app", *allowed.split(), *OF_THE_TESTS.split())

@@ -134,7 +134,9 @@ async def test_results_go_to_a_storage_of_the_users_own_before_they_are_settled(
     stored: list[tuple[str, str | None, float | None, ExecutionState]] = []
 
     class Storage(MemoryStore):
-        async def put(self, key: str, value: Any, *, collection: Any = None, ttl: Any = None) -> None:
+        async def put(
+            self, key: str, value: Any, *, collection: Any = None, ttl: Any = None
+        ) -> None:
             found = await docket.get_execution("key")
             assert found is not None
             stored.append((key, collection, ttl, found.state))
@@ -408,7 +410,9 @@ async def test_one_that_redis_refuses_is_failed_and_carries_the_exception(docket
     async with docket.redis() as client:
         await client.set(docket.runs_key("bad"), "no hash")
 
-    good, bad = await docket.add_many(docket.call(greet, key=key)("Jane") for key in ("good", "bad"))
+    good, bad = await docket.add_many(
+        docket.call(greet, key=key)("Jane") for key in ("good", "bad")
+    )
 
     assert good.disposition is Disposition.SCHEDULED
     assert bad.disposition is Disposition.FAILED
