@@ -58,7 +58,7 @@ class StateEvent(TypedDict):
 
     type: Literal["state"]
     key: str
-    state: str
+    state: ExecutionState
     when: str
     worker: str | None
     started_at: str | None
@@ -621,7 +621,7 @@ class Execution:
         return StateEvent(
             type="state",
             key=self._key,
-            state=self.state.value,
+            state=self.state,
             when=self.when.isoformat(),
             worker=self.worker,
             started_at=_iso(self.started_at),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import enum
 
 
-class ExecutionState(enum.Enum):
-    """Where an execution stands in its life."""
+class ExecutionState(str, enum.Enum):
+    """Where an execution stands in its life; equal to its value, so that an event of it is plain JSON."""
 
     SCHEDULED = "scheduled"
     """Waits for its due time."""
@@ -22,6 +22,12 @@ class ExecutionState(enum.Enum):
     """Has failed for good; kept as a dead letter."""
     CANCELLED = "cancelled"
     """Was cancelled by a person, or struck out."""
+
+    # As of a plain enumeration, and the same on every Python.
+    __str__ = enum.Enum.__str__
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
 
     @property
     def is_live(self) -> bool:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from docket.lifecycle import LIVE, TRANSITIONS, ExecutionState
@@ -59,3 +61,11 @@ def _reachable(start: ExecutionState | None) -> set[ExecutionState]:
             found.add(state)
             waiting.extend(TRANSITIONS[state])
     return found
+
+
+@pytest.mark.parametrize("state", ExecutionState)
+def test_a_state_equals_its_value_and_is_shown_as_a_member(state: ExecutionState) -> None:
+    assert state == state.value
+    assert hash(state) == hash(state.value)
+    assert json.loads(json.dumps({"state": state})) == {"state": state.value}
+    assert str(state) == f"{state}" == f"ExecutionState.{state.name}"

@@ -360,6 +360,7 @@ async def test_a_subscriber_hears_of_every_state_and_of_progress(
     states = [event["state"] for event in events if event["type"] == "state"]
     progress = [event for event in events if event["type"] == "progress"]
     assert states == ["scheduled", "queued", "running", "completed"]
+    assert all(isinstance(state, ExecutionState) for state in states)
     assert [event["current"] for event in progress] == [None, None, 2, 2, 2]
     assert [event["total"] for event in progress] == [100, 3, 3, 3, 3]
     assert [event["message"] for event in progress] == [None, None, None, "nearly", None]
