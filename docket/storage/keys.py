@@ -22,6 +22,7 @@ Key                                   Type          Holds
 ``P:holding``                         hash          the limit whose slot a message holds
 ``P:waiters:<limit>``                 sorted set    who waits for a slot, the longest first
 ``P:waiting``                         sorted set    all who wait for a slot
+``P:sizes``                           hash          the slots of each limit that somebody waits for
 ``P:cooldown:<name>``                 string, TTL   who has started within the window
 ``P:rate:<name>``                     sorted set    starts within the window of a rate limit
 ``P:moments:<name>``                  sorted set    moments of that rate that are given away

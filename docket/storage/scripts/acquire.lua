@@ -8,11 +8,18 @@
 -- returns   1 if the message holds a slot now, 0 if it must wait (its settlement says so)
 --
 -- A message that was granted a slot while it waited, or that is delivered again, holds one already;
--- it counts only within the size, which may have shrunk meanwhile.
+-- it counts only within the size, which may have shrunk meanwhile. A newcomer goes behind those that wait:
+-- its settlement lets the first of them in, should a slot be free.
 
 local STALE = 60000   -- ms after which the longest holder is looked at, should its message be gone
 local slots = P .. ':slots:' .. slot
-local size = tonumber(size)
+local sizes = P .. ':sizes'
+local waited_for = redis.call('HGET', sizes, slot)
+if waited_for and waited_for ~= size then
+  redis.call('HSET', sizes, slot, size)
+  grant(slot)
+end
+size = tonumber(size)
 local rank = redis.call('ZRANK', slots, holder_of(queue, message))
 if rank then return rank < size and 1 or 0 end
 
@@ -29,5 +36,6 @@ if redis.call('ZCARD', slots) >= size then
   redis.call('ZREM', slots, longest[1])
   redis.call('HDEL', P .. ':holding', longest[1])
 end
+if waited_for and redis.call('HEXISTS', sizes, slot) == 1 then return 0 end
 take_slot(slot, queue, message)
 return 1

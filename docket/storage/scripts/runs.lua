@@ -80,30 +80,34 @@ local function take_slot(slot, queue, message)
 end
 
 local function stop_waiting(key, slot)
-  redis.call('ZREM', P .. ':waiters:' .. slot, key)
+  local waiters = P .. ':waiters:' .. slot
+  redis.call('ZREM', waiters, key)
   redis.call('ZREM', P .. ':waiting', key)
-  redis.call('HDEL', run_of(key), 'waits', 'limit')
+  redis.call('HDEL', run_of(key), 'waits')
+  if redis.call('EXISTS', waiters) == 0 then redis.call('HDEL', P .. ':sizes', slot) end
 end
 
 -- Hands the free slots of a limit to those that wait for one, the longest first: each is put on its
--- stream with the slot already taken for it, so that nobody overtakes it.
+-- stream with the slot already taken for it, so that nobody overtakes it. How many slots there are is what
+-- was heard last from whoever asked for one.
 local function grant(slot)
-  local slots, waiters = P .. ':slots:' .. slot, P .. ':waiters:' .. slot
-  for _ = 1, GRANTS do
+  local waiters = P .. ':waiters:' .. slot
+  local size = tonumber(redis.call('HGET', P .. ':sizes', slot) or 0)
+  local free = math.min(size - redis.call('ZCARD', P .. ':slots:' .. slot), GRANTS)
+  while free > 0 do
     local key = redis.call('ZRANGE', waiters, 0, 0)[1]
     if not key then return end
-    local known = redis.call('HMGET', run_of(key), 'waits', 'limit', 'queue', 'generation', 'due')
+    local known = redis.call('HMGET', run_of(key), 'waits', 'queue', 'generation', 'due')
     if known[1] ~= slot then
       redis.call('ZREM', waiters, key)
-    elseif redis.call('ZCARD', slots) >= tonumber(known[2]) then
-      return
     else
       stop_waiting(key, slot)
-      local message = put_on_stream(key, known[3], known[4] or FIRST)
+      local message = put_on_stream(key, known[2], known[3] or FIRST)
       redis.call('HSET', run_of(key), 'state', 'queued', 'message', message)
-      take_slot(slot, known[3], message)
-      announce(key, 'queued', known[5])
-      ring(known[3])
+      take_slot(slot, known[2], message)
+      announce(key, 'queued', known[4])
+      ring(known[2])
+      free = free - 1
     end
   end
 end

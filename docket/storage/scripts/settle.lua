@@ -36,22 +36,23 @@ local function again(key, run, queue, generation, due, attempt, call, reason)
   end
 end
 
--- A slot that was freed since the run asked for one is taken at once: between the question and this
--- answer nobody would have woken it.
-local function wait_for_slot(key, run, queue, generation, slot, size, due)
+-- Those that wait are served in the order of their messages: in that in which they fell due, whatever order
+-- their workers asked in.
+local function seniority(message)
+  local at, number = string.match(message, '(%d+)-(%d+)')
+  return integer(tonumber(at) * 4096 + math.min(tonumber(number), 4095))
+end
+
+-- Joins those that wait for a slot. One that was freed since the run asked is handed out at once: between
+-- the question and this answer nobody would have woken anybody.
+local function wait_for_slot(key, run, message, slot, size, due)
   redis.call('HDEL', run, 'worker', 'started')
-  if redis.call('ZCARD', P .. ':slots:' .. slot) < tonumber(size) then
-    local message = put_on_stream(key, queue, generation)
-    redis.call('HSET', run, 'state', 'queued', 'message', message)
-    take_slot(slot, queue, message)
-    bells[queue] = true
-    announce(key, 'queued', due)
-  else
-    redis.call('HSET', run, 'state', 'scheduled', 'waits', slot, 'limit', size)
-    redis.call('ZADD', P .. ':waiters:' .. slot, integer(now), key)
-    redis.call('ZADD', P .. ':waiting', integer(now), key)
-    announce(key, 'scheduled', due)
-  end
+  redis.call('HSET', run, 'state', 'scheduled', 'waits', slot)
+  redis.call('HSET', P .. ':sizes', slot, size)
+  redis.call('ZADD', P .. ':waiters:' .. slot, seniority(message), key)
+  redis.call('ZADD', P .. ':waiting', integer(now), key)
+  announce(key, 'scheduled', due)
+  grant(slot)
 end
 
 local function settle(at)
@@ -79,7 +80,7 @@ local function settle(at)
   if word == 'again' then
     again(key, run, queue, generation, due, attempt, call, reason)
   elseif word == 'waiting' then
-    wait_for_slot(key, run, queue, generation, reason, due, known[6])
+    wait_for_slot(key, run, message, reason, due, known[6])
   elseif word == 'parked' and error ~= '' then
     if action_of(error, now) then park_struck(key, error, now, known[6])
     else again(key, run, queue, generation, known[6], attempt, '', '')
