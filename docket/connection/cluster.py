@@ -21,7 +21,7 @@ from ..errors import DocketError, ServerUnavailable
 from ..instrumentation.tracing import suppressed
 from .base import Command, Reply
 from .errors import unreachable
-from .standalone import COMMAND_TIMEOUT, CONNECT_TIMEOUT, Standalone, Target, make_pool
+from .standalone import CONNECT_TIMEOUT, Standalone, Target, make_pool
 from .wire import pack
 
 ASK_TIMEOUT = 1.0
@@ -111,7 +111,7 @@ class Cluster(Standalone):
         self, commands: Sequence[Command], host: str, port: int
     ) -> list[Reply]:
         polite = [word for command in commands for word in (("ASKING",), command)]
-        pool = make_pool(replace(self.target, host=host, port=port), COMMAND_TIMEOUT, 1)
+        pool = make_pool(replace(self.target, host=host, port=port), self.target.patience, 1)
         try:
             replies = await self.exchange(pool, pack(polite), len(polite))
         finally:
@@ -123,7 +123,7 @@ class Cluster(Standalone):
         return WaitingCluster(
             self.size,
             startup_nodes=[ClusterNode(host, port) for host, port in self._seeds],
-            socket_timeout=COMMAND_TIMEOUT,
+            socket_timeout=self.target.patience,
             retry=AsyncRetry(NoBackoff(), 0),
             protocol=2,
             **{"socket_connect_timeout": CONNECT_TIMEOUT, **self.target.options},

@@ -20,7 +20,7 @@ from typing_extensions import override
 from ..instrumentation.tracing import suppressed
 from .errors import unreachable
 from .pool import WaitingPool
-from .standalone import COMMAND_TIMEOUT, CONNECT_TIMEOUT, Standalone, Target
+from .standalone import CONNECT_TIMEOUT, Standalone, Target
 
 ASK_TIMEOUT = 1.0
 """Seconds that one Sentinel gets to answer; the next one is asked then."""
@@ -107,7 +107,7 @@ class Sentinel(Standalone):
             self._service,
             connection_pool_class=SentinelPool,
             max_connections=self.size,
-            socket_timeout=COMMAND_TIMEOUT,
+            socket_timeout=self.target.patience,
             retry=AsyncRetry(NoBackoff(), 0),
             protocol=2,
             **{"socket_connect_timeout": CONNECT_TIMEOUT, **self.target.options},

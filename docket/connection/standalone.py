@@ -34,7 +34,7 @@ CONNECT_TIMEOUT = 2.0
 """Seconds that a server gets to accept."""
 
 COMMAND_TIMEOUT = 5.0
-"""Seconds that a server gets to answer a command that does not wait."""
+"""Seconds that a server gets to answer a command that does not wait, unless its URL says otherwise."""
 
 PAUSES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.0)
 """Seconds before each new try of what a server has refused unread: some three seconds altogether."""
@@ -48,12 +48,14 @@ class Target:
         host, port: where it is, unless it is a socket.
         path: the unix socket, if it is one.
         options: what redis-py's connections take besides: user, password, database, TLS.
+        patience: seconds that the server gets to answer a command that does not wait.
     """
 
     host: str = ""
     port: int = 0
     path: str = ""
     options: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
+    patience: float = COMMAND_TIMEOUT
 
     def arguments(self, read_timeout: float | None) -> dict[str, Any]:
         """What a connection of redis-py is made with."""
@@ -152,13 +154,13 @@ class Standalone(Connection):
         packed = pack(commands)
         pool = self._pool or await self._enter()
         try:
-            async with time_limit(COMMAND_TIMEOUT):
+            async with time_limit(self.target.patience):
                 replies = await self.exchange(pool, packed, len(commands))
         except asyncio.TimeoutError:
             await self._leave(pool)
             raise ServerUnavailable(
-                f"the server at {self.url} did not answer within {COMMAND_TIMEOUT:g} s; whether it has run "
-                "the commands is not known"
+                f"the server at {self.url} did not answer within {self.target.patience:g} s; whether it "
+                "has run the commands is not known"
             ) from None
         except DocketError:
             await self._leave(pool)
@@ -190,7 +192,7 @@ class Standalone(Connection):
     def make_client(self) -> redis.asyncio.Redis | redis.asyncio.RedisCluster:
         """The client that users get."""
         return redis.asyncio.Redis(
-            connection_pool=make_pool(self.locate(), COMMAND_TIMEOUT, self.size)
+            connection_pool=make_pool(self.locate(), self.target.patience, self.size)
         )
 
     @override
@@ -290,7 +292,7 @@ class ThreadLine(ThreadConnection):
     def _connect(self) -> BlockingLine:
         target = self._home.locate()
         line = _blocking_class(target)(
-            **target.arguments(COMMAND_TIMEOUT), retry=Retry(NoBackoff(), 0)
+            **target.arguments(target.patience), retry=Retry(NoBackoff(), 0)
         )
         try:
             line.connect()

@@ -18,7 +18,7 @@ from .cluster import Cluster
 from .embedded import Embedded
 from .memory import Memory
 from .sentinel import Sentinel
-from .standalone import Standalone, Target
+from .standalone import COMMAND_TIMEOUT, Standalone, Target
 
 PORT: Final = 6379
 SENTINEL_PORT: Final = 26379
@@ -26,9 +26,19 @@ SPARE: Final = 10
 """Connections beyond one per slot: heartbeats, clients of tasks, and the trade itself."""
 
 OPTIONS: Final = frozenset(
-    {"db", "client_name", "max_connections", "password", "socket_connect_timeout", "username"}
-)
+    {
+        "client_name", "db", "health_check_interval", "lib_name", "lib_version", "max_connections",
+        "password", "protocol", "retry_on_timeout", "socket_connect_timeout", "socket_keepalive", "socket_read_size",
+        "socket_timeout", "timeout", "username",
+    }
+)  # fmt: skip
 """Words of the query that every URL of a server may have."""
+
+WITHOUT_EFFECT: Final = frozenset(
+    {"health_check_interval", "protocol", "retry_on_timeout", "timeout"}
+)
+"""Words that are understood and change nothing: how a server is found again, which calls are repeated,
+how sockets are waited for and which protocol is spoken is not left to redis-py here."""
 
 TLS_OPTIONS: Final = frozenset(
     {
@@ -40,6 +50,8 @@ TLS_OPTIONS: Final = frozenset(
 """Words of the query of a URL that is encrypted."""
 
 SENTINEL_OPTIONS: Final = frozenset({"sentinel_password", "sentinel_username"})
+
+_POSITIVE: Final = frozenset({"max_connections", "socket_connect_timeout", "socket_timeout"})
 
 _FRAGMENT: Final = "a # in a password is written %23"
 
@@ -103,12 +115,14 @@ class _Given:
         parts: its parts.
         options: user, password and the words of the query, read as redis-py reads them.
         size: how many connections are used at a time.
+        patience: seconds that the server gets to answer.
     """
 
     raw: str
     parts: SplitResult
     options: dict[str, Any]
     size: int
+    patience: float = COMMAND_TIMEOUT
 
     @property
     def scheme(self) -> str:
@@ -130,7 +144,9 @@ class _Given:
 def _standalone(given: _Given) -> Connection:
     ((host, port),) = _hosts(given, PORT, most=1)
     options = given.options | given.tls | _database(given.parts.path, given.shown)
-    return Standalone(given.shown, Target(host, port, options=options), given.size)
+    return Standalone(
+        given.shown, Target(host, port, options=options, patience=given.patience), given.size
+    )
 
 
 def _unix(given: _Given) -> Connection:
@@ -139,7 +155,8 @@ def _unix(given: _Given) -> Connection:
         raise InvalidUrl(
             f"expected the path of a socket, as in unix:///run/redis.sock, found {given.shown}"
         )
-    return Standalone(given.shown, Target(path=path, options=given.options), given.size)
+    target = Target(path=path, options=given.options, patience=given.patience)
+    return Standalone(given.shown, target, given.size)
 
 
 def _cluster(given: _Given) -> Connection:
@@ -148,7 +165,7 @@ def _cluster(given: _Given) -> Connection:
         raise InvalidUrl(
             f"expected no database but 0 in {given.shown}, found {_plain(database)}: a cluster has only one"
         )
-    target = Target(options=given.options | given.tls)
+    target = Target(options=given.options | given.tls, patience=given.patience)
     return Cluster(given.shown, _hosts(given, PORT), target, given.size)
 
 
@@ -168,7 +185,7 @@ def _sentinel(given: _Given) -> Connection:
         given.shown,
         _hosts(given, SENTINEL_PORT),
         unquote(service),
-        Target(options=options),
+        Target(options=options, patience=given.patience),
         asked,
         given.size,
     )
@@ -222,7 +239,13 @@ def _read(url: str, size: int) -> _Given:
     if parts.fragment:
         raise InvalidUrl(f"expected no # in {masked(url)}; {_FRAGMENT}")
     options: dict[str, Any] = _credentials(parts) | _query(parts, url)
-    return _Given(url, parts, options, options.pop("max_connections", size))
+    for name in WITHOUT_EFFECT:
+        options.pop(name, None)
+    most, patience = (
+        options.pop("max_connections", size),
+        options.pop("socket_timeout", COMMAND_TIMEOUT),
+    )
+    return _Given(url, parts, options, most, patience)
 
 
 def _credentials(parts: SplitResult) -> dict[str, str]:
@@ -242,16 +265,21 @@ def _query(parts: SplitResult, url: str) -> dict[str, Any]:
 def _option(name: str, value: str, scheme: str, url: str) -> Any:
     known = OPTIONS
     known |= TLS_OPTIONS if scheme in _SECURE else frozenset()
+    known -= {"socket_keepalive"} if scheme == "unix" else set()
     # redis-py's client of a cluster does not know these two.
     known -= {"ssl_ca_path", "ssl_password"} if scheme.endswith("+cluster") else set()
     known |= SENTINEL_OPTIONS if scheme.endswith("+sentinel") else frozenset()
     if name not in known:
         raise InvalidUrl(_unknown_option(name, scheme, known, url))
     try:
-        return URL_QUERY_ARGUMENT_PARSERS.get(name, str)(value)
+        read: Any = URL_QUERY_ARGUMENT_PARSERS.get(name, str)(value)
+        if name in _POSITIVE and read <= 0:
+            raise ValueError
+        return read
     except ValueError:
+        number = "positive number" if name in _POSITIVE else "number"
         raise InvalidUrl(
-            f"expected a number for {name} in the query of {masked(url)}, found {_plain(value)}"
+            f"expected a {number} for {name} in the query of {masked(url)}, found {_plain(value)}"
         ) from None
 
 

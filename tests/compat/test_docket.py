@@ -817,3 +817,18 @@ async def test_names_that_are_built_in_scripts_work_for_a_user_of_least_privileg
     await worker.run_until_finished()
 
     assert [await one.get_result() for one in executions] == [f"Hello, {n}" for n in range(20)]
+
+
+async def test_a_url_may_have_the_words_that_redis_py_knows(url: str, name: str) -> None:
+    words = (
+        "socket_timeout=5&socket_connect_timeout=2&max_connections=20&protocol=3&client_name=orders"
+        "&health_check_interval=30&retry_on_timeout=true&socket_keepalive=true&timeout=20"
+    )
+    wordy = url if url.startswith("memory://") else f"{url}?{words}"
+
+    async with Docket(name, wordy) as docket, Worker(docket) as worker, docket.redis() as client:
+        execution = await docket.add(greet)("Jane")
+        await worker.run_until_finished()
+        assert await execution.get_result() == "Hello, Jane"
+        await client.set(docket.key("own"), b"bytes")
+        assert await client.get(docket.key("own")) == b"bytes"

@@ -86,6 +86,25 @@ def test_sockets_are_counted_from_the_concurrency_or_from_the_url() -> None:
     assert told.size == 7
 
 
+@pytest.mark.parametrize("url", ["redis://db", "redis+cluster://db", "redis+sentinel://db/orders"])
+def test_a_url_says_how_long_a_server_gets_to_answer(url: str) -> None:
+    patient, told = connect(url), connect(f"{url}?socket_timeout=0.5&socket_keepalive=true")
+
+    assert isinstance(patient, Standalone)
+    assert isinstance(told, Standalone)
+    assert (patient.target.patience, told.target.patience) == (5.0, 0.5)
+    assert told.target.options == {"socket_keepalive": True}
+
+
+def test_words_of_redis_py_that_are_seen_to_here_change_nothing() -> None:
+    words = "health_check_interval=30&protocol=3&retry_on_timeout=true&timeout=20"
+    plain, wordy = connect("redis://db"), connect(f"redis://db?{words}")
+
+    assert isinstance(plain, Standalone)
+    assert isinstance(wordy, Standalone)
+    assert wordy.target == plain.target
+
+
 @pytest.mark.parametrize(
     ("url", "message"),
     [
@@ -111,6 +130,12 @@ def test_sockets_are_counted_from_the_concurrency_or_from_the_url() -> None:
         ),
         ("redis://db/0#1", "expected no # in redis://db/0"),
         ("redis://db?databse=1", "unknown option 'databse' in the query of redis://db"),
+        (
+            "redis://db?socket_timeout=0",
+            "expected a positive number for socket_timeout in the query of redis://db, found '0'",
+        ),
+        ("redis://db?decode_responses=true", "unknown option 'decode_responses'"),
+        ("unix:///a?socket_keepalive=true", "unknown option 'socket_keepalive'"),
         ("redis://db?dbs=1", 'did you mean "db"\\?'),
         ("redis://db?ssl_cert_reqs=none", "ssl_cert_reqs needs an encrypted URL: write rediss://"),
         ("unix:///a?ssl_keyfile=b", "ssl_keyfile needs an encrypted URL: write rediss://"),
