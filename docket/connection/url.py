@@ -28,8 +28,8 @@ SPARE: Final = 10
 OPTIONS: Final = frozenset(
     {
         "client_name", "db", "health_check_interval", "lib_name", "lib_version", "max_connections",
-        "password", "protocol", "retry_on_timeout", "socket_connect_timeout", "socket_keepalive", "socket_read_size",
-        "socket_timeout", "timeout", "username",
+        "password", "protocol", "retry_on_timeout", "socket_connect_timeout", "socket_keepalive",
+        "socket_read_size", "socket_timeout", "timeout", "username",
     }
 )  # fmt: skip
 """Words of the query that every URL of a server may have."""
