@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import importlib
+import logging
 import os
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
 from .address import read_secret
 from .config.load import resolved_url
-from .config.model import Configuration, Retry, Strike, Task
+from .config.model import Configuration, Http, Retry, Strike, Task
 from .docket import Docket
 from .orders import RetryOrder, TaskOrder, WorkerOrders
-from .policy import RetryPolicy, TaskPolicy
-from .registry import load, name_of
+from .policy import (
+    ConcurrencyPolicy,
+    CooldownPolicy,
+    DebouncePolicy,
+    PerpetualPolicy,
+    RatePolicy,
+    RetryPolicy,
+    TaskPolicy,
+)
+from .registry import TaskFunction, load, name_of
+from .runners.command import command_task
+from .runners.http import HttpCall, http_task
 from .serialization import Serializer
 from .strikelist import Condition, Operator, Rule
 from .worker import Worker
@@ -57,16 +69,22 @@ def orders_for(configuration: Configuration, pool: str, path: Path) -> WorkerOrd
         name=configuration.name,
         url=resolved_url(configuration, path),
         concurrency=workers.concurrency,
-        queues=tuple(workers.queues),
+        queues=tuple(
+            lane for queue in workers.queues for lane in _lanes(queue, configuration.tasks.values())
+        ),
         drain=workers.drain.total_seconds(),
         execution_ttl=configuration.execution_ttl.total_seconds(),
         lease=LEASE.total_seconds(),
         codecs=tuple(configuration.security.codecs),
         max_payload=configuration.security.max_payload,
         signing_keys=signing_keys(configuration, path),
-        tasks={name: _task_order(task) for name, task in configuration.tasks.items()},
+        tasks={
+            name: _task_order(task, path.resolve().parent)
+            for name, task in configuration.tasks.items()
+        },
         log_level=configuration.logging.level,
         log_format=configuration.logging.format,
+        modules=configuration.modules,
     )
 
 
@@ -83,7 +101,7 @@ def build_docket(orders: WorkerOrders) -> Docket:
     """The docket that orders speak of, with its tasks imported.
 
     Raises:
-        ImportError, AttributeError: a function is not where the orders say.
+        ImportError, AttributeError: a module or a function is not where the orders say.
     """
     docket = Docket(
         orders.name,
@@ -93,13 +111,23 @@ def build_docket(orders: WorkerOrders) -> Docket:
         signing_keys={identity: key.encode() for identity, key in orders.signing_keys.items()},
         max_payload=orders.max_payload,
     )
+    for module in orders.modules:
+        importlib.import_module(module)
     for name, task in orders.tasks.items():
-        function = load(task.function)
+        function = _function(name, task)
         docket.register(function, [name])
         # Code that adds the function itself uses the function's own name.
         if name_of(function) not in orders.tasks:
             docket.register(function)
     return docket
+
+
+def _function(name: str, task: TaskOrder) -> TaskFunction:
+    if task.function is not None:
+        return load(task.function)
+    if task.command:
+        return command_task(name, task.command)
+    return http_task(name, HttpCall(**task.http))
 
 
 def instruct(docket: Docket, orders: WorkerOrders) -> None:
@@ -116,6 +144,9 @@ def instruct(docket: Docket, orders: WorkerOrders) -> None:
         if name_of(docket.tasks[name]) not in policies
     }
     docket.registry.apply_policies({**aliases, **policies})
+    for name, task in orders.tasks.items():
+        # Without a level of its own a logger follows its parents again.
+        logging.getLogger(f"docket.task.{name}").setLevel((task.log_level or "notset").upper())
 
 
 def build_worker(docket: Docket, orders: WorkerOrders) -> Worker:
@@ -128,13 +159,53 @@ def build_worker(docket: Docket, orders: WorkerOrders) -> Worker:
     )
 
 
-def _task_order(task: Task) -> TaskOrder:
+def lane_of(task: Task) -> str:
+    """Where executions of a task wait: its queue, or the part of it for tasks of its priority."""
+    return task.queue if task.priority == "normal" else f"{task.queue}/{task.priority}"
+
+
+def _lanes(queue: str, tasks: Iterable[Task]) -> Iterator[str]:
+    """The parts of a queue that there are tasks for, best first; the queue itself is always served."""
+    used = {task.priority for task in tasks if task.queue == queue}
+    if "high" in used:
+        yield f"{queue}/high"
+    yield queue
+    if "low" in used:
+        yield f"{queue}/low"
+
+
+def _task_order(task: Task, directory: Path) -> TaskOrder:
     # What the file does not say is left to the code.
     return TaskOrder(
         function=task.function,
-        timeout=None if task.timeout is None else task.timeout.total_seconds(),
+        timeout=_seconds(task.timeout),
         retry=_retry_order(task.retry) if "retry" in task.model_fields_set else None,
+        command=task.command or (),
+        http={} if task.http is None else _http_order(task.http, directory),
+        behaviours={
+            name: {key: _plain(value) for key, value in table.model_dump().items()}
+            for name in _BEHAVIOURS
+            if (table := getattr(task, name)) is not None
+        },
+        result_ttl=_seconds(task.result_ttl),
+        in_process=task.runner == "process",
+        log_level=task.log_level,
     )
+
+
+def _http_order(http: Http, directory: Path) -> dict[str, Any]:
+    headers = {
+        name: read_secret(value, os.environ, directory) for name, value in http.headers.items()
+    }
+    return {**http.model_dump(), "headers": headers}
+
+
+def _plain(value: Any) -> Any:
+    return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def _seconds(duration: timedelta | None) -> float | None:
+    return None if duration is None else duration.total_seconds()
 
 
 def _retry_order(retry: Retry) -> RetryOrder:
@@ -148,11 +219,38 @@ def _retry_order(retry: Retry) -> RetryOrder:
     )
 
 
+_BEHAVIOURS: dict[str, Callable[..., Any]] = {
+    "concurrency": ConcurrencyPolicy,
+    "rate_limit": RatePolicy,
+    "cooldown": CooldownPolicy,
+    "debounce": DebouncePolicy,
+    "perpetual": PerpetualPolicy,
+}
+"""What a table of a task becomes, by its name in the file."""
+
+_DURATIONS = {"per", "window", "settle", "max_wait", "every"}
+
+
 def _policy(task: TaskOrder) -> TaskPolicy:
+    behaviours = {
+        name: _BEHAVIOURS[name](**{key: _value(key, value) for key, value in table.items()})
+        for name, table in task.behaviours.items()
+    }
     return TaskPolicy(
-        timeout=None if task.timeout is None else timedelta(seconds=task.timeout),
+        timeout=_duration(task.timeout),
         retry=None if task.retry is None else _retry_policy(task.retry),
+        result_ttl=_duration(task.result_ttl),
+        in_process=task.in_process,
+        **behaviours,
     )
+
+
+def _value(key: str, value: Any) -> Any:
+    return _duration(value) if key in _DURATIONS else value
+
+
+def _duration(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
 
 
 def _retry_policy(retry: RetryOrder) -> RetryPolicy:

@@ -6,7 +6,7 @@ tower and without pydantic.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from typing_extensions import Self
@@ -26,12 +26,20 @@ class RetryOrder:
 
 @dataclass(frozen=True)
 class TaskOrder:
-    """One task: where its function is, and how it is run."""
+    """One task: what it does, and how it is run."""
 
-    function: str
+    function: str | None = None
     timeout: float | None = None
     retry: RetryOrder | None = None
     """None leaves it to what the task says in code."""
+    command: tuple[str, ...] = ()
+    http: dict[str, Any] = field(default_factory=dict[str, Any])
+    """The HTTP call that it is, its secrets in it."""
+    behaviours: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    """Limits and rhythm by name, as the configuration has them; durations in seconds."""
+    result_ttl: float | None = None
+    in_process: bool = False
+    log_level: str | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,8 @@ class WorkerOrders:
     tasks: dict[str, TaskOrder]
     log_level: str
     log_format: str
+    modules: tuple[str, ...] = ()
+    """What is imported beside the functions of the tasks."""
 
     def dump(self) -> dict[str, Any]:
         """The orders as JSON can hold them."""
@@ -66,6 +76,7 @@ class WorkerOrders:
             **fields,
             "queues": tuple(fields["queues"]),
             "codecs": tuple(fields["codecs"]),
+            "modules": tuple(fields["modules"]),
             "tasks": tasks,
         }
         return cls(**settings)
@@ -75,6 +86,9 @@ def _load_task(fields: dict[str, Any]) -> TaskOrder:
     retry: dict[str, Any] | None = fields["retry"]
     if retry is not None:
         retry = {**retry, "never_on": tuple(retry["never_on"])}
-    return TaskOrder(
-        fields["function"], fields["timeout"], None if retry is None else RetryOrder(**retry)
-    )
+    known: dict[str, Any] = {
+        **fields,
+        "retry": None if retry is None else RetryOrder(**retry),
+        "command": tuple(fields["command"]),
+    }
+    return TaskOrder(**known)

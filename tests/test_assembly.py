@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import math
 from collections.abc import Callable
 from datetime import timedelta
@@ -9,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from docket.annotations import get_signature
 from docket.assembly import (
     LEASE,
     build_docket,
     build_worker,
     instruct,
+    lane_of,
     orders_for,
     rule_for,
     serializer_for,
@@ -23,7 +27,16 @@ from docket.config.load import load
 from docket.config.model import Configuration
 from docket.errors import ConfigurationError, DocketError
 from docket.orders import RetryOrder, TaskOrder, WorkerOrders
-from docket.policy import DEFAULT_POLICY, RetryPolicy, TaskPolicy
+from docket.policy import (
+    DEFAULT_POLICY,
+    ConcurrencyPolicy,
+    CooldownPolicy,
+    DebouncePolicy,
+    PerpetualPolicy,
+    RatePolicy,
+    RetryPolicy,
+    TaskPolicy,
+)
 from docket.strikelist import Condition, Operator, Rule
 
 Written = Callable[[str], tuple[Configuration, Path]]
@@ -229,3 +242,84 @@ async def test_a_worker_is_what_the_orders_describe(orders: WorkerOrders) -> Non
         assert worker.concurrency == 3
         assert worker.redelivery_timeout == LEASE
         assert worker.docket is docket
+
+
+BEHAVIOURS = """
+name = "shop"
+url = "memory://assembly"
+
+[tasks.sync]
+function    = "math:sqrt"
+concurrency = { limit = 3, key = "x", on_conflict = "drop" }
+rate_limit  = { limit = 100, per = "1m", drop = true }
+cooldown    = { window = "30s", key = "x" }
+debounce    = { settle = "5s", max_wait = "1m" }
+perpetual   = { every = "5m", from = "finish", automatic = true }
+result_ttl  = "1h"
+runner      = "process"
+log_level   = "debug"
+priority    = "high"
+queue       = "mail"
+
+[tasks.dump]
+command  = ["pg_dump", "--file", "{path}"]
+priority = "low"
+queue    = "mail"
+
+[tasks.ping]
+http = { url = "https://partner.example/{order}", headers = { Authorization = "env:PARTNER_TOKEN" } }
+
+[workers.default]
+queues = ["default", "mail"]
+"""
+
+
+@pytest.fixture
+def behaving(written: Written, monkeypatch: pytest.MonkeyPatch) -> WorkerOrders:
+    monkeypatch.setenv("PARTNER_TOKEN", "Bearer 123")
+    configuration, path = written(BEHAVIOURS)
+    orders = orders_for(configuration, "default", path)
+    return WorkerOrders.load(json.loads(json.dumps(orders.dump())))
+
+
+def test_what_the_file_declares_about_a_task_becomes_its_policy(behaving: WorkerOrders) -> None:
+    docket = build_docket(behaving)
+    instruct(docket, behaving)
+
+    assert docket.registry.policy("sync") == TaskPolicy(
+        concurrency=ConcurrencyPolicy(3, "x", "drop"),
+        rate_limit=RatePolicy(100, timedelta(minutes=1), drop=True),
+        cooldown=CooldownPolicy(timedelta(seconds=30), "x"),
+        debounce=DebouncePolicy(timedelta(seconds=5), timedelta(minutes=1)),
+        perpetual=PerpetualPolicy(timedelta(minutes=5), "finish", automatic=True),
+        result_ttl=timedelta(hours=1),
+        in_process=True,
+    )
+
+
+def test_a_task_logs_at_its_own_level_until_the_file_says_no_more(behaving: WorkerOrders) -> None:
+    docket = build_docket(behaving)
+    instruct(docket, behaving)
+    level = logging.getLogger("docket.task.sync").level
+    behaving.tasks["sync"] = TaskOrder("math:sqrt")
+    instruct(docket, behaving)
+
+    assert (level, logging.getLogger("docket.task.sync").level) == (logging.DEBUG, logging.NOTSET)
+
+
+def test_commands_and_calls_are_tasks_like_others(behaving: WorkerOrders) -> None:
+    docket = build_docket(behaving)
+
+    assert str(get_signature(docket.tasks["dump"])) == "(*, path)"
+    assert str(get_signature(docket.tasks["ping"])) == "(*, order, **arguments)"
+    assert behaving.tasks["ping"].http["headers"] == {"Authorization": "Bearer 123"}
+
+
+def test_a_queue_is_served_in_the_order_of_priorities(
+    written: Written, behaving: WorkerOrders
+) -> None:
+    configuration, _ = written(BEHAVIOURS)
+    lanes = {name: lane_of(task) for name, task in configuration.tasks.items()}
+
+    assert lanes == {"sync": "mail/high", "dump": "mail/low", "ping": "default"}
+    assert behaving.queues == ("default", "mail/high", "mail", "mail/low")

@@ -61,7 +61,7 @@ def tree_of(configuration: Configuration) -> dict[str, Any]:
 
     Signing keys are an array of pairs, because their order has a meaning: the first one signs.
     """
-    tree = configuration.model_dump()
+    tree = configuration.model_dump(by_alias=True)
     # Defaults, included files and profiles have had their effect: a change of theirs is told where that is.
     for key in ("defaults", *PARTS_OF_FILES):
         del tree[key]

@@ -35,6 +35,7 @@ SCHEMES: Final = (
     "memory",
 )
 _PART: Final = r"[^\W\d]\w*"
+_MODULE: Final = re.compile(rf"{_PART}(\.{_PART})*")
 _REFERENCE: Final = re.compile(rf"{_PART}(\.{_PART})*:{_PART}(\.{_PART})*")
 _LISTEN: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(?P<port>\d{1,5})")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -107,6 +108,12 @@ def _check_name(value: str) -> str:
     return value
 
 
+def _check_module(value: str) -> str:
+    if not _MODULE.fullmatch(value):
+        raise expected('expected the name of a module such as "shop.tasks"')
+    return value
+
+
 def _check_reference(value: str) -> str:
     if not _REFERENCE.fullmatch(value):
         raise expected('expected "package.module:attribute"')
@@ -127,6 +134,12 @@ def _check_url(value: str) -> str:
             "expected a url such as redis://localhost:6379/0; schemes: redis, rediss, valkey, valkeys,"
             " unix, redis+cluster, rediss+cluster, redis+sentinel, rediss+sentinel, embedded, memory"
         )
+    return value
+
+
+def _check_parameter(value: str) -> str:
+    if not value.isidentifier():
+        raise expected("expected the name of a parameter")
     return value
 
 
@@ -166,21 +179,27 @@ def _check_pattern(value: str) -> str:
     return value
 
 
-def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
+def unique(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse an array that says something twice."""
     if len(set(values)) < len(values):
         raise expected("expected every entry only once")
     return values
 
 
-def _as_text(pattern: str, example: str) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example]})
+_TIME: Final = r"^\s*(\d+(\.\d+)?|(\d+:)?\d+:\d{2}|(\d+(\.\d+)?(ms|[smhdw]))+)\s*$"
+
+
+def _as_text(kind: str, example: str, pattern: str = "") -> WithJsonSchema:
+    """A text for editors; its kind is what the reference calls it."""
+    rule = {"pattern": pattern} if pattern else {}
+    return WithJsonSchema({"type": "string", **rule, "examples": [example], "$comment": kind})
 
 
 Duration: TypeAlias = Annotated[
     timedelta,
     BeforeValidator(_read_duration),
     PlainSerializer(format_duration, return_type=str, when_used="json"),
-    _as_text(r"^\s*(\d+(\.\d+)?|(\d+:)?\d+:\d{2}|(\d+(\.\d+)?(ms|[smhdw]))+)\s*$", "1h30m"),
+    _as_text("duration", "1h30m", _TIME),
 ]
 """A length of time, written as ``docket.durations`` reads it."""
 
@@ -189,14 +208,16 @@ PositiveDuration: TypeAlias = Annotated[
     AfterValidator(_positive),
     BeforeValidator(_read_duration),
     PlainSerializer(format_duration, return_type=str, when_used="json"),
-    _as_text(r"^\s*(\d+(\.\d+)?|(\d+:)?\d+:\d{2}|(\d+(\.\d+)?(ms|[smhdw]))+)\s*$", "30s"),
+    _as_text("duration", "30s", _TIME),
 ]
 """A length of time that is not zero."""
 
 Size: TypeAlias = Annotated[
     int,
     BeforeValidator(_read_size),
-    WithJsonSchema({"type": ["string", "integer"], "examples": ["512KiB", "1MiB"]}),
+    WithJsonSchema(
+        {"type": ["string", "integer"], "examples": ["512KiB", "1MiB"], "$comment": "size"}
+    ),
 ]
 """Bytes, written as ``docket.sizes`` reads them."""
 
@@ -204,7 +225,7 @@ Share: TypeAlias = Annotated[
     float,
     BeforeValidator(_read_share),
     PlainSerializer(format_share, return_type=str, when_used="json"),
-    _as_text(r"^\d{1,3}(\.\d+)?%$", "50%"),
+    _as_text("share", "50%", r"^\d{1,3}(\.\d+)?%$"),
 ]
 """A part of a whole, from 0 to 1, written in percent."""
 
@@ -214,18 +235,36 @@ Name: TypeAlias = Annotated[str, AfterValidator(_check_name), Field(min_length=1
 Reference: TypeAlias = Annotated[
     str,
     AfterValidator(_check_reference),
-    _as_text(r"^[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*$", "shop.tasks:send_email"),
+    _as_text(
+        "reference",
+        "shop.tasks:send_email",
+        r"^[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*$",
+    ),
 ]
 """Where a function or a class is found: ``package.module:attribute``."""
 
-Listen: TypeAlias = Annotated[str, AfterValidator(_check_listen)]
+ModuleName: TypeAlias = Annotated[
+    str, AfterValidator(_check_module), _as_text("module", "shop.tasks")
+]
+"""A module as an import statement names it."""
+
+Listen: TypeAlias = Annotated[
+    str, AfterValidator(_check_listen), _as_text("address", "127.0.0.1:9464")
+]
 """A host and a port to listen on."""
 
-Url: TypeAlias = Annotated[str, AfterValidator(_check_url)]
+Url: TypeAlias = Annotated[
+    str, AfterValidator(_check_url), _as_text("url", "redis://localhost:6379/0")
+]
 """Where a server is."""
 
-Timezone: TypeAlias = Annotated[str, AfterValidator(_check_timezone)]
+Timezone: TypeAlias = Annotated[
+    str, AfterValidator(_check_timezone), _as_text("time zone", "Europe/Paris")
+]
 """The exact name of a time zone."""
+
+Parameter: TypeAlias = Annotated[str, AfterValidator(_check_parameter)]
+"""The name of a parameter of a function."""
 
 Variable: TypeAlias = Annotated[str, AfterValidator(_check_variable)]
 """The name of an environment variable."""
@@ -234,11 +273,13 @@ VariableValue: TypeAlias = Annotated[str, AfterValidator(_check_variable_value)]
 """What an environment variable is set to."""
 
 Queues: TypeAlias = Annotated[
-    tuple[Name, ...], Field(min_length=1, strict=False), AfterValidator(_unique)
+    tuple[Name, ...], Field(min_length=1, strict=False), AfterValidator(unique)
 ]
 """Queues in the order in which they are served."""
 
-FilePattern: TypeAlias = Annotated[str, AfterValidator(_check_pattern)]
+FilePattern: TypeAlias = Annotated[
+    str, AfterValidator(_check_pattern), _as_text("pattern of files", "docket.d/*.toml")
+]
 """Files beside the configuration, as a path or a pattern."""
 
 Profile: TypeAlias = dict[str, Any]

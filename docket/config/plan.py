@@ -193,9 +193,11 @@ def effect_of(change: Change) -> str:
             return "pool rolls"
         case ("tasks", _):
             return _coming_or_going(change, "pools roll", "pools roll; queued work parks")
-        case ("tasks", _, "function") | ("security", *_) | ("execution_ttl",):
+        case ("tasks", _, "function" | "command" | "http", *_) | ("security", *_):
             return "pools roll"
-        case ("tasks", _, "queue"):
+        case ("execution_ttl",) | ("modules",):
+            return "pools roll"
+        case ("tasks", _, "queue" | "priority"):
             return "live for new executions"
         case ("schedules", *_) | ("timezone",):
             return "schedules reconciled"
@@ -256,8 +258,12 @@ def _strikes(new: Configuration, changes: tuple[Change, ...]) -> Iterator[Action
 
 
 def _policies(new: Configuration, changes: tuple[Change, ...]) -> Iterator[Action]:
-    if any(change.path[0] == "tasks" and change.path[2:] != ("function",) for change in changes):
+    if any(change.path[0] == "tasks" and not _is_about_code(change) for change in changes):
         yield ReplaceTaskPolicies(new.tasks)
+
+
+def _is_about_code(change: Change) -> bool:
+    return change.path[2:3] in (("function",), ("command",), ("http",))
 
 
 def _schedules(new: Configuration, changes: tuple[Change, ...]) -> Iterator[Action]:
@@ -295,7 +301,9 @@ def _rolls_and_reconfigurations(
 def _reasons_to_roll_all(changes: tuple[Change, ...]) -> Iterator[str]:
     for change in changes:
         match change.path:
-            case ("tasks", _) | ("tasks", _, "function") | ("security", *_) | ("execution_ttl",):
+            case ("tasks", _) | ("tasks", _, "function" | "command" | "http", *_):
+                yield _told(change)
+            case ("security", *_) | ("execution_ttl",) | ("modules",):
                 yield _told(change)
             case _:
                 pass

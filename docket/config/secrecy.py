@@ -17,6 +17,8 @@ def is_secret(path: Sequence[str | int]) -> bool:
             return is_secret(inner)
         case ("url",) | ("security", "signing_keys", *_) | ("workers", _, "env", *_):
             return True
+        case ("tasks", _, "http", "headers", *_):
+            return True
         case _:
             return False
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from typing_extensions import assert_never
 
-from ..assembly import orders_for, rule_for, serializer_for
+from ..assembly import lane_of, orders_for, rule_for, serializer_for
 from ..config.model import Configuration, Strike, Task
 from ..config.plan import (
     Action,
@@ -200,7 +200,8 @@ class Applier:
         await self._fleet.ticker.declare(desired_schedules(configuration))
 
     async def _route(self, tasks: Mapping[str, Task]) -> None:
-        routes = {name: task.queue for name, task in tasks.items() if task.queue != DEFAULT_QUEUE}
+        lanes = {name: lane_of(task) for name, task in tasks.items()}
+        routes = {name: lane for name, lane in lanes.items() if lane != DEFAULT_QUEUE}
         await self._fleet.storage.executions.route(routes)
 
     async def _strike(self, strikes: tuple[Strike, ...]) -> None:

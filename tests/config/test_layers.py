@@ -273,7 +273,7 @@ def test_what_is_wrong_in_a_profile_is_told_before_it_is_chosen(files: Directory
         "docket.toml:7:13: profiles.dev.workers.default.processes: expected a whole number",
         "docket.toml:9:8: profiles.prod.schedules.often.task: expected a task of this file",
         "docket.toml:12:7: profiles.odd: expected a table, found 3",
-        "docket.toml:13:1: profiles.stub.tasks.other: expected the key",
+        "docket.toml:13:1: profiles.stub.tasks.other: expected exactly one of",
     ]
     for chosen in (None, "dev"):
         lines = [
@@ -307,7 +307,7 @@ def test_a_choice_that_an_overlay_breaks_is_shown_in_the_overlay(files: Director
 
 def test_a_key_that_is_missing_is_missed_where_the_table_begins(files: Directory) -> None:
     files.write(docket='[tasks.hello]\nqueue = "a"\n', over='[tasks.hello]\ntimeout = "5s"\n')
-    assert files.refusal("over").startswith('docket.toml:1:1: tasks.hello: expected the key "funct')
+    assert files.refusal("over").startswith('docket.toml:1:1: tasks.hello: expected exactly one of funct')
 
 
 def test_the_secret_of_an_overlay_is_not_shown(files: Directory) -> None:

@@ -90,7 +90,8 @@ def test_a_command_is_one_that_there_is(text: str) -> None:
 
 def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """Every key of the configuration, as the documentation writes it."""
-    for name, field in model.model_fields.items():
+    for attribute, field in model.model_fields.items():
+        name = field.alias or attribute
         inner = _table(field.annotation)
         if inner is None:
             yield f"{prefix}{name}"
