@@ -1,0 +1,53 @@
+"""Prefect's server, unchanged: its background services are perpetual tasks of a docket."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .conftest import Found, Run
+
+pytestmark = [pytest.mark.fleet, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where both servers keep their database: it takes seconds to make."""
+    return tmp_path_factory.mktemp("prefect")
+
+
+@pytest.fixture(scope="module")
+def found(run: Run, backend: str, home: Path) -> Found:
+    """What a client of Prefect's server found."""
+    return run(
+        "current",
+        "prefect_server",
+        PREFECT_HOME=str(home),
+        PREFECT_SERVER_DOCKET_URL=backend,
+        PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS="0.1",
+        PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS="0",
+        PREFECT_SERVER_ANALYTICS_ENABLED="false",
+        PREFECT_LOGGING_TO_API_ENABLED="false",
+        DO_NOT_TRACK="1",
+    )
+
+
+def test_every_background_service_runs_and_goes_on(found: Found) -> None:
+    assert found["services"] >= 10
+    assert found["all services ran"]
+    assert found["not live any more"] == []
+    assert found["their keys are their names"]
+
+
+def test_a_service_that_finds_work_floods_the_docket_with_it(found: Found) -> None:
+    assert found["marked late"]
+
+
+def test_a_request_leaves_its_slow_part_to_a_task(found: Found) -> None:
+    assert found["logs before"]
+    assert found["logs deleted"]
+
+
+def test_nothing_is_kept_of_a_run_where_prefect_wants_nothing_kept(found: Found) -> None:
+    assert found["finished runs are forgotten"]
