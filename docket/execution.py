@@ -195,6 +195,8 @@ class Execution:
         self.error: str | None = None
         self.reason: str | None = None
         self.result_key: str | None = None
+        self.slot: str | None = None
+        """What it was given while it waited: the slots of a concurrency limit, a newline, the limit."""
         self.queue = DEFAULT_QUEUE
         self.next_run: NextRun | None = None
         """What a handler has decided to follow the run that is under way."""

@@ -131,6 +131,8 @@ class ConcurrencyLimit(Dependency["ConcurrencyLimit"]):
         execution, docket = current_execution.get(), current_docket.get()
         slot = self._slot(execution)
         self._key = f"{docket.prefix}:slots:{slot}"
+        if execution.slot == f"{self.max_concurrent}\n{slot}":
+            return  # given while it waited, under the same rule
         assert execution.message_id is not None, "a slot is held by a run that a worker has claimed"
         if not await docket.storage.limits.acquire(
             slot, self.max_concurrent, execution.queue, execution.message_id

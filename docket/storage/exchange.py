@@ -42,6 +42,8 @@ class Claimed(NamedTuple):
     due: int
     crashes: int
     trace: str
+    slot: str = ""
+    """What was taken for it while it waited: the slots of a concurrency limit, a newline, the limit."""
 
 
 class Settlement(NamedTuple):
@@ -234,7 +236,7 @@ def _catch(reply: list[Any]) -> Catch:
 
 
 def _claimed(entry: list[bytes]) -> Claimed:
-    message, queue, key, generation, fence, task, call, attempt, due, crashes, trace = entry
+    message, queue, key, generation, fence, task, call, attempt, due, crashes, trace, slot = entry
     return Claimed(
         message,
         queue.decode(),
@@ -247,4 +249,5 @@ def _claimed(entry: list[bytes]) -> Claimed:
         int(float(due)),
         int(crashes),
         trace.decode(),
+        slot.decode(),
     )

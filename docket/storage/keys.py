@@ -19,7 +19,7 @@ Key                                   Type          Holds
 ``P:bell`` ``P:bell:<queue>``         list          at most one token: wakes one idle worker
 ``P:fence``                           string        the last fence that was handed out
 ``P:slots:<limit>``                   sorted set    who holds the slots of a concurrency limit, and since when
-``P:holding``                         hash          the limit whose slot a message holds
+``P:holding``                         hash          the limit of which a message holds a slot, and its size
 ``P:waiters:<limit>``                 sorted set    who waits for a slot, the longest first
 ``P:waiting``                         sorted set    all who wait for a slot
 ``P:sizes``                           hash          the slots of each limit that somebody waits for

@@ -221,6 +221,7 @@ class Executor:
         execution.state = ExecutionState.RUNNING
         execution.queue = claimed.queue
         execution.fence = claimed.fence
+        execution.slot = claimed.slot or None
         execution.worker = self._host.name
         execution.started_at = from_milliseconds(now)
         return execution

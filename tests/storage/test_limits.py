@@ -354,6 +354,17 @@ async def test_the_slot_of_a_run_that_kills_its_workers_is_given_back(docket: Do
     assert ran == [1]
 
 
+async def test_a_message_gives_its_slot_back_when_its_task_comes_under_another_limit(
+    docket: Docket,
+) -> None:
+    limits = docket.storage.limits
+    assert await limits.acquire("old", 1, "default", b"1-1")
+
+    assert await limits.acquire("new", 1, "default", b"1-1")
+
+    assert (await _slots(docket, "old"), await _slots(docket, "new")) == (0, 1)
+
+
 async def _age_the_holder(docket: Docket) -> None:
     async with docket.redis() as client:
         holders: list[Any] = await client.zrange(docket.key("slots:slot"), 0, 0)

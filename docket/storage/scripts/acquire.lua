@@ -19,9 +19,8 @@ if waited_for and waited_for ~= size then
   redis.call('HSET', sizes, slot, size)
   grant(slot)
 end
-size = tonumber(size)
 local rank = redis.call('ZRANK', slots, holder_of(queue, message))
-if rank then return rank < size and 1 or 0 end
+if rank then return rank < tonumber(size) and 1 or 0 end
 
 local function is_gone(member, since)
   if milliseconds() - since < STALE then return false end
@@ -30,12 +29,13 @@ local function is_gone(member, since)
   return #redis.call('XRANGE', stream_of(string.sub(member, 1, at - 1)), held, held) == 0
 end
 
-if redis.call('ZCARD', slots) >= size then
+if redis.call('ZCARD', slots) >= tonumber(size) then
   local longest = redis.call('ZRANGE', slots, 0, 0, 'WITHSCORES')
   if not is_gone(longest[1], tonumber(longest[2])) then return 0 end
   redis.call('ZREM', slots, longest[1])
   redis.call('HDEL', P .. ':holding', longest[1])
 end
 if waited_for and redis.call('HEXISTS', sizes, slot) == 1 then return 0 end
-take_slot(slot, queue, message)
+give_slot_back(queue, message)   -- of another limit: its task is under this one now
+take_slot(slot, size, queue, message)
 return 1

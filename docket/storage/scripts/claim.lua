@@ -14,7 +14,8 @@
 --            are pending under its name but that it does not hold (a reply was lost on the way)
 -- returns    {now in ms, next due in ms or -1, next cursor, stale messages dropped, {claimed ...},
 --             {struck ...}, {crashed ...}, {parked ...}}
---            claimed: {message, queue, key, generation, fence, task, call, attempt, due, crashes, trace}
+--            claimed: {message, queue, key, generation, fence, task, call, attempt, due, crashes, trace,
+--            slot}: what was taken for it while it waited ('<slots of the limit>\n<limit>'), or ''
 --            struck, crashed, parked (by a strike): {key, task}
 --
 -- Work per call is bounded: PROMOTED future tasks, and as many executions as there are slots.
@@ -108,7 +109,8 @@ local function take_one(queue, message, fields, crash)
   if crash and state == 'running' then redis.call('HSET', run, 'crashes', crashes) end
   announce(key, 'running', due, worker, integer(now))
   claimed[#claimed + 1] = {
-    message, queue, key, entry.generation, fence, task, known[4], known[5] or '1', due, crashes, known[8] or ''}
+    message, queue, key, entry.generation, fence, task, known[4], known[5] or '1', due, crashes, known[8] or '',
+    state == 'queued' and slot_of(queue, message) or ''}
 end
 
 local function take(queue, message, fields, crash)

@@ -72,10 +72,10 @@ local function holder_of(queue, message)
   return (queue or '') .. '\n' .. message
 end
 
-local function take_slot(slot, queue, message)
+local function take_slot(slot, size, queue, message)
   local member = holder_of(queue, message)
   redis.call('ZADD', P .. ':slots:' .. slot, 'NX', integer(milliseconds()), member)
-  redis.call('HSET', P .. ':holding', member, slot)
+  redis.call('HSET', P .. ':holding', member, size .. '\n' .. slot)
   holding = true
 end
 
@@ -92,8 +92,8 @@ end
 -- was heard last from whoever asked for one.
 local function grant(slot)
   local waiters = P .. ':waiters:' .. slot
-  local size = tonumber(redis.call('HGET', P .. ':sizes', slot) or 0)
-  local free = math.min(size - redis.call('ZCARD', P .. ':slots:' .. slot), GRANTS)
+  local size = redis.call('HGET', P .. ':sizes', slot) or '0'
+  local free = math.min(tonumber(size) - redis.call('ZCARD', P .. ':slots:' .. slot), GRANTS)
   while free > 0 do
     local key = redis.call('ZRANGE', waiters, 0, 0)[1]
     if not key then return end
@@ -104,7 +104,7 @@ local function grant(slot)
       stop_waiting(key, slot)
       local message = put_on_stream(key, known[2], known[3] or FIRST)
       redis.call('HSET', run_of(key), 'state', 'queued', 'message', message)
-      take_slot(slot, known[2], message)
+      take_slot(slot, size, known[2], message)
       announce(key, 'queued', known[4])
       ring(known[2])
       free = free - 1
@@ -112,12 +112,17 @@ local function grant(slot)
   end
 end
 
-local function give_slot_back(queue, message)
+-- The slot that a message holds, as '<slots of its limit>\n<limit>'.
+local function slot_of(queue, message)
   if holding == nil then holding = redis.call('EXISTS', P .. ':holding') == 1 end
-  if not holding then return end
+  return holding and redis.call('HGET', P .. ':holding', holder_of(queue, message))
+end
+
+local function give_slot_back(queue, message)
+  local held = slot_of(queue, message)
+  if not held then return end
+  local slot = string.sub(held, string.find(held, '\n', 1, true) + 1)
   local member = holder_of(queue, message)
-  local slot = redis.call('HGET', P .. ':holding', member)
-  if not slot then return end
   redis.call('HDEL', P .. ':holding', member)
   redis.call('ZREM', P .. ':slots:' .. slot, member)
   grant(slot)
