@@ -47,7 +47,3 @@ def test_a_service_that_finds_work_floods_the_docket_with_it(found: Found) -> No
 def test_a_request_leaves_its_slow_part_to_a_task(found: Found) -> None:
     assert found["logs before"]
     assert found["logs deleted"]
-
-
-def test_nothing_is_kept_of_a_run_where_prefect_wants_nothing_kept(found: Found) -> None:
-    assert found["finished runs are forgotten"]
