@@ -25,6 +25,7 @@ def test_every_function_that_it_names_is_there() -> None:
     configuration = load(ROOT / "docket.toml", {}).configuration
 
     for task in configuration.tasks.values():
+        assert task.function is not None
         assert callable(find(task.function))
         for error in task.retry.never_on:
             assert issubclass(find(error), Exception)
