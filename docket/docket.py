@@ -88,8 +88,6 @@ class RunningExecution(Execution):
         started: since when.
     """
 
-    worker: str
-
     def __init__(self, execution: Execution, worker: str, started: datetime) -> None:
         vars(self).update(vars(execution))
         self.worker = worker

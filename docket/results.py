@@ -68,25 +68,25 @@ class Results:
 
         Arguments:
             key: the key and the generation of the execution, ``{key}:{generation}``.
-            result: the result or the failure; nothing, if it is empty.
+            result: the result or the failure.
             seconds: how long it is kept.
 
         Raises:
             Exception: whatever the storage raised, time and again.
         """
-        if self._storage is None or not result:
+        if self._storage is None:
             return result
         value = {_DATA: base64.b64encode(result).decode("ascii")}
-        backoff = Backoff(0.05, 1.0)
-        for left in reversed(range(TRIES)):
+        backoff, tries = Backoff(0.05, 1.0), 1
+        while True:
             try:
                 await self._storage.put(key, value, collection=self._collection, ttl=seconds)
-                break
+                return pointer_to(key)
             except Exception:
-                if not left:
+                if tries == TRIES:
                     raise
-                await asyncio.sleep(backoff.next_pause())
-        return pointer_to(key)
+            tries += 1
+            await asyncio.sleep(backoff.next_pause())
 
     async def find(self, settled: bytes | None) -> bytes | None:
         """The serialized result that was settled; None if it is not kept any more.

@@ -28,7 +28,7 @@ from docket import (
     TaskCall,
     Worker,
 )
-from docket.errors import ForeignData, ServerRefused, Undecodable
+from docket.errors import DocketError, ForeignData, ServerRefused, Undecodable
 from docket.strikelist import Operator
 from tests.compat.conftest import soon, until, working
 
@@ -166,6 +166,42 @@ async def test_an_exception_goes_to_a_storage_of_the_users_own_as_well(url: str,
         async with docket.redis() as client:
             settled = await client.get(docket.key(f"results:{execution.key}"))
         assert settled == f"\x7f@{execution.key}:1".encode()
+
+
+async def test_a_storage_that_does_not_get_ready_leaves_nothing_open(url: str, name: str) -> None:
+    class Storage(MemoryStore):
+        async def setup(self) -> None:
+            raise OSError("no disk")
+
+    docket = Docket(name, url, result_storage=Storage())
+    for _ in range(2):
+        with pytest.raises(OSError, match="no disk"):
+            await docket.__aenter__()
+
+
+async def test_a_result_that_its_storage_does_not_take_at_first_is_offered_again(
+    url: str, name: str
+) -> None:
+    class Storage(MemoryStore):
+        tries = 0
+
+        async def put(self, *args: Any, **kwargs: Any) -> None:
+            Storage.tries += 1
+            if Storage.tries < 3:
+                raise OSError("busy")
+            await super().put(*args, **kwargs)
+
+    async with Docket(name, url, result_storage=Storage()) as docket, Worker(docket) as worker:
+        execution = await docket.add(greet)("Jane")
+        await worker.run_until_finished()
+
+        assert await execution.get_result() == "Hello, Jane"
+        assert Storage.tries == 3
+
+
+async def test_results_stay_in_redis_without_a_storage_of_the_users_own(docket: Docket) -> None:
+    assert await docket.results.keep("key:1", b"result", 60) == b"result"
+    assert not docket.results.are_elsewhere
 
 
 async def test_a_result_that_its_storage_does_not_take_is_a_failure(url: str, name: str) -> None:
@@ -526,6 +562,8 @@ async def test_an_execution_of_an_unregistered_function_has_a_placeholder(
         assert found is not None
         assert found.function_name == found.function.__name__ == "greet"
         assert found.args == ("Jane",)
+        with pytest.raises(DocketError, match="the task 'greet' is not known here"):
+            await found.function()
 
 
 async def test_clear_takes_what_is_queued_and_scheduled_only(

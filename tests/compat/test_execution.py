@@ -186,7 +186,7 @@ async def test_nothing_is_the_result_where_nothing_was_returned_or_kept(
 async def test_subscribing_gives_the_state_then_the_progress_then_what_happens(
     docket: Docket, worker: Worker
 ) -> None:
-    async def work(progress: ExecutionProgress = Progress()) -> None:
+    async def work(progress: Progress = Progress()) -> None:
         await progress.set_total(2)
         await progress.increment()
 
@@ -279,6 +279,26 @@ def test_a_call_shows_only_what_may_be_logged() -> None:
         "work(shown='yes', hidden=..., items=[len 3], table={len 1}, group={len 2}, "
         "pair=(len 2)){key}"
     )
+
+
+async def test_progress_can_be_subscribed_to_without_asking_when_it_is_ready(
+    docket: Docket,
+) -> None:
+    progress, totals = ExecutionProgress(docket, "key"), list[int]()
+
+    async for event in progress.subscribe():
+        totals.append(event["total"])
+        if len(totals) == 2:
+            break
+        await progress.set_total(7)
+
+    assert totals == [100, 7]
+
+
+def test_it_shows_its_call_and_its_state() -> None:
+    execution = made(Docket("compat-repr", "memory://compat"), greet, "Jane")
+
+    assert repr(execution) == "<Execution greet(name=...){key} scheduled>"
 
 
 async def test_it_can_be_scheduled_by_itself(docket: Docket, worker: Worker) -> None:
@@ -552,13 +572,12 @@ def test_no_more_signatures_are_remembered_than_there_may_be(
 
 def test_a_signature_can_be_shown_short() -> None:
     def work(
-        plain,
-        name: str,
-        note: Annotated[str, Logged()] = "none",
-        retry: Retry = Retry(),  # type: ignore[no-untyped-def]
+        name: str, note: Annotated[str, Logged()] = "none", retry: Retry = Retry()
     ) -> None: ...
 
-    assert compact_signature(get_signature(work)) == "plain, name: str, note: str = 'none', ..."
+    bare = inspect.Signature([inspect.Parameter("bare", inspect.Parameter.KEYWORD_ONLY)])
+    assert compact_signature(get_signature(work)) == "name: str, note: str = 'none', ..."
+    assert compact_signature(bare) == "bare"
     assert compact_signature(get_signature(greet)) == "name: str, greeting: str = 'Hello'"
 
 

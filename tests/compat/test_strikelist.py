@@ -230,6 +230,19 @@ async def test_a_strike_is_over_by_itself_and_then_removed(docket: Docket, by: s
     assert await docket.strikes() == []
 
 
+async def test_one_of_all_who_follow_removes_what_is_over(docket: Docket) -> None:
+    await docket.strike(pay, expires=timedelta(milliseconds=1))
+
+    async def is_removed() -> bool:
+        return not (await docket.storage.strikes.read()).rules
+
+    await until(is_removed)
+    version = await docket.storage.strikes.version()
+    await docket.strike_list._expire()
+
+    assert await docket.storage.strikes.version() == version
+
+
 async def test_a_strike_whose_end_is_past_has_no_effect_though_it_is_still_stored(
     url: str, name: str, docket: Docket
 ) -> None:
