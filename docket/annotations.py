@@ -12,6 +12,8 @@ import uncalled_for
 from typing_extensions import Self
 from uncalled_for import CycleError, Dependency, get_dependency_parameters
 from uncalled_for.functional import _FunctionalDependency
+from uncalled_for.introspection import _signature_cache
+from uncalled_for.introspection import get_signature as _plain_signature
 
 from .instrumentation import telemetry
 
@@ -67,19 +69,29 @@ class _Size(NamedTuple):
     maxsize: int
 
 
-signatures: dict[Callable[..., Any], inspect.Signature] = {}
-"""The signatures that are remembered; whoever changes one of a function takes it out here."""
+plain_signatures = _signature_cache
+"""What uncalled-for remembers: frameworks that change the signature of a function take it out here."""
+
+
+class _Remembered(NamedTuple):
+    plain: inspect.Signature
+    resolved: inspect.Signature
+
+
+signatures: dict[Callable[..., Any], _Remembered] = {}
+"""The signatures that are remembered, by function, as long as the plain one is the same."""
 
 
 def get_signature(function: Callable[..., Any]) -> inspect.Signature:
     """The signature of a task with its annotations resolved, remembered."""
+    plain = _plain_signature(function)
     known = signatures.get(function)
-    if known is None:
+    if known is None or known.plain is not plain:
         telemetry.remembered("signature", _Size(len(signatures), MOST_SIGNATURES))
         while len(signatures) >= MOST_SIGNATURES:
             signatures.pop(next(iter(signatures)), None)
-        known = signatures[function] = _signature_of(function)
-    return known
+        known = signatures[function] = _Remembered(plain, _signature_of(function))
+    return known.resolved
 
 
 def _signature_of(function: Callable[..., Any]) -> inspect.Signature:

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, TypedDict
 from typing_extensions import Self
 
 from .annotations import compact_signature, get_signature, logged_parameters
-from .annotations import signatures as _signature_cache
+from .annotations import plain_signatures as _signature_cache
 from .errors import DocketError, ServerRefused, Undecodable
 from .instrumentation import tracing
 from .lifecycle import Disposition, ExecutionState
