@@ -45,6 +45,11 @@ class Claimed(NamedTuple):
     slot: str = ""
     """What was taken for it while it waited: the slots of a concurrency limit, a newline, the limit."""
 
+    @property
+    def holder(self) -> bytes:
+        """Its message and the queue of it, as scripts name them: two queues may number theirs alike."""
+        return self.queue.encode() + b"\n" + self.message
+
 
 class Settlement(NamedTuple):
     """What one run ended with, in the words of the script."""
@@ -152,8 +157,8 @@ class Exchange:
         Arguments:
             settlements: what has ended.
             slots: how many executions can be taken; 0 claims nothing.
-            holding: the messages that this worker holds, if a reply was lost before: what is pending
-                under its name beyond them is handed to it once more.
+            holding: what this worker holds (``Claimed.holder``), if a reply was lost before: what is pending
+                under its name beyond that is handed to it once more.
             lenient: take over only what was released on purpose, not what is merely late: the server
                 was away, and healthy workers get a moment to renew their leases.
 

@@ -65,14 +65,14 @@ class Running:
 
     def add(self, claimed: Claimed) -> Run:
         """Hold one more."""
-        run = self._runs[claimed.message] = Run(claimed)
+        run = self._runs[claimed.holder] = Run(claimed)
         return run
 
     def remove(self, run: Run) -> None:
         """Hold it no longer: it has ended."""
         # A message can have been claimed again by this very worker after its lease was lost.
-        if self._runs.get(run.claimed.message) is run:
-            del self._runs[run.claimed.message]
+        if self._runs.get(run.claimed.holder) is run:
+            del self._runs[run.claimed.holder]
         self._changed.set()
 
     def held(self) -> list[Run]:

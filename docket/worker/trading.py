@@ -146,11 +146,11 @@ class Trading(Service):
         self._traded.set()
 
     def _holding(self, batch: list[tuple[Claimed, Settlement]]) -> list[bytes]:
-        # A message id can not be empty: the marker tells "recover" apart from "holding nothing".
+        # Nothing that is held is empty: the marker tells "recover" apart from "holding nothing".
         # What is settled in the same round trip is ours, too: a server that has restarted may know
         # the script that claims already, and be told the one that settles only afterwards.
-        held = [run.claimed.message for run in self._running.held()]
-        return [b"-", *held, *(claimed.message for claimed, _ in batch)]
+        held = [run.claimed.holder for run in self._running.held()]
+        return [b"-", *held, *(claimed.holder for claimed, _ in batch)]
 
     def _answered(self, claimed: bool) -> None:
         self.last_contact = self._now()

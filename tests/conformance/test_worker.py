@@ -714,7 +714,7 @@ async def test_after_a_lost_reply_a_worker_gets_what_it_was_given(docket: Docket
     exchange = exchange_of(docket, "one")
     lost = (await claim(exchange, 2)).claimed
 
-    _, catch = await exchange.trade([], 10, holding=[lost[0].message])
+    _, catch = await exchange.trade([], 10, holding=[lost[0].holder])
 
     assert catch is not None
     assert [(run.key, run.crashes) for run in catch.claimed] == [(lost[1].key, 0), ("key-2", 0)]

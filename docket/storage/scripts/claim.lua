@@ -10,8 +10,8 @@
 -- queues     how many queue names follow, best first ('' is the default queue)
 -- ttl        ms for which a struck or cancelled execution is remembered
 -- dead_ttl   ms for which a dead letter is kept
--- REST...    the queues, then the messages that this worker holds if it wants to recover: entries that
---            are pending under its name but that it does not hold (a reply was lost on the way)
+-- REST...    the queues, then what this worker holds ('<queue>\n<message>') if it wants to recover: entries
+--            that are pending under its name but that it does not hold (a reply was lost on the way)
 -- returns    {now in ms, next due in ms or -1, next cursor, stale messages dropped, {claimed ...},
 --             {struck ...}, {crashed ...}, {parked ...}}
 --            claimed: {message, queue, key, generation, fence, task, call, attempt, due, crashes, trace,
@@ -154,7 +154,7 @@ local function recover(queue)
   end)
   for _, entry in ipairs(reply and reply[1] and reply[1][2] or {}) do
     if #claimed >= slots then return end
-    if entry[2] and not held[entry[1]] then take(queue, entry[1], entry[2], false) end
+    if entry[2] and not held[holder_of(queue, entry[1])] then take(queue, entry[1], entry[2], false) end
   end
 end
 
