@@ -567,7 +567,7 @@ def test_no_more_signatures_are_remembered_than_there_may_be(
     for _ in range(10):
         get_signature(function())
 
-    assert len(docket.execution._signature_cache) == 3
+    assert len(docket.annotations.signatures) == 3
 
 
 def test_a_signature_can_be_shown_short() -> None:
