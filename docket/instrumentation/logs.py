@@ -63,7 +63,8 @@ class WorkerLog(Observer):
 
     @override
     def parked(self, task: str, key: str, reason: str) -> None:
-        worker.warning("Parked %s{%s}: %s; it runs as soon as a worker knows it", task, key, reason)
+        end = "its strike is over" if reason == "struck" else "a worker knows it"
+        worker.warning("Parked %s{%s}: %s; it runs as soon as %s", task, key, reason, end)
 
     @override
     def released(self, task: str, key: str) -> None:
