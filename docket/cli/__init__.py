@@ -4,17 +4,76 @@ from __future__ import annotations
 
 import importlib
 import sys
+from typing import Any, Final
 
 import typer
 
 from .. import __version__
+from ..errors import DocketError
+from .exits import exit_code
+
+COMMANDS: Final = {
+    "config": ("config:app", "Check, show and explain a configuration; plan a change."),
+    "worker": ("worker:worker", "Run a worker until it is told to stop."),
+    "strike": ("strike:strike", "Strike out a task, or whatever has such an argument."),
+    "restore": ("strike:restore", "Take a strike back."),
+    "clear": ("clear:clear", "Cancel everything that is queued or scheduled."),
+    "snapshot": ("snapshot:snapshot", "Show what is due, what runs, and who works."),
+    "watch": ("watch:watch", "Follow one execution to its end."),
+    "task": ("task:app", "Look at executions, add and cancel them."),
+    "tasks": ("tasks:app", "Add one of the tasks that every docket knows, to try things out."),
+    "workers": ("workers:app", "Look at the workers."),
+    "queue": ("queue:app", "Look at the queues."),
+    "strikes": ("strikes:app", "Look at the strikes in force."),
+    "dead": ("dead:app", "Look at what has failed for good."),
+    "parked": ("parked:app", "Look at what is parked, and release it."),
+    "doctor": ("doctor:doctor", "Look for what is wrong with a server and a docket."),
+    "server": ("server:app", "Start, stop or look at the embedded server."),
+}
+"""Where each command is, and what it says of itself before it is loaded."""
 
 app = typer.Typer(
     name="docket",
     help="Look after a docket.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
 )
+
+
+def _defer(name: str, home: str, summary: str) -> None:
+    """Have a command that is loaded, and costs anything, only when it is asked for."""
+
+    # The command itself shows its help.
+    @app.command(
+        name,
+        help=summary,
+        add_help_option=False,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )
+    def _(context: typer.Context) -> None:
+        try:
+            _load(home)(context.args, prog_name=f"docket {name}")
+        except DocketError as error:
+            typer.echo(error, err=True)
+            raise typer.Exit(exit_code(error)) from error
+
+
+def _load(home: str) -> typer.Typer:
+    module, _, attribute = home.partition(":")
+    found: Any = getattr(importlib.import_module(f".{module}", __package__), attribute)
+    if isinstance(found, typer.Typer):
+        return found
+    single = typer.Typer(
+        add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+    )
+    single.command()(found)
+    return single
+
+
+for _name, (_home, _summary) in COMMANDS.items():
+    _defer(_name, _home, _summary)
 
 
 @app.command()
@@ -23,17 +82,6 @@ def version() -> None:
     typer.echo(__version__)
 
 
-# The noun itself shows its help: it is not loaded, and costs nothing, until it is asked for.
-@app.command(
-    add_help_option=False,
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-)
-def server(context: typer.Context) -> None:
-    """Start, stop or look at the embedded server."""
-    noun = importlib.import_module(".server", __package__)
-    noun.app(context.args, prog_name="docket server")
-
-
 def main() -> None:
     """The entry point of ``docket``."""
-    app(sys.argv[1:])
+    app(sys.argv[1:], prog_name="docket")

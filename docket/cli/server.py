@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..address import EMBEDDED
-from ..connection.embedded import EmbeddedServer
 from ..errors import DocketError
+
+if TYPE_CHECKING:
+    from ..connection.embedded import EmbeddedServer
 
 EXIT_FAILED = 1
 EXIT_NOT_RUNNING = 3
@@ -23,13 +25,15 @@ app = typer.Typer(
     help="Start, stop or look at the embedded server, which keeps the work of one machine.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
 )
 
 
 @app.command()
 def start(directory: Directory = Path(EMBEDDED)) -> None:
     """Start it, unless it runs."""
-    server = EmbeddedServer(directory)
+    server = _server(directory)
     try:
         server.start()
     except DocketError as error:
@@ -40,7 +44,7 @@ def start(directory: Directory = Path(EMBEDDED)) -> None:
 @app.command()
 def stop(directory: Directory = Path(EMBEDDED)) -> None:
     """Have it write everything down and end."""
-    server = EmbeddedServer(directory)
+    server = _server(directory)
     try:
         was_running = server.stop()
     except DocketError as error:
@@ -51,13 +55,19 @@ def stop(directory: Directory = Path(EMBEDDED)) -> None:
 @app.command()
 def status(directory: Directory = Path(EMBEDDED)) -> None:
     """Say whether it runs; exit 0 if it does, 3 if it does not."""
-    found = EmbeddedServer(directory).status()
+    found = _server(directory).status()
     if not found.is_running:
         typer.echo(f"not running: embedded://{found.directory}")
         raise typer.Exit(EXIT_NOT_RUNNING)
     typer.echo(f"running: embedded://{found.directory}")
     typer.echo(f"process: {found.pid}")
     typer.echo(f"socket: {found.socket}")
+
+
+def _server(directory: Path) -> EmbeddedServer:
+    from ..connection.embedded import EmbeddedServer  # noqa: PLC0415 - --help needs none of it
+
+    return EmbeddedServer(directory)
 
 
 def _failed(error: DocketError) -> typer.Exit:

@@ -183,15 +183,16 @@ class Executions:
     async def future(self) -> AsyncIterator[Record]:
         """All that waits for its due time, earliest first, then all that waits for a slot of a limit."""
         for index in (self._keys.future, self._keys.waiting):
-            start = 0
-            while True:
-                command = ("ZRANGE", index, start, start + PAGE - 1)
-                (members,) = await read_patiently(self._connection, command)
-                for record in await self._existing(value_of(members)):
-                    yield record
-                if len(members) < PAGE:
-                    break
-                start += PAGE
+            async for record in self._indexed(index):
+                yield record
+
+    def dead(self) -> AsyncIterator[Record]:
+        """All that has failed for good and is still kept, the oldest first."""
+        return self._indexed(self._keys.dead)
+
+    def parked(self) -> AsyncIterator[Record]:
+        """All that is parked, the longest parked first."""
+        return self._indexed(self._keys.parked)
 
     async def due(self, queues: Sequence[str]) -> AsyncIterator[Record]:
         """All that is due or running in these queues, oldest first, a page per round trip."""
@@ -230,6 +231,17 @@ class Executions:
             ("ZCARD", self._keys.waiting),
         )
         return sum(value_of(length) for length in due), value_of(future) + value_of(waiting)
+
+    async def _indexed(self, index: str) -> AsyncIterator[Record]:
+        start = 0
+        while True:
+            command = ("ZRANGE", index, start, start + PAGE - 1)
+            (members,) = await read_patiently(self._connection, command)
+            for record in await self._existing(value_of(members)):
+                yield record
+            if len(members) < PAGE:
+                break
+            start += PAGE
 
     async def _existing(self, keys: Sequence[bytes]) -> list[Record]:
         if not keys:

@@ -9,6 +9,7 @@ import grimp
 import pytest
 
 LAYERS = (
+    ("__main__",),
     ("cli",),
     ("supervisor", "web"),
     ("assembly", "schedules"),
@@ -45,7 +46,7 @@ OWNERS = {
     "uncalled_for": {"annotations", "dependencies"},
     "watchfiles": {"supervisor.watcher"},
     "croniter": {"cron"},
-    "pydantic": {"config"},
+    "pydantic": {"config", "supervisor.probing"},
     "pydantic_core": {"config"},
     "pydantic_settings": {"config"},
     "tomli": {"address", "config"},
@@ -128,7 +129,7 @@ BAD = {
     "redis": ("docket.py", "import redis.asyncio", "only connection, storage may"),
     "watchfiles": ("supervisor/pool.py", "import watchfiles", "only supervisor.watcher may"),
     "croniter": ("schedules/desired.py", "from croniter import croniter", "only cron may"),
-    "pydantic": ("worker/worker.py", "import pydantic", "only config may"),
+    "pydantic": ("worker/worker.py", "import pydantic", "only config, supervisor.probing may"),
     "typer": ("supervisor/pool.py", "import typer", "only cli may"),
     "rich": ("assembly.py", "import rich.console", "only cli, instrumentation.console may"),
     "starlette": ("cli/__init__.py", "from starlette import applications", "only web may"),

@@ -1,0 +1,94 @@
+"""``docket dead``: what has failed for good."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from .exits import NotFound
+from .output import Form, Output, show, show_one
+from .place import Config, Name, Place, Url, visit
+from .tell import of_execution, text, when, wide
+
+if TYPE_CHECKING:
+    from ..docket import Docket
+
+DEAD: Final = (
+    text("key"),
+    text("task"),
+    when("completed_at", "DIED"),
+    wide("attempt"),
+    wide("worker"),
+    wide("reason"),
+    text("error"),
+)
+
+app = typer.Typer(
+    help="Look at what has failed for good.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command("ls")
+def list_dead(
+    *,
+    task: Annotated[str | None, typer.Option(help="Only executions of this task.")] = None,
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
+    output: Output = Form.TABLE,
+) -> None:
+    """List the dead letters that are still kept, the last one first."""
+
+    async def look(docket: Docket) -> list[dict[str, Any]]:
+        from ..execution import Execution  # noqa: PLC0415 - --help needs none of it
+
+        records = [
+            record
+            async for record in docket.storage.executions.dead()
+            if task in (None, record.task)
+        ]
+        return [of_execution(Execution.of(docket, record)) for record in reversed(records)]
+
+    show("dead letters", visit(Place(docket, url, config), look), DEAD, output)
+
+
+@app.command("show")
+def show_dead(
+    *,
+    key: Annotated[str, typer.Argument(help="The key of the dead letter.")],
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
+    output: Output = Form.TABLE,
+) -> None:
+    """Show one dead letter, with the traceback of its error if it was kept."""
+
+    async def look(docket: Docket) -> tuple[dict[str, Any], str]:
+        execution = await docket.get_execution(key)
+        if execution is None or execution.state.value != "failed":
+            found = "nothing" if execution is None else f"one that is {execution.state.value}"
+            raise NotFound(
+                f"expected a dead letter {key!r} in docket {docket.name!r}, found {found}; "
+                "`docket dead ls` lists them"
+            )
+        (error,) = await asyncio.gather(execution.get_result(), return_exceptions=True)
+        return of_execution(execution), _traceback(error)
+
+    item, traceback = visit(Place(docket, url, config), look)
+    if output in (Form.JSON, Form.JSONL):
+        item["traceback"] = traceback
+    show_one("dead letter", item, output)
+    if traceback and "traceback" not in item:
+        typer.echo(f"\n{traceback}")
+
+
+def _traceback(error: BaseException | None) -> str:
+    """Where an exception was raised, if that was kept beside it."""
+    cause = None if error is None else error.__cause__
+    return str(cause or "").strip()

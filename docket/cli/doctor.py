@@ -1,0 +1,169 @@
+"""``docket doctor``: looks for what is wrong with a server and a docket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, Literal
+
+import typer
+
+from ..durations import format_duration
+from .exits import FAILED
+from .output import Form, Output, show
+from .place import Config, Name, Place, Url, visit
+from .tell import text
+
+if TYPE_CHECKING:
+    from ..connection.base import Facts
+    from ..docket import Docket
+    from ..storage.vitals import Vitals
+
+SLOW: Final = timedelta(milliseconds=50)
+"""A round trip that takes longer slows every task down."""
+
+ASTRAY: Final = timedelta(seconds=1)
+"""A clock that is further off makes due times surprising."""
+
+FINDINGS: Final = (text("subject"), text("verdict"), text("found"), text("advice"))
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found, and what to do about it.
+
+    Arguments:
+        subject: what was looked at.
+        verdict: how it is.
+        found: what it is.
+        advice: what to do; nothing where all is well.
+    """
+
+    subject: str
+    verdict: Literal["ok", "warning", "problem"]
+    found: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """What is looked at.
+
+    Arguments:
+        url: the server, without secrets.
+        facts: what it says it is.
+        vitals: how it fares.
+        due: how many executions are due or running.
+        future: how many wait for a time or a slot.
+        workers: how many workers live.
+        parked: how many executions are parked.
+        dead: how many dead letters are kept.
+        strikes: how many strikes are in force.
+    """
+
+    url: str
+    facts: Facts
+    vitals: Vitals
+    due: int
+    future: int
+    workers: int
+    parked: int
+    dead: int
+    strikes: int
+
+
+def doctor(
+    *, docket: Name = None, url: Url = None, config: Config = None, output: Output = Form.TABLE
+) -> None:
+    """Look for what is wrong with a server and a docket; exit 1 if something must be done."""
+    findings = list(examine(visit(Place(docket, url, config), _look)))
+    show("findings", [asdict(finding) for finding in findings], FINDINGS, output)
+    if any(finding.verdict == "problem" for finding in findings):
+        raise typer.Exit(FAILED)
+
+
+async def _look(docket: Docket) -> Patient:
+    from ..storage.vitals import look  # noqa: PLC0415 - --help needs none of it
+
+    storage = docket.storage
+    due, future = await storage.executions.depths(await storage.executions.queues())
+    return Patient(
+        url=storage.connection.url,
+        facts=await storage.connection.facts(),
+        vitals=await look(storage.connection),
+        due=due,
+        future=future,
+        workers=len(await docket.workers()),
+        parked=await storage.workers.parked(),
+        dead=len([record async for record in storage.executions.dead()]),
+        strikes=len(await docket.strikes()),
+    )
+
+
+def examine(patient: Patient) -> Iterator[Finding]:
+    """What there is to say of a server and a docket, well or not."""
+    version = ".".join(map(str, patient.facts.version))
+    yield Finding("server", "ok", f"{patient.facts.family} {version} at {patient.url}")
+    yield _latency(patient.vitals)
+    yield _clock(patient.vitals)
+    yield _eviction(patient.facts.eviction)
+    yield _persistence(patient.vitals.is_durable)
+    yield _workers(patient)
+    yield _count("parked", patient.parked, "`docket parked ls` says why")
+    yield _count("dead letters", patient.dead, "`docket dead ls` lists them")
+    yield Finding("strikes", "ok", f"{patient.strikes} in force")
+
+
+def _latency(vitals: Vitals) -> Finding:
+    found = f"a round trip takes {vitals.latency / timedelta(milliseconds=1):.1f} ms"
+    if vitals.latency <= SLOW:
+        return Finding("latency", "ok", found)
+    return Finding("latency", "warning", found, "bring workers and server closer together")
+
+
+def _clock(vitals: Vitals) -> Finding:
+    distance = format_duration(timedelta(seconds=round(abs(vitals.skew.total_seconds()))))
+    if abs(vitals.skew) - vitals.latency <= ASTRAY:
+        return Finding("clock", "ok", "the server's and this one agree")
+    way = "ahead of" if vitals.skew > timedelta() else "behind"
+    return Finding(
+        "clock",
+        "warning",
+        f"the server's is {distance} {way} this one",
+        "have NTP set both; due times are the server's",
+    )
+
+
+def _eviction(policy: str | None) -> Finding:
+    if policy is None:
+        return Finding("eviction", "ok", "this user may not ask")
+    if policy == "noeviction":
+        return Finding("eviction", "ok", policy)
+    return Finding(
+        "eviction",
+        "problem",
+        f"{policy} drops work when the memory is full",
+        "set maxmemory-policy noeviction",
+    )
+
+
+def _persistence(is_durable: bool | None) -> Finding:
+    if is_durable is None:
+        return Finding("persistence", "ok", "this user may not ask")
+    if is_durable:
+        return Finding("persistence", "ok", "every change is written down")
+    return Finding(
+        "persistence", "warning", "work is lost when the server dies", "set appendonly yes"
+    )
+
+
+def _workers(patient: Patient) -> Finding:
+    found = f"{patient.workers} live; {patient.due} due or running, {patient.future} in the future"
+    if patient.workers or not patient.due:
+        return Finding("workers", "ok", found)
+    return Finding("workers", "problem", found, "start one: docket worker --tasks module:attribute")
+
+
+def _count(subject: str, count: int, advice: str) -> Finding:
+    return Finding(subject, "warning" if count else "ok", str(count), advice if count else "")

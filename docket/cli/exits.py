@@ -1,0 +1,73 @@
+"""What a command ends with: one number per kind of end, so that scripts can tell them apart."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from ..errors import (
+    CallerError,
+    ConfigurationError,
+    DocketError,
+    ForeignData,
+    ServerMissing,
+    ServerRefused,
+    ServerUnavailable,
+)
+
+FAILED: Final = 1
+USAGE: Final = 2
+NOT_FOUND: Final = 3
+REFUSED: Final = 4
+UNREACHABLE: Final = 5
+PARTIAL: Final = 6
+INVALID: Final = 7
+
+
+class CommandError(DocketError):
+    """A command can not do what it was asked for."""
+
+    exit_code: ClassVar[int] = FAILED
+
+
+class Misused(CommandError):
+    """What was typed has no meaning."""
+
+    exit_code = USAGE
+
+
+class NotFound(CommandError):
+    """There is nothing of this name."""
+
+    exit_code = NOT_FOUND
+
+
+class Refused(CommandError):
+    """It is there, and it must not be touched."""
+
+    exit_code = REFUSED
+
+
+class Partial(CommandError):
+    """Some of it was done, some was not."""
+
+    exit_code = PARTIAL
+
+
+_CODES: Final = (
+    (ConfigurationError, INVALID),
+    ((ServerUnavailable, ServerMissing), UNREACHABLE),
+    ((ServerRefused, ForeignData), REFUSED),
+    (CallerError, USAGE),
+)
+
+
+def exit_code(error: DocketError) -> int:
+    """The number that a command ends with which met this error.
+
+    Example:
+        >>> exit_code(ServerUnavailable("nothing answers"))
+        5
+    """
+    if isinstance(error, CommandError):
+        return error.exit_code
+    return next((code for kinds, code in _CODES if isinstance(error, kinds)), FAILED)

@@ -1,0 +1,40 @@
+"""Durations and moments as options of commands."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import typer
+
+from ..durations import parse_duration
+
+
+def duration(text: str | timedelta) -> timedelta:
+    """The duration that was typed.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    if isinstance(text, timedelta):
+        return text
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def later(delay: timedelta) -> datetime | None:
+    """The moment that is so far from now; None is now, by the server's clock."""
+    return datetime.now(timezone.utc) + delay if delay else None
+
+
+def duration_option(*names: str, help: str, **more: Any) -> Any:  # noqa: A002 - as typer calls it
+    """An option that takes a duration: 30, 30s, 5m, 2h, mm:ss or hh:mm:ss.
+
+    Arguments:
+        names: what it is called.
+        help: what it is for.
+        more: whatever else an option takes.
+    """
+    return typer.Option(*names, help=help, parser=duration, metavar="DURATION", **more)

@@ -1,0 +1,179 @@
+"""How commands show what they found: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import enum
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Annotated, Any, Final
+
+import typer
+
+from ..durations import format_duration
+
+VERSION: Final = 1
+"""Of the JSON that commands print: it grows by fields, and gets a new number when one changes or goes."""
+
+Item = Mapping[str, Any]
+
+
+class Form(str, enum.Enum):
+    """How it is shown."""
+
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+    JSONL = "jsonl"
+
+
+Output = Annotated[
+    Form,
+    typer.Option(
+        "--output",
+        "-o",
+        help="table, wide (all columns, nothing cut off), json, or jsonl (one object a line).",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table.
+
+    Arguments:
+        title: what stands over it.
+        of: what stands in it.
+        is_wide: shown only where there is room.
+    """
+
+    title: str
+    of: Callable[[Item], str]
+    is_wide: bool = False
+
+
+def show(kind: str, items: Sequence[Item], columns: Sequence[Column], form: Form) -> None:
+    """Print a list.
+
+    Arguments:
+        kind: what it is a list of.
+        items: what is in it; JSON shows all of each.
+        columns: what a table shows of them.
+        form: how it is shown.
+    """
+    if form is Form.JSON:
+        typer.echo(dump({"version": VERSION, "kind": kind, "items": items}, indent=2))
+    elif form is Form.JSONL:
+        for item in items:
+            typer.echo(dump(item))
+    elif items:
+        shown = [column for column in columns if form is Form.WIDE or not column.is_wide]
+        for line in _lines(items, shown, _width(form)):
+            typer.echo(line)
+    else:
+        note(f"no {kind}")
+
+
+def show_one(kind: str, item: Item, form: Form) -> None:
+    """Print one thing, a line for each of its fields.
+
+    Arguments:
+        kind: what it is.
+        item: its fields.
+        form: how it is shown.
+    """
+    if form is Form.JSON:
+        typer.echo(dump({"version": VERSION, "kind": kind, "item": item}, indent=2))
+    elif form is Form.JSONL:
+        typer.echo(dump(item))
+    else:
+        fields = {name: text for name, value in item.items() if (text := _field(value))}
+        width = max(map(len, fields))
+        for name, text in fields.items():
+            typer.echo(f"{name:<{width}}  {text}")
+
+
+def note(text: str) -> None:
+    """Tell people something that is no part of the answer."""
+    typer.echo(text, err=True)
+
+
+def dump(value: Any, *, indent: int | None = None) -> str:
+    """A value as JSON; moments are ISO texts."""
+    return json.dumps(value, indent=indent, default=_json)
+
+
+def plain(text: str) -> str:
+    """A text that comes from elsewhere, without what would steer a terminal.
+
+    Example:
+        >>> plain("a\\x1b[2Jb")
+        'a\\\\x1b[2Jb'
+    """
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def moment(when: datetime | None) -> str:
+    """A moment as people at this machine read it."""
+    return "" if when is None else when.astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+
+
+def distance(when: datetime | None) -> str:
+    """How far a moment is from now.
+
+    Example:
+        >>> distance(datetime.now(timezone.utc) + timedelta(minutes=90, seconds=0.5))
+        'in 1h30m'
+    """
+    if when is None:
+        return ""
+    seconds = round((when - datetime.now(timezone.utc)).total_seconds())
+    if not seconds:
+        return "now"
+    shown = format_duration(timedelta(seconds=abs(seconds)))
+    return f"in {shown}" if seconds > 0 else f"{shown} ago"
+
+
+def _field(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return f"{moment(value)} ({distance(value)})"
+    return plain(value) if isinstance(value, str) else dump(value)
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(timezone.utc).isoformat()
+    return str(value)
+
+
+def _lines(items: Sequence[Item], columns: Sequence[Column], room: int | None) -> list[str]:
+    cells = [[plain(column.of(item)) for column in columns] for item in items]
+    rows = [[column.title for column in columns], *cells]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()[
+            :room
+        ]
+        for row in rows
+    ]
+    return [_strong(lines[0]), *lines[1:]]
+
+
+def _width(form: Form) -> int | None:
+    if form is Form.WIDE or not sys.stdout.isatty():
+        return None
+    return shutil.get_terminal_size().columns
+
+
+def _strong(text: str) -> str:
+    has_colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return typer.style(text, bold=True) if has_colour else text

@@ -1,0 +1,114 @@
+"""``docket snapshot``: how a docket stands at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from .loading import STANDARD, register
+from .output import VERSION, Column, Form, Output, distance, dump, moment, show
+from .place import Config, Name, Place, Url, visit
+from .tell import EXECUTIONS, WORKERS, of_execution, of_worker, text, when
+
+if TYPE_CHECKING:
+    from ..docket import Docket, DocketSnapshot
+    from ..execution import Execution
+
+STATS: Final = (
+    text("task"),
+    Column("TOTAL", lambda item: str(item["total"])),
+    Column("RUNNING", lambda item: str(item["running"])),
+    Column("QUEUED", lambda item: str(item["queued"])),
+    when("oldest_queued"),
+    when("latest_queued"),
+)
+
+
+def snapshot(
+    *,
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tasks",
+            envvar="DOCKET_TASKS",
+            metavar="MODULE:ATTRIBUTE",
+            help="A collection of tasks, whose logged arguments are then shown.",
+            show_default=STANDARD,
+        ),
+    ] = None,
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
+    stats: Annotated[bool, typer.Option("--stats", help="Also count by task.")] = False,
+    output: Output = Form.TABLE,
+) -> None:
+    """Show what is due, what runs, and who works."""
+
+    async def look(docket: Docket) -> DocketSnapshot:
+        for path in tasks or [STANDARD]:
+            register(docket.registry, path)
+        return await docket.snapshot()
+
+    taken = visit(Place(docket, url, config), look)
+    if output in (Form.JSON, Form.JSONL):
+        typer.echo(dump(_document(taken), indent=2 if output is Form.JSON else None))
+        return
+    typer.echo(_summary(taken))
+    for title, items, columns in (
+        ("executions", [*map(of_execution, [*taken.running, *taken.future])], EXECUTIONS),
+        ("workers", [*map(of_worker, taken.workers)], WORKERS),
+        *([("stats", task_stats(taken), STATS)] if stats else []),
+    ):
+        if items:
+            typer.echo()
+            show(title, items, columns, output)
+
+
+def task_stats(taken: DocketSnapshot) -> list[dict[str, Any]]:
+    """The executions of a snapshot, counted by task; those with most of them first."""
+    names = {one.function_name for one in [*taken.running, *taken.future]}
+    counted = [
+        _stats(
+            name,
+            sum(one.function_name == name for one in taken.running),
+            [one for one in taken.future if one.function_name == name],
+        )
+        for name in names
+    ]
+    return sorted(counted, key=lambda item: (-item["total"], item["task"]))
+
+
+def _stats(task: str, running: int, waiting: Sequence[Execution]) -> dict[str, Any]:
+    moments = [one.when for one in waiting]
+    return {
+        "task": task,
+        "total": running + len(waiting),
+        "running": running,
+        "queued": len(waiting),
+        "oldest_queued": min(moments, default=None),
+        "latest_queued": max(moments, default=None),
+    }
+
+
+def _document(taken: DocketSnapshot) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "kind": "snapshot",
+        "taken": taken.taken,
+        "total_tasks": taken.total_tasks,
+        "running": [*map(of_execution, taken.running)],
+        "future": [*map(of_execution, taken.future)],
+        "workers": [*map(of_worker, taken.workers)],
+        "stats": task_stats(taken),
+    }
+
+
+def _summary(taken: DocketSnapshot) -> str:
+    oldest = min((one.when for one in taken.future), default=None)
+    counts = (
+        f"{taken.total_tasks} executions: {len(taken.running)} running, {len(taken.future)} waiting; "
+        f"{len(taken.workers)} workers at {moment(taken.taken)}"
+    )
+    return f"{counts}; the oldest is due {distance(oldest)}" if oldest else counts

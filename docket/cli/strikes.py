@@ -1,0 +1,63 @@
+"""``docket strikes``: what is forbidden."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+
+from .output import Form, Output, show
+from .place import Config, Name, Place, Url, visit
+from .tell import text, when, wide
+
+if TYPE_CHECKING:
+    from ..strikelist import Rule
+
+RULES: Final = (
+    text("struck"),
+    text("action"),
+    text("reason"),
+    text("author"),
+    when("since"),
+    when("expires", "ENDS"),
+    wide("source"),
+)
+
+app = typer.Typer(
+    help="Look at the strikes in force.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def strikes() -> None:
+    """Look at the strikes in force; strike and restore put them there and take them back."""
+
+
+@app.command("ls")
+def list_strikes(
+    *, docket: Name = None, url: Url = None, config: Config = None, output: Output = Form.TABLE
+) -> None:
+    """List the strikes in force, the oldest first."""
+    rules = visit(Place(docket, url, config), lambda docket: docket.strikes())
+    show("strikes", [_of_rule(rule) for rule in rules], RULES, output)
+
+
+def _of_rule(rule: Rule) -> dict[str, Any]:
+    return {
+        "struck": rule.describe(),
+        "task": rule.task,
+        "conditions": [
+            {"parameter": one.parameter, "operator": one.operator.value, "value": repr(one.value)}
+            for one in rule.conditions
+        ],
+        "action": rule.action,
+        "reason": rule.reason,
+        "author": rule.author,
+        "since": rule.since,
+        "expires": rule.expires,
+        "source": rule.source,
+    }

@@ -1,0 +1,241 @@
+"""``docket task``: looks at executions, adds and cancels them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from .exits import Misused, NotFound, Partial, Refused
+from .lengths import duration_option, later
+from .loading import register
+from .output import Form, Output, note, show, show_one
+from .place import Config, Name, Place, Url, visit
+from .tell import EXECUTIONS, known_tasks, meant, of_execution
+from .values import parse_argument, parse_value
+
+if TYPE_CHECKING:
+    from ..docket import Docket
+    from ..execution import Execution
+
+app = typer.Typer(
+    help="Look at executions, add and cancel them.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command("ls")
+def list_executions(
+    *,
+    state: Annotated[
+        Literal["scheduled", "queued", "running"] | None,
+        typer.Option(help="Only executions in this state."),
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="Only executions of this task.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many are listed.")] = 1000,
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
+    output: Output = Form.TABLE,
+) -> None:
+    """List the executions that wait or run, those first that run."""
+    taken = visit(Place(docket, url, config), lambda docket: docket.snapshot())
+    found = [
+        execution
+        for execution in [*taken.running, *taken.future]
+        if state in (None, execution.state.value) and task in (None, execution.function_name)
+    ]
+    show("executions", [*map(of_execution, islice(found, limit))], EXECUTIONS, output)
+    if len(found) > limit:
+        note(f"{len(found) - limit} more; --limit {len(found)} lists them, too")
+
+
+@app.command()
+def get(
+    *,
+    key: Annotated[str, typer.Argument(help="The key of the execution.")],
+    reveal: Annotated[
+        bool, typer.Option("--reveal", help="Also show its arguments and its result.")
+    ] = False,
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
+    output: Output = Form.TABLE,
+) -> None:
+    """Show one execution, whatever its state."""
+
+    async def look(docket: Docket) -> dict[str, Any]:
+        execution = await docket.get_execution(key)
+        if execution is None:
+            raise _not_there(docket, key)
+        progress = execution.progress
+        item = of_execution(execution)
+        item["progress"] = {
+            "current": progress.current,
+            "total": progress.total,
+            "message": progress.message,
+        }
+        return item | (await _revealed(execution) if reveal else {})
+
+    show_one("execution", visit(Place(docket, url, config), look), output)
+
+
+@app.command()
+def add(
+    *,
+    task: Annotated[str, typer.Argument(help="The name of the task.")],
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[VALUE|NAME=VALUE]...",
+            help='Its arguments: texts, int:5, float:, bool:, datetime:, … or json:["a", 1]',
+        ),
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="What it is known by.", show_default="a new one")
+    ] = None,
+    delay: Annotated[
+        timedelta, duration_option("--delay", help="How long to wait before.", show_default="0s")
+    ] = timedelta(),
+    when: Annotated[
+        str | None, typer.Option(help="When it is due, such as 2026-07-01T12:00:00+02:00.")
+    ] = None,
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tasks",
+            metavar="MODULE:ATTRIBUTE",
+            help="A collection of tasks; needed for one that no worker knows yet.",
+        ),
+    ] = None,
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
+) -> None:
+    """Add a call of a task; prints its key.
+
+    Example: docket task add greet name=Jane times=int:3 --delay 5m
+    """
+    args, kwargs = _arguments(arguments or [])
+    due = later(delay) if when is None else _moment(when)
+
+    async def work(docket: Docket) -> str:
+        for path in tasks or []:
+            register(docket.registry, path)
+        await _know(docket, task)
+        execution = await docket.add(task, when=due, key=key)(*args, **kwargs)
+        _expect_scheduled(execution)
+        note(f"Added {task} to docket {docket.name!r}")
+        return execution.key
+
+    typer.echo(visit(Place(docket, url, config), work))
+
+
+@app.command()
+def cancel(
+    *,
+    keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="What to cancel.")],
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
+) -> None:
+    """Cancel executions; one that runs is told, and ends at its next checkpoint."""
+
+    async def work(docket: Docket) -> int:
+        done = 0
+        failures: list[Exception] = []
+        for key in keys:
+            try:
+                typer.echo(await _cancel(docket, key))
+                done += 1
+            except (NotFound, Refused) as failure:
+                failures.append(failure)
+        if len(failures) == 1 and not done:
+            raise failures[0]
+        if failures:
+            raise Partial("\n".join(map(str, failures)))
+        return done
+
+    visit(Place(docket, url, config), work)
+
+
+async def _cancel(docket: Docket, key: str) -> str:
+    execution = await docket.get_execution(key)
+    if execution is None:
+        raise _not_there(docket, key)
+    if execution.state.is_terminal:
+        raise Refused(f"{key!r} can not be cancelled: it is {execution.state.value} already")
+    await docket.cancel(key)
+    runs = execution.state.value == "running"
+    return f"Cancelled {key}" + f", which runs on {execution.worker}" * runs
+
+
+def _not_there(docket: Docket, key: str) -> NotFound:
+    return NotFound(
+        f"docket {docket.name!r} holds no execution {key!r}; it may have ended a while ago, "
+        "or never have been added; `docket task ls` lists what waits and runs"
+    )
+
+
+async def _revealed(execution: Execution) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "args": [*map(repr, execution.args)],
+        "kwargs": {name: repr(value) for name, value in execution.kwargs.items()},
+    }
+    if execution.state.value == "completed":
+        shown["result"] = repr(await execution.get_result())
+    return shown
+
+
+def _arguments(texts: list[str]) -> tuple[list[Any], dict[str, Any]]:
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if equals and name.isidentifier():
+            kwargs[name] = parse_argument(value)
+        else:
+            args.append(parse_argument(text))
+    return args, kwargs
+
+
+def _moment(text: str) -> datetime:
+    moment: datetime = parse_value(f"datetime:{text}")
+    if moment.tzinfo is None:
+        raise Misused(f"expected a moment with a zone, such as {text}+02:00 or {text}Z")
+    return moment
+
+
+async def _know(docket: Docket, task: str) -> None:
+    """Have a task known here that workers know: to add it, its name is enough."""
+    if task in docket.tasks:
+        return
+    known = await known_tasks(docket)
+    if task not in known:
+        raise NotFound(
+            f"no worker of docket {docket.name!r} knows a task {task!r}{meant(task, known)}; "
+            "start one with its code, or name a collection that has it with --tasks"
+        )
+
+    async def stand_in(*_: Any, **__: Any) -> None:
+        """Never runs here."""
+
+    docket.register(stand_in, [task])
+
+
+def _expect_scheduled(execution: Execution) -> None:
+    word = execution.disposition.value
+    if word == "struck":
+        raise Refused(
+            f"{execution.function_name} is struck; `docket strikes ls` says why, and "
+            "`docket restore` takes it back"
+        )
+    if word != "scheduled":
+        raise Refused(
+            f"{execution.key!r} is there already; `docket task get {execution.key}` shows it"
+        )

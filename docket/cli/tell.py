@@ -1,0 +1,90 @@
+"""Executions and workers in the words of the command line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from .output import Column, Item, distance
+
+if TYPE_CHECKING:
+    from ..docket import Docket
+    from ..execution import Execution
+    from ..storage.workers import WorkerInfo
+
+
+def of_execution(execution: Execution) -> dict[str, Any]:
+    """An execution as it is shown: of its arguments only those that may be logged."""
+    return {
+        "key": execution.key,
+        "task": execution.function_name,
+        "state": execution.state.value,
+        "queue": execution.queue,
+        "when": execution.when,
+        "attempt": execution.attempt,
+        "worker": execution.worker,
+        "started_at": execution.started_at,
+        "completed_at": execution.completed_at,
+        "reason": execution.reason,
+        "error": execution.error,
+        "call": execution.call_repr(),
+    }
+
+
+def of_worker(worker: WorkerInfo) -> dict[str, Any]:
+    """A worker as it is shown."""
+    return {"name": worker.name, "last_seen": worker.last_seen, "tasks": sorted(worker.tasks)}
+
+
+def text(name: str) -> Column:
+    """A column of a field that is a text."""
+    return Column(_title(name), lambda item: str(item[name] or ""))
+
+
+def wide(name: str) -> Column:
+    """A column of a field that is shown where there is room."""
+    return Column(_title(name), lambda item: str(item[name] or ""), is_wide=True)
+
+
+def when(name: str, title: str | None = None) -> Column:
+    """A column of a moment, by its distance from now."""
+    return Column(title or _title(name), lambda item: distance(item[name]))
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").upper()
+
+
+def _tasks(item: Item) -> str:
+    return ", ".join(item["tasks"])
+
+
+EXECUTIONS: Final = (
+    text("key"),
+    text("task"),
+    text("state"),
+    when("when", "DUE"),
+    text("worker"),
+    when("started_at", "STARTED"),
+    wide("queue"),
+    wide("attempt"),
+    wide("call"),
+)
+WORKERS: Final = (text("name"), when("last_seen"), Column("TASKS", _tasks))
+
+
+async def known_tasks(docket: Docket) -> set[str]:
+    """The names of the tasks that somebody knows: this process, or a worker that lives."""
+    return set(docket.tasks).union(*(worker.tasks for worker in await docket.workers()))
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """What may have been meant by a name that is not known; nothing, if nothing is like it.
+
+    Example:
+        >>> meant("gret", ["greet", "trace"])
+        '; did you mean greet?'
+    """
+    close = difflib.get_close_matches(name, sorted(known), 1)
+    return f"; did you mean {close[0]}?" if close else ""
