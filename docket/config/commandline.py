@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from typing import Any
 
-import tomli
-
-from .keypath import KeyPath, dotted
+from .keypath import KeyPath, dotted, read_path
 from .overrides import Overrides, is_blocked, is_settable, known_keys, read_value
 from .problems import Problem
 from .shape import Shape
@@ -39,7 +37,7 @@ def _read_setting(
     setting: str, known: Mapping[KeyPath, Shape], tree: Mapping[str, Any], overrides: Overrides
 ) -> None:
     key, equals, text = setting.partition("=")
-    path = _path(key) if equals else None
+    path = read_path(key) if equals else None
     if path is None:
         message = "expected path=value, as in --set workers.default.concurrency=20"
         overrides.problems.append(Problem(message, variable=OPTION))
@@ -52,21 +50,6 @@ def _read_setting(
         overrides.problems.append(Problem(message, path, "set one of its keys", variable=name))
     elif not is_blocked(path, tree):
         overrides.put(path, read_value(text, known[path]), name)
-
-
-def _path(key: str) -> KeyPath | None:
-    """The names that a dotted key of TOML is made of, or None if it is none."""
-    if "\n" in key:
-        return None
-    try:
-        table: Any = tomli.loads(f"{key} = 0")
-    except (ValueError, RecursionError):
-        return None
-    path: KeyPath = ()
-    while isinstance(table, dict):
-        ((name, table),) = cast(dict[str, Any], table).items()
-        path = (*path, name)
-    return path
 
 
 def _unknown(path: KeyPath, known: Mapping[KeyPath, Shape], name: str) -> Problem:

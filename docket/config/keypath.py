@@ -7,8 +7,13 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias, cast
 
+import tomli
+
 KeyPath: TypeAlias = tuple[str | int, ...]
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
+_INDEX: Final = re.compile(r"\[(\d{1,9})\]")
+_MARK: Final = "\ue000"
+_AS_NAME: Final = rf'."{_MARK}\1"'
 
 
 def dotted(path: Sequence[str | int]) -> str:
@@ -30,6 +35,27 @@ def dotted(path: Sequence[str | int]) -> str:
 def written(key: str) -> str:
     """One key as TOML writes it, in quotes where it needs them."""
     return key if _BARE.fullmatch(key) else json.dumps(key, ensure_ascii=not key.isprintable())
+
+
+def read_path(text: str) -> KeyPath | None:
+    """The path that ``dotted`` has written, or None if it is none.
+
+    Example:
+        >>> read_path('tasks."billing.charge".retry')
+        ('tasks', 'billing.charge', 'retry')
+    """
+    if "\n" in text:
+        return None
+    try:
+        table: Any = tomli.loads(f"{_INDEX.sub(_AS_NAME, text)} = '{_MARK}'")
+    except (ValueError, RecursionError):
+        return None
+    path: KeyPath = ()
+    while isinstance(table, dict):
+        ((name, table),) = cast(dict[str, Any], table).items()
+        path = (*path, int(name[1:]) if name.startswith(_MARK) else name)
+    # A text with a value of its own, and our value in a comment, is no path.
+    return path if table == _MARK else None
 
 
 def entry(tree: Any, key: str | int) -> Any:

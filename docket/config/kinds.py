@@ -7,7 +7,7 @@ it is known whether the value is a secret.
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
@@ -155,6 +155,12 @@ def _check_variable_value(value: str) -> str:
     return value
 
 
+def _check_moment(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise expected("expected a moment with an offset, such as 2026-12-01T00:00:00Z")
+    return value
+
+
 def _check_timezone(value: str) -> str:
     try:
         exact_zone(value)
@@ -258,6 +264,20 @@ Url: TypeAlias = Annotated[
 ]
 """Where a server is."""
 
+Moment: TypeAlias = Annotated[
+    datetime,
+    AfterValidator(_check_moment),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "date-time",
+            "examples": ["2026-12-01T00:00:00Z"],
+            "$comment": "moment",
+        }
+    ),
+]
+"""A date and a time with an offset, as TOML writes it."""
+
 Timezone: TypeAlias = Annotated[
     str, AfterValidator(_check_timezone), _as_text("time zone", "Europe/Paris")
 ]
@@ -278,7 +298,7 @@ Queues: TypeAlias = Annotated[
 """Queues in the order in which they are served."""
 
 FilePattern: TypeAlias = Annotated[
-    str, AfterValidator(_check_pattern), _as_text("pattern of files", "docket.d/*.toml")
+    str, AfterValidator(_check_pattern), _as_text("file pattern", "docket.d/*.toml")
 ]
 """Files beside the configuration, as a path or a pattern."""
 

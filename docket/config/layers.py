@@ -14,7 +14,7 @@ from .document import Document
 from .keypath import KeyPath, entry
 from .model import PARTS_OF_FILES
 
-DEFAULTS: Final = (("task", "tasks"),)
+DEFAULTS: Final = (("task", "tasks"), ("schedule", "schedules"))
 """Below which tables the tables of [defaults] are laid."""
 
 

@@ -18,6 +18,7 @@ from .kinds import (
     FilePattern,
     Listen,
     ModuleName,
+    Moment,
     Name,
     Parameter,
     PositiveDuration,
@@ -208,10 +209,44 @@ class TaskDefaults(Table):
     retry: Retry = Field(default=Retry(), description="When a failed attempt is tried again.")
 
 
+class Daylight(Table):
+    """What becomes of due times where clocks change."""
+
+    gap: Literal["shift", "skip"] | None = Field(
+        default=None,
+        description="Whether due times that the clocks jump over run when they have jumped, or not at all; "
+        "left out, those of fixed hours run.",
+    )
+    overlap: Literal["first", "both"] | None = Field(
+        default=None,
+        description="Whether due times that the clocks show twice run the first time, or both times; left "
+        "out, those of fixed hours run once.",
+    )
+
+
+class ScheduleDefaults(Table):
+    """[defaults.schedule]: what holds for every schedule that does not say otherwise."""
+
+    jitter: Duration = Field(
+        default=timedelta(),
+        description="Shifts all due times by less than this: by how much, the name of the schedule decides.",
+    )
+    catchup: Literal["none", "last", "all"] = Field(
+        default="last",
+        description="Which runs are made up for that were missed; all is the last 100 of them.",
+    )
+    catchup_window: PositiveDuration | None = Field(
+        default=None, description="How late a run may be to be made up for; left out, any."
+    )
+
+
 class Defaults(Table):
     """[defaults.*]: what holds where a table does not say otherwise."""
 
     task: TaskDefaults = Field(default=TaskDefaults(), description="What holds for every task.")
+    schedule: ScheduleDefaults = Field(
+        default=ScheduleDefaults(), description="What holds for every schedule."
+    )
 
 
 class Concurrency(Table):
@@ -357,7 +392,7 @@ class Task(TaskDefaults):
         return self
 
 
-class Schedule(Table):
+class Schedule(ScheduleDefaults):
     """[schedules.NAME]: when a task runs by itself."""
 
     task: Name = Field(description="The task to run.")
@@ -371,21 +406,60 @@ class Schedule(Table):
     every: PositiveDuration | None = Field(
         default=None, description="How often, counted from 1970-01-01T00:00:00Z plus the phase."
     )
+    at: Moment | None = Field(default=None, description="When, once and never again.")
     phase: Duration | None = Field(
         default=None, description="By how much the runs of every are shifted; less than every."
+    )
+    anchor: Literal["epoch"] | Moment = Field(
+        default="epoch", description="What every is counted from: 1970, or a moment."
     )
     timezone: Timezone | None = Field(
         default=None, description="The zone that cron is read in; left out, it is the docket's."
     )
+    dst: Daylight | None = Field(
+        default=None, description="What becomes of the due times of cron where clocks change."
+    )
+    start: Moment | None = Field(
+        default=None, description="The first moment at which it may be due."
+    )
+    end: Moment | None = Field(
+        default=None, description="The first moment at which it may not be due any more."
+    )
     paused: bool = Field(default=False, description="Whether no runs are due.")
+    renamed_from: Name | None = Field(
+        default=None, description="The name that it had before; it goes on where that has stopped."
+    )
+    notes: str | None = Field(default=None, description="What people should know about it.")
 
     @model_validator(mode="after")
     def exactly_one_time(self) -> Self:
         """Refuse a schedule with no time, or with more than one."""
-        if self.cron is not None and self.every is not None:
-            raise expected("expected exactly one of cron, every, found both")
-        if self.cron is None and self.every is None:
-            raise expected("expected exactly one of cron, every, found none")
+        given = [key for key in ("cron", "every", "at") if getattr(self, key) is not None]
+        if not given:
+            raise expected("expected exactly one of cron, every, at, found none")
+        if len(given) > 1:
+            raise expected("expected exactly one of cron, every, at, found more")
+        return self
+
+    @model_validator(mode="after")
+    def start_is_before_end(self) -> Self:
+        """Refuse a schedule that is never due."""
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise at("end", self.end, f"expected a moment after start ({self.start.isoformat()})")
+        return self
+
+    @model_validator(mode="after")
+    def only_cron_has_clocks_that_change(self) -> Self:
+        """Refuse a rule for clocks that nothing looks at."""
+        if self.dst is not None and self.cron is None:
+            raise at("dst", self.dst, "only a schedule with cron has a rule for clocks that change")
+        return self
+
+    @model_validator(mode="after")
+    def only_every_has_an_anchor(self) -> Self:
+        """Refuse an anchor that nothing is counted from."""
+        if self.anchor != "epoch" and self.every is None:
+            raise at("anchor", self.anchor, "only a schedule with every has an anchor")
         return self
 
     @model_validator(mode="after")

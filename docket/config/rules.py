@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, cast
 
 from ..cron import CronExpression
 from ..durations import format_duration
@@ -13,6 +13,9 @@ from .findings import Finding, did_you_mean
 from .keypath import KeyPath, dotted, written
 from .model import Configuration, Pool, Task, schedule_seed, strike_identity
 from .sentences import shown
+
+MOST_NAMES: Final = 10
+"""How many names are listed where one of them was expected."""
 
 
 def broken_rules(tree: Mapping[str, Any], is_hidden: Hidden) -> list[Finding]:
@@ -54,10 +57,16 @@ def _dangling_task(
 ) -> Iterator[Finding]:
     task = _table(table).get("task")
     if isinstance(task, str) and task not in tasks:
-        known = f"tasks: {', '.join(map(written, tasks))}" if tasks else "there are no tasks"
+        known = f"tasks: {_listed(tasks)}" if tasks else "there are no tasks"
         suggestion = f"{did_you_mean(task, tasks)} {known}".lstrip()
         message = f"expected a task of this file, {found(task, is_hidden=is_hidden(path))}"
         yield Finding(path, message, "value", suggestion)
+
+
+def _listed(names: Iterable[str]) -> str:
+    shown_names = [written(name) for name in names]
+    more = ["…"] if len(shown_names) > MOST_NAMES else []
+    return ", ".join([*shown_names[:MOST_NAMES], *more])
 
 
 def _crons_that_never_fire(tree: Mapping[str, Any], is_hidden: Hidden) -> Iterator[Finding]:

@@ -25,7 +25,7 @@ def is_secret(path: Sequence[str | int]) -> bool:
 
 def masked(path: Sequence[str | int], value: Any) -> Any:
     """The value at a path as it may be shown: a url keeps its host, other secrets nothing."""
-    if value is not None and is_secret(path):
+    if value not in (None, {}) and is_secret(path):
         return masked_url(value) if tuple(path) == ("url",) and isinstance(value, str) else HIDDEN
     if isinstance(value, dict):
         table = cast(dict[str, Any], value)

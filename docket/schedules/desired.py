@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Literal
 
 from ..config.model import Configuration, Schedule, schedule_seed
 from ..cron import CronExpression, exact_zone
+from .timing import EPOCH, NextAfter, delayed, every, jitter_of, latest, once, within
 
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+MOST_CAUGHT_UP = 100
+"""Runs that are made up for at most, where all of them shall be."""
+
+PUNCTUAL = timedelta(seconds=10)
+"""Up to so late a run counts as one that is on time: nothing was missed."""
+
+
+@dataclass(frozen=True)
+class Owed:
+    """What is to be done about due times that have come.
+
+    Arguments:
+        runs: the due times to run, the earliest first; the last one may be all there is.
+        following: the next due time; None if there is none.
+        skipped: how many due times pass without a run.
+    """
+
+    runs: tuple[datetime, ...]
+    following: datetime | None
+    skipped: int
 
 
 @dataclass(frozen=True)
@@ -25,6 +45,10 @@ class DesiredSchedule:
         timing: what decides when it is due, as text; the same text means the same due times.
         next_after: the first due time after a moment.
         paused: whether no runs are due.
+        catchup: which of the runs that were missed are made up for.
+        catchup_window: how late a run may be to be made up for; None is without a limit.
+        renamed_from: the name that it had before, whose state it takes over.
+        notes: what people should know about it.
     """
 
     name: str
@@ -32,28 +56,37 @@ class DesiredSchedule:
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     timing: str
-    next_after: Callable[[datetime], datetime]
+    next_after: NextAfter
     paused: bool = False
+    catchup: Literal["none", "last", "all"] = "last"
+    catchup_window: timedelta | None = None
+    renamed_from: str | None = None
+    notes: str | None = None
 
     @property
     def definition(self) -> str:
         """What it is, for those who look at it in Redis."""
-        return json.dumps({"task": self.task, "timing": json.loads(self.timing)}, sort_keys=True)
+        about = {"task": self.task, "timing": json.loads(self.timing)}
+        if self.notes is not None:
+            about["notes"] = self.notes
+        return json.dumps(about, sort_keys=True)
 
-    def latest_until(self, first: datetime, now: datetime) -> tuple[datetime, datetime]:
-        """The last due time from ``first`` up to now, and the one after it.
+    def owed(self, expected: datetime, now: datetime) -> Owed:
+        """What is to be done now.
 
-        What was missed meanwhile runs once, not many times. Looks back in windows that double, so that
-        years of missed seconds cost no more than a few steps.
+        Arguments:
+            expected: the due time that is next in force; it is not after now.
+            now: the moment.
         """
-        window = timedelta(seconds=1)
-        latest = self.next_after(now - window)
-        while latest > now:
-            window *= 2
-            latest = first if now - window < first else self.next_after(now - window)
-        while (following := self.next_after(latest)) <= now:
-            latest = following
-        return latest, following
+        come = latest(self.next_after, expected, now, MOST_CAUGHT_UP)
+        following = self.next_after(come[-1])
+        wanted = come if self.catchup == "all" else come[-1:]
+        longest = PUNCTUAL if self.catchup == "none" else self.catchup_window
+        # However late, what is just due now is not missed.
+        runs = tuple(
+            due for due in wanted if longest is None or now - due <= max(longest, PUNCTUAL)
+        )
+        return Owed(runs, following, len(come) - len(runs))
 
 
 def desired_schedules(configuration: Configuration) -> tuple[DesiredSchedule, ...]:
@@ -65,35 +98,51 @@ def desired_schedules(configuration: Configuration) -> tuple[DesiredSchedule, ..
 
 
 def _desired(configuration: Configuration, name: str, schedule: Schedule) -> DesiredSchedule:
-    zone = schedule.timezone or configuration.timezone
-    if schedule.cron is not None:
-        seed = schedule_seed(configuration.name, name)
-        expression = CronExpression(schedule.cron, exact_zone(zone), seed=seed)
-        timing: dict[str, Any] = {"cron": schedule.cron, "timezone": zone}
-        next_after = expression.next_after
-    else:
-        assert schedule.every is not None
-        every, phase = schedule.every, schedule.phase or timedelta()
-        timing = {"every": every.total_seconds(), "phase": phase.total_seconds()}
-
-        def next_after(moment: datetime) -> datetime:
-            return next_multiple(moment, every, phase)
-
+    seed = schedule_seed(configuration.name, name)
+    timing, next_after = _timing(configuration, schedule, seed)
+    if schedule.jitter:
+        pause = jitter_of(seed, schedule.jitter)
+        timing["jitter"] = pause.total_seconds()
+        next_after = delayed(next_after, pause)
+    for key in ("start", "end"):
+        if (moment := getattr(schedule, key)) is not None:
+            timing[key] = moment.isoformat()
     return DesiredSchedule(
         name=name,
         task=schedule.task,
         args=tuple(schedule.args),
         kwargs=schedule.kwargs,
         timing=json.dumps({**timing, "paused": schedule.paused}, sort_keys=True),
-        next_after=next_after,
+        next_after=within(next_after, schedule.start, schedule.end),
         paused=schedule.paused,
+        catchup=schedule.catchup,
+        catchup_window=schedule.catchup_window,
+        renamed_from=schedule.renamed_from,
+        notes=schedule.notes,
     )
 
 
-def next_multiple(moment: datetime, every: timedelta, phase: timedelta) -> datetime:
-    """The first moment after this one that is the epoch plus the phase plus whole periods.
-
-    Anchored this way, no reload, restart or host shifts a schedule.
-    """
-    since = moment - EPOCH - phase
-    return EPOCH + phase + (since // every + 1) * every
+def _timing(
+    configuration: Configuration, schedule: Schedule, seed: str
+) -> tuple[dict[str, Any], NextAfter]:
+    if schedule.at is not None:
+        return {"at": schedule.at.isoformat()}, once(schedule.at)
+    if schedule.cron is not None:
+        zone = schedule.timezone or configuration.timezone
+        dst = schedule.dst
+        expression = CronExpression(
+            schedule.cron,
+            exact_zone(zone),
+            gap=None if dst is None else dst.gap,
+            overlap=None if dst is None else dst.overlap,
+            seed=seed,
+        )
+        told = {} if dst is None else {"dst": dst.model_dump(exclude_none=True)}
+        return {"cron": schedule.cron, "timezone": zone, **told}, expression.next_after
+    assert schedule.every is not None
+    phase = schedule.phase or timedelta()
+    anchor = EPOCH if schedule.anchor == "epoch" else schedule.anchor
+    timing: dict[str, Any] = {"every": schedule.every.total_seconds(), "phase": phase.total_seconds()}
+    if anchor is not EPOCH:
+        timing["anchor"] = anchor.isoformat()
+    return timing, every(schedule.every, anchor + phase)

@@ -15,7 +15,8 @@ async def reconcile(
 ) -> dict[str, datetime]:
     """Declare these schedules and remove the owner's others; tells when each one is due next.
 
-    Paused ones are left out of the answer. A schedule whose timing is unchanged is not moved.
+    Those that are paused, or have come to their end, are left out of the answer. A schedule whose timing
+    is unchanged is not moved, and one that was renamed goes on under its new name.
     """
     now = from_milliseconds(await schedules.now())
     declared = [
@@ -23,7 +24,8 @@ async def reconcile(
             schedule.name,
             schedule.timing,
             schedule.definition,
-            0 if schedule.paused else to_milliseconds(schedule.next_after(now)),
+            _first_due(schedule, now),
+            schedule.renamed_from or "",
         )
         for schedule in desired
     ]
@@ -33,3 +35,8 @@ async def reconcile(
         for schedule, moment in zip(desired, next_times, strict=True)
         if moment
     }
+
+
+def _first_due(schedule: DesiredSchedule, now: datetime) -> int:
+    due = None if schedule.paused else schedule.next_after(now)
+    return 0 if due is None else to_milliseconds(due)

@@ -14,7 +14,7 @@ from ..service import Service
 from ..storage.executions import from_milliseconds, to_milliseconds
 from ..storage.patience import Backoff
 from ..storage.schedules import Schedules
-from .desired import DesiredSchedule
+from .desired import DesiredSchedule, Owed
 from .reconciler import reconcile
 
 logger = logging.getLogger("docket.schedules")
@@ -85,34 +85,53 @@ class Ticker(Service):
         return [name for _, name in sorted(due)]
 
     async def _fire(self, schedule: DesiredSchedule, expected: datetime) -> None:
-        now = from_milliseconds(self._clock.now())
-        latest, following = schedule.latest_until(expected, now)
-        if latest != expected:
-            self.missed += 1
-            logger.warning(
-                "Schedule %s was due at %s and later; only the run of %s is made up for",
-                schedule.name,
-                _utc(expected),
-                _utc(latest),
-            )
-        key = f"{schedule.name}@{_utc(latest)}"
+        owed = schedule.owed(expected, from_milliseconds(self._clock.now()))
+        if owed.skipped:
+            self._tell_skipped(schedule, expected, owed)
         try:
             call = self.serializer.dump_call(
                 schedule.args, dict(schedule.kwargs), context=schedule.task
             )
         except DocketError as error:
             logger.error("Schedule %s can not run: %s", schedule.name, error)
-            self.next_times[schedule.name] = following
+            self._expect(schedule.name, owed.following)
             return
-        tick = await self._schedules.tick(
-            f"{self._owner}/{schedule.name}",
-            expected=to_milliseconds(expected),
-            following=to_milliseconds(following),
-            key=key,
-            task=schedule.task,
-            call=call,
+        # What is not run moves on without an execution.
+        for due, following in zip(
+            owed.runs or (None,), (*owed.runs[1:], owed.following), strict=True
+        ):
+            key = "" if due is None else f"{schedule.name}@{_utc(due)}"
+            tick = await self._schedules.tick(
+                f"{self._owner}/{schedule.name}",
+                expected=to_milliseconds(expected),
+                following=0 if following is None else to_milliseconds(following),
+                key=key,
+                task=schedule.task,
+                call=call,
+            )
+            self._note(schedule.name, key, tick.word, tick.next_time)
+            if tick.word == "MOVED" or following is None:
+                return
+            expected = following
+
+    def _tell_skipped(self, schedule: DesiredSchedule, expected: datetime, owed: Owed) -> None:
+        self.missed += owed.skipped
+        made_up = (
+            f"{len(owed.runs)} runs from {_utc(owed.runs[0])} on are made up for"
+            if len(owed.runs) > 1
+            else f"only the run of {_utc(owed.runs[0])} is made up for"
+            if owed.runs
+            else "none of them is made up for"
         )
-        self._note(schedule.name, key, tick.word, tick.next_time)
+        logger.warning(
+            "Schedule %s was due at %s and later; %s", schedule.name, _utc(expected), made_up
+        )
+
+    def _expect(self, name: str, following: datetime | None) -> None:
+        if following is None:
+            self.next_times.pop(name, None)
+        else:
+            self.next_times[name] = following
 
     def _note(self, name: str, key: str, word: str, next_time: int) -> None:
         if word == "FIRED":
@@ -121,11 +140,8 @@ class Ticker(Service):
             logger.warning("Schedule %s: a strike forbids %s", name, key)
         if name not in self._desired:
             return
-        if next_time:
-            self.next_times[name] = from_milliseconds(next_time)
-        else:
-            # Somebody else has paused or removed it.
-            self.next_times.pop(name, None)
+        # Without a next time it has come to its end, or somebody else has paused or removed it.
+        self._expect(name, from_milliseconds(next_time) if next_time else None)
 
 
 def _utc(moment: datetime) -> str:

@@ -22,14 +22,16 @@ class DeclaredSchedule(NamedTuple):
     """What decides when it is due; as long as this is the same, so is the next time."""
     definition: str
     next_time: int
-    """Unix time in ms from which it starts if its timing is new; 0 while it is paused."""
+    """Unix time in ms from which it starts if its timing is new; 0 if it is not due any more."""
+    renamed_from: str
+    """The name that it had before; empty if it had none."""
 
 
 class Tick(NamedTuple):
     """What became of one due time."""
 
     word: str
-    """FIRED, STRUCK, or MOVED if somebody else was first."""
+    """FIRED, STRUCK, SKIPPED, or MOVED if somebody else was first."""
     next_time: int
 
 
@@ -63,7 +65,7 @@ class Schedules:
             schedule: owner/name.
             expected: the due time that is known here, in ms.
             following: the one after it, in ms.
-            key, task, call: the execution.
+            key, task, call: the execution; without a key the due time passes without one.
         """
         command = _TICK.call(self._keys, schedule, expected, following, key, task, call)
         (reply,) = await run_patiently(self._connection, command)

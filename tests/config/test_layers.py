@@ -301,13 +301,15 @@ def test_a_choice_that_an_overlay_breaks_is_shown_in_the_overlay(files: Director
         over='[schedules.often]\ncron = "0 * * * *"\n',
     )
     assert files.refusal("over").startswith(
-        "over.toml:1:1: schedules.often: expected exactly one of cron, every, found both"
+        "over.toml:1:1: schedules.often: expected exactly one of cron, every, at, found more"
     )
 
 
 def test_a_key_that_is_missing_is_missed_where_the_table_begins(files: Directory) -> None:
     files.write(docket='[tasks.hello]\nqueue = "a"\n', over='[tasks.hello]\ntimeout = "5s"\n')
-    assert files.refusal("over").startswith('docket.toml:1:1: tasks.hello: expected exactly one of funct')
+    assert files.refusal("over").startswith(
+        "docket.toml:1:1: tasks.hello: expected exactly one of funct"
+    )
 
 
 def test_the_secret_of_an_overlay_is_not_shown(files: Directory) -> None:

@@ -6,15 +6,11 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args, get_origin
 
 import pytest
-from pydantic import BaseModel
 
 from docket.config.load import parse
-from docket.config.model import Configuration
 from docket.connection.embedded import EmbeddedServer
 
 ROOT = Path(__file__).parent.parent.parent
@@ -86,30 +82,3 @@ def test_a_command_is_one_that_there_is(text: str) -> None:
             assert words[1] in targets
         elif words:
             assert words[0] in {"git", "docket-supervisor", "docket", "pip", "python"}
-
-
-def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Every key of the configuration, as the documentation writes it."""
-    for attribute, field in model.model_fields.items():
-        name = field.alias or attribute
-        inner = _table(field.annotation)
-        if inner is None:
-            yield f"{prefix}{name}"
-            continue
-        kind = get_origin(field.annotation)
-        mark = ".NAME" if kind is dict else "[]" if kind is tuple else ""
-        yield from keys_of(inner, f"{prefix}{name}{mark}.")
-
-
-def _table(annotation: object) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next(filter(None, map(_table, get_args(annotation))), None)
-
-
-def test_every_key_of_the_configuration_is_explained() -> None:
-    page = (ROOT / "docs" / "configuration.md").read_text("utf-8")
-
-    missing = [key for key in keys_of(Configuration) if f"| `{key}` |" not in page]
-
-    assert missing == []

@@ -8,12 +8,14 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from docket.config.load import parse
+from docket.schedules import timing
 from docket.schedules.desired import (
-    EPOCH,
+    MOST_CAUGHT_UP,
     DesiredSchedule,
+    Owed,
     desired_schedules,
-    next_multiple,
 )
+from docket.schedules.timing import EPOCH
 
 TOML = """
 name = "orders"
@@ -86,26 +88,25 @@ def test_only_what_decides_when_it_is_due_is_its_timing() -> None:
 
 
 def test_a_period_is_anchored_so_that_nothing_shifts_it() -> None:
-    every, phase = timedelta(minutes=7), timedelta(seconds=11)
+    period, phase = timedelta(minutes=7), timedelta(seconds=11)
     moment = at("2026-11-23 12:34:56")
-    due = next_multiple(moment, every, phase)
+    due = timing.every(period, EPOCH + phase)(moment)
 
-    assert (due - EPOCH - phase) % every == timedelta()
-    assert moment < due <= moment + every
-    assert next_multiple(due, every, phase) == due + every
+    assert due is not None
+    assert (due - EPOCH - phase) % period == timedelta()
+    assert moment < due <= moment + period
+    assert timing.every(period, EPOCH + phase)(due) == due + period
 
 
 def test_what_was_missed_runs_once_and_at_its_last_due_time() -> None:
     _, often, _ = desired_schedules(parse(TOML).configuration)
     first = at("2026-11-23 12:00:05")
 
-    assert often.latest_until(first, first) == (first, at("2026-11-23 12:00:35"))
-    assert often.latest_until(first, at("2026-11-23 12:03:00")) == (
-        at("2026-11-23 12:02:35"),
-        at("2026-11-23 12:03:05"),
+    assert often.owed(first, first) == Owed((first,), at("2026-11-23 12:00:35"), 0)
+    assert often.owed(first, at("2026-11-23 12:03:00")) == Owed(
+        (at("2026-11-23 12:02:35"),), at("2026-11-23 12:03:05"), 5
     )
-    _, following = often.latest_until(first, at("2027-11-23 12:00:00"))
-    assert following == at("2027-11-23 12:00:05")
+    assert often.owed(first, at("2027-11-23 12:00:00")).following == at("2027-11-23 12:00:05")
 
 
 def test_a_docket_without_schedules_desires_none() -> None:
@@ -132,17 +133,19 @@ def test_a_phase_shifts_all_due_times_alike(year: int) -> None:
     moment = datetime(year, 7, 1, tzinfo=timezone.utc)
     plain, shifted = every("15s"), every("15s", 'phase = "5s"')
 
-    assert shifted.next_after(moment + timedelta(seconds=5)) == plain.next_after(
-        moment
-    ) + timedelta(seconds=5)
+    due = plain.next_after(moment)
+    assert due is not None
+    assert shifted.next_after(moment + timedelta(seconds=5)) == due + timedelta(seconds=5)
 
 
 def test_periods_shorter_than_a_second_are_exact() -> None:
-    moments = [EPOCH]
+    often = timing.every(timedelta(milliseconds=100), EPOCH)
+    moment: datetime | None = EPOCH
     for _ in range(10):
-        moments.append(next_multiple(moments[-1], timedelta(milliseconds=100), timedelta()))
+        assert moment is not None
+        moment = often(moment)
 
-    assert moments[-1] == EPOCH + timedelta(seconds=1)
+    assert moment == EPOCH + timedelta(seconds=1)
 
 
 def test_a_cron_expression_is_read_in_its_own_zone() -> None:
@@ -171,10 +174,94 @@ def test_very_many_missed_due_times_are_jumped_over_without_walking_them_all() -
     schedule = every("1s")
     now = NOON + timedelta(days=30, milliseconds=1)
 
-    latest, following = schedule.latest_until(NOON, now)
+    owed = schedule.owed(NOON, now)
 
-    assert following == NOON + timedelta(days=30, seconds=1)
-    assert latest == NOON + timedelta(days=30)
+    assert owed.runs == (NOON + timedelta(days=30),)
+    assert owed.following == NOON + timedelta(days=30, seconds=1)
+    assert owed.skipped == MOST_CAUGHT_UP - 1
+
+
+@pytest.mark.parametrize(
+    ("catchup", "runs"),
+    [("none", []), ("last", [11]), ("all", [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11])],
+)
+def test_what_was_missed_is_made_up_for_as_the_schedule_says(catchup: str, runs: list[int]) -> None:
+    schedule = every("1m", f'catchup = "{catchup}"')
+    owed = schedule.owed(NOON, NOON + timedelta(minutes=11, seconds=30))
+
+    assert owed.runs == tuple(NOON + timedelta(minutes=minute) for minute in runs)
+    assert owed.following == NOON + timedelta(minutes=12)
+    assert owed.skipped == 12 - len(runs)
+
+
+@pytest.mark.parametrize("catchup", ["none", "last", "all"])
+def test_a_run_that_is_on_time_is_not_missed(catchup: str) -> None:
+    schedule = every("1m", f'catchup = "{catchup}"')
+
+    assert schedule.owed(NOON, NOON + timedelta(seconds=9)).runs == (NOON,)
+
+
+def test_what_is_too_late_is_not_made_up_for() -> None:
+    schedule = every("1m", 'catchup = "all"\ncatchup_window = "3m"')
+    owed = schedule.owed(NOON, NOON + timedelta(minutes=11, seconds=30))
+
+    assert owed.runs == tuple(NOON + timedelta(minutes=minute) for minute in (9, 10, 11))
+    assert owed.skipped == 9
+
+
+def test_defaults_of_schedules_hold_for_those_that_say_nothing() -> None:
+    text = (
+        '[defaults.schedule]\ncatchup = "all"\n'
+        '[schedules.a]\ntask = "note"\nevery = "1m"\n'
+        '[schedules.b]\ntask = "note"\nevery = "1m"\ncatchup = "none"\n'
+    )
+
+    assert {name: one.catchup for name, one in schedules(text).items()} == {"a": "all", "b": "none"}
+
+
+def test_a_schedule_with_a_moment_is_due_once() -> None:
+    schedule = only('[schedules.s]\ntask = "note"\nat = 2026-03-01T13:00:00+01:00\n')
+
+    assert schedule.next_after(NOON - timedelta(days=9)) == NOON
+    assert schedule.next_after(NOON) is None
+    assert schedule.owed(NOON, NOON + timedelta(hours=1)) == Owed((NOON,), None, 0)
+
+
+def test_a_schedule_begins_and_ends() -> None:
+    schedule = every("1h", "start = 2026-03-01T10:00:00Z\nend = 2026-03-01T12:00:00Z")
+
+    assert schedule.next_after(NOON - timedelta(days=3)) == NOON - timedelta(hours=2)
+    assert schedule.next_after(NOON - timedelta(hours=2)) == NOON - timedelta(hours=1)
+    assert schedule.next_after(NOON - timedelta(hours=1)) is None
+
+
+def test_a_period_can_be_counted_from_a_moment() -> None:
+    schedule = every("7h", 'anchor = 2026-03-01T12:30:00Z\nphase = "1m"')
+
+    assert schedule.next_after(NOON) == NOON + timedelta(minutes=31)
+    assert schedule.next_after(NOON + timedelta(hours=1)) == NOON + timedelta(hours=7, minutes=31)
+
+
+def test_jitter_shifts_all_due_times_alike_and_each_schedule_differently() -> None:
+    text = "".join(
+        f'[schedules.s{number}]\ntask = "note"\nevery = "1h"\njitter = "10m"\n'
+        for number in range(20)
+    )
+    offsets = [one.next_after(NOON) for one in schedules(text).values()]
+
+    assert all(due is not None and NOON <= due < NOON + timedelta(hours=1) for due in offsets)
+    assert len(set(offsets)) > 10
+    again = [one.next_after(NOON + timedelta(hours=1)) for one in schedules(text).values()]
+    assert again == [due and due + timedelta(hours=1) for due in offsets]
+    assert every("1h", 'jitter = "0s"').next_after(NOON) == NOON + timedelta(hours=1)
+
+
+def test_a_schedule_says_what_becomes_of_it_where_clocks_change() -> None:
+    text = '[schedules.s]\ntask = "note"\ncron = "30 2 * * *"\ntimezone = "Europe/Paris"\n'
+    spring = datetime(2026, 3, 28, 12, tzinfo=timezone.utc)
+
+    assert only(text).next_after(spring) == at("2026-03-29 01:00:00")
+    assert only(f'{text}dst = {{ gap = "skip" }}\n').next_after(spring) == at("2026-03-30 00:30:00")
 
 
 @pytest.mark.parametrize(
@@ -184,10 +271,19 @@ def test_very_many_missed_due_times_are_jumped_over_without_walking_them_all() -
         'every = "10s"\nphase = "1s"',
         'every = "10s"\npaused = true',
         'cron = "* * * * *"',
+        'every = "10s"\njitter = "9s"',
+        'every = "10s"\nstart = 2026-03-01T10:00:00Z',
+        'every = "10s"\nend = 2026-03-01T10:00:00Z',
+        'every = "10s"\nanchor = 2026-03-01T10:00:00Z',
+        "at = 2026-03-01T10:00:00Z",
     ],
 )
 def test_another_timing_is_another_text(change: str) -> None:
     assert only(f'[schedules.s]\ntask = "note"\n{change}\n').timing != every("10s").timing
+
+
+def test_the_definition_tells_what_people_should_know() -> None:
+    assert json.loads(every("1m", 'notes = "finance"').definition)["notes"] == "finance"
 
 
 def test_the_definition_tells_what_it_is() -> None:

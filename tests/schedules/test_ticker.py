@@ -120,8 +120,74 @@ async def test_what_was_missed_is_made_up_for_once(
     await ticker.stop()
 
     assert await keys(docket) == [f"s@{long_ago + timedelta(hours=5):%Y-%m-%dT%H:%M:%SZ}"]
-    assert ticker.missed == 1
+    assert ticker.missed == 5
     assert "only the run of" in caplog.text
+
+
+async def _missed(docket: Docket, catchup: str, hours: int) -> Ticker:
+    """A ticker that comes back after some hours."""
+    ticker = ticker_of(docket)
+    await ticker.declare(declared("1h", catchup=f'"{catchup}"'))
+    now = datetime.now(timezone.utc)
+    long_ago = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=hours)
+    ticker.next_times["s"] = long_ago
+    async with docket.redis() as client:
+        await client.hset(docket.key("schedules"), "next:owner/s", int(long_ago.timestamp() * 1000))
+    await ticker.start()
+    await until(lambda: _is_up_to_date(ticker))
+    await ticker.stop()
+    return ticker
+
+
+async def _is_up_to_date(ticker: Ticker) -> bool:
+    return ticker.next_times["s"] > datetime.now(timezone.utc)
+
+
+async def test_all_that_was_missed_can_be_made_up_for(docket: Docket) -> None:
+    ticker = await _missed(docket, "all", 4)
+
+    found = await keys(docket)
+    assert len(set(found)) == len(found) == 5
+    assert ticker.missed == 0
+
+
+async def test_nothing_that_was_missed_needs_to_be_made_up_for(docket: Docket) -> None:
+    ticker = await _missed(docket, "none", 4)
+
+    # In the first seconds of an hour its run is on time.
+    assert ticker.missed + len(await keys(docket)) == 5
+
+
+async def test_a_schedule_with_a_moment_runs_once_ever(docket: Docket) -> None:
+    due = datetime.now(timezone.utc) + timedelta(milliseconds=200)
+    text = f'[tasks.t]\nfunction = "m:f"\n[schedules.s]\ntask = "t"\nat = {due.isoformat()}\n'
+    ticker = ticker_of(docket)
+    await ticker.declare(desired_schedules(parse(text).configuration))
+    await ticker.start()
+    await until(lambda: ticks(docket, 1))
+    await ticker.declare(desired_schedules(parse(text).configuration))
+    await ticker.stop()
+
+    assert ticker.next_times == {}
+    assert len(await keys(docket)) == 1
+
+
+async def test_a_schedule_that_was_renamed_goes_on_where_it_stopped(docket: Docket) -> None:
+    schedules = docket.storage.schedules
+    await reconcile(schedules, "owner", declared("1h"))
+    async with docket.redis() as client:
+        moment = int(datetime.now(timezone.utc).timestamp() * 1000) + 5000
+        await client.hset(docket.key("schedules"), "next:owner/s", moment)
+    text = '[tasks.t]\nfunction = "m:f"\n[schedules.new]\ntask = "t"\nevery = "1h"\nrenamed_from = "s"\n'
+    renamed = desired_schedules(parse(text).configuration)
+    first = await reconcile(schedules, "owner", renamed)
+    again = await reconcile(schedules, "owner", renamed)
+
+    assert first == again
+    assert int(first["new"].timestamp() * 1000) == moment
+    async with docket.redis() as client:
+        fields: list[bytes] = list(await client.hgetall(docket.key("schedules")))  # type: ignore[arg-type]
+    assert not [field for field in fields if bytes(field).endswith(b"/s")]
 
 
 async def test_a_struck_schedule_makes_no_execution_and_goes_on(

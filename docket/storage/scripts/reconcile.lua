@@ -1,15 +1,24 @@
 -- Makes the schedules of one owner equal to what it declares; those of others are not touched.
 --
 -- owner     whose schedules these are
--- REST...   per schedule: name, timing, definition, next time (ms; 0 while paused)
+-- REST...   per schedule: name, timing, definition, next time (ms; 0 if it is not due any more), former name
 -- returns   per schedule: its next time in force. A schedule whose timing is unchanged keeps its own,
---           so that no reload moves it.
+--           so that no reload moves it; one that was renamed takes over what its former name has left.
 
 local schedules = P .. ':schedules'
 local declared, replies = {}, {}
-for at = REST, #ARGV, 4 do
+
+local function take_over(id, former)
+  for _, field in ipairs({'timing:', 'next:', 'last:'}) do
+    local value = redis.call('HGET', schedules, field .. former)
+    if value then redis.call('HSETNX', schedules, field .. id, value) end
+  end
+end
+
+for at = REST, #ARGV, 5 do
   local id = owner .. '/' .. ARGV[at]
   declared[id] = true
+  if ARGV[at + 4] ~= '' then take_over(id, owner .. '/' .. ARGV[at + 4]) end
   local known = redis.call('HMGET', schedules, 'timing:' .. id, 'next:' .. id)
   local next_time = ARGV[at + 3]
   if known[1] == ARGV[at + 1] and known[2] and known[2] ~= '0' then next_time = known[2] end
