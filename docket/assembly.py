@@ -94,7 +94,14 @@ def rule_for(strike: Strike) -> Rule:
         Condition(parameter, Operator(condition.op), _hashable(condition.value))
         for parameter, condition in strike.when.items()
     )
-    return Rule(strike.task, conditions, strike.reason, source=f"file:{strike.identity}")
+    return Rule(
+        strike.task,
+        conditions,
+        strike.reason,
+        source=f"file:{strike.identity}",
+        action=strike.action,
+        expires=strike.expires,
+    )
 
 
 def build_docket(orders: WorkerOrders) -> Docket:

@@ -6,7 +6,7 @@ import json
 import logging
 import math
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -173,6 +173,15 @@ def test_a_strike_of_the_file_is_a_rule_that_names_the_file(written: Written) ->
         "INC-1",
         source="file:block",
     )
+
+
+def test_a_strike_of_the_file_may_park_and_may_end(written: Written) -> None:
+    configuration, _ = written(
+        TEXT + '[[strikes]]\ntask = "send"\naction = "park"\nexpires = 2030-01-01T00:00:00Z\n'
+    )
+    rule = rule_for(configuration.strikes[0])
+
+    assert (rule.action, rule.expires) == ("park", datetime(2030, 1, 1, tzinfo=timezone.utc))
 
 
 def test_a_docket_knows_its_tasks_by_their_names_in_the_file(orders: WorkerOrders) -> None:

@@ -558,7 +558,12 @@ class Strike(Table):
     when: dict[Name, Condition] = Field(
         default={}, description="Comparisons by the name of the argument; all of them must hold."
     )
+    action: Literal["drop", "park"] = Field(
+        default="drop",
+        description="Whether what is struck is cancelled, or kept until the strike is over.",
+    )
     reason: str = Field(default="", description="Why, for those who wonder.")
+    expires: Moment | None = Field(default=None, description="When it is over; left out, never.")
 
     @property
     def identity(self) -> str:
