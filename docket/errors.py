@@ -4,7 +4,8 @@
     ├── ConfigurationError      the author of docket.toml or of the environment
     │   └── InvalidSetting      one value of it; CronError · UnknownZone
     ├── CallerError             whoever called the API
-    │   └── InvalidKey · InvalidUrl · PayloadTooLarge · NotSerializable
+    │   ├── InvalidKey · InvalidUrl · PayloadTooLarge · NotSerializable
+    │   └── ImmovableTime · EndlessWork, in tests
     ├── OperatorError           whoever runs the servers
     │   ├── ServerUnavailable   it may heal: the call can be repeated
     │   ├── ServerRefused       it will not heal by itself: credentials, permissions, wrong data
@@ -76,6 +77,14 @@ class PayloadTooLarge(CallerError, ValueError):
 
 class NotSerializable(CallerError, TypeError):
     """A value can not be encoded by the codecs that are allowed."""
+
+
+class ImmovableTime(CallerError):
+    """The time of this docket can not be moved: it is real for others, or is being moved already."""
+
+
+class EndlessWork(CallerError):
+    """What was to be run in a test does not come to an end."""
 
 
 class OperatorError(DocketError):

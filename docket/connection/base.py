@@ -59,6 +59,8 @@ class Connection(ABC):
     """Where it leads, with the password masked: fit for logs."""
 
     is_cluster: bool = False
+    is_throwaway: bool = False
+    """Whether the server is this process's own and ends with it, as tests want it."""
 
     def prefix(self, name: str) -> str:
         """The prefix of all keys of the docket ``name``; on a cluster it pins them to one slot.

@@ -123,6 +123,8 @@ class Memory(Standalone):
         size: how many connections are used at a time.
     """
 
+    is_throwaway = True
+
     def __init__(self, url: str, name: str, size: int) -> None:
         super().__init__(url, Target(), size)
         self._name = name

@@ -23,6 +23,7 @@ class Traced(Connection):
         self._connection = connection
         self.url = connection.url
         self.is_cluster = connection.is_cluster
+        self.is_throwaway = connection.is_throwaway
 
     @override
     def prefix(self, name: str) -> str:

@@ -57,7 +57,11 @@ class Cron(Perpetual):
     @override
     def initial_when(self) -> datetime:
         """The first time from now on."""
-        return self._ticks.next_after(datetime.now(timezone.utc))
+        return self.first_after(datetime.now(timezone.utc))
+
+    @override
+    def first_after(self, moment: datetime) -> datetime:
+        return self._ticks.next_after(moment)
 
     @override
     async def on_complete(self, execution: Execution, outcome: TaskOutcome) -> bool:

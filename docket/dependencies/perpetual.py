@@ -58,6 +58,11 @@ class Perpetual(CompletionHandler["Perpetual"]):
         """When the first run of an automatic task is due; None is at once."""
         return None
 
+    def first_after(self, moment: datetime) -> datetime | None:
+        """As ``initial_when``, seen from a moment."""
+        del moment
+        return None
+
     def cancel(self) -> None:
         """Let this run be the last."""
         self.cancelled = True

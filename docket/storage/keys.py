@@ -28,6 +28,7 @@ Key                                   Type          Holds
 ``P:moments:<name>``                  sorted set    moments of that rate that are given away
 ``P:debounce:<name>``                 hash, TTL     who will run when submissions have settled
 ``P:sweep:<queue>``                   string, TTL   somebody has just looked at the leases of others
+``P:clock``                           string        how far time was moved, at a throw-away server
 ====================================  ============  ==============================================
 
 ``P`` is the prefix: the docket's name, in braces on a cluster so that all keys share a slot. No live

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import resources
 
@@ -37,6 +37,8 @@ class Script:
 
     name: str
     arguments: tuple[str, ...] = field(default=())
+    is_movable: bool = False
+    """Whether it sees the time as tests have moved it."""
 
     @cached_property
     def source(self) -> str:
@@ -45,7 +47,8 @@ class Script:
         values = [f"ARGV[{index}]" for index in range(1, len(names) + 1)]
         prelude = f"local {', '.join(names)} = {', '.join(values)}\nlocal REST = {len(names) + 1}\n"
         body = _read(self.name)
-        included = "\n".join(_read(name) for name in _INCLUDE.findall(body))
+        includes = ["moved"] * self.is_movable + _INCLUDE.findall(body)
+        included = "\n".join(_read(name) for name in includes)
         return prelude + included + "\n" + body
 
     @cached_property
@@ -53,9 +56,17 @@ class Script:
         """The name under which the server remembers it."""
         return hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
+    @cached_property
+    def movable(self) -> Script:
+        """The same script, as it is run where time can be moved."""
+        return replace(self, is_movable=True)
+
     def call(self, keys: Keys, *arguments: Argument) -> Call:
         """The call with these arguments, not yet sent."""
         return Call(self, (keys.future, keys.prefix, *arguments))
+
+
+_TIME = Script("time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +93,19 @@ async def run(connection: Connection, *calls: Call) -> list[Reply]:
     Raises:
         ServerUnavailable: as ``Connection.send``.
     """
+    if connection.is_throwaway:
+        calls = tuple(Call(call.script.movable, call.arguments) for call in calls)
     replies = await connection.send(*(call.command for call in calls))
     missing = _missing(replies)
     if missing:
         healed = await connection.send(*(calls[index].full_command for index in missing))
         _fill_in(replies, missing, healed)
     return replies
+
+
+def time_query(connection: Connection, keys: Keys) -> Command:
+    """The command that tells the server's time, as the scripts of the docket see it."""
+    return _TIME.movable.call(keys).full_command if connection.is_throwaway else ("TIME",)
 
 
 def run_blocking(connection: ThreadConnection, *calls: Call) -> list[Reply]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..connection.base import Connection
 from ..connection.traced import Traced
 from ..errors import ForeignData
+from .clock import Clock
 from .exchange import Claimant, Exchange
 from .executions import Executions
 from .keys import Keys
@@ -32,6 +33,7 @@ class Storage:
         self.connection = connection
         self.name = name
         self.keys = Keys(connection.prefix(name))
+        self.clock = Clock(connection, self.keys)
         self.executions = Executions(connection, self.keys)
         self.limits = Limits(connection, self.keys)
         self.progress = Progresses(connection, self.keys)

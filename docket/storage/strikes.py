@@ -8,7 +8,7 @@ from ..connection.base import Connection
 from .keys import Keys
 from .patience import read_patiently, run_patiently, value_of
 from .replies import pairs
-from .script import Script
+from .script import Script, time_query
 
 _STRIKE = Script("strike", ("direction", "field", "rule", "action", "ends", "lasts"))
 _ACQUIT = Script("acquit", ("cursor",))
@@ -82,7 +82,9 @@ class StrikeRules:
     async def read(self) -> StoredRules:
         """The rules as they stand."""
         time, reply = await read_patiently(
-            self._connection, ("TIME",), ("HGETALL", self._keys.strikes)
+            self._connection,
+            time_query(self._connection, self._keys),
+            ("HGETALL", self._keys.strikes),
         )
         seconds, microseconds = map(int, value_of(time))
         fields = pairs(value_of(reply))

@@ -11,7 +11,7 @@ from .executions import from_milliseconds, queue_argument
 from .keys import Keys
 from .patience import read_patiently, value_of
 from .replies import pairs
-from .script import Script, run
+from .script import Script, run, time_query
 
 _REGISTER = Script("register", ("worker", "silence"))
 _RETIRE = Script("retire", ("worker", "consumer"))
@@ -73,7 +73,9 @@ class Workers:
     async def living(self, silence: timedelta) -> list[WorkerInfo]:
         """The workers that were heard of within ``silence``."""
         now, seen = await read_patiently(
-            self._connection, ("TIME",), ("ZRANGE", self._keys.workers, 0, -1, "WITHSCORES")
+            self._connection,
+            time_query(self._connection, self._keys),
+            ("ZRANGE", self._keys.workers, 0, -1, "WITHSCORES"),
         )
         seconds, _ = value_of(now)
         oldest = from_milliseconds(int(seconds) * 1000) - silence

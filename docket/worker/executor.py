@@ -112,12 +112,18 @@ class Executor:
         host: the worker.
         observer: hears what happens.
         fallback: called in the place of tasks that are not known; without it they are parked.
+        timer: tells seconds that only measure how long a run has taken.
     """
 
     def __init__(
-        self, host: Host, observer: Observer, fallback: TaskFunction | None = None
+        self,
+        host: Host,
+        observer: Observer,
+        fallback: TaskFunction | None = None,
+        timer: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._host = host
+        self._timer = timer
         self._docket = host.docket
         self._labels = {**host.docket.labels(), "docket.worker": host.name}
         self._observer = observer
@@ -157,7 +163,8 @@ class Executor:
             claimed.task, prepared.call_repr, (now - claimed.due) / 1000, claimed.crashes
         )
         start = time.perf_counter()
-        attempt = _Attempt(prepared, self._docket.registry.policy(prepared.function_name), start)
+        policy = self._docket.registry.policy(prepared.function_name)
+        attempt = _Attempt(prepared, policy, self._timer)
         outcome = await self._attempt(run, attempt)
         seconds = time.perf_counter() - start
         if isinstance(outcome, Perpetuated):
@@ -363,12 +370,15 @@ class Executor:
 class _Attempt:
     """One try of one execution: what it is to be, and what has been resolved for it so far."""
 
-    def __init__(self, execution: Execution, policy: TaskPolicy, start: float) -> None:
+    def __init__(
+        self, execution: Execution, policy: TaskPolicy, timer: Callable[[], float]
+    ) -> None:
         self.execution = execution
         self.policy = policy
         self.resolution: Resolution | None = None
         self.error: BaseException | None = None
-        self._start = start
+        self._timer = timer
+        self._start = timer()
 
     def ending(self, outcome: Outcome) -> str:
         """What observers call the end: a run that raised has failed, whatever follows."""
@@ -389,7 +399,7 @@ class _Attempt:
 
     def outcome(self, result: Any = None, exception: BaseException | None = None) -> TaskOutcome:
         """How it has ended, in the words of the handlers."""
-        duration = timedelta(seconds=time.perf_counter() - self._start)
+        duration = timedelta(seconds=self._timer() - self._start)
         return TaskOutcome(duration, result, exception)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Hashable
 
 from typing_extensions import override
 
+from ..clock import ServerClock
 from ..dependencies.configured import configured
 from ..dependencies.perpetual import Perpetual
 from ..dependencies.resolution import get_single_dependency_parameter_of_type
@@ -14,6 +15,7 @@ from ..docket import Docket
 from ..errors import ServerUnavailable
 from ..registry import TaskFunction, name_of
 from ..service import Service
+from ..storage.executions import from_milliseconds
 
 RESEED = 60.0
 """Seconds after which they are looked at in any case: somebody may have cancelled or lost one."""
@@ -27,10 +29,12 @@ class Perpetuals(Service):
 
     Arguments:
         docket: whose tasks.
+        clock: the server's time.
     """
 
-    def __init__(self, docket: Docket) -> None:
+    def __init__(self, docket: Docket, clock: ServerClock) -> None:
         self._docket = docket
+        self._clock = clock
         self._seen: Hashable = None
 
     @override
@@ -73,4 +77,5 @@ class Perpetuals(Service):
         return next(iter(declared), get_single_dependency_parameter_of_type(function, Perpetual))
 
     async def _add(self, function: TaskFunction, perpetual: Perpetual) -> None:
-        await self._docket.add(function, perpetual.initial_when, name_of(function))()
+        when = perpetual.first_after(from_milliseconds(self._clock.now()))
+        await self._docket.add(function, when, name_of(function))()

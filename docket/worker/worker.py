@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 from typing_extensions import Self
 
@@ -82,6 +82,9 @@ class Worker:
         ...         await worker.run_until_finished()
     """
 
+    clock_type: ClassVar[type[ServerClock]] = ServerClock
+    """How it tells the server's time between its answers."""
+
     def __init__(
         self,
         docket: Docket,
@@ -134,7 +137,7 @@ class Worker:
         dead_ttl = (
             max(docket.record_ttl, DEAD_LETTER_TTL) if docket.execution_ttl else docket.record_ttl
         )
-        self._clock = ServerClock()
+        self._clock = self.clock_type()
         self._bookkeeping = Bookkeeping(
             docket.serializer,
             docket.dump_call,
@@ -315,7 +318,7 @@ class Worker:
             self._trading,
         ]
         if self.schedule_automatic_tasks:
-            services.insert(1, Perpetuals(self.docket))
+            services.insert(1, Perpetuals(self.docket, self._clock))
         async with lifecycles(self), Services(*services).running() as failure:
             self._started.set()
             ending = asyncio.ensure_future(finished())
