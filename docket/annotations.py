@@ -145,6 +145,8 @@ def _siblings(name: str, dependency: Dependency[Any]) -> Iterator[str]:
         for parameter, value in inner.items():
             if isinstance(value, Dependency):
                 yield from _siblings(parameter, cast(Dependency[Any], value))
+    elif getattr(bound, "is_only_given", False):
+        return  # what the caller gave depends on nothing
     elif isinstance(parameter := getattr(bound, "parameter", None), str):
         yield parameter
 

@@ -80,6 +80,8 @@ def TaskKey() -> str:  # noqa: N802
 class _TaskArgument(_CallArgument):
     """An argument that the caller gave; what other dependencies resolve to does not count."""
 
+    is_only_given = True
+
     @override
     async def __aenter__(self) -> Any:
         if self.parameter is None:

@@ -106,16 +106,23 @@ async def test_no_more_run_at_a_time_than_an_argument_allows_with_several_worker
 async def test_those_who_wait_for_a_slot_are_woken_in_the_order_in_which_they_came(
     docket: Docket, meter: Meter
 ) -> None:
+    go_on = asyncio.Event()
+
     async def work(
         number: int, limit: ConcurrencyLimit = ConcurrencyLimit(max_concurrent=1)
     ) -> None:
         await meter.run(what=number)
+        await go_on.wait()
 
     docket.register(work)
-    # Keys whose own order is another one: a tie within a millisecond must not be broken by it.
-    await docket.add_many([docket.call(work, key=f"{99 - n}")(n) for n in range(30)])
-    async with Worker(docket, concurrency=10) as worker:
-        await worker.run_until_finished()
+    await docket.add(work)(0)
+    async with several_workers(docket, 1, concurrency=10):
+        await until(lambda: _is(_slots(docket, "work"), 1))
+        # Keys whose own order is another one: a tie within a millisecond must not be broken by it.
+        await docket.add_many([docket.call(work, key=f"{99 - n}")(n) for n in range(1, 30)])
+        await until(lambda: _is(waiters_of(docket, "work"), 29))
+        go_on.set()
+        await until_all_ended(docket)
 
     assert meter.order == list(range(30))
 
