@@ -6,6 +6,7 @@ import asyncio
 import enum
 import errno
 import os
+import socket
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -210,7 +211,7 @@ def worker(
     except DocketError:
         raise
     except OSError as error:
-        if error.errno not in _CAN_NOT_LISTEN:
+        if error.errno not in _CAN_NOT_LISTEN and not isinstance(error, socket.gaierror):
             raise
         raise CommandError(_can_not_listen(error, host, healthcheck_port, metrics_port)) from error
     except ImportError as error:
