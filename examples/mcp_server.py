@@ -6,7 +6,8 @@ FastMCP finds Docket under the name ``pydocket``, which ``companion/`` provides:
     python examples/mcp_server.py
 
 This serves over stdio, and keeps its tasks in memory. With ``FASTMCP_DOCKET_URL=redis://localhost:6379/0``
-tasks outlive the server, and ``python -m fastmcp_tasks.worker_cli worker examples/mcp_server.py`` adds workers.
+tasks outlive the server, and ``python -m fastmcp_tasks.worker_cli worker examples/mcp_server.py`` adds
+workers.
 """
 
 from __future__ import annotations

@@ -12,44 +12,64 @@ from typing import Any
 import pytest
 
 from ..fleet.kinds import MEMORY, Fleet
-from .environments import ROOT, build_ours, python_of
+from .environments import ROOT, build_ours, once, python_of
 
-HERE = Path(__file__).parent
-BACKENDS = (MEMORY, "redis-8.2")
+HERE = Path(__file__).parent / "programs"
 
 Found = dict[str, Any]
 Run = Callable[..., Found]
 
 
 @pytest.fixture(scope="session")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Run a program to its end: it prints what it found as JSON, in its last line."""
-    built: dict[str, Path] = {}
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory that all processes of this test run share."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "frameworks"
+    shared.mkdir(exist_ok=True)
+    return shared
 
-    def run(environment: str, program: str, **settings: str) -> Found:
-        python = python_of(environment)
-        if environment not in built:
-            built[environment] = tmp_path_factory.mktemp(environment)
-            build_ours(python, built[environment])
-        paths = f"{built[environment]}{os.pathsep}{ROOT / 'examples'}"
-        command = [python, HERE / "programs" / f"{program}.py"]
-        own = {key: value for key, value in os.environ.items() if not key.startswith("COV")}
-        ended = subprocess.run(
-            command,
-            env={**own, "PYTHONPATH": paths, **settings},
-            cwd=built[environment],
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
-        assert ended.returncode == 0, f"{ended.stdout}\n{ended.stderr}"
-        return json.loads(ended.stdout.splitlines()[-1])
+
+@pytest.fixture(scope="session")
+def run(shared: Path, fleet: Fleet) -> Run:
+    """Run a program to its end, once: it prints what it found as JSON, in its last line.
+
+    The settings become its environment; in them ``{url}`` is where its tasks are kept, and ``{directory}``
+    is its own.
+    """
+
+    def run(environment: str, program: str, kind: str, **settings: str) -> Found:
+        directory = shared / f"{program}-{kind}"
+        with once(directory) as is_first:
+            if is_first:
+                words = {"url": fleet.url(kind), "directory": str(directory)}
+                filled = {key: value.format(**words) for key, value in settings.items()}
+                found = _printed_by(environment, HERE / f"{program}.py", shared, filled)
+                (directory / "found.json").write_text(found, "utf-8")
+        return json.loads((directory / "found.json").read_text("utf-8"))
 
     return run
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
-def backend(request: pytest.FixtureRequest, fleet: Fleet) -> str:
-    """Where the tasks are kept: in memory, and on a real Redis."""
-    return fleet.url(request.param)
+def _printed_by(environment: str, program: Path, shared: Path, settings: dict[str, str]) -> str:
+    python, ours = python_of(environment), shared / f"ours-{environment}"
+    with once(ours) as is_first:
+        if is_first:
+            build_ours(python, ours / "packages")
+    paths = f"{ours / 'packages'}{os.pathsep}{ROOT / 'examples'}"
+    ended = subprocess.run(
+        [python, program],
+        env={**os.environ, "PYTHONPATH": paths, **settings},
+        cwd=ours,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert ended.returncode == 0, f"{ended.stdout}\n{ended.stderr}"
+    return ended.stdout.splitlines()[-1]
+
+
+@pytest.fixture(scope="module", params=(MEMORY, "redis-8.2"))
+def kind(request: pytest.FixtureRequest) -> str:
+    """What keeps the tasks: a server in memory, and a real Redis."""
+    return request.param

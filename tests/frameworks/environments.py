@@ -11,6 +11,8 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
@@ -28,14 +30,22 @@ PROGRAMS = {
 def python_of(environment: str) -> Path:
     """The interpreter of an environment, which is made when it is first asked for."""
     directory = _cache() / f"{environment}-{_recipe(environment)}"
-    python, stamp = directory / "bin" / "python", directory / "installed"
+    python = directory / "bin" / "python"
+    with once(directory) as is_first:
+        if is_first:
+            _install(environment, directory, python)
+    return python
+
+
+@contextmanager
+def once(directory: Path) -> Generator[bool, None, None]:
+    """Let one process at a time fill a directory, and tell it whether that is still to be done."""
     directory.mkdir(parents=True, exist_ok=True)
+    stamp = directory / "done"
     with (directory / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not stamp.exists():
-            _install(environment, directory, python)
-            stamp.touch()
-    return python
+        yield not stamp.exists()
+        stamp.touch()
 
 
 def build_ours(python: Path, target: Path) -> None:
@@ -53,7 +63,8 @@ def build_ours(python: Path, target: Path) -> None:
 def _install(environment: str, directory: Path, python: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", directory], check=True)
     # Both of ours take part in the resolution, as for a user, and then leave: they are built anew.
-    _pip(python, "install", f"{ROOT}[local]", COMPANION, "hatchling>=1.27", *PROGRAMS[environment])
+    ours = (f"{ROOT}[local]", COMPANION)
+    _pip(python, "install", "--no-compile", "hatchling>=1.27", *ours, *PROGRAMS[environment])
     _pip(python, "uninstall", "--yes", "docket-platform", "pydocket")
 
 

@@ -12,9 +12,9 @@ REPORT = {"month": "2026-02", "sold": 151, "best": "Cup"}
 
 
 @pytest.fixture(scope="module")
-def found(run: Run, backend: str) -> Found:
+def found(run: Run, kind: str) -> Found:
     """What a client of FastMCP 4 found."""
-    return run("current", "fastmcp_4", FASTMCP_DOCKET_URL=backend)
+    return run("current", "fastmcp_4", kind, FASTMCP_DOCKET_URL="{url}")
 
 
 def test_it_finds_us_under_the_name_that_it_asks_for(found: Found) -> None:
@@ -59,9 +59,9 @@ def test_many_tasks_of_one_tool_run_at_once_and_a_fast_tool_runs_without_one(fou
 
 
 @pytest.fixture(scope="module")
-def found_by_2(run: Run, backend: str) -> Found:
+def found_by_2(run: Run, kind: str) -> Found:
     """What a client of FastMCP 2 found."""
-    return run("fastmcp-2", "fastmcp_2", FASTMCP_DOCKET_URL=backend)
+    return run("fastmcp-2", "fastmcp_2", kind, FASTMCP_DOCKET_URL="{url}")
 
 
 def test_fastmcp_2_is_told_by_events_how_a_task_stands(found_by_2: Found) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from .conftest import Found, Run
@@ -12,19 +10,14 @@ pytestmark = [pytest.mark.fleet, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where both servers keep their database: it takes seconds to make."""
-    return tmp_path_factory.mktemp("prefect")
-
-
-@pytest.fixture(scope="module")
-def found(run: Run, backend: str, home: Path) -> Found:
+def found(run: Run, kind: str) -> Found:
     """What a client of Prefect's server found."""
     return run(
         "current",
         "prefect_server",
-        PREFECT_HOME=str(home),
-        PREFECT_SERVER_DOCKET_URL=backend,
+        kind,
+        PREFECT_HOME="{directory}",
+        PREFECT_SERVER_DOCKET_URL="{url}",
         PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS="0.1",
         PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS="0",
         PREFECT_SERVER_ANALYTICS_ENABLED="false",
