@@ -145,12 +145,17 @@ class Executor:
             run: what was claimed.
             now: the server's time in ms.
         """
-        prepared = await self._prepare(run, now)
-        if not isinstance(prepared, Execution):
-            return prepared
+        run.is_under_way = True
+        if run.end is not None:
+            return ended_from_outside(run)
         try:
+            prepared = await self._prepare(run, now)
+            if not isinstance(prepared, Execution):
+                return prepared
             with Performing(prepared, self._labels) as performing:
                 return await self._perform(run, prepared, now, performing)
+        except asyncio.CancelledError:
+            return ended_from_outside(run)
         except Exception as error:
             # An argument that can not be shown, say: a run without an outcome would be taken for a crash.
             return Failed(error)

@@ -20,11 +20,13 @@ class End(enum.Enum):
 class Run:
     """One claimed execution while this worker holds it."""
 
-    __slots__ = ("_task", "claimed", "end")
+    __slots__ = ("_task", "claimed", "end", "is_under_way")
 
     def __init__(self, claimed: Claimed) -> None:
         self.claimed = claimed
         self.end: End | None = None
+        self.is_under_way = False
+        """Whether its task has taken its first step."""
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, task: asyncio.Task[None]) -> None:
@@ -35,7 +37,9 @@ class Run:
         """End the run at its next checkpoint; what was said first counts."""
         if self.end is None and self._task is not None:
             self.end = end
-            self._task.cancel()
+            # A task that is cancelled before its first step ends without a word; this one looks by itself.
+            if self.is_under_way:
+                self._task.cancel()
 
     @property
     def has_ended(self) -> bool:

@@ -1,0 +1,80 @@
+"""A run that is ended from outside has an outcome, whenever that happens."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+
+from docket import Docket, ExecutionState, Worker
+from docket.storage.exchange import Claimant, Claimed
+from docket.worker.running import End
+
+ran: list[int] = []
+
+
+async def note() -> None:
+    ran.append(1)
+
+
+@pytest.fixture
+async def docket() -> AsyncIterator[Docket]:
+    ran.clear()
+    async with Docket(uuid.uuid4().hex, "memory://ending") as docket:
+        docket.register(note)
+        yield docket
+
+
+async def claimed_of(docket: Docket) -> Claimed:
+    exchange = docket.storage.exchange(Claimant("one", "one", ("default",), 60_000, 60_000, 60_000))
+    _, catch = await exchange.trade([], 1)
+    assert catch is not None
+    (claimed,) = catch.claimed
+    return claimed
+
+
+@pytest.mark.parametrize("end", [End.CANCELLED, End.INTERRUPTED])
+async def test_a_run_that_is_ended_before_its_first_step_is_settled(
+    docket: Docket, end: End
+) -> None:
+    execution = await docket.add(note)()
+    claimed = await claimed_of(docket)
+
+    async with Worker(docket) as worker:
+        worker._begin(claimed)
+        (run,) = worker._running.find(execution.key)
+        run.stop(end)
+        await worker._running.until_empty()
+        await worker.run_until_finished()
+
+    await execution.sync()
+    if end is End.CANCELLED:
+        assert (execution.state, ran) == (ExecutionState.CANCELLED, [])
+    else:
+        assert (execution.state, ran) == (ExecutionState.COMPLETED, [1])
+
+
+async def test_a_run_that_is_ended_while_it_is_made_ready_is_settled(docket: Docket) -> None:
+    async def instead() -> None:
+        ran.append(2)
+
+    execution = await docket.add(note, key="note")()
+    claimed = await claimed_of(docket)
+    del docket.tasks["note"]
+    # Whether it is an automatic task of a newer worker has to be asked for.
+    async with Worker(docket, fallback_task=instead) as worker:
+        asked = docket.task_workers
+
+        async def stop_and_ask(task: str) -> object:
+            (run,) = worker._running.find("note")
+            run.stop(End.CANCELLED)
+            return await asked(task)
+
+        docket.task_workers = stop_and_ask  # type: ignore[method-assign,assignment]
+        worker._begin(claimed)
+        await worker._running.until_empty()
+        await worker.run_until_finished()
+
+    await execution.sync()
+    assert (execution.state, ran) == (ExecutionState.CANCELLED, [])
