@@ -150,29 +150,41 @@ async def _is(asked: Any, wanted: object) -> bool:
     return await asked == wanted
 
 
+async def messages_of(docket: Docket, count: int) -> list[Any]:
+    """So many messages of runs that somebody holds."""
+    async with docket.redis() as client:
+        return [await client.xadd(docket.stream_key, {"key": "some"}) for _ in range(count)]
+
+
 async def test_a_slot_that_is_asked_for_twice_is_taken_once(docket: Docket) -> None:
     limits = docket.storage.limits
+    one, two = await messages_of(docket, 2)
 
-    assert await limits.acquire("slot", 1, "default", b"1-1")
-    assert await limits.acquire("slot", 1, "default", b"1-1")
-    assert not await limits.acquire("slot", 1, "default", b"1-2")
-    assert await limits.acquire("slot", 2, "default", b"1-2")
+    assert await limits.acquire("slot", 1, "default", one)
+    assert await limits.acquire("slot", 1, "default", one)
+    assert not await limits.acquire("slot", 1, "default", two)
+    assert await limits.acquire("slot", 2, "default", two)
+
+
+async def test_a_run_whose_message_was_settled_by_somebody_else_gets_no_slot(
+    docket: Docket,
+) -> None:
+    assert not await docket.storage.limits.acquire("slot", 1, "default", b"1-1")
+    assert await _slots(docket, "slot") == 0
 
 
 async def test_a_limit_that_shrinks_counts_for_those_that_hold_a_slot_by_their_age(
     docket: Docket,
 ) -> None:
     limits = docket.storage.limits
-    for number in range(3):
-        assert await limits.acquire("slot", 3, "default", f"1-{number}".encode())
+    messages = await messages_of(docket, 3)
+    for message in messages:
+        assert await limits.acquire("slot", 3, "default", message)
         await asyncio.sleep(0.002)
 
     # Whoever asks again, because its worker died, is measured by the new size.
-    assert [await limits.acquire("slot", 1, "default", f"1-{n}".encode()) for n in range(3)] == [
-        True,
-        False,
-        False,
-    ]
+    again = [await limits.acquire("slot", 1, "default", message) for message in messages]
+    assert again == [True, False, False]
 
 
 async def test_a_limit_that_grows_lets_more_of_those_in_that_wait(
@@ -365,9 +377,10 @@ async def test_a_message_gives_its_slot_back_when_its_task_comes_under_another_l
     docket: Docket,
 ) -> None:
     limits = docket.storage.limits
-    assert await limits.acquire("old", 1, "default", b"1-1")
+    (message,) = await messages_of(docket, 1)
+    assert await limits.acquire("old", 1, "default", message)
 
-    assert await limits.acquire("new", 1, "default", b"1-1")
+    assert await limits.acquire("new", 1, "default", message)
 
     assert (await _slots(docket, "old"), await _slots(docket, "new")) == (0, 1)
 
@@ -382,11 +395,14 @@ async def test_a_slot_whose_message_is_gone_is_taken_by_the_next_after_a_while(
     docket: Docket,
 ) -> None:
     limits = docket.storage.limits
-    assert await limits.acquire("slot", 1, "default", b"1-1")
-    assert not await limits.acquire("slot", 1, "default", b"1-2")
+    gone, next_one = await messages_of(docket, 2)
+    assert await limits.acquire("slot", 1, "default", gone)
+    async with docket.redis() as client:
+        await client.xdel(docket.stream_key, gone)
+    assert not await limits.acquire("slot", 1, "default", next_one)
     await _age_the_holder(docket)
 
-    assert await limits.acquire("slot", 1, "default", b"1-2")
+    assert await limits.acquire("slot", 1, "default", next_one)
     assert await _slots(docket, "slot") == 1
 
 
@@ -402,7 +418,8 @@ async def test_a_slot_whose_message_lives_is_kept_however_old_it_is(docket: Dock
     assert await docket.storage.limits.acquire("slot", 1, "default", claimed.message)
     await _age_the_holder(docket)
 
-    assert not await docket.storage.limits.acquire("slot", 1, "default", b"9-9")
+    (other,) = await messages_of(docket, 1)
+    assert not await docket.storage.limits.acquire("slot", 1, "default", other)
 
 
 async def test_exactly_one_of_many_wins_the_race_for_a_cooldown(
