@@ -653,7 +653,9 @@ class Docket:
         taken = datetime.now(timezone.utc)
         future: list[Execution] = []
         running: list[RunningExecution] = []
-        async for record in self._everything():
+        # What moves on while it is read may be met twice: the later look counts.
+        records = {record.key: record async for record in self._everything()}
+        for record in records.values():
             if record.state is ExecutionState.RUNNING:
                 started = record.started_at or taken
                 execution = Execution.of(self, record)
