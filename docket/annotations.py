@@ -135,16 +135,21 @@ def validate_dependencies(function: Callable[..., Any]) -> None:
         _refuse_cycle(function, uses, [name])
 
 
-def _siblings(name: str, dependency: Dependency[Any]) -> Iterator[str]:
+def _siblings(
+    name: str, dependency: Dependency[Any], above: tuple[Callable[..., Any], ...] = ()
+) -> Iterator[str]:
     """The parameters of the task that a dependency at some parameter takes its arguments from."""
     bound: Any = dependency.for_parameter(name)
     if isinstance(bound, _FunctionalDependency):
         factory: Callable[..., Any] = cast(Any, bound).factory
+        if factory in above:
+            chain = " -> ".join(one.__qualname__ for one in (*above, factory))
+            raise CycleError(f"Circular dependency: {chain}; one of these must do without the next")
         bindings: Mapping[str, Any] = getattr(cast(Any, bound), "bindings", {})
         inner: dict[str, Any] = {**get_dependency_parameters(factory), **bindings}
         for parameter, value in inner.items():
             if isinstance(value, Dependency):
-                yield from _siblings(parameter, cast(Dependency[Any], value))
+                yield from _siblings(parameter, cast(Dependency[Any], value), (*above, factory))
     elif getattr(bound, "is_only_given", False):
         return  # what the caller gave depends on nothing
     elif isinstance(parameter := getattr(bound, "parameter", None), str):

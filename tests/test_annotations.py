@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
 
-from docket import Docket, Execution, Logged
-from docket.annotations import get_signature
+from docket import CycleError, Depends, Docket, Execution, Logged
+from docket.annotations import get_signature, validate_dependencies
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -57,3 +57,18 @@ def test_an_annotation_that_exists_only_for_type_checkers_is_no_obstacle() -> No
     async def typed(amount: Decimal) -> Iterator[int]: ...
 
     assert list(get_signature(typed).parameters) == ["amount"]
+
+
+def test_factories_that_need_each_other_are_refused() -> None:
+    def chicken(egg: object = None) -> None: ...
+
+    def egg(chicken: object = Depends(chicken)) -> None: ...
+
+    chicken.__defaults__ = (Depends(egg),)
+
+    async def breakfast(egg: object = Depends(egg)) -> None: ...
+
+    with pytest.raises(
+        CycleError, match=r"egg -> .*chicken -> .*egg; one of these must do without"
+    ):
+        validate_dependencies(breakfast)
