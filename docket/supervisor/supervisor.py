@@ -10,12 +10,14 @@ import signal
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from ..assembly import serializer_for
 from ..config.files import Surroundings
 from ..config.load import NOTHING, Chosen, Loaded, load, shadowed_edits
 from ..config.model import Configuration
 from ..config.plan import Apply, RestartRequired, Unchanged, plan, refuse_removals
+from ..config.problems import ConfigurationInvalid, Problem
 from ..connection.url import connect
 from ..errors import ConfigurationError, DocketError, OperatorError, ServerUnavailable
 from ..instrumentation.console import set_up_logging
@@ -24,6 +26,7 @@ from ..schedules.ticker import Ticker
 from ..service import Service, Services, end
 from ..storage.storage import Storage
 from .apply import Applier, Fleet
+from .probe import probe, subject_of
 from .process import Rejected
 from .status import ReloadRecord, Status
 from .watcher import Rhythm, Watcher
@@ -57,6 +60,7 @@ class Supervisor:
         self._watcher = Watcher(path, self._rhythm, self.reload, beside)
         self._loaded = load(path, environ, chosen)
         self._reloads = ReloadRecord(digest=self._loaded.meaning)
+        self._probed: Mapping[str, Any] | None = None
         self._reload_wanted = asyncio.Event()
         self._stopping = asyncio.Event()
         self._port: int | None = None
@@ -91,6 +95,7 @@ class Supervisor:
         """Run until stopped.
 
         Raises:
+            ConfigurationInvalid: the code does not fit the configuration.
             ServerUnavailable: nothing answers at the url.
             Rejected: a pool can not work with the configuration.
         """
@@ -100,6 +105,8 @@ class Supervisor:
             logger.warning("%s", warning.render())
         async with self._connected(), self._answering(), self._signalled():
             try:
+                if problems := await self._probe(self._loaded):
+                    raise ConfigurationInvalid(problems)
                 await self._applier.establish(self._configuration)
                 self._say_ready()
                 await self._serve()
@@ -201,8 +208,7 @@ class Supervisor:
         try:
             loaded = load(self._path, self._environ, self._chosen)
         except ConfigurationError as error:
-            logger.error("Reload refused, the last good configuration goes on:\n%s", error)
-            self._reloads.note("invalid", succeeded=False)
+            self._decline(error)
             return
         for edit in shadowed_edits(self._loaded, loaded):
             logger.warning("%s", edit)
@@ -218,8 +224,21 @@ class Supervisor:
                 problem = refuse_removals(self._configuration, loaded.configuration, limit)
                 if problem is not None:
                     self._refuse("it removes too much", [problem.render()])
+                elif problems := await self._probe(loaded):
+                    self._decline(ConfigurationInvalid(problems))
                 else:
                     await self._apply(loaded, changes)
+
+    async def _probe(self, loaded: Loaded) -> tuple[Problem, ...]:
+        """What does not fit the code, unless nothing has changed since that was looked at."""
+        problems = await probe(loaded, known=self._probed)
+        if not problems:
+            self._probed = subject_of(loaded.configuration)
+        return problems
+
+    def _decline(self, error: ConfigurationError) -> None:
+        logger.error("Reload refused, the last good configuration goes on:\n%s", error)
+        self._reloads.note("invalid", succeeded=False)
 
     def _refuse(self, why: str, details: Sequence[str]) -> None:
         logger.error(

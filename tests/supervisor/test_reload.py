@@ -81,7 +81,10 @@ def edit_everything(supervised: Supervised) -> None:
     supervised.until_logged("Reload: unchanged")
 
     supervised.edit(('"work:hold"', '"work:nothing"'))
-    supervised.until_logged("Reload rolled back, the last good configuration goes on")
+    supervised.until_logged("tasks.hold.function: can not be imported: AttributeError")
+    supervised.append('[schedules.odd]\ntask = "note"\nkwargs = { numbr = 1 }\nevery = "1h"\n')
+    supervised.until_logged("schedules.odd: does not call note(number, customer=...)")
+    supervised.edit(('[schedules.odd]\ntask = "note"\nkwargs = { numbr = 1 }\nevery = "1h"\n', ""))
     supervised.edit(('"work:nothing"', '"work:hold"'))
     supervised.until_logged("Reload: unchanged")
 
@@ -163,7 +166,7 @@ def test_the_environment_overrides_the_file(supervised: Supervised) -> None:
             "nothing answers at redis://127.0.0.1:1/0",
             5,
         ),
-        (('"work:note"', '"work:nothing"'), "has no attribute 'nothing'", 1),
+        (('"work:note"', '"work:nothing"'), "has no attribute 'nothing'", 7),
         (('"127.0.0.1:0"', '"192.0.2.1:1"'), "can not listen on 192.0.2.1:1", 1),
     ],
 )

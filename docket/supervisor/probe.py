@@ -1,0 +1,169 @@
+"""Has a fresh interpreter import what a configuration names: the supervisor itself imports no user code."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from typing import Any, cast
+
+from ..config.findings import Finding
+from ..config.load import Loaded
+from ..config.model import Configuration
+from ..config.problems import Problem
+from ..serialization import Serializer
+from .process import describe_exit
+
+PATIENCE = 20.0
+"""Seconds that all the imports together may take."""
+
+
+def subject_of(configuration: Configuration) -> dict[str, Any]:
+    """What a probe looks at; as long as it stays the same, no new probe is needed."""
+    return {
+        "modules": [[["modules", index], name] for index, name in enumerate(configuration.modules)],
+        "functions": {
+            name: task.function
+            for name, task in configuration.tasks.items()
+            if task.function is not None
+        },
+        "errors": [
+            [["tasks", name, "retry", "never_on", index], error]
+            for name, task in configuration.tasks.items()
+            for index, error in enumerate(task.retry.never_on)
+        ],
+        "calls": [
+            [["schedules", name], schedule.task, _as_text(schedule.args, schedule.kwargs)]
+            for name, schedule in configuration.schedules.items()
+        ],
+        "parameters": [
+            [["strikes", index, "when", parameter], strike.task, parameter]
+            for index, strike in enumerate(configuration.strikes)
+            for parameter in strike.when
+        ]
+        + [
+            [["tasks", name, behaviour, "key"], name, key]
+            for name, task in configuration.tasks.items()
+            for behaviour in ("concurrency", "rate_limit", "cooldown", "debounce")
+            if (key := getattr(getattr(task, behaviour), "key", None)) is not None
+        ],
+        "environment": _environment(configuration),
+    }
+
+
+def _as_text(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    # What TOML can say is safe to encode, and nothing leaves this machine: no limit, no signature.
+    plain = Serializer(codecs=("safe",), max_payload=sys.maxsize)
+    return base64.b64encode(plain.dump_call(args, kwargs)).decode()
+
+
+def _environment(configuration: Configuration) -> dict[str, str]:
+    """The variables of all pools; of two values for one the first pool's counts."""
+    environment: dict[str, str] = {}
+    for pool in reversed(configuration.workers.values()):
+        environment.update(pool.env)
+    return environment
+
+
+async def probe(
+    loaded: Loaded, patience: float = PATIENCE, known: Mapping[str, Any] | None = None
+) -> tuple[Problem, ...]:
+    """What does not fit the code, in the order of the files; nothing if everything does.
+
+    Arguments:
+        loaded: the configuration, and where everything in it stands.
+        patience: seconds after which the imports have failed.
+        known: the subject of a probe that went well.
+    """
+    subject = subject_of(loaded.configuration)
+    if subject == known or not (subject["modules"] or subject["functions"]):
+        return ()
+    environment = cast(dict[str, str], subject.pop("environment"))
+    words, ending = await _ask(subject, environment, loaded, patience)
+    findings = [_finding(word) for word in words if "path" in word]
+    if ending:
+        begun = [word["begun"] for word in words if "begun" in word]
+        findings.append(_unfinished(begun[-1], ending, subject))
+    return loaded.sources.located(loaded.sources.at_their_sources(findings))
+
+
+def _finding(word: Mapping[str, Any]) -> Finding:
+    return Finding(tuple(word["path"]), word["message"], word["target"], word["suggestion"])
+
+
+def _unfinished(begun: str, ending: str, subject: Mapping[str, Any]) -> Finding:
+    """The finding of an import that ended the probe instead of the other way round."""
+    named = {
+        **{
+            reference: ("tasks", task, "function")
+            for task, reference in subject["functions"].items()
+        },
+        **{name: tuple(path) for path, name in (*subject["errors"], *subject["modules"])},
+    }
+    path = named.get(begun, ("tasks",))
+    return Finding(path, f"can not be imported: {ending}", "value", "importing must only define")
+
+
+async def _ask(
+    subject: Mapping[str, Any], environment: Mapping[str, str], loaded: Loaded, patience: float
+) -> tuple[list[dict[str, Any]], str]:
+    """What the probe told, and how it ended if that was not by itself."""
+    ours, theirs = os.pipe()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "docket.supervisor.probing",
+            str(theirs),
+            cwd=loaded.path.resolve().parent,
+            env={**os.environ, **environment},
+            pass_fds=[theirs],
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    finally:
+        os.close(theirs)
+    words: list[dict[str, Any]] = []
+    hearing = asyncio.create_task(_hear(process, ours, json.dumps(subject).encode(), words))
+    try:
+        await asyncio.wait_for(hearing, patience)
+    except asyncio.TimeoutError:
+        return words, f"it took longer than {patience:g} s"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        code = await process.wait()
+    is_done = bool(words) and "done" in words[-1]
+    return words, "" if is_done else f"the process ended ({describe_exit(code)})"
+
+
+async def _hear(
+    process: asyncio.subprocess.Process, line: int, said: bytes, words: list[dict[str, Any]]
+) -> None:
+    reader = asyncio.StreamReader(limit=1 << 24)
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(line, "rb", 0)
+    )
+    try:
+        assert process.stdin is not None
+        process.stdin.write(said)
+        # A process that is gone already is noticed by what it does not tell.
+        with contextlib.suppress(ConnectionError):
+            await process.stdin.drain()
+        process.stdin.close()
+        while heard := await reader.readline():
+            words.append(json.loads(heard))
+            if "done" in words[-1]:
+                return
+        # Before it is asked how it ended, it must have.
+        await process.wait()
+    finally:
+        transport.close()

@@ -1,0 +1,225 @@
+"""The probe: imports what a configuration names, in a process of its own, and says what does not fit.
+
+Reads one JSON object from the standard input; tells on the descriptor that it was given, one JSON object a
+line: what it begins with, and what it found. Whatever the imported code prints goes where it likes.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from ..annotations import get_signature, validate_dependencies
+from ..registry import load
+from ..serialization import Serializer
+
+_ARRAYS = frozenset({"tuple_type", "set_type", "frozen_set_type"})
+"""TOML has one kind of array: where any other collection is expected, nothing can be said about it."""
+
+
+@dataclass
+class Probe:
+    """Looks at one configuration after the other table of it.
+
+    Arguments:
+        tell: told what is found: the path, what is pointed at, a message and a suggestion.
+        begin: told what is imported now, in case that it never ends.
+    """
+
+    tell: Callable[..., None]
+    begin: Callable[[str], None]
+    functions: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def look(self, subject: Mapping[str, Any]) -> None:
+        """Look at everything that a subject names."""
+        for path, module in subject["modules"]:
+            self._imported(path, module, importlib.import_module)
+        for task, reference in subject["functions"].items():
+            self._look_at_function(task, reference)
+        for path, reference in subject["errors"]:
+            self._look_at_error(path, reference)
+        for path, task, call in subject["calls"]:
+            if task in self.functions:
+                self._look_at_call(path, task, base64.b64decode(call))
+        for path, task, parameter in subject["parameters"]:
+            self._look_at_parameter(path, task, parameter)
+
+    def _imported(self, path: list[Any], name: str, imported: Callable[[str], Any]) -> Any:
+        self.begin(name)
+        try:
+            return imported(name)
+        # Code that exits, or is interrupted, while it is imported can not be run either.
+        except BaseException as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            self.tell(path, "value", f"can not be imported: {reason}", _advice(error, name))
+            return None
+
+    def _look_at_function(self, task: str, reference: str) -> None:
+        path = ["tasks", task, "function"]
+        function = self._imported(path, reference, load)
+        if function is None:
+            return
+        if problem := _objection(function):
+            self.tell(path, "value", f"expected a function, found {problem}")
+            return
+        try:
+            validate_dependencies(function)
+        except Exception as error:
+            self.tell(path, "value", f"declares what can not be: {error}")
+            return
+        self.functions[task] = function
+
+    def _look_at_error(self, path: list[Any], reference: str) -> None:
+        found = self._imported(path, reference, load)
+        if found is not None and not (isinstance(found, type) and issubclass(found, BaseException)):
+            self.tell(path, "value", f"expected a class of errors, found {_kind(found)}")
+
+    def _look_at_call(self, path: list[Any], task: str, call: bytes) -> None:
+        signature = get_signature(self.functions[task])
+        args, kwargs = Serializer(codecs=("safe",), max_payload=len(call)).load_call(call)
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            message = f"does not call {task}{_shown(signature)}: {error}"
+            self.tell(path, "table", message, "correct args and kwargs")
+            return
+        places = _places(signature, args, kwargs)
+        for name, value in bound.arguments.items():
+            parameter = signature.parameters[name]
+            for key, one in _values(parameter, value):
+                if problem := _misfit(parameter.annotation, one):
+                    self.tell([*path, *places[key or name]], "value", problem)
+
+    def _look_at_parameter(self, path: list[Any], task: str | None, parameter: str) -> None:
+        names = [task] if task is not None else list(self.functions)
+        functions = [self.functions[name] for name in names if name in self.functions]
+        if functions and not any(_takes(function, parameter) for function in functions):
+            who = f"{task} has" if task is not None else "any task has"
+            message = f"expected an argument that {who}, found {json.dumps(parameter)}"
+            known = sorted({name for function in functions for name in _names(function)})
+            target = "value" if path[-1] == "key" else "key"
+            self.tell(path, target, message, f"arguments: {', '.join(known[:10])}" if known else "")
+
+
+def _objection(function: Any) -> str:
+    """What makes something no function that a worker can run, or nothing."""
+    if inspect.isclass(function):
+        return "a class"
+    if not callable(function):
+        return _kind(function)
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        return "a generator"
+    return ""
+
+
+def _kind(value: Any) -> str:
+    return f"something of the type {type(value).__name__}"
+
+
+def _advice(error: BaseException, name: str) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return "modules are looked for beside the configuration, and where Python looks"
+    if isinstance(error, AttributeError):
+        return f"look for the name in {name.partition(':')[0]}"
+    return ""
+
+
+def _shown(signature: inspect.Signature) -> str:
+    # Defaults of foreign classes may be long, and may hold anything.
+    parameters = [
+        parameter.replace(annotation=parameter.empty, default=parameter.empty)
+        if parameter.default is parameter.empty
+        else parameter.replace(annotation=parameter.empty, default=...)
+        for parameter in signature.parameters.values()
+    ]
+    return str(inspect.Signature(parameters)).replace("Ellipsis", "...")
+
+
+def _places(
+    signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> dict[str, list[Any]]:
+    """Below which keys the values of parameters stand; those of ``*args`` by their number."""
+    places: dict[str, list[Any]] = {name: ["kwargs", name] for name in kwargs}
+    parameters = iter(signature.parameters.values())
+    for index in range(len(args)):
+        parameter = next(parameters)
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            rest = range(index, len(args))
+            return {**places, **{f"*{number - index}": ["args", number] for number in rest}}
+        places[parameter.name] = ["args", index]
+    return places
+
+
+def _values(parameter: inspect.Parameter, value: Any) -> Iterator[tuple[str, Any]]:
+    if parameter.kind is parameter.VAR_POSITIONAL:
+        yield from ((f"*{number}", one) for number, one in enumerate(value))
+    elif parameter.kind is parameter.VAR_KEYWORD:
+        yield from value.items()
+    else:
+        yield "", value
+
+
+def _misfit(annotation: Any, value: Any) -> str:
+    """Why a value does not fit an annotation, or nothing; what can not be checked is not wrong."""
+    if annotation is inspect.Parameter.empty or isinstance(annotation, str):
+        return ""
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+    except Exception:
+        return ""
+    try:
+        adapter.validate_python(value, strict=True)
+    except ValidationError as error:
+        wrong = [one for one in error.errors() if one["type"] not in _ARRAYS]
+        name = getattr(annotation, "__name__", None) if isinstance(annotation, type) else None
+        expected = f"expected what fits {name or annotation}"
+        return f"{expected}: {_begun_small(wrong[0]['msg'])}" if wrong else ""
+    except Exception:
+        return ""
+    return ""
+
+
+def _begun_small(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _takes(function: Any, parameter: str) -> bool:
+    parameters = get_signature(function).parameters.values()
+    takes_any = any(one.kind is one.VAR_KEYWORD for one in parameters)
+    return takes_any or parameter in _names(function)
+
+
+def _names(function: Any) -> list[str]:
+    return list(get_signature(function).parameters)
+
+
+def main() -> None:
+    """Probe what the standard input names, and tell on the descriptor that the arguments name."""
+    subject = json.loads(sys.stdin.buffer.read())
+    # Beside the configuration, as for a worker; ``-m`` has put the working directory first already.
+    with os.fdopen(int(sys.argv[1]), "w", encoding="utf-8") as line:
+
+        def say(**words: Any) -> None:
+            print(json.dumps(words), file=line, flush=True)
+
+        def tell(path: list[Any], target: str, message: str, suggestion: str = "") -> None:
+            say(path=path, target=target, message=message, suggestion=suggestion)
+
+        Probe(tell, lambda name: say(begun=name)).look(subject)
+        say(done=True)
+    # Threads that the imported code has started must not keep the process.
+    sys.stdout.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
