@@ -10,10 +10,11 @@ from typing import Annotated
 
 import typer
 
-from ..config.load import Chosen, load
+from ..config.load import Chosen
 from ..config.problems import ConfigurationInvalid, ConfigurationUnreadable
-from ..config.report import Format, told
+from ..config.report import Format
 from ..errors import ConfigurationError, DocketError, ServerUnavailable
+from .checking import checked
 from .options import Config, Profile, Settings, chosen
 
 EXIT_FAILED = 1
@@ -33,30 +34,25 @@ def supervise(
     strict: Annotated[
         bool, typer.Option("--strict", help="With --check: exit 3 if there are warnings.")
     ] = False,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="With --check: import the code, in another process.")
+    ] = False,
     form: Annotated[
         Format, typer.Option("--format", help="With --check: how problems are told.")
     ] = "text",
 ) -> None:
     """Run the workers and schedules of a docket.toml, and follow its changes."""
     file, over = chosen(config, profile, settings)
-    raise SystemExit(_check(file, over, strict, form) if check else _run(file, over))
+    raise SystemExit(_check(file, over, strict, probe, form) if check else _run(file, over))
 
 
-def _check(file: Path, over: Chosen, strict: bool, form: Format) -> int:
-    try:
-        loaded = load(file, os.environ, over)
-    except ConfigurationInvalid as error:
-        _tell(told(error.problems, form=form), form)
-        return EXIT_UNREADABLE if isinstance(error, ConfigurationUnreadable) else EXIT_FAILED
-    _tell(told((), loaded.warnings, form), form)
-    if form == "text":
-        print(f"{file}: valid ({loaded.configuration.summary})")
-    return EXIT_WARNINGS if strict and loaded.warnings else 0
-
-
-def _tell(text: str, form: Format) -> None:
-    # Programs read the standard output; what people read goes where it is in nobody's way.
-    print(text, end="", file=sys.stderr if form == "text" else sys.stdout)
+def _check(file: Path, over: Chosen, strict: bool, probe: bool, form: Format) -> int:
+    outcome = checked(file, over, form, is_probed=probe)
+    if isinstance(outcome, ConfigurationUnreadable):
+        return EXIT_UNREADABLE
+    if isinstance(outcome, ConfigurationInvalid):
+        return EXIT_FAILED
+    return EXIT_WARNINGS if strict and outcome.warnings else 0
 
 
 def _run(file: Path, over: Chosen) -> int:

@@ -1,0 +1,47 @@
+"""Tells what is wrong with a configuration, for ``docket config check`` and ``docket-supervisor --check``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from ..config.load import Chosen, Loaded, load
+from ..config.problems import ConfigurationInvalid, Problem
+from ..config.report import Format, told
+
+
+def checked(
+    file: Path, over: Chosen, form: Format, *, is_probed: bool
+) -> Loaded | ConfigurationInvalid:
+    """Tell what is wrong with a configuration.
+
+    Arguments:
+        file: the configuration.
+        over: what is laid over it.
+        form: how it is told: text goes to the standard error, everything else to the standard output.
+        is_probed: whether the code is imported, in another process.
+    """
+    try:
+        loaded = load(file, os.environ, over)
+        if is_probed and (problems := _probed(loaded)):
+            raise ConfigurationInvalid(problems)
+    except ConfigurationInvalid as error:
+        _tell(told(error.problems, form=form), form)
+        return error
+    _tell(told((), loaded.warnings, form), form)
+    if form == "text":
+        print(f"{file}: valid ({loaded.configuration.summary})")
+    return loaded
+
+
+def _probed(loaded: Loaded) -> tuple[Problem, ...]:
+    from ..supervisor.probe import probe  # noqa: PLC0415 - few ask for it
+
+    return asyncio.run(probe(loaded))
+
+
+def _tell(text: str, form: Format) -> None:
+    # Programs read the standard output; what people read goes where it is in nobody's way.
+    print(text, end="", file=sys.stderr if form == "text" else sys.stdout)

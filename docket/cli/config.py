@@ -1,0 +1,168 @@
+"""``docket config``: checks, shows and explains a configuration, and says what a change would do."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..address import FILE
+from ..config.keypath import read_path
+from ..config.load import Chosen, Loaded, load
+from ..config.problems import ConfigurationInvalid, ConfigurationUnreadable
+from ..config.report import Format
+from ..config.schema import text as schema_text
+from ..config.show import DEFAULT, closest_path, explain_path, values_of
+from ..config.starter import STARTER
+from .checking import checked
+from .exits import FAILED, INVALID, USAGE, NotFound, Refused
+from .options import Config, Profile, Settings, chosen
+from .output import Form, Output, note
+from .output import show as show_items
+from .output import show_one as show_item
+from .planning import Verdict, previewed
+
+Probed = Annotated[
+    bool,
+    typer.Option("--probe", help="Import the code in a process of its own, and see if it fits."),
+]
+
+app = typer.Typer(
+    help="Check, show and explain a configuration; say what a change would do.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def check(
+    config: Config = None,
+    profile: Profile = None,
+    settings: Settings = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings are errors.")] = False,
+    probe: Probed = False,
+    form: Annotated[Format, typer.Option("--format", help="How problems are told.")] = "text",
+) -> None:
+    """Say everything that is wrong: exit 0 valid, 7 invalid, 2 unreadable."""
+    file, over = chosen(config, profile, settings)
+    outcome = checked(file, over, form, is_probed=probe)
+    if isinstance(outcome, ConfigurationUnreadable):
+        raise typer.Exit(USAGE)
+    if isinstance(outcome, ConfigurationInvalid) or (strict and outcome.warnings):
+        raise typer.Exit(INVALID)
+
+
+@app.command()
+def show(
+    config: Config = None,
+    profile: Profile = None,
+    settings: Settings = None,
+    origins: Annotated[
+        bool, typer.Option("--origins", help="Say of every value where it comes from.")
+    ] = False,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Leave out what is as it is by default.")
+    ] = False,
+    output: Output = Form.TABLE,
+) -> None:
+    """Show every value that counts; secrets are masked."""
+    values = [
+        value
+        for value in values_of(_loaded(config, profile, settings))
+        if not (changed and value.origin == DEFAULT)
+    ]
+    if output in (Form.JSON, Form.JSONL):
+        show_items("values", [value.fields for value in values], (), output)
+        return
+    width = min(60, max(len(value.line) for value in values))
+    for value in values:
+        typer.echo(f"{value.line:<{width}}  # {value.origin}" if origins else value.line)
+
+
+@app.command()
+def explain(
+    path: Annotated[str, typer.Argument(help="A key, such as tasks.send_email.timeout.")],
+    config: Config = None,
+    profile: Profile = None,
+    settings: Settings = None,
+) -> None:
+    """Say what a key means, what it is here, who says so, and what an edit of it does."""
+    loaded = _loaded(config, profile, settings)
+    keys = read_path(path)
+    found = None if keys is None else explain_path(loaded, keys)
+    if found is None:
+        meant = "" if keys is None else closest_path(loaded, keys)
+        advice = f"did you mean {meant}?" if meant else "docket config show lists what there is"
+        raise NotFound(f"{path}: there is no such key; {advice}")
+    for line in found.lines():
+        typer.echo(line)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a docket.toml, for editors."""
+    typer.echo(schema_text(), nl=False)
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(help="What is written.")] = Path(FILE),
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+) -> None:
+    """Write a file to begin with."""
+    try:
+        with file.open("w" if force else "x", encoding="utf-8") as opened:
+            opened.write(STARTER)
+    except FileExistsError:
+        raise Refused(f"{file} is there already; --force replaces it") from None
+    except OSError as error:
+        raise Refused(f"{file} can not be written: {error.strerror}") from error
+    typer.echo(f"{file}: written; docket config check says whether it is valid")
+
+
+@app.command()
+def plan(
+    config: Config = None,
+    profile: Profile = None,
+    settings: Settings = None,
+    base: Annotated[
+        Path | None,
+        typer.Option(help="The configuration that runs; left out, nothing does."),
+    ] = None,
+    detailed: Annotated[
+        bool,
+        typer.Option(
+            "--detailed-exitcode", help="Exit 0 nothing to do, 1 can not be applied, 2 changes."
+        ),
+    ] = False,
+    output: Output = Form.TABLE,
+) -> None:
+    """Say what a change would do: what becomes of each key, and when schedules fire before and after."""
+    try:
+        new = _loaded(config, profile, settings)
+        old = None if base is None else load(base, os.environ, Chosen(profile=profile))
+    except ConfigurationInvalid:
+        if detailed:
+            note("the configuration can not be used; docket config check says why")
+            raise typer.Exit(FAILED) from None
+        raise
+    preview = previewed(old, new, datetime.now(timezone.utc))
+    if output in (Form.JSON, Form.JSONL):
+        show_item("plan", preview.fields, output)
+    else:
+        for line in preview.lines():
+            typer.echo(line)
+    if detailed:
+        raise typer.Exit(
+            {Verdict.UNCHANGED: 0, Verdict.REFUSED: 1, Verdict.CHANGES: 2}[preview.verdict]
+        )
+
+
+def _loaded(config: list[Path] | None, profile: str | None, settings: list[str] | None) -> Loaded:
+    file, over = chosen(config, profile, settings)
+    return load(file, os.environ, over)
