@@ -58,7 +58,7 @@ def find(
 
     The file is the one that is given, else the one that ``DOCKET_CONFIG`` names, else ``docket.toml`` in
     the working directory if there is one. A file without a url means the embedded server beside it. Files
-    that it includes, overlays that ``DOCKET_CONFIG`` names after it, and the profile of ``DOCKET_PROFILE`` count.
+    that it includes, overlays that ``DOCKET_CONFIG`` names after it, and the chosen profile count.
 
     Raises:
         ConfigurationError: the file can not be read, or the environment names one that is not there.
