@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from . import testing
     from .agenda import Agenda
     from .annotations import Logged
     from .dependencies import (
@@ -109,10 +110,13 @@ __all__ = [
     "Timeout",
     "Worker",
     "__version__",
+    "testing",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "testing":
+        return importlib.import_module(".testing", __name__)
     if name not in _HOMES:
         raise AttributeError(f"module 'docket' has no attribute {name!r}")
     found = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)

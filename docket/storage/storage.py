@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ..connection.base import Connection
 from ..connection.traced import Traced
 from ..errors import ForeignData
@@ -19,6 +21,8 @@ from .subscriptions import Subscriptions
 from .workers import Workers
 
 _OPEN = Script("open")
+_GLOB = re.compile(r"[*?\[\]^\\]")
+"""What a name must not mean in a pattern of keys."""
 
 
 class Storage:
@@ -74,6 +78,18 @@ class Storage:
         except BaseException:
             await self.connection.close()
             raise
+
+    async def erase(self) -> None:
+        """Delete every key of this docket; for tests, which clean up behind themselves."""
+        cursor, pattern = b"0", _GLOB.sub(r"\\\g<0>", f"{self.keys.prefix}:") + "*"
+        while True:
+            (reply,) = await self.connection.send(("SCAN", cursor, "MATCH", pattern, "COUNT", 1000))
+            cursor, found = value_of(reply)
+            if found:
+                (deleted,) = await self.connection.send(("UNLINK", *found))
+                value_of(deleted)
+            if cursor == b"0":
+                return
 
     async def close(self) -> None:
         """Stop listening and give every socket back."""
