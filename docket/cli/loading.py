@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from .exits import Misused
@@ -27,6 +29,9 @@ def loaded(option: str, path: str) -> Any:
     module, colon, attribute = path.partition(":")
     if not (module and colon and attribute):
         raise Misused(f'{option}: expected "package.module:attribute", found {path!r}')
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
     try:
         found: Any = importlib.import_module(module)
     except ImportError as error:

@@ -112,4 +112,4 @@ def _line(event: Mapping[str, Any]) -> str:
         return plain(f"  {done}/{total} ({done / total:.0%}) {event['message'] or ''}".rstrip())
     worker = f" on {event['worker']}" if event["worker"] else ""
     error = f": {event['error']}" if event["error"] else ""
-    return plain(f"{event['state']}{worker}{error}")
+    return plain(f"{event['state'].value}{worker}{error}")

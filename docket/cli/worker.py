@@ -7,9 +7,7 @@ import enum
 import errno
 import os
 import socket
-import sys
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -177,7 +175,6 @@ def worker(
         os.environ["DOCKET_CONFIG"] = str(config)
     found = Place(docket, url, config).found()
     collections = tasks or [STANDARD]
-    sys.path.insert(0, str(Path.cwd()))
 
     from ..instrumentation.console import set_up_logging  # noqa: PLC0415 - --help needs none of it
     from ..registry import Registry  # noqa: PLC0415

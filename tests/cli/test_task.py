@@ -1,0 +1,213 @@
+"""``docket task``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import datetime, timezone
+
+import pytest
+
+from docket import Docket, Execution, Worker
+
+from .conftest import Shell
+
+pytestmark = pytest.mark.fleet
+
+
+def _add(shell: Shell, *words: str) -> str:
+    return shell.prints("task", "add", *words, "--tasks", "shop:tasks").strip()
+
+
+def _found(shell: Shell, key: str) -> Execution:
+    execution = shell.visit(lambda docket: docket.get_execution(key))
+    assert execution is not None
+    return execution
+
+
+def test_a_task_is_added_by_name_with_its_arguments(shell: Shell) -> None:
+    done = shell.program(
+        *("task", "add", "greet", "Jane", "times=int:3", "--key", "k", "--tasks", "shop:tasks")
+    )
+
+    assert (done.returncode, done.stdout) == (0, "k\n")
+    assert done.stderr == f"Added greet to docket '{shell.name}'\n"
+    execution = _found(shell, "k")
+    assert (execution.args, execution.kwargs) == (("Jane",), {"times": 3})
+
+
+def test_a_text_with_an_equals_sign_is_an_argument_by_position_if_it_has_no_name(
+    shell: Shell,
+) -> None:
+    key = _add(shell, "greet", "1=2")
+
+    assert _found(shell, key).args == ("1=2",)
+
+
+def test_a_task_is_added_for_later(shell: Shell) -> None:
+    at = _add(shell, "greet", "Jane", "--when", "2126-07-01T12:00:00Z")
+    after = _add(shell, "greet", "Jane", "--delay", "1h")
+
+    assert _found(shell, at).when == datetime(2126, 7, 1, 12, tzinfo=timezone.utc)
+    assert _found(shell, after).state.value == "scheduled"
+
+
+def test_a_moment_needs_a_zone(shell: Shell) -> None:
+    done = shell.type("task", "add", "trace", "hi", "--when", "2126-07-01T12:00")
+
+    assert done.exit_code == 2
+    assert done.stderr == (
+        "expected a moment with a zone, such as 2126-07-01T12:00+02:00 or 2126-07-01T12:00Z\n"
+    )
+
+
+def test_a_task_that_a_worker_knows_needs_no_collection(shell: Shell) -> None:
+    async def beside_a_worker(docket: Docket) -> tuple[str, str]:
+        async with Worker(docket) as worker:
+            working = asyncio.create_task(worker.run_forever())
+            await worker.until_started()
+            added = await asyncio.to_thread(shell.program, "task", "add", "greet", "name=Jane")
+            mistyped = await asyncio.to_thread(shell.program, "task", "add", "gret")
+            execution = await docket.get_execution(added.stdout.strip())
+            assert execution is not None
+            greeting = await execution.get_result()
+            working.cancel()
+            await working
+        assert mistyped.returncode == 3
+        return greeting, mistyped.stderr
+
+    greeting, said = shell.visit(beside_a_worker)
+
+    assert greeting == "hello Jane"
+    assert said == (
+        f"no worker of docket '{shell.name}' knows a task 'gret'; did you mean greet?; start one with "
+        "its code, or name a collection that has it with --tasks\n"
+    )
+
+
+def test_a_key_that_is_there_already_is_refused(shell: Shell) -> None:
+    _add(shell, "greet", "Jane", "--key", "k")
+
+    done = shell.type("task", "add", "trace", "hi", "--key", "k")
+
+    assert done.exit_code == 4
+    assert done.stderr == "'k' is there already; `docket task get k` shows it\n"
+
+
+def test_a_task_that_is_struck_is_refused(shell: Shell) -> None:
+    shell.prints("strike", "trace")
+
+    done = shell.type("task", "add", "trace", "hi")
+
+    assert done.exit_code == 4
+    assert done.stderr.startswith("trace is struck; `docket strikes ls` says why")
+
+
+def test_a_key_that_is_none_exits_2(shell: Shell) -> None:
+    done = shell.type("task", "add", "trace", "hi", "--key", "a\nb")
+
+    assert done.exit_code == 2
+    assert done.stderr.startswith("expected a printable key")
+
+
+def test_an_execution_is_shown_without_its_arguments(shell: Shell) -> None:
+    _add(shell, "greet", "Jane", "--key", "k", "--delay", "1h")
+
+    shown = shell.prints("task", "get", "k")
+
+    fields = dict(line.split(maxsplit=1) for line in shown.splitlines())
+    assert (fields["key"], fields["task"], fields["state"]) == ("k", "greet", "scheduled")
+    assert fields["when"].endswith((" (in 59m59s)", " (in 1h)", " (in 59m58s)"))
+    assert "Jane" not in shown
+
+
+def test_arguments_and_result_are_revealed_if_asked_for(shell: Shell) -> None:
+    _add(shell, "greet", "Jane", "times=int:2", "--key", "k")
+
+    before = json.loads(shell.prints("task", "get", "k", "--reveal", "-o", "json"))
+    shell.work()
+    after = json.loads(shell.prints("task", "get", "k", "--reveal", "-o", "jsonl"))
+
+    assert (before["version"], before["kind"]) == (1, "execution")
+    assert before["item"]["args"] == ["'Jane'"]
+    assert before["item"]["kwargs"] == {"times": "2"}
+    assert "result" not in before["item"]
+    assert after["result"] == "'hello Jane hello Jane'"
+
+
+def test_an_execution_that_is_not_there_exits_3(shell: Shell) -> None:
+    done = shell.type("task", "get", "k")
+
+    assert done.exit_code == 3
+    assert done.stderr.startswith(f"docket '{shell.name}' holds no execution 'k'; ")
+
+
+def test_executions_are_listed_by_state_and_task(shell: Shell) -> None:
+    _add(shell, "greet", "Jane", "--key", "now")
+    _add(shell, "greet", "Jane", "--key", "later", "--delay", "1h")
+    _add(shell, "hold", "file", "--key", "other", "--delay", "1h")
+
+    def keys(*words: str) -> list[str]:
+        lines = shell.prints("task", "ls", *words, "-o", "jsonl").splitlines()
+        return sorted(json.loads(line)["key"] for line in lines)
+
+    assert keys() == ["later", "now", "other"]
+    assert keys("--state", "scheduled") == ["later", "other"]
+    assert keys("--task", "greet") == ["later", "now"]
+    assert keys("--state", "running") == []
+
+
+def test_a_long_list_is_cut_off_and_says_so(shell: Shell) -> None:
+    for _ in range(3):
+        _add(shell, "greet", "Jane")
+
+    done = shell.type("task", "ls", "--limit", "2")
+
+    assert len(done.stdout.splitlines()) == 1 + 2
+    assert done.stderr == "1 more; --limit 3 lists them, too\n"
+
+
+def test_executions_are_cancelled_by_their_keys(shell: Shell) -> None:
+    _add(shell, "greet", "Jane", "--key", "one")
+    _add(shell, "greet", "Jane", "--key", "two")
+
+    assert shell.prints("task", "cancel", "one", "two") == "Cancelled one\nCancelled two\n"
+    assert _found(shell, "one").state.value == "cancelled"
+
+
+def test_cancelling_what_is_not_there_exits_3_and_what_has_ended_4(shell: Shell) -> None:
+    _add(shell, "greet", "Jane", "--key", "one")
+    shell.work()
+
+    assert shell.type("task", "cancel", "nobody").exit_code == 3
+    done = shell.type("task", "cancel", "one")
+    assert done.exit_code == 4
+    assert done.stderr == "'one' can not be cancelled: it is completed already\n"
+
+
+def test_cancelling_in_part_exits_6_and_tells_what_was_not_cancelled(shell: Shell) -> None:
+    _add(shell, "greet", "Jane", "--key", "one")
+
+    done = shell.type("task", "cancel", "nobody", "one")
+
+    assert (done.exit_code, done.stdout) == (6, "Cancelled one\n")
+    assert "holds no execution 'nobody'" in done.stderr
+
+
+def test_cancelling_what_runs_tells_its_worker(shell: Shell) -> None:
+    async def look(docket: Docket) -> str:
+        started = asyncio.Event()
+
+        async def linger() -> None:
+            started.set()
+            await asyncio.Event().wait()
+
+        await docket.add(linger, key="long")()
+        async with Worker(docket, name="jane") as worker:
+            working = asyncio.create_task(worker.run_until_finished())
+            await started.wait()
+            shown = await asyncio.to_thread(shell.prints, "task", "cancel", "long")
+            await working
+        return shown
+
+    assert shell.visit(look) == "Cancelled long, which runs on jane\n"

@@ -1,0 +1,80 @@
+"""``docket workers`` and ``docket queue``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from docket import Docket, Worker
+
+from .conftest import Shell
+
+pytestmark = pytest.mark.fleet
+
+
+def _beside_a_worker(shell: Shell, *words: str) -> tuple[int, str, str]:
+    """What a command prints while somebody works."""
+
+    async def look(docket: Docket) -> tuple[int, str, str]:
+        async with Worker(docket, name="jane") as worker:
+            working = asyncio.create_task(worker.run_forever())
+            await worker.until_started()
+            done = await asyncio.to_thread(shell.program, *words)
+            working.cancel()
+            await working
+        return done.returncode, done.stdout, done.stderr
+
+    return shell.visit(look)
+
+
+def test_workers_ls_takes_docket_and_url_and_lists_who_lives(shell: Shell) -> None:
+    code, shown, _ = _beside_a_worker(
+        shell, "workers", "ls", "--docket", shell.name, "--url", shell.url
+    )
+
+    header, line = shown.splitlines()
+    assert code == 0
+    assert header.split() == ["NAME", "LAST", "SEEN", "TASKS"]
+    assert line.startswith("jane  ")
+    assert line.endswith("break_down, climb, fail, greet, hold, report, sleep, trace")
+
+
+def test_workers_ls_as_json(shell: Shell) -> None:
+    _, shown, _ = _beside_a_worker(shell, "workers", "ls", "-o", "json")
+
+    listed = json.loads(shown)
+
+    (worker,) = listed["items"]
+    assert (listed["version"], listed["kind"]) == (1, "workers")
+    assert sorted(worker) == ["last_seen", "name", "tasks"]
+
+
+def test_workers_for_task_takes_a_task_docket_and_url(shell: Shell) -> None:
+    place = ("--docket", shell.name, "--url", shell.url)
+    _, knowing, _ = _beside_a_worker(shell, "workers", "for-task", "greet", *place)
+    code, unknown, said = _beside_a_worker(shell, "workers", "for-task", "gret", *place)
+
+    assert knowing.splitlines()[1].startswith("jane")
+    assert (code, unknown) == (0, "")
+    assert said == "no worker knows gret; did you mean greet?\nno workers\n"
+
+
+def test_queues_are_listed_with_what_is_due_in_each(shell: Shell) -> None:
+    async def route(docket: Docket) -> None:
+        await docket.storage.executions.route({"sleep": "slow"})
+
+    shell.visit(route)
+    shell.prints("tasks", "trace")
+    shell.prints("tasks", "sleep")
+    shell.prints("tasks", "sleep", "--delay", "1h")
+
+    done = shell.type("queue", "ls")
+
+    assert done.stdout.splitlines() == [
+        "NAME     DUE OR RUNNING",
+        "default  1",
+        "slow     1",
+    ]
+    assert done.stderr == "1 more wait for their time, or for a slot of a limit\n"
