@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -70,6 +69,8 @@ def show_dead(
     """Show one dead letter, with the traceback of its error if it was kept."""
 
     async def look(docket: Docket) -> tuple[dict[str, Any], str]:
+        import asyncio  # noqa: PLC0415 - --help needs none of it
+
         execution = await docket.get_execution(key)
         if execution is None or execution.state.value != "failed":
             found = "nothing" if execution is None else f"one that is {execution.state.value}"
@@ -88,7 +89,6 @@ def show_dead(
         typer.echo(f"\n{traceback}")
 
 
-def _traceback(error: BaseException | None) -> str:
+def _traceback(error: object) -> str:
     """Where an exception was raised, if that was kept beside it."""
-    cause = None if error is None else error.__cause__
-    return str(cause or "").strip()
+    return str(getattr(error, "__cause__", None) or "").strip()

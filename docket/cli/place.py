@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,8 +88,10 @@ def visit(place: Place, work: Callable[[Docket], Awaitable[T]]) -> T:
             "--url, or run `docket server start` and write embedded://.docket"
         )
 
+    import asyncio  # noqa: PLC0415 - the engine is heavy, and --help needs none of it
+
     async def visiting() -> T:
-        from ..docket import Docket  # noqa: PLC0415 - the engine is heavy, and --help needs none
+        from ..docket import Docket  # noqa: PLC0415
 
         async with Docket(place.name, place.url, config=place.config) as docket:
             return await work(docket)

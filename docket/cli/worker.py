@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import enum
 import errno
 import os
@@ -176,7 +175,9 @@ def worker(
     found = Place(docket, url, config).found()
     collections = tasks or [STANDARD]
 
-    from ..instrumentation.console import set_up_logging  # noqa: PLC0415 - --help needs none of it
+    import asyncio  # noqa: PLC0415 - --help needs none of these
+
+    from ..instrumentation.console import set_up_logging  # noqa: PLC0415
     from ..registry import Registry  # noqa: PLC0415
     from ..worker import Worker  # noqa: PLC0415
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import cast
-
-from redis.exceptions import ResponseError
 
 from ..connection.base import Connection, Reply
 from .patience import read_patiently, value_of
@@ -43,6 +40,5 @@ async def look(connection: Connection) -> Vitals:
 
 
 def _is_durable(info: Reply) -> bool | None:
-    if isinstance(info, ResponseError):
-        return None
-    return b"aof_enabled:1" in cast(bytes, info).split()
+    # Where INFO is not allowed, its reply is an error.
+    return b"aof_enabled:1" in info.split() if isinstance(info, bytes) else None

@@ -1,0 +1,135 @@
+"""``docket doctor``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from docket.cli.doctor import Patient, examine
+from docket.connection.base import Facts
+from docket.connection.url import connect
+from docket.storage.vitals import Vitals, look
+from tests.fleet.process import ServerProcess
+
+from .conftest import Shell
+
+WELL = Patient(
+    url="redis://db:6379/0",
+    facts=Facts("valkey", (9, 1, 2), eviction="noeviction"),
+    vitals=Vitals(timedelta(milliseconds=1), timedelta(), is_durable=True),
+    due=3,
+    future=2,
+    workers=1,
+    parked=0,
+    dead=0,
+    strikes=0,
+)
+
+
+def _findings(patient: Patient) -> dict[str, tuple[str, str, str]]:
+    return {one.subject: (one.verdict, one.found, one.advice) for one in examine(patient)}
+
+
+def test_where_all_is_well_there_is_no_advice() -> None:
+    findings = _findings(WELL)
+
+    assert {(verdict, advice) for verdict, _, advice in findings.values()} == {("ok", "")}
+    assert findings["server"][1] == "valkey 9.1.2 at redis://db:6379/0"
+    assert findings["workers"][1] == "1 live; 3 due or running, 2 in the future"
+
+
+def test_what_this_user_may_not_ask_is_no_fault() -> None:
+    facts = replace(WELL.facts, eviction=None)
+    findings = _findings(replace(WELL, facts=facts, vitals=replace(WELL.vitals, is_durable=None)))
+
+    assert findings["eviction"] == ("ok", "this user may not ask", "")
+    assert findings["persistence"] == ("ok", "this user may not ask", "")
+
+
+@pytest.mark.parametrize(
+    ("patient", "subject", "verdict", "found"),
+    [
+        (
+            replace(WELL, facts=replace(WELL.facts, eviction="allkeys-lru")),
+            "eviction",
+            "problem",
+            "allkeys-lru drops work when the memory is full",
+        ),
+        (
+            replace(WELL, vitals=replace(WELL.vitals, is_durable=False)),
+            "persistence",
+            "warning",
+            "work is lost when the server dies",
+        ),
+        (
+            replace(WELL, vitals=replace(WELL.vitals, latency=timedelta(milliseconds=80))),
+            "latency",
+            "warning",
+            "a round trip takes 80.0 ms",
+        ),
+        (
+            replace(WELL, vitals=replace(WELL.vitals, skew=timedelta(minutes=5))),
+            "clock",
+            "warning",
+            "the server's is 5m ahead of this one",
+        ),
+        (
+            replace(WELL, vitals=replace(WELL.vitals, skew=timedelta(minutes=-5))),
+            "clock",
+            "warning",
+            "the server's is 5m behind this one",
+        ),
+        (
+            replace(WELL, workers=0),
+            "workers",
+            "problem",
+            "0 live; 3 due or running, 2 in the future",
+        ),
+        (replace(WELL, parked=2), "parked", "warning", "2"),
+        (replace(WELL, dead=2), "dead letters", "warning", "2"),
+    ],
+)
+def test_what_is_wrong_is_told_with_advice(
+    patient: Patient, subject: str, verdict: str, found: str
+) -> None:
+    told = _findings(patient)[subject]
+
+    assert told[:2] == (verdict, found)
+    assert told[2]
+
+
+@pytest.mark.fleet
+def test_the_doctor_exits_1_if_something_must_be_done(shell: Shell) -> None:
+    well = shell.type("doctor")
+    shell.prints("tasks", "trace")
+    ill = shell.program("doctor", "-o", "json")
+
+    assert well.exit_code == 0
+    assert well.stdout.splitlines()[0].split() == ["SUBJECT", "VERDICT", "FOUND", "ADVICE"]
+    assert ill.returncode == 1
+    findings = {item["subject"]: item for item in json.loads(ill.stdout)["items"]}
+    assert findings["workers"]["verdict"] == "problem"
+    assert findings["persistence"]["found"] == "every change is written down"
+
+
+@pytest.mark.fleet
+async def test_the_vitals_of_a_server_without_durability_and_without_permission(
+    own_valkey: ServerProcess,
+) -> None:
+    own_valkey.call("ACL", "SETUSER", "nosy", "on", ">s3cret", "~*", "&*", "+@all", "-info")
+    async with connect(own_valkey.url) as connection:
+        vitals = await look(connection)
+        own_valkey.call("CONFIG", "SET", "appendonly", "no")
+        try:
+            careless = await look(connection)
+        finally:
+            own_valkey.call("CONFIG", "SET", "appendonly", "yes")
+    async with connect(f"redis://nosy:s3cret@127.0.0.1:{own_valkey.port}/0") as connection:
+        secretive = await look(connection)
+
+    assert (vitals.is_durable, careless.is_durable, secretive.is_durable) == (True, False, None)
+    assert timedelta() < vitals.latency < timedelta(seconds=5)
+    assert abs(vitals.skew) < timedelta(seconds=5)

@@ -1,0 +1,119 @@
+"""What ``docket`` says of itself, and what that costs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner, Result
+
+import docket
+from docket.cli import COMMANDS, app, main
+
+HEAVY = {
+    "redis",
+    "rich",
+    "croniter",
+    "opentelemetry",
+    "uncalled_for",
+    "cloudpickle",
+    "msgpack",
+    "asyncio",
+    "docket.docket",
+    "docket.worker",
+}
+VERBS = [
+    *(["strike"], ["restore"], ["clear"], ["snapshot"], ["watch"], ["worker"], ["doctor"]),
+    *(["workers"], ["workers", "ls"], ["workers", "for-task"]),
+    *(["tasks"], ["tasks", "trace"], ["tasks", "fail"], ["tasks", "sleep"]),
+    *(["task"], ["task", "ls"], ["task", "get"], ["task", "add"], ["task", "cancel"]),
+    *(["queue"], ["queue", "ls"], ["strikes", "ls"], ["dead", "ls"], ["dead", "show"]),
+    *(["parked", "ls"], ["parked", "release"], ["server"], ["server", "start"]),
+]
+
+
+def _type(*words: str) -> Result:
+    return CliRunner().invoke(app, words, prog_name="docket")
+
+
+def _loaded_by(*words: str) -> set[str]:
+    """The modules that are there when a command has ended."""
+    program = (
+        "import atexit, json, sys\n"
+        "atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))\n"
+        "from docket.cli import main\nmain()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, check=True
+    )
+    return set(json.loads(done.stderr))
+
+
+def test_help_lists_every_command_without_loading_one() -> None:
+    loaded = _loaded_by("--help")
+
+    assert loaded & {*HEAVY, "pydantic"} == set()
+    assert {
+        f"docket.cli.{home.partition(':')[0]}" for home, _ in COMMANDS.values()
+    } & loaded == set()
+    shown = _type("--help").stdout
+    for name, (_, summary) in COMMANDS.items():
+        assert f"  {name}" in shown
+        assert summary in " ".join(shown.split())
+
+
+@pytest.mark.parametrize("words", VERBS, ids=" ".join)
+def test_help_of_a_command_loads_nothing_heavy(words: list[str]) -> None:
+    loaded = _loaded_by(*words, "--help")
+
+    assert loaded & HEAVY == set()
+
+
+@pytest.mark.parametrize("words", VERBS, ids=" ".join)
+def test_help_of_a_command_says_how_it_is_called(words: list[str]) -> None:
+    shown = _type(*words, "--help").stdout
+
+    assert shown.startswith(f"Usage: docket {' '.join(words)} ")
+
+
+@pytest.mark.parametrize("noun", ["workers", "tasks", "task", "queue", "strikes", "dead", "parked"])
+def test_a_noun_without_a_verb_shows_its_help(noun: str) -> None:
+    assert f"Usage: docket {noun} " in _type(noun).output
+
+
+def test_docket_without_a_command_shows_its_help() -> None:
+    assert "Look after a docket." in _type().output
+
+
+def test_version_prints_the_version() -> None:
+    assert _type("version").stdout == f"{docket.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "program", [["docket"], [sys.executable, "-m", "docket"]], ids=["docket", "python -m docket"]
+)
+def test_docket_and_python_m_docket_are_the_same_program(program: list[str]) -> None:
+    done = subprocess.run([*program, "version"], capture_output=True, text=True, check=True)
+
+    assert done.stdout == f"{docket.__version__}\n"
+
+
+def test_a_command_that_is_mistyped_exits_2_and_says_what_may_have_been_meant() -> None:
+    done = _type("snapsot")
+
+    assert done.exit_code == 2
+    assert "No such command 'snapsot'. Did you mean 'snapshot'?" in done.stderr
+
+
+def test_main_is_the_entry_point(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["docket", "version"])
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"{docket.__version__}\n"
