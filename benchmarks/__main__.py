@@ -30,7 +30,10 @@ MEASURED = [
 SLOW = ["recover_alone"]
 """Measured once: it takes minutes, because the leases of some peers do."""
 
-OURS_ONLY = ["import", "help", "supervised", "depth", "due_1m", "workers_8"]
+OURS_ONLY = [
+    *("import", "help", "supervised", "depth", "due_1m", "workers_8"),
+    *("declaring", "waiters"),
+]
 PATIENCE = 450
 """Seconds that one measurement may take."""
 
@@ -148,6 +151,11 @@ def _measure_ours(results: dict[str, dict[str, Any]], server: Server, rows: list
         },
         "due_1m": lambda: {"due_1m": ours.due_at_once(server)},
         "workers_8": lambda: {"workers_8": ours.workers_8(server)},
+        "declaring": lambda: {
+            f"declaring_{concurrency}": ours.declaring(server, concurrency)
+            for concurrency in (10, 100)
+        },
+        "waiters": lambda: {"waiters": ours.waiters(server)},
     }
     for row in rows:
         print(f"ours: {row}", file=sys.stderr, flush=True)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 from .server import Server
 
@@ -243,6 +244,58 @@ def workers_8(server: Server, count: int = 40_000) -> dict[str, float]:
     """Eight worker processes on one docket."""
     asyncio.run(_fill(server.url, "eight", count, None))
     return {"value": asyncio.run(_drain(server.url, "eight", count, workers=8))}
+
+
+def declaring(server: Server, concurrency: int, count: int = 5000) -> dict[str, float]:
+    """A task that declares a retry, a timeout and a dependency, beside one that declares nothing."""
+    from docket import Depends, Retry, Timeout
+
+    def nothing() -> None: ...
+
+    async def declares(
+        number: int,
+        retry: Retry = Retry(attempts=3),
+        timeout: Timeout = Timeout(timedelta(seconds=30)),
+        value: None = Depends(nothing),
+    ) -> None: ...
+
+    speed = {
+        task: max(asyncio.run(_drain_here(server.url, task, count, concurrency)) for _ in range(3))
+        for task in (noop, declares)
+    }
+    return {"value": speed[declares], "times": speed[noop] / speed[declares]}
+
+
+async def _drain_here(url: str, task: Callable[..., Any], count: int, concurrency: int) -> float:
+    from docket import Docket, Worker
+
+    async with (
+        Docket("declaring", url) as docket,
+        Worker(docket, concurrency=concurrency) as worker,
+    ):
+        docket.register(task)
+        await docket.add_many([docket.call(task)(number) for number in range(count)])
+        start = time.perf_counter()
+        await worker.run_until_finished()
+        return count / (time.perf_counter() - start)
+
+
+def waiters(server: Server, count: int = 2000) -> dict[str, float]:
+    """Many wait for the one slot of a limit: how fast they come through it, and at which cost."""
+    from docket import ConcurrencyLimit
+
+    async def limited(
+        number: int, limit: ConcurrencyLimit = ConcurrencyLimit(max_concurrent=1)
+    ) -> None: ...
+
+    before = _scripts(server)
+    speed = asyncio.run(_drain_here(server.url, limited, count, 10))
+    return {"value": speed, "scripts": (_scripts(server) - before) / count}
+
+
+def _scripts(server: Server) -> int:
+    calls = re.search(r"cmdstat_evalsha:calls=(\d+)", server.ask("INFO", "commandstats"))
+    return int(calls[1]) if calls else 0
 
 
 async def _work(url: str, name: str, concurrency: int) -> None:

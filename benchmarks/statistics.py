@@ -52,6 +52,19 @@ ROWS = {
         Row("due_1m.drain", "a million due at once: drain", "tasks/s", True),
         Row("due_1m.script", "a million due at once: longest script", "ms", False),
         Row("workers_8", "8 workers on one docket: drain", "tasks/s", True),
+        Row(
+            "declaring_10", "drain with Retry, Timeout and Depends, concurrency 10", "tasks/s", True
+        ),
+        Row("declaring_10.times", "its cost over a bare task", "x", False),
+        Row(
+            "declaring_100",
+            "drain with Retry, Timeout and Depends, concurrency 100",
+            "tasks/s",
+            True,
+        ),
+        Row("declaring_100.times", "its cost over a bare task", "x", False),
+        Row("waiters", "2,000 tasks on one concurrency key: drain", "tasks/s", True),
+        Row("waiters.scripts", "its script calls per task", "", False),
     )
 }
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import Token
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Protocol, TypeVar, cast
 
@@ -12,12 +14,13 @@ from typing_extensions import Self
 from uncalled_for import (
     Dependency,
     FailedDependency,
-    frame_scope,
     get_annotation_dependencies,
     get_dependency_parameters,
 )
+from uncalled_for.frames import Frame, _current_frame
 from uncalled_for.functional import _Depends
 
+from ..annotations import get_signature
 from ..docket import Docket
 from ..execution import Execution
 from ..registry import TaskFunction
@@ -75,8 +78,8 @@ class Resolution:
         self._host = host
         self._execution = execution
         self._instead = list(instead)
-        self._frame = ExitStack()
         self._stack = AsyncExitStack()
+        self._outer_frame: Token[Frame] | None = None
         self.arguments: dict[str, Any] = {}
         """What the task is called with beside what its caller gave."""
         self.found: dict[str, Any] = {}
@@ -106,7 +109,9 @@ class Resolution:
         traceback: TracebackType | None,
     ) -> None:
         # A dependency may clean up after an error, and even swallow it: the task has failed all the same.
-        self._frame.close()
+        if self._outer_frame is not None:
+            _current_frame.reset(self._outer_frame)
+            self._outer_frame = None
         await self._stack.__aexit__(exc_type, exc_value, traceback)
 
     async def resolve(self) -> None:
@@ -114,13 +119,15 @@ class Resolution:
         function, given = self._execution.function, _given(self._execution)
         _Depends.cache.set({})
         _Depends.stack.set(self._stack)
-        frame = self._frame.enter_context(frame_scope(function, given))
+        declared_here = get_dependency_parameters(function)
+        frame = Frame(function, given, declared_here)
+        self._outer_frame = _current_frame.set(frame)
         for name, dependency in self._host.dependencies.items():
             await self._enter(f"{WORKER_SLOT}{name}", dependency)
-        for name, dependency in get_dependency_parameters(function).items():
+        for name, dependency in declared_here.items():
             if name in given:
                 continue
-            if (declared := self._declared_for(dependency)) is not None:
+            if self._instead and (declared := self._declared_for(dependency)) is not None:
                 await self._enter(name, declared)
                 self.arguments[name] = self.found.get(name)
                 continue
@@ -172,11 +179,24 @@ class Resolution:
 
 
 def _given(execution: Execution) -> dict[str, Any]:
+    names = _plain_names(execution.function)
+    args, kwargs = execution.args, execution.kwargs
+    if names is not None and len(args) <= len(names) and kwargs.keys() <= set(names[len(args) :]):
+        return {**dict(zip(names, args, strict=False)), **kwargs}
     try:
         return dict(execution.arguments)
     except TypeError:
         # Calling the task will fail with the same error, and say so.
         return dict(execution.kwargs)
+
+
+@lru_cache(maxsize=4096)
+def _plain_names(function: TaskFunction) -> tuple[str, ...] | None:
+    """The names of all parameters, if each can be given by position and by name."""
+    parameters = get_signature(function).parameters.values()
+    if any(one.kind is not one.POSITIONAL_OR_KEYWORD for one in parameters):
+        return None
+    return tuple(one.name for one in parameters)
 
 
 def step_into(host: Host, execution: Execution) -> None:

@@ -59,6 +59,9 @@ from .running import End, Run
 BLOCKED_PAUSE = timedelta(milliseconds=100)
 """After which an execution comes again that a gate keeps out without saying for how long."""
 
+_NAMES = ("__name__", "__qualname__")
+"""What a runtime may want to know of the function that it calls."""
+
 _ENDS: dict[End, Outcome] = {
     End.CANCELLED: Cancelled(),
     End.INTERRUPTED: Interrupted(),
@@ -278,7 +281,7 @@ class Executor:
         if runtime is None:
             return await self._coroutine(run, attempt, execution.args, kwargs)
 
-        @functools.wraps(execution.function)
+        @functools.wraps(execution.function, _NAMES, ())
         def call(*args: Any, **kwargs: Any) -> Awaitable[Any]:
             return self._coroutine(run, attempt, args, kwargs)
 

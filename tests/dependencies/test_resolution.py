@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 from typing_extensions import Self
 
-from docket import CurrentExecution, Depends, Docket, Execution, ExecutionState, Retry, Worker
+from docket import (
+    CurrentExecution,
+    Depends,
+    Docket,
+    Execution,
+    ExecutionState,
+    Retry,
+    TaskArgument,
+    Worker,
+)
 from docket.dependencies import (
     AdmissionBlocked,
     Dependency,
@@ -181,3 +190,41 @@ async def test_runs_side_by_side_do_not_see_each_others_dependencies(
     await worker.run_until_finished()
 
     assert sorted(seen) == sorted((key, key, key) for key in keys * 2)
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "expected"),
+    [
+        ((1, 2), {}, {"a": 1, "b": 2}),
+        ((1,), {"b": 2}, {"a": 1, "b": 2}),
+        ((), {"b": 2, "a": 1}, {"a": 1, "b": 2}),
+        ((1,), {}, {"a": 1}),
+    ],
+)
+@pytest.mark.parametrize("kind", ["plain", "by name", "any"])
+async def test_arguments_are_known_by_their_parameters_however_they_are_given(
+    docket: Docket,
+    worker: Worker,
+    args: tuple[int, ...],
+    kwargs: dict[str, int],
+    expected: dict[str, int],
+    kind: str,
+) -> None:
+    def both(a: int = TaskArgument(), b: Any = TaskArgument(optional=True)) -> dict[str, int]:
+        return {"a": a} if b is None else {"a": a, "b": b}
+
+    async def plain(a: int, b: int = 0, both: Any = Depends(both)) -> Any:
+        return both
+
+    async def by_name(a: int, b: int = 0, *, both: Any = Depends(both)) -> Any:
+        return both
+
+    async def anything(a: int, *args: int, both: Any = Depends(both), **kwargs: int) -> Any:
+        return both
+
+    task: Any = {"plain": plain, "by name": by_name, "any": anything}[kind]
+    if kind == "any" and len(args) == 2:
+        args, expected = (1, 2, 3), {"a": 1}
+    execution = await outcome_of(docket, worker, task, *args, **kwargs)
+
+    assert await execution.get_result() == expected

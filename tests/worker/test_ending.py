@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import uuid
 from collections.abc import AsyncIterator
 
@@ -9,7 +11,7 @@ import pytest
 
 from docket import Docket, ExecutionState, Worker
 from docket.storage.exchange import Claimant, Claimed
-from docket.worker.running import End
+from docket.worker.running import End, Run
 
 ran: list[int] = []
 
@@ -78,3 +80,21 @@ async def test_a_run_that_is_ended_while_it_is_made_ready_is_settled(docket: Doc
 
     await execution.sync()
     assert (execution.state, ran) == (ExecutionState.CANCELLED, [])
+
+
+async def test_a_run_that_is_thrown_away_with_its_event_loop_does_not_linger(
+    docket: Docket,
+) -> None:
+    async def wait() -> None:
+        await asyncio.Event().wait()
+
+    docket.register(wait)
+    await docket.add(wait)()
+    claimed = await claimed_of(docket)
+
+    async with Worker(docket) as worker:
+        running = worker._executor.outcome(Run(claimed), 0)
+        running.send(None)
+        running.close()
+
+    assert inspect.getcoroutinestate(running) == inspect.CORO_CLOSED
