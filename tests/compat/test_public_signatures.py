@@ -163,6 +163,12 @@ SIGNATURES = {
         "StrikeList.wait_for_strikes_loaded": "(self)",
     },
     "docket.agenda": {"Agenda.scatter": "(self, docket, over, start=None, jitter=None)"},
+    "docket.testing": {
+        "assert_no_tasks": "(docket)",
+        "assert_task_count": "(docket, function=None, *, count)",
+        "assert_task_not_scheduled": "(docket, function, *, args=None, kwargs=None, key=None)",
+        "assert_task_scheduled": "(docket, function, *, args=None, kwargs=None, key=None)",
+    },
 }
 
 COROUTINES = {

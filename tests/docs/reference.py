@@ -10,7 +10,7 @@ import pdoc.render
 
 MODULES = (
     *("docket", "docket.dependencies", "docket.errors", "docket.instrumentation"),
-    *("docket.strikelist", "docket.execution", "docket.tasks"),
+    *("docket.strikelist", "docket.execution", "docket.tasks", "docket.testing"),
 )
 """What programs import from; everything else is an inner matter of the package."""
 

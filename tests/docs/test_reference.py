@@ -15,8 +15,9 @@ NAMES = [
     (module, name)
     for module in MODULES
     for name in getattr(importlib.import_module(module), "__all__", ())
-    if not name.startswith("_")
+    if not name.startswith("_") and f"{module}.{name}" not in MODULES
 ]
+"""What has a page of its own, as a module, is not a name on the page above it."""
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ from docket import pytest_plugin
 from tests.fleet.process import ServerProcess
 
 pytest_plugins = ["pytester"]
+
+ROOT = Path(__file__).parents[2]
 
 # Whether the plugin is found by itself depends on how the package is installed; what is tested here must not.
 PLUGIN = ("-p", "no:docket", "-p", "docket.pytest_plugin", "-p", "no:cacheprovider", "-p", "no:cov")
@@ -65,7 +68,7 @@ def configure(pytester: pytest.Pytester, *lines: str) -> None:
 
 
 def test_the_package_announces_the_plugin() -> None:
-    project = tomli.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))
+    project = tomli.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
     named = project["project"]["entry-points"]["pytest11"]["docket"]
 
@@ -112,6 +115,16 @@ def test_a_loop_of_a_module_is_the_loop_of_its_docket(pytester: pytest.Pytester)
     pytester.makepyfile(GREETING.format(mark="@pytest.mark.asyncio(loop_scope='module')"))
 
     run(pytester).assert_outcomes(passed=4)
+
+
+def test_the_example_of_the_documentation_passes(pytester: pytest.Pytester) -> None:
+    page = (ROOT / "docs" / "testing.md").read_text("utf-8")
+    (example,) = re.findall(r"^```python\n(.*?def test_.*?)^```", page, re.MULTILINE | re.DOTALL)[
+        :1
+    ]
+    pytester.makepyfile(example)
+
+    run(pytester).assert_outcomes(passed=2)
 
 
 def test_fixtures_of_the_same_names_go_first(pytester: pytest.Pytester) -> None:
