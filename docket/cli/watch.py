@@ -59,11 +59,12 @@ def watch(
 async def _follow(execution: Execution, printer: _Printer) -> None:
     printer.begin(execution)
     events = execution.subscribe()
+    is_over = False
     try:
-        async for event in events:
+        while not is_over:
+            event = await anext(events)
             printer.tell(event)
-            if event["type"] == "state" and execution.state.is_terminal:
-                break
+            is_over = event["type"] == "state" and event["state"].is_terminal
     finally:
         await events.aclose()
         printer.end()

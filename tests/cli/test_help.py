@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -98,6 +99,10 @@ def test_docket_and_python_m_docket_are_the_same_program(program: list[str]) -> 
     done = subprocess.run([*program, "version"], capture_output=True, text=True, check=True)
 
     assert done.stdout == f"{docket.__version__}\n"
+
+
+def test_importing_the_program_does_not_run_it() -> None:
+    assert importlib.import_module("docket.__main__").main is main
 
 
 def test_a_command_that_is_mistyped_exits_2_and_says_what_may_have_been_meant() -> None:

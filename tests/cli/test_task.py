@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import datetime, timezone
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +43,17 @@ def test_a_text_with_an_equals_sign_is_an_argument_by_position_if_it_has_no_name
     key = _add(shell, "greet", "1=2")
 
     assert _found(shell, key).args == ("1=2",)
+
+
+def test_a_collection_is_looked_for_in_the_working_directory(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "garden.py").write_text("async def water(): ...\n\ntasks = [water]\n")
+    monkeypatch.chdir(tmp_path)
+
+    key = shell.prints("task", "add", "water", "--tasks", "garden:tasks").strip()
+
+    assert _found(shell, key).function_name == "water"
 
 
 def test_a_task_is_added_for_later(shell: Shell) -> None:

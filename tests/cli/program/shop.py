@@ -22,7 +22,6 @@ from docket import (
     Worker,
 )
 from docket.dependencies import Dependency
-from docket.execution import ExecutionProgress
 
 calls: list[str] = []
 
@@ -39,7 +38,7 @@ async def hold(file: str) -> None:
         await asyncio.sleep(0.01)
 
 
-async def climb(file: str, progress: ExecutionProgress = Progress()) -> None:
+async def climb(file: str, progress: Progress = Progress()) -> None:
     """Comes a step further, and waits for a file."""
     await progress.set_total(4)
     await progress.increment()
