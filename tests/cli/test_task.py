@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -129,7 +130,7 @@ def test_an_execution_is_shown_without_its_arguments(shell: Shell) -> None:
 
     fields = dict(line.split(maxsplit=1) for line in shown.splitlines())
     assert (fields["key"], fields["task"], fields["state"]) == ("k", "greet", "scheduled")
-    assert fields["when"].endswith((" (in 59m59s)", " (in 1h)", " (in 59m58s)"))
+    assert re.search(r" \(in (1h|59m.*)\)$", fields["when"])
     assert "Jane" not in shown
 
 
