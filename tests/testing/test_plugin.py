@@ -107,7 +107,11 @@ def test_the_fixtures_work_with_anyio_where_pytest_asyncio_is_not_installed(
     pytester.makepyfile(GREETING.format(mark="@pytest.mark.anyio"))
     pytester.syspathinsert()
 
-    run(pytester, "-p", "no:asyncio", "-p", "missing").assert_outcomes(passed=4)
+    result = pytester.runpytest_subprocess(
+        "-p", "no:asyncio", "-p", "missing", *PLUGIN, timeout=100
+    )
+
+    result.assert_outcomes(passed=4)
 
 
 def test_a_loop_of_a_module_is_the_loop_of_its_docket(pytester: pytest.Pytester) -> None:
