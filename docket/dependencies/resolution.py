@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from contextvars import Token
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, Protocol, TypeVar, cast
@@ -79,7 +78,6 @@ class Resolution:
         self._execution = execution
         self._instead = list(instead)
         self._stack = AsyncExitStack()
-        self._outer_frame: Token[Frame] | None = None
         self.arguments: dict[str, Any] = {}
         """What the task is called with beside what its caller gave."""
         self.found: dict[str, Any] = {}
@@ -109,9 +107,6 @@ class Resolution:
         traceback: TracebackType | None,
     ) -> None:
         # A dependency may clean up after an error, and even swallow it: the task has failed all the same.
-        if self._outer_frame is not None:
-            _current_frame.reset(self._outer_frame)
-            self._outer_frame = None
         await self._stack.__aexit__(exc_type, exc_value, traceback)
 
     async def resolve(self) -> None:
@@ -121,7 +116,7 @@ class Resolution:
         _Depends.stack.set(self._stack)
         declared_here = get_dependency_parameters(function)
         frame = Frame(function, given, declared_here)
-        self._outer_frame = _current_frame.set(frame)
+        self._stack.callback(_current_frame.reset, _current_frame.set(frame))
         for name, dependency in self._host.dependencies.items():
             await self._enter(f"{WORKER_SLOT}{name}", dependency)
         for name, dependency in declared_here.items():
