@@ -37,7 +37,8 @@ SCHEMES: Final = (
 _PART: Final = r"[^\W\d]\w*"
 _MODULE: Final = re.compile(rf"{_PART}(\.{_PART})*")
 _REFERENCE: Final = re.compile(rf"{_PART}(\.{_PART})*:{_PART}(\.{_PART})*")
-_LISTEN: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(?P<port>\d{1,5})")
+_HOST: Final = r"\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+"
+_LISTEN: Final = re.compile(rf"(?P<host>{_HOST}):(?P<port>\d{{1,5}})")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SHARE: Final = re.compile(r"(\d{1,3}(?:\.\d+)?)%")
 
@@ -88,7 +89,7 @@ def _read_size(value: Any) -> Any:
 
 
 def _read_share(value: Any) -> Any:
-    if isinstance(value, float):
+    if isinstance(value, Ratio):
         return value
     if isinstance(value, str) and (found := _SHARE.fullmatch(value)) and float(found[1]) <= 100:
         return Ratio(float(found[1]) / 100)
@@ -222,7 +223,14 @@ Size: TypeAlias = Annotated[
     int,
     BeforeValidator(_read_size),
     WithJsonSchema(
-        {"type": ["string", "integer"], "examples": ["512KiB", "1MiB"], "$comment": "size"}
+        {
+            "anyOf": [
+                {"type": "string", "pattern": r"^\s*\d[\d_]*\s*([KMG]iB|B)?\s*$"},
+                {"type": "integer", "minimum": 1},
+            ],
+            "examples": ["512KiB", "1MiB"],
+            "$comment": "size",
+        }
     ),
 ]
 """Bytes, written as ``docket.sizes`` reads them."""
@@ -231,7 +239,7 @@ Share: TypeAlias = Annotated[
     float,
     BeforeValidator(_read_share),
     PlainSerializer(format_share, return_type=str, when_used="json"),
-    _as_text("share", "50%", r"^\d{1,3}(\.\d+)?%$"),
+    _as_text("share", "50%", r"^(100(\.0+)?|\d{1,2}(\.\d+)?|0\d{2}(\.\d+)?)%$"),
 ]
 """A part of a whole, from 0 to 1, written in percent."""
 
@@ -244,23 +252,27 @@ Reference: TypeAlias = Annotated[
     _as_text(
         "reference",
         "shop.tasks:send_email",
-        r"^[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*$",
+        rf"^{_REFERENCE.pattern}$",
     ),
 ]
 """Where a function or a class is found: ``package.module:attribute``."""
 
 ModuleName: TypeAlias = Annotated[
-    str, AfterValidator(_check_module), _as_text("module", "shop.tasks")
+    str, AfterValidator(_check_module), _as_text("module", "shop.tasks", rf"^{_PART}(\.{_PART})*$")
 ]
 """A module as an import statement names it."""
 
 Listen: TypeAlias = Annotated[
-    str, AfterValidator(_check_listen), _as_text("address", "127.0.0.1:9464")
+    str,
+    AfterValidator(_check_listen),
+    _as_text("address", "127.0.0.1:9464", rf"^({_HOST}):\d{{1,5}}$"),
 ]
 """A host and a port to listen on."""
 
 Url: TypeAlias = Annotated[
-    str, AfterValidator(_check_url), _as_text("url", "redis://localhost:6379/0")
+    str,
+    AfterValidator(_check_url),
+    _as_text("url", "redis://localhost:6379/0", rf"^({'|'.join(map(re.escape, SCHEMES))})://"),
 ]
 """Where a server is."""
 
@@ -279,26 +291,32 @@ Moment: TypeAlias = Annotated[
 """A date and a time with an offset, as TOML writes it."""
 
 Timezone: TypeAlias = Annotated[
-    str, AfterValidator(_check_timezone), _as_text("time zone", "Europe/Paris")
+    str, AfterValidator(_check_timezone), _as_text("time zone", "Europe/Paris", "^[A-Z]")
 ]
 """The exact name of a time zone."""
 
 Parameter: TypeAlias = Annotated[str, AfterValidator(_check_parameter)]
 """The name of a parameter of a function."""
 
-Variable: TypeAlias = Annotated[str, AfterValidator(_check_variable)]
+Variable: TypeAlias = Annotated[
+    str,
+    AfterValidator(_check_variable),
+    _as_text("variable", "STRIPE_KEY", "^[A-Za-z_][A-Za-z0-9_]*$"),
+]
 """The name of an environment variable."""
 
 VariableValue: TypeAlias = Annotated[str, AfterValidator(_check_variable_value)]
 """What an environment variable is set to."""
 
 Queues: TypeAlias = Annotated[
-    tuple[Name, ...], Field(min_length=1, strict=False), AfterValidator(unique)
+    tuple[Name, ...],
+    Field(min_length=1, strict=False, json_schema_extra={"uniqueItems": True}),
+    AfterValidator(unique),
 ]
 """Queues in the order in which they are served."""
 
 FilePattern: TypeAlias = Annotated[
-    str, AfterValidator(_check_pattern), _as_text("file pattern", "docket.d/*.toml")
+    str, AfterValidator(_check_pattern), _as_text("file pattern", "docket.d/*.toml", "^[^/]")
 ]
 """Files beside the configuration, as a path or a pattern."""
 

@@ -55,6 +55,11 @@ class Table(BaseModel):
     )
 
 
+def _with(choice: str, *keys: str) -> dict[str, Any]:
+    """For editors: a table that has one of these keys, or some of them."""
+    return {choice: [{"required": [key]} for key in keys]}
+
+
 class Security(Table):
     """[security]: which bytes are trusted."""
 
@@ -331,6 +336,8 @@ class Http(Table):
 class Task(TaskDefaults):
     """[tasks.NAME]: a function that workers run, a command, or an HTTP call."""
 
+    model_config = ConfigDict(json_schema_extra=_with("oneOf", "function", "command", "http"))
+
     function: Reference | None = Field(
         default=None, description="The function to call, as package.module:attribute."
     )
@@ -394,6 +401,8 @@ class Task(TaskDefaults):
 
 class Schedule(ScheduleDefaults):
     """[schedules.NAME]: when a task runs by itself."""
+
+    model_config = ConfigDict(json_schema_extra=_with("oneOf", "cron", "every", "at"))
 
     task: Name = Field(description="The task to run.")
     args: Annotated[tuple[Any, ...], Field(strict=False)] = Field(
@@ -549,6 +558,8 @@ def strike_identity(id_: Any, task: Any, when: Any) -> str:
 class Strike(Table):
     """[[strikes]]: what is struck out instead of being run."""
 
+    model_config = ConfigDict(json_schema_extra=_with("anyOf", "task", "when"))
+
     id: Name | None = Field(
         default=None, description="Its name; left out, it is made from the content."
     )
@@ -595,7 +606,11 @@ class Configuration(Table):
         repr=False,
     )
     timezone: Timezone = Field(default="UTC", description="The time zone of schedules.")
-    modules: Annotated[tuple[ModuleName, ...], Field(strict=False), AfterValidator(unique)] = Field(
+    modules: Annotated[
+        tuple[ModuleName, ...],
+        Field(strict=False, json_schema_extra={"uniqueItems": True}),
+        AfterValidator(unique),
+    ] = Field(
         default=(),
         description="What workers import beside the functions of the tasks; the supervisor never does.",
     )

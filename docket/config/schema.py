@@ -87,9 +87,14 @@ def _part(node: Any) -> Any:
         elif key == "properties":
             part[key] = {name: _part(inner) for name, inner in value.items()}
         # What a profile leaves out is as it was, not the default.
-        elif key not in ("default", "required", "minProperties"):
+        elif key not in ("default", "required", "minProperties", *_choices(node)):
             part[key] = _part(value)
     return part
+
+
+def _choices(node: Any) -> tuple[str, ...]:
+    """The words with which a table says which of its keys it must have."""
+    return ("anyOf", "oneOf") if "properties" in node else ()
 
 
 def _in_draft_07(node: Any) -> Any:
@@ -102,14 +107,24 @@ def _in_draft_07(node: Any) -> Any:
     )
     if "$ref" in found:
         return _reference(found)
-    if "patternProperties" in found or "properties" in found:
+    if "patternProperties" in found:
+        # One shape for all tables whose keys the author chooses.
+        ((pattern, each),) = found.pop("patternProperties").items()
+        found["additionalProperties"] = each
+        found["propertyNames"] = {"pattern": pattern}
+    if "properties" in found:
         found.setdefault("additionalProperties", False)
     return found
 
 
 def _without_null(node: dict[str, Any]) -> dict[str, Any]:
     """TOML has no null: a key that may be none is a key that may be left out."""
-    node = {key: value for key, value in node.items() if value is not None}
+    # Nothing is said about what anything may stand in.
+    node = {
+        key: value
+        for key, value in node.items()
+        if value is not None and (key, value) != ("items", {})
+    }
     choices = [choice for choice in node.get("anyOf", []) if choice != {"type": "null"}]
     if len(choices) == 1:
         del node["anyOf"]

@@ -17,7 +17,7 @@ def test_a_configuration_does_not_change_after_it_was_made() -> None:
 
 def test_values_of_python_are_taken_as_they_are() -> None:
     assert Retry(delay=timedelta(seconds=5)).delay == timedelta(seconds=5)
-    assert Reload(max_removals=0.25).max_removals == 0.25
+    assert Reload(max_removals=Ratio(0.25)).max_removals == 0.25
     assert Reload(max_removals=Ratio(0.25)).model_dump(mode="json")["max_removals"] == "25%"
 
 
