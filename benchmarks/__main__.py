@@ -31,7 +31,7 @@ SLOW = ["recover_alone"]
 """Measured once: it takes minutes, because the leases of some peers do."""
 
 OURS_ONLY = [
-    *("import", "help", "supervised", "depth", "due_1m", "workers_8"),
+    *("import", "help", "check", "supervised", "depth", "due_1m", "workers_8"),
     *("declaring", "waiters"),
 ]
 PATIENCE = 450
@@ -86,7 +86,7 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if options.quick:
         options.peers, options.runs, options.count = ["docket", "pydocket"], 1, 500
-        options.rows = [*MEASURED, "import", "help", "supervised"]
+        options.rows = [*MEASURED, "import", "help", "check", "supervised"]
     return options
 
 
@@ -144,6 +144,7 @@ def _measure_ours(results: dict[str, dict[str, Any]], server: Server, rows: list
     steps = {
         "import": lambda: {"import": ours.import_docket()},
         "help": lambda: {"help": ours.help_page()},
+        "check": lambda: {"check": ours.check_file()},
         "supervised": lambda: ours.supervised(server),
         "depth": lambda: {
             f"depth_{name}": ours.depth(server, future)

@@ -41,6 +41,7 @@ ROWS = {
         Row("memory_future", "Redis memory per future task", "bytes", False),
         Row("import", "import docket", "ms", False),
         Row("help", "docket --help", "ms", False),
+        Row("check", "docket-supervisor --check, 2,000 tasks", "ms", False),
         Row("first_task", "supervisor start to first task done", "s", False),
         Row("reload", "file saved to all workers on it", "s", False),
         Row("rss", "memory of an idle worker", "MB", False),
