@@ -74,7 +74,7 @@ def help_page() -> dict[str, float]:
 
 
 def check_file() -> dict[str, float]:
-    """``docket-supervisor --check`` of a file with 2,000 tasks and 200 schedules, in ms, from start to end."""
+    """``docket-supervisor --check`` of 2,000 tasks and 200 schedules, in ms, from start to end."""
     tasks = (f'[tasks.t{n}]\nfunction = "shop:t{n}"\nretry.delay = "2s"\n' for n in range(2000))
     schedules = (
         f'[schedules.s{n}]\ntask = "t{n}"\ncron = "{n % 60} 3 * * *"\nkwargs = {{ a = {n} }}\n'
