@@ -348,8 +348,10 @@ class Worker:
                 if not due and not future and self._trading.is_idle:
                     return
                 if due:
-                    # Another worker's, or just added: nobody tells when it is gone.
+                    # Another worker's, or just added: nobody tells when it is gone. One look per while.
                     self._trading.look()
+                    await asyncio.sleep(_RECHECK.total_seconds())
+                    continue
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._trading.until_traded(), _RECHECK.total_seconds())
 

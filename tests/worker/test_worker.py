@@ -172,3 +172,31 @@ async def test_a_docket_names_its_keys(docket: Docket) -> None:
     assert keys.schedules == docket.key("schedules")
     docket.register_collection("docket.tasks:standard_tasks")
     assert set(docket.tasks) >= {"trace", "fail", "sleep"}
+
+
+async def test_a_worker_that_waits_for_the_work_of_another_looks_now_and_then() -> None:
+    begun, release = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        begun.set()
+        await release.wait()
+
+    async with Docket("waits", "memory://waits-for-another") as docket:
+        await docket.add(hold)()
+        async with Worker(docket) as busy, Worker(docket) as waiting:
+            holding = asyncio.create_task(busy.run_until_finished())
+            await begun.wait()
+            finishing = asyncio.create_task(waiting.run_until_finished())
+            await waiting.until_started()
+            before = await _scripts_run(docket)
+            await asyncio.sleep(0.5)
+            looks = await _scripts_run(docket) - before
+            release.set()
+            await asyncio.gather(holding, finishing)
+
+    assert looks < 50
+
+
+async def _scripts_run(docket: Docket) -> int:
+    async with docket.redis() as client:
+        return (await client.info("commandstats"))["cmdstat_evalsha"]["calls"]
