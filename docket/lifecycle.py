@@ -53,17 +53,18 @@ _S = ExecutionState
 
 TRANSITIONS: dict[ExecutionState | None, frozenset[ExecutionState]] = {
     # None is the absence of a record: before the first add, and after a finished one expired.
-    None: frozenset({_S.SCHEDULED, _S.QUEUED}),
+    # Parked at once: a strike keeps it back.
+    None: frozenset({_S.SCHEDULED, _S.QUEUED, _S.PARKED}),
     _S.SCHEDULED: frozenset({_S.SCHEDULED, _S.QUEUED, _S.CANCELLED, _S.PARKED}),
     _S.QUEUED: frozenset({_S.SCHEDULED, _S.QUEUED, _S.RUNNING, _S.CANCELLED, _S.PARKED}),
     # Back to scheduled: retry, perpetual, blocked. Back to queued: the same when due at once,
     # interrupted by a drain, or replaced. To running: redelivered after its lease ended.
     _S.RUNNING: frozenset(_S),
-    _S.PARKED: frozenset({_S.SCHEDULED, _S.QUEUED, _S.CANCELLED}),
+    _S.PARKED: frozenset({_S.SCHEDULED, _S.QUEUED, _S.CANCELLED, _S.PARKED}),
     # A finished key may be used again, and a dead letter replayed.
-    _S.COMPLETED: frozenset({_S.SCHEDULED, _S.QUEUED}),
-    _S.FAILED: frozenset({_S.SCHEDULED, _S.QUEUED}),
-    _S.CANCELLED: frozenset({_S.SCHEDULED, _S.QUEUED}),
+    _S.COMPLETED: frozenset({_S.SCHEDULED, _S.QUEUED, _S.PARKED}),
+    _S.FAILED: frozenset({_S.SCHEDULED, _S.QUEUED, _S.PARKED}),
+    _S.CANCELLED: frozenset({_S.SCHEDULED, _S.QUEUED, _S.PARKED}),
 }
 
 

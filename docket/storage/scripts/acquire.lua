@@ -22,11 +22,14 @@ end
 local rank = redis.call('ZRANK', slots, holder_of(queue, message))
 if rank then return rank < tonumber(size) and 1 or 0 end
 
+local function is_on_stream(of_queue, number)
+  return #redis.call('XRANGE', stream_of(of_queue), number, number) > 0
+end
+
 local function is_gone(member, since)
   if milliseconds() - since < STALE then return false end
   local at = string.find(member, '\n', 1, true)
-  local held = string.sub(member, at + 1)
-  return #redis.call('XRANGE', stream_of(string.sub(member, 1, at - 1)), held, held) == 0
+  return not is_on_stream(string.sub(member, 1, at - 1), string.sub(member, at + 1))
 end
 
 if redis.call('ZCARD', slots) >= tonumber(size) then
@@ -36,6 +39,8 @@ if redis.call('ZCARD', slots) >= tonumber(size) then
   redis.call('HDEL', P .. ':holding', longest[1])
 end
 if waited_for and redis.call('HEXISTS', sizes, slot) == 1 then return 0 end
+-- A run whose message was settled by somebody else would keep its slot for good.
+if not is_on_stream(queue, message) then return 0 end
 give_slot_back(queue, message)   -- of another limit: its task is under this one now
 take_slot(slot, size, queue, message)
 return 1

@@ -34,7 +34,6 @@ local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rul
   if state then
     detach(key, state, known[4], known[5])
     redis.call('DEL', run, P .. ':results:' .. key, P .. ':progress:' .. key)
-    redis.call('ZREM', P .. ':dead', key)
   end
 
   if queue == '' and routed then queue = redis.call('HGET', P .. ':routes', task) or '' end
@@ -64,6 +63,9 @@ local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rul
   redis.call('HSET', run, 'state', state, unpack(fields))
   if state == 'scheduled' then put_in_future(key, queue, integer(due)) end
   announce(key, state, integer(due))
+  -- The record of a dead letter may have expired while its place in the index is still there. Not earlier:
+  -- after its first write a script is not refused any more for want of memory.
+  if nonce ~= '*' then redis.call('ZREM', P .. ':dead', key) end
   return {'SCHEDULED', state, generation}
 end
 

@@ -19,6 +19,7 @@ if (state ~= 'queued' and state ~= 'scheduled') or known[6] then return {} end
 if state == 'scheduled' then
   detach(key, state, queue, message)
   message = put_on_stream(key, queue, current)
+  announce(key, 'queued', known[5])
 end
 local fence = next_fence(now)
 redis.call('HSET', run, 'state', 'running', 'fence', fence, 'worker', worker, 'started', integer(now), 'message', message)

@@ -28,6 +28,7 @@ local claimed, struck, crashed, parked, stale = {}, {}, {}, {}, 0
 local cursors = cjson.decode(cursor)
 local first_held = REST + queues
 local rules
+local is_full = false
 
 local function upcoming()
   return redis.call('ZRANGE', P .. ':queue', 0, 0, 'WITHSCORES')[2]
@@ -65,10 +66,11 @@ local function take_one(queue, message, fields, crash)
   for at = 1, #fields, 2 do entry[fields[at]] = fields[at + 1] end
   local key = entry.key or ''   -- an entry that is none of ours names no record, and is dropped as stale
   local run = run_of(key)
-  local known = redis.call('HMGET', run, 'state', 'generation', 'task', 'call', 'attempt', 'due', 'crashes', 'trace', 'cancel')
+  local known = redis.call('HMGET', run, 'state', 'generation', 'task', 'call', 'attempt', 'due', 'crashes', 'trace', 'cancel', 'message')
   local state, task, due, crashes = known[1], known[3], known[6], tonumber(known[7] or 0)
 
-  if (known[2] or FIRST) ~= entry.generation or (state ~= 'queued' and state ~= 'running') then
+  -- The number counts, too: a key that was forgotten and used again counts its generations anew.
+  if (known[2] or FIRST) ~= entry.generation or known[10] ~= message or (state ~= 'queued' and state ~= 'running') then
     take_off_stream(queue, message)
     stale = stale + 1
     return
@@ -159,12 +161,15 @@ local function recover(queue)
 end
 
 local function read(queue)
+  local most = slots - #claimed
   local reply = with_group(queue, function()
-    return redis.pcall('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', slots - #claimed, 'STREAMS', stream_of(queue), '>')
+    return redis.pcall('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', most, 'STREAMS', stream_of(queue), '>')
   end)
-  for _, entry in ipairs(reply and reply[1] and reply[1][2] or {}) do
+  local entries = reply and reply[1] and reply[1][2] or {}
+  for _, entry in ipairs(entries) do
     take(queue, entry[1], entry[2])
   end
+  if #entries >= most then is_full = true end
 end
 
 local next_due = promote()
@@ -174,8 +179,8 @@ for at = REST, first_held - 1 do
   if #claimed < slots then sweep(queue) end
   if #claimed < slots then read(queue) end
 end
--- More may be waiting than fits here: the next idle worker is woken.
-if #claimed >= slots then
+-- More may be waiting than was read: the next idle worker is woken.
+if is_full or #claimed >= slots then
   for at = REST, first_held - 1 do ring(ARGV[at]) end
 end
 return {integer(now), next_due or '-1', cjson.encode(cursors), stale, claimed, struck, crashed, parked}

@@ -11,12 +11,12 @@
 local replies = {}
 for at = REST, #ARGV, 5 do
   local message, queue, key, generation, fence = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
-  local known = redis.call('HMGET', run_of(key), 'state', 'fence', 'cancel', 'generation')
+  local known = redis.call('HMGET', run_of(key), 'state', 'fence', 'cancel', 'generation', 'message')
   local current = known[4] or FIRST
   if known[1] == 'running' and known[2] == fence and current == generation then
     redis.pcall('XCLAIM', stream_of(queue), GROUP, consumer, 0, message, 'IDLE', 0, 'JUSTID')
     replies[#replies + 1] = known[3] and 'CANCEL' or 'HELD'
-  elseif known[1] and current == generation and known[2] ~= fence then
+  elseif known[1] and current == generation and known[5] == message and known[2] ~= fence then
     replies[#replies + 1] = 'LOST'
   else
     replies[#replies + 1] = 'SUPERSEDED'

@@ -162,6 +162,7 @@ local function finish(key, state, now, ttl, reason, error, worker, started, due)
   if error and error ~= '' then table.insert(fields, 'error'); table.insert(fields, error) end
   redis.call('HSET', run, unpack(fields))
   redis.call('PEXPIRE', run, ttl)
+  redis.call('PEXPIRE', P .. ':progress:' .. key, ttl)
   announce(key, state, due, worker, started, integer(now), error)
 end
 

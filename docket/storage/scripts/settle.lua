@@ -60,14 +60,15 @@ local function settle(at)
     ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7],
     ARGV[at + 8], ARGV[at + 9], ARGV[at + 10], ARGV[at + 11], ARGV[at + 12]
   local run = run_of(key)
-  local known = redis.call('HMGET', run, 'state', 'generation', 'fence', 'worker', 'started', 'due', 'cancel')
+  local known = redis.call('HMGET', run, 'state', 'generation', 'fence', 'worker', 'started', 'due', 'cancel', 'message')
   local state, current = known[1], known[2] or FIRST
 
   if not state then
     take_off_stream(queue, message)
     return 'GONE'
   elseif known[3] ~= fence then
-    if current == generation then return 'STALE' end
+    -- A key that was forgotten and used again counts its generations anew; messages are never the same.
+    if current == generation and known[8] == message then return 'STALE' end
     take_off_stream(queue, message)
     return 'SUPERSEDED'
   elseif state ~= 'running' or current ~= generation then
@@ -75,7 +76,7 @@ local function settle(at)
   end
 
   take_off_stream(queue, message)
-  if known[7] and (word == 'again' or word == 'waiting') then word, reason = 'cancelled', 'cancelled' end
+  if known[7] and (word == 'again' or word == 'waiting' or word == 'parked') then word, reason = 'cancelled', 'cancelled' end
   if result ~= '' then redis.call('SET', P .. ':results:' .. key, result, 'PX', ttl) end
   if word == 'again' then
     again(key, run, queue, generation, due, attempt, call, reason)
@@ -92,7 +93,6 @@ local function settle(at)
     announce(key, 'parked', known[6])
   else
     finish(key, word, now, ttl, reason, error, known[4], known[5], known[6])
-    redis.call('PEXPIRE', P .. ':progress:' .. key, ttl)
     if word == 'failed' then bury(key, now, tonumber(ttl)) end
   end
   return 'RECORDED'
