@@ -101,7 +101,7 @@ class Preview:
                 yield "unchanged: both mean the same"
             case Verdict.REFUSED:
                 yield f"would be refused: {self.why}"
-            case Verdict.CHANGES:
+            case _:
                 count = len(self.changes)
                 yield f"{count} change{'s' if count > 1 else ''}"
 

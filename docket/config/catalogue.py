@@ -159,9 +159,5 @@ def _kind(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
 
 
 def _range(node: Mapping[str, Any]) -> str:
-    least, most = node.get("minimum"), node.get("maximum")
-    if least is None and most is None:
-        return ""
-    if most is None:
-        return f", at least {least:g}"
-    return f", {least:g} to {most:g}"
+    bounds = {"minimum": "at least", "maximum": "at most"}
+    return "".join(f", {words} {node[key]:g}" for key, words in bounds.items() if key in node)

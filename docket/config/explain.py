@@ -7,16 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from .findings import Finding, did_you_mean
 from .keypath import KeyPath, written
 from .sentences import shown
-from .shape import Keys, shape_at
+from .shape import Keys, Leaf, shape_at
 
 _EXPECTED: Final[Mapping[str, str]] = {
     "bool_type": "expected true or false",
+    "datetime_type": "expected a moment with an offset, such as 2026-12-01T00:00:00Z, without quotes",
     "dict_type": "expected a table",
     "float_type": "expected a number",
     "greater_than_equal": "expected at least {ge}",
@@ -24,6 +25,7 @@ _EXPECTED: Final[Mapping[str, str]] = {
     "less_than_equal": "expected at most {le}",
     "literal_error": "expected {expected}",
     "model_type": "expected a table",
+    "string_pattern_mismatch": "expected a text of the form {pattern}",
     "string_too_short": "expected a text that is not empty",
     "string_type": "expected a text in quotes",
     "too_short": "expected at least one entry",
@@ -42,13 +44,37 @@ def explain(error: ValidationError, is_hidden: Hidden) -> list[Finding]:
         error: what pydantic found.
         is_hidden: whether the value at a path must not be shown.
     """
-    return [_finding(details, is_hidden) for details in error.errors(include_url=False)]
+    found_all: list[Finding] = []
+    choices: dict[KeyPath, list[ErrorDetails]] = {}
+    for details in error.errors(include_url=False):
+        path = _without_choice(details["loc"])
+        if path == details["loc"]:
+            found_all.append(_finding(details, is_hidden))
+        else:
+            choices.setdefault(path, []).append(details)
+    return [*found_all, *(_none_of(path, each, is_hidden) for path, each in choices.items())]
+
+
+def _without_choice(path: KeyPath) -> KeyPath:
+    """The path as far as it leads through the configuration: pydantic adds which choice did not fit."""
+    for length, key in enumerate(path):
+        if isinstance(key, str) and key != "[key]" and isinstance(shape_at(path[:length]), Leaf):
+            return path[:length]
+    return path
+
+
+def _none_of(path: KeyPath, choices: list[ErrorDetails], is_hidden: Hidden) -> Finding:
+    """The one finding of a value that may be of several kinds, and is of none."""
+    kinds = [_expectation(details).removeprefix("expected ") for details in choices]
+    finding = _bad_value(path, f"expected {' or '.join(kinds)}", choices[0]["input"], is_hidden)
+    advice = next(filter(None, map(_advice, choices)), "")
+    return finding if is_hidden(path) else replace(finding, suggestion=advice)
 
 
 def found(value: Any, *, is_hidden: bool) -> str:
     """What was found, in words: the value itself, or only its kind."""
     match value:
-        case dict():
+        case dict() | BaseModel():
             return "found a table" if value else "found an empty table"
         case list():
             return "found an array" if value else "found an empty array"

@@ -33,7 +33,7 @@ def told(errors: Iterable[Problem], warnings: Iterable[Problem] = (), form: Form
             return "".join(f"{_as_text(*one)}\n" for one in found)
         case "github":
             return "".join(f"{_as_annotation(*one)}\n" for one in found)
-        case "json":
+        case _:
             is_valid = all(severity == "warning" for severity, _ in found)
             problems = [_as_table(*one) for one in found]
             report = {"version": VERSION, "valid": is_valid, "problems": problems}

@@ -34,6 +34,8 @@ def shown(value: Any) -> str:
             return HIDDEN
         case None:
             return "none"
+        case dt.datetime():
+            return value.isoformat().replace("+00:00", "Z")
         case dt.timedelta():
             return format_duration(value)
         case dict():

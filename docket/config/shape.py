@@ -84,4 +84,5 @@ def _shape(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Shape:
         return Names(Leaf(is_text=False) if each is True else _shape(each, definitions))
     if "$ref" in node.get("items", {}):
         return Entries(_shape(node["items"], definitions))
-    return Leaf(is_text=node.get("type") == "string")
+    is_moment = node.get("format") == "date-time"
+    return Leaf(is_text=node.get("type") == "string" and not is_moment)

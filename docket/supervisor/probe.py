@@ -22,6 +22,9 @@ from .process import describe_exit
 PATIENCE = 20.0
 """Seconds that all the imports together may take."""
 
+FAREWELL = 1.0
+"""Seconds that a process which has told everything has to end by itself."""
+
 
 def subject_of(configuration: Configuration) -> dict[str, Any]:
     """What a probe looks at; as long as it stays the same, no new probe is needed."""
@@ -134,9 +137,12 @@ async def _ask(
     hearing = asyncio.create_task(_hear(process, ours, json.dumps(subject).encode(), words))
     try:
         await asyncio.wait_for(hearing, patience)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(process.wait(), FAREWELL)
     except asyncio.TimeoutError:
         return words, f"it took longer than {patience:g} s"
     finally:
+        # Whatever the imported code has started goes with it.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         code = await process.wait()

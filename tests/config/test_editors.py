@@ -24,11 +24,13 @@ COMMANDS = {
 
 BEYOND = {
     # what one key says of another, or of a name elsewhere in the file
+    "anchor_without_every",
     "array_for_a_single_value",
     "bounds_in_the_wrong_order",
     "bounds_that_are_one_value",
     "bounds_that_are_three",
     "bounds_that_do_not_compare",
+    "clocks_that_change_without_a_cron",
     "delay_inherited_and_too_long",
     "delay_longer_than_max_delay",
     "phase_as_long_as_every",
@@ -36,6 +38,7 @@ BEYOND = {
     "restart_pause_longer_than_the_longest",
     "schedule_of_no_task",
     "schedule_without_any_tasks",
+    "start_after_the_end",
     "strike_id_twice",
     "strike_of_no_task",
     "strike_twice_without_id",
@@ -43,6 +46,7 @@ BEYOND = {
     "profile_with_a_schedule_of_no_task",
     "typo_of_a_task_with_many_tasks",
     # cron expressions, time zones, numbers within a text
+    "limit_by_what_is_no_parameter",
     "cron_of_three_fields",
     "cron_of_a_word_that_is_almost_one",
     "cron_that_is_empty",
@@ -54,6 +58,8 @@ BEYOND = {
     "listen_on_a_port_that_is_none",
     "time_zone_far_from_any",
     "time_zone_in_lower_case",
+    # taplo takes a text for a moment
+    "moment_that_is_a_text",
     # characters and bytes
     "name_that_is_not_printable",
     "name_that_is_too_long",

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -86,6 +86,11 @@ def test_where_only_a_text_can_stand_a_number_is_a_text() -> None:
     configuration = configured(DOCKET_NAME="2026", DOCKET_WORKERS__DEFAULT__ENV__MODE="8080")
     assert configuration.name == "2026"
     assert configuration.workers["default"].env == {"MODE": "8080"}
+
+
+def test_where_a_moment_stands_a_moment_is_read() -> None:
+    often = configured(DOCKET_SCHEDULES__OFTEN__START="2026-12-01T00:00:00Z").schedules["often"]
+    assert often.start == datetime(2026, 12, 1, tzinfo=timezone.utc)
 
 
 def test_a_text_in_quotes_loses_them() -> None:
