@@ -6,12 +6,22 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from docket import Docket, Worker
-from docket.storage.exchange import Claimant, Exchange
+from docket import Docket, ExecutionState, Worker
+from docket.storage.exchange import (
+    Claimant,
+    Claimed,
+    Exchange,
+    Settlement,
+    Verdict,
+    release,
+)
 from docket.storage.executions import NewExecution
+
+from .model import FAR
 
 QUEUES = ("default", "fast")
 
@@ -88,3 +98,151 @@ async def test_a_lost_claim_is_recovered_though_another_queue_numbers_its_messag
 
     assert catch is not None
     assert [run.key for run in catch.claimed] == [lost.key]
+
+
+def settlement(run: Claimed, word: str, **fields: Any) -> Settlement:
+    """What a run ends with."""
+    given = (run.message, run.queue, run.key, run.generation, run.fence)
+    return Settlement(*given, word, ttl=60_000, **fields)
+
+
+async def claimed_by(worker: Exchange) -> list[Claimed]:
+    """What a worker with ten free slots is given."""
+    _, catch = await worker.trade([], 10)
+    assert catch is not None
+    return catch.claimed
+
+
+async def kept(docket: Docket, name: str) -> bool:
+    """Whether there is such a key."""
+    (count,) = await docket.storage.connection.send(("EXISTS", docket.key(name)))
+    return count == 1
+
+
+async def time_to_live(docket: Docket, name: str) -> int:
+    """In ms; -1 is for ever."""
+    (ttl,) = await docket.storage.connection.send(("PTTL", docket.key(name)))
+    return ttl
+
+
+async def forget(docket: Docket, key: str) -> None:
+    """What the end of its time to live does to a record."""
+    assert await time_to_live(docket, f"runs:{key}") > 0
+    await docket.storage.connection.send(("DEL", docket.storage.keys.run(key)))
+
+
+async def test_progress_of_a_record_that_has_expired_is_not_kept_for_ever(docket: Docket) -> None:
+    record = await docket.storage.progress.change("long gone", "increment", 1)
+
+    assert record.current == 1
+    assert await time_to_live(docket, "progress:long gone") > 0
+
+
+async def test_progress_expires_with_a_task_that_is_cancelled_between_two_attempts(
+    docket: Docket,
+) -> None:
+    await docket.storage.executions.schedule([new("a")])
+    worker = exchange(docket, "worker")
+    (run,) = await claimed_by(worker)
+    await docket.storage.progress.change("a", "increment", 1)
+    await worker.trade([settlement(run, "again", due=FAR)], 0)
+
+    assert await time_to_live(docket, "progress:a") == -1
+    await docket.cancel("a")
+
+    assert await time_to_live(docket, "progress:a") > 0
+
+
+async def test_a_run_that_shall_be_cancelled_is_not_parked(docket: Docket) -> None:
+    await docket.storage.executions.schedule([new("a")])
+    worker = exchange(docket, "worker")
+    (run,) = await claimed_by(worker)
+    await docket.cancel("a")
+
+    await worker.trade([settlement(run, "parked", reason="unknown_task")], 0)
+
+    (record,) = await docket.storage.executions.read("a")
+    assert record is not None
+    assert record.state is ExecutionState.CANCELLED
+    assert not await kept(docket, "parked")
+
+
+async def test_a_zombie_takes_no_slot_for_a_message_that_somebody_else_has_settled(
+    docket: Docket,
+) -> None:
+    await docket.storage.executions.schedule([new("a")])
+    worker = exchange(docket, "worker")
+    (run,) = await claimed_by(worker)
+    await worker.trade([settlement(run, "completed")], 0)
+
+    assert not await docket.storage.limits.acquire("limit", 1, "default", run.message)
+
+    assert not await kept(docket, "slots:limit")
+    assert not await kept(docket, "holding")
+
+
+async def test_a_message_of_a_forgotten_key_is_not_taken_for_that_of_its_successor(
+    docket: Docket,
+) -> None:
+    # The first run is superseded, the record of its successor expires, and the key is used again:
+    # its generations begin anew, so that the first message has the number of the third execution.
+    executions = docket.storage.executions
+    zombie, worker = exchange(docket, "zombie"), exchange(docket, "worker")
+    await executions.schedule([new("a")])
+    (first,) = await claimed_by(zombie)
+    await executions.schedule([new("a")._replace(nonce=b"second")], mode="replace")
+    (second,) = await claimed_by(worker)
+    await worker.trade([settlement(second, "completed")], 0)
+    await forget(docket, "a")
+    await executions.schedule([new("a")._replace(nonce=b"third")])
+    (third,) = await claimed_by(worker)
+    assert third.generation == first.generation
+
+    await release(docket.storage.connection, docket.storage.keys, "zombie", QUEUES)
+    assert await claimed_by(exchange(docket, "heir")) == []
+
+    assert await zombie.trade([settlement(first, "failed")], 0) == ([Verdict.SUPERSEDED], None)
+    assert await worker.trade([settlement(third, "completed")], 0) == ([Verdict.RECORDED], None)
+
+
+async def test_a_dead_letter_that_was_forgotten_and_is_added_again_is_none(docket: Docket) -> None:
+    await docket.storage.executions.schedule([new("a")])
+    worker = exchange(docket, "worker")
+    (run,) = await claimed_by(worker)
+    await worker.trade([settlement(run, "failed")], 0)
+    assert await kept(docket, "dead")
+    await forget(docket, "a")
+
+    await docket.storage.executions.schedule([new("a")])
+
+    assert not await kept(docket, "dead")
+
+
+async def test_the_bell_rings_for_what_stands_behind_a_message_that_was_read_in_vain(
+    docket: Docket,
+) -> None:
+    executions = docket.storage.executions
+    await executions.schedule([new("a"), new("b")])
+    assert await executions.begin("a", 0, "by hand")
+    await docket.storage.connection.send(("DEL", docket.storage.keys.bell()))
+
+    _, catch = await exchange(docket, "worker").trade([], 1)
+
+    assert catch is not None
+    assert catch.claimed == []
+    assert await kept(docket, "bell")
+
+
+async def test_what_is_begun_by_hand_before_its_time_is_queued_first(docket: Docket) -> None:
+    await docket.storage.executions.schedule([new("a", due=FAR)])
+    heard: list[str] = []
+    async with docket.storage.connection.subscriber() as line:
+        await line.subscribe(docket.storage.keys.state("a"))
+        await line.get_message(timeout=10)
+
+        await docket.storage.executions.begin("a", 0, "by hand")
+
+        for _ in range(2):
+            event: Any = await line.get_message(timeout=10)
+            heard.append(event["data"].decode().partition("\n")[0])
+    assert heard == ["queued", "running"]

@@ -1,0 +1,229 @@
+"""What the storage promises, as plain values: one entry per key, and the words it must answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import count
+
+from docket import ExecutionState
+from docket.storage.exchange import Claimed, Hold, Settlement, Verdict
+from docket.storage.executions import NewExecution
+
+S = ExecutionState
+
+LIVE = (S.SCHEDULED, S.QUEUED, S.RUNNING, S.PARKED)
+CRASHES = 3
+
+_lives = count(1)
+
+
+@dataclass
+class Entry:
+    """One execution as it must stand."""
+
+    key: str
+    task: str
+    call: bytes
+    nonce: bytes
+    queue: str
+    state: ExecutionState
+    due: int
+    generation: int = 1
+    attempt: int = 1
+    fence: int | None = None
+    message: bytes = b""
+    """The message under which it was handed out last."""
+    crashes: int = 0
+    is_cancelled: bool = False
+    rule: str | None = None
+    reason: str | None = None
+    waits: str | None = None
+    has_result: bool = False
+    life: int = field(default_factory=lambda: next(_lives))
+    """A key that was forgotten and used again lives a second life, with generations of its own."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether there is still work to do."""
+        return self.state in LIVE
+
+
+@dataclass(eq=False)
+class Run:
+    """One execution that was handed out, and whoever has it."""
+
+    claimed: Claimed
+    life: int
+    entry: Entry
+
+    @property
+    def holder(self) -> bytes:
+        """Its message."""
+        return self.claimed.holder
+
+
+class Model:
+    """All entries, the rules in force, and the routes."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Entry] = {}
+        self.rules: dict[str, str] = {}
+        """The action of each rule in force, by its identity."""
+        self.routes: dict[str, str] = {}
+        self.outcomes: dict[tuple[int, int], str] = {}
+        """What was accepted, by life and generation."""
+        self.fence = 0
+
+    def live(self) -> list[Entry]:
+        """All that is not over."""
+        return [entry for entry in self.entries.values() if entry.is_live]
+
+    # Adding
+
+    def schedule(self, mode: str, new: NewExecution) -> tuple[str, ExecutionState | None, int]:
+        """One add or replace; tells what must be answered."""
+        known = self.entries.get(new.key)
+        if known and new.nonce in (b"*", known.nonce):
+            struck = known.state is S.PARKED and known.rule
+            return ("struck" if struck else "scheduled"), known.state, known.generation
+        if known and known.is_live and mode == "add":
+            return "already_scheduled", known.state, known.generation
+        action = self.rules.get(f"task:{new.task}")
+        if action == "drop":
+            return "struck", known.state if known else None, known.generation if known else 0
+        rule = f"task:{new.task}" if action else new.strike if new.strike in self.rules else None
+        entry = Entry(
+            new.key,
+            new.task,
+            new.call,
+            new.nonce,
+            new.queue or self.routes.get(new.task, ""),
+            S.PARKED if rule else S.SCHEDULED if new.due else S.QUEUED,
+            new.due,
+            rule=rule,
+            reason="struck" if rule else None,
+        )
+        if known:
+            entry.generation, entry.life = known.generation + 1, known.life
+        self.entries[new.key] = entry
+        return ("struck" if rule else "scheduled"), entry.state, entry.generation
+
+    def cancel(self, key: str) -> str:
+        """Cancel one; tells what must be answered."""
+        entry = self.entries.get(key)
+        if entry is None:
+            return "UNKNOWN"
+        if entry.state is S.RUNNING:
+            entry.is_cancelled = True
+            return "REQUESTED"
+        if not entry.is_live:
+            return "FINISHED"
+        self.end(entry, S.CANCELLED, "cancelled")
+        return "CANCELLED"
+
+    # Running
+
+    def promote(self, key: str) -> None:
+        """What waited for its time is on its stream now."""
+        self.entries[key].state = S.QUEUED
+
+    def hand_out(self, claimed: Claimed) -> Run:
+        """A worker has it now."""
+        entry = self.entries[claimed.key]
+        assert claimed.fence > self.fence, "fences rise"
+        assert claimed.generation == entry.generation
+        assert (claimed.task, claimed.call) == (entry.task, entry.call)
+        assert (claimed.attempt, claimed.queue) == (entry.attempt, entry.queue)
+        entry.state = S.RUNNING
+        self.fence = entry.fence = claimed.fence
+        entry.message = claimed.message
+        return Run(claimed, entry.life, entry)
+
+    def verdict(self, run: Run) -> Verdict:
+        """What must be said to whatever this run ends with."""
+        entry = self.entries.get(run.claimed.key)
+        if entry is None:
+            return Verdict.GONE
+        if entry.life != run.life:
+            return Verdict.SUPERSEDED
+        if entry.fence != run.claimed.fence:
+            same = (entry.generation, entry.message) == (
+                run.claimed.generation,
+                run.claimed.message,
+            )
+            return Verdict.STALE if same else Verdict.SUPERSEDED
+        if entry.state is not S.RUNNING or entry.generation != run.claimed.generation:
+            return Verdict.ALREADY
+        return Verdict.RECORDED
+
+    def hold(self, run: Run) -> Hold:
+        """What must be said to the renewal of its lease."""
+        entry = self.entries.get(run.claimed.key)
+        verdict = self.verdict(run)
+        if verdict is Verdict.RECORDED:
+            return Hold.CANCEL if entry and entry.is_cancelled else Hold.HELD
+        return Hold.LOST if verdict is Verdict.STALE else Hold.SUPERSEDED
+
+    def settle(self, run: Run, settlement: Settlement) -> Verdict:
+        """One settlement; tells what must be answered."""
+        verdict = self.verdict(run)
+        if verdict is not Verdict.RECORDED:
+            return verdict
+        entry = self.entries[run.claimed.key]
+        outcome = (entry.life, entry.generation)
+        assert outcome not in self.outcomes, "a second outcome of one generation"
+        self.outcomes[outcome] = settlement.word
+        if settlement.result:
+            entry.has_result = True
+        self._settle(entry, settlement)
+        return verdict
+
+    def _settle(self, entry: Entry, settlement: Settlement) -> None:
+        word, reason = settlement.word, settlement.reason
+        if entry.is_cancelled and word in ("again", "waiting", "parked"):
+            self.end(entry, S.CANCELLED, "cancelled")
+        elif word == "again":
+            self._again(entry, settlement.due, settlement.attempt, settlement.call)
+        elif word == "waiting":
+            entry.state, entry.waits = S.SCHEDULED, reason
+            # Another run of the same generation may follow, and end.
+            del self.outcomes[entry.life, entry.generation]
+        elif word == "parked" and settlement.error and settlement.error not in self.rules:
+            self._again(entry, entry.due, settlement.attempt)
+        elif word == "parked":
+            entry.state, entry.rule = S.PARKED, settlement.error or None
+            entry.reason = "struck" if settlement.error else reason
+            del self.outcomes[entry.life, entry.generation]
+        else:
+            self.end(entry, S(word), reason or None)
+
+    def _again(self, entry: Entry, due: int, attempt: int, call: bytes = b"") -> None:
+        entry.generation += 1
+        entry.attempt, entry.crashes, entry.reason = attempt, 0, None
+        entry.call = call or entry.call
+        entry.due = due
+        entry.state = S.SCHEDULED if is_future(due) else S.QUEUED
+
+    def put_back(self, key: str) -> None:
+        """What was parked waits for a worker, or for its time."""
+        entry = self.entries[key]
+        was_struck = entry.rule is not None
+        entry.generation += 1
+        entry.rule = entry.reason = None
+        entry.state = S.SCHEDULED if was_struck and is_future(entry.due) else S.QUEUED
+
+    def end(self, entry: Entry, state: ExecutionState, reason: str | None) -> None:
+        """A terminal state."""
+        entry.state, entry.reason, entry.waits = state, reason, None
+
+
+FAR = 4_102_444_800_000
+"""A due time that no test reaches by itself, in ms: the year 2100."""
+
+PAST = 1
+"""What a due time is when it has come."""
+
+
+def is_future(due: int) -> bool:
+    """Whether it has still to come."""
+    return due >= FAR

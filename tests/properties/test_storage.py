@@ -1,0 +1,793 @@
+"""Whatever is done to the storage, in whatever order: nothing is lost, and every outcome is one.
+
+A machine of random steps - adds, claims, settlements sent twice, zombies, crashes, lost replies, rules -
+runs on a real server next to a simple model. After every step all that the server keeps is read and
+compared: no acknowledged key is absent, each stands in one place, one outcome per generation is accepted,
+states move along the table, each payload is kept once, nothing is left behind. Time does not pass by
+itself here: due times, leases and records come to their ends by a step of their own.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import count
+from typing import Literal
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from docket import Docket, ExecutionState
+from docket.lifecycle import TRANSITIONS
+from docket.storage.exchange import (
+    Catch,
+    Claimant,
+    Claimed,
+    Exchange,
+    Settlement,
+    Verdict,
+    release,
+    renew,
+)
+from docket.storage.executions import NewExecution
+from docket.storage.keys import WORKER_GROUP
+from tests.fleet.kinds import MEMORY, Fleet
+
+from .bench import Bench
+from .budget import budget
+from .model import FAR, PAST, Entry, Model, Run
+from .snapshot import Message, Snapshot
+
+S = ExecutionState
+
+LEASE, TTL = 30_000, 600_000
+LATE, RELEASED = 1_000_000, 864_000_000
+TASKS = ("a", "b")
+ARGUMENT_RULE = "argument:x"
+SLOTS = {"a of default": 1, "a of fast": 1, "b of default": 2, "b of fast": 2}
+"""Limits of each task in each queue: those that wait are served in the order of one stream."""
+QUEUES: tuple[tuple[str, ...], ...] = (
+    ("default",),
+    ("default", "fast"),
+    ("fast", "default"),
+)
+DOCUMENTED = re.compile(
+    r"(stream|bell)(:fast)?|queue|(runs|results|progress):.+|dead|parked|strikes|routes|fence"
+    r"|(slots|waiters):.+|holding|waiting|sizes|sweep:(fast)?"
+)
+FOR_EVER = re.compile(r"(stream|bell)(:fast)?|dead|strikes|routes|fence|sweep:(fast)?")
+
+keys = st.sampled_from(["k1", "k2", "k3"])
+tasks = st.sampled_from(TASKS)
+rules = st.sampled_from(["task:a", "task:b", ARGUMENT_RULE])
+picks = st.integers(0, 11)
+dues = st.sampled_from([0, 0, FAR])
+
+
+@dataclass
+class Worker:
+    """One claimant, life after life."""
+
+    name: str
+    queues: tuple[str, ...]
+    life: int = 1
+    held: dict[bytes, Run] = field(default_factory=dict[bytes, Run])
+    has_lost_a_reply: bool = False
+    exchange: Exchange | None = None
+
+    @property
+    def consumer(self) -> str:
+        """Its name in the consumer group: a new one for every life."""
+        return f"{self.name}:{self.life}"
+
+    def trading(self, docket: Docket) -> Exchange:
+        """Its round trip."""
+        if self.exchange is None:
+            claimant = Claimant(self.name, self.consumer, self.queues, LEASE, TTL, TTL)
+            self.exchange = docket.storage.exchange(claimant)
+        return self.exchange
+
+    def die(self) -> None:
+        """Forget everything, and be somebody else."""
+        self.held, self.life, self.exchange = {}, self.life + 1, None
+        self.has_lost_a_reply = False
+
+
+class StorageMachine(RuleBasedStateMachine):
+    """Random steps, and what must hold after each."""
+
+    def __init__(self, bench: Bench) -> None:
+        super().__init__()
+        self.bench = bench
+        self.storage = bench.storage
+        self.model = Model()
+        self.workers = [Worker(f"w{n}", queues) for n, queues in enumerate(QUEUES)]
+        self.runs: list[Run] = []
+        """All that was ever handed out lately: zombies are among them."""
+        self.sent: list[tuple[Run, Settlement]] = []
+        self.over: dict[bytes, int] = {}
+        """How long messages have been silent whose leases are over."""
+        self.by_hand: set[bytes] = set()
+        """Messages of what was begun by hand: on their stream, until they are settled or read."""
+        self.awake: set[str] = set()
+        """Queues that some worker will look at by itself."""
+        self.must_settle_first = True
+        """The server may know the script that claims, and not the one that settles: then it claims first."""
+        self.numbers = count(1)
+        self.added: list[tuple[Literal["add", "replace"], list[NewExecution]]] = []
+        bench.clear()
+        self._let_sweep(False)
+        self.seen = bench.snapshot()
+        self.states: dict[str, ExecutionState | None] = {}
+
+    # Adding
+
+    def _new(self, key: str, task: str, due: int, queue: str, rule: str) -> NewExecution:
+        number = next(self.numbers)
+        nonce = b"*" if key.startswith("fresh") else f"nonce-{number}".encode()
+        return NewExecution(key, nonce, due, task, f"<call {number}>".encode(), queue, strike=rule)
+
+    def _schedule(self, mode: Literal["add", "replace"], new: list[NewExecution]) -> None:
+        expected = [self.model.schedule(mode, one) for one in new]
+        answers = self.bench.do(self.storage.executions.schedule(new, mode=mode))
+        assert [(a.disposition.value, a.state, a.generation) for a in answers] == expected
+
+    @rule(
+        mode=st.sampled_from(["add", "add", "replace"]),
+        key=keys,
+        task=tasks,
+        due=dues,
+        queue=st.sampled_from(["", "", "fast"]),
+        by=st.sampled_from(["", "", ARGUMENT_RULE]),
+        twice=st.booleans(),
+    )
+    def add(
+        self,
+        mode: Literal["add", "replace"],
+        key: str,
+        task: str,
+        due: int,
+        queue: str,
+        by: str,
+        twice: bool,
+    ) -> None:
+        new = [self._new(key, task, due, queue, by)]
+        self._schedule(mode, new)
+        if twice:
+            self._schedule(mode, new)
+        self.added = [*self.added[-3:], (mode, new)]
+
+    @rule(plan=st.lists(st.tuples(keys, tasks, dues), min_size=2, max_size=4), fresh=st.booleans())
+    def add_many(self, plan: list[tuple[str, str, int]], fresh: bool) -> None:
+        new = [self._new(key, task, due, "", "") for key, task, due in plan]
+        if fresh:
+            number = next(self.numbers)
+            new.append(self._new(f"fresh-{number}", "a", 0, "", ""))
+        self._schedule("add", new)
+        self.added = [*self.added[-3:], ("add", new[-1:])]
+
+    @precondition(lambda self: self.added)
+    @rule(pick=picks)
+    def an_add_arrives_once_more(self, pick: int) -> None:
+        mode, new = self.added[pick % len(self.added)]
+        known = self.model.entries.get(new[0].key)
+        # What is remembered of a replacement ends with the next one of that key.
+        if mode == "add" or (known and known.nonce == new[0].nonce):
+            self._schedule(mode, new)
+
+    @precondition(lambda self: self.model.entries)
+    @rule(key=keys)
+    def cancel(self, key: str) -> None:
+        expected = self.model.cancel(key)
+        assert self.bench.do(self.storage.executions.cancel(key, _ttl())) == expected
+
+    @precondition(lambda self: len(self.model.live()) > 2)
+    @rule()
+    def clear(self) -> None:
+        for entry in self.model.live():
+            queues = {m.queue for m in self.seen.messages if m.key == entry.key}
+            is_seen = queues & {"", *self.model.routes.values()}
+            if entry.state is S.SCHEDULED or (entry.state is S.QUEUED and is_seen):
+                self.model.end(entry, S.CANCELLED, "cancelled")
+        self.bench.do(self.bench.docket.clear())
+
+    @rule(routes=st.sampled_from([{}, {"a": "fast"}]))
+    def route(self, routes: dict[str, str]) -> None:
+        self.model.routes = routes
+        self.bench.do(self.storage.executions.route(routes))
+
+    # Claiming
+
+    @precondition(lambda self: self.model.live())
+    @rule(
+        who=st.integers(0, 2),
+        slots=st.integers(1, 4),
+        is_swept=st.booleans(),
+        lenient=st.sampled_from([False, False, True]),
+        loses_the_reply=st.sampled_from([False, False, False, True]),
+    )
+    def claim(
+        self, who: int, slots: int, is_swept: bool, lenient: bool, loses_the_reply: bool
+    ) -> None:
+        worker = self.workers[who]
+        self._let_sweep(is_swept)
+        self._trade(worker, [], slots, lenient=lenient, loses_the_reply=loses_the_reply)
+        self._let_sweep(False)
+
+    def _let_sweep(self, may: bool = True) -> None:
+        """Whether the next claim looks at the leases of others, whatever time has passed."""
+        for name in map(self.bench.keys.named, ("sweep:", "sweep:fast")):
+            self.bench.send(*(("DEL", name) if may else ("SET", name, 1)))
+
+    def _trade(
+        self,
+        worker: Worker,
+        ends: list[tuple[Run, Settlement]],
+        slots: int,
+        *,
+        lenient: bool = False,
+        loses_the_reply: bool = False,
+    ) -> None:
+        if ends and slots and self.must_settle_first:
+            self._trade(worker, ends, 0)
+            ends = []
+        self.must_settle_first = self.must_settle_first and not ends
+        recovers = worker.has_lost_a_reply and slots > 0
+        holding = [b"-", *worker.held, *(run.holder for run, _ in ends)] if recovers else []
+        if slots:
+            self.bench.send("DEL", *map(self.bench.keys.bell, worker.queues))
+            self.awake -= set(worker.queues)
+        expected = [self.model.settle(run, settlement) for run, settlement in ends]
+        for run, _ in ends:
+            worker.held.pop(run.holder, None)
+        before = self.bench.snapshot() if ends else self.seen
+        verdicts, catch = self.bench.do(
+            worker.trading(self.bench.docket).trade(
+                [settlement for _, settlement in ends], slots, holding=holding, lenient=lenient
+            )
+        )
+        assert list(map(_plainly, verdicts)) == list(map(_plainly, expected))
+        if catch is None:
+            return
+        pending = {m.holder: m for m in before.messages if m.consumer == worker.consumer}
+        lost = {holder for holder in pending if recovers and holder not in holding}
+        self._caught(worker, catch, slots, lost, lenient)
+        if loses_the_reply:
+            for claimed in catch.claimed:
+                worker.held.pop(claimed.holder, None)
+            worker.has_lost_a_reply = True
+            self.awake.update(worker.queues)
+        elif recovers:
+            worker.has_lost_a_reply = len(catch.claimed) >= slots
+
+    def _caught(
+        self, worker: Worker, catch: Catch, slots: int, lost: set[bytes], lenient: bool
+    ) -> None:
+        for entry in self.model.live():
+            if entry.state is S.SCHEDULED and entry.due == PAST and not entry.waits:
+                self.model.promote(entry.key)
+        now = self.bench.snapshot()
+        self._granted(now)
+        cancelled = self._cancelled(now)
+        for key, _ in catch.struck:
+            assert self.model.rules[f"task:{self.model.entries[key].task}"] == "drop"
+            self._may_take(self.model.entries[key], lost, lenient)
+            self.model.end(self.model.entries[key], S.CANCELLED, "struck")
+        for key, _ in catch.parked:
+            entry = self.model.entries[key]
+            entry.rule, entry.reason = f"task:{entry.task}", "struck"
+            assert self.model.rules[entry.rule] == "park"
+            self._may_take(entry, lost, lenient)
+            entry.state = S.PARKED
+        for key, _ in catch.crashed:
+            entry = self.model.entries[key]
+            assert self._may_take(entry, lost, lenient), "only a crash is a crash"
+            entry.crashes += 1
+            assert entry.crashes == 3
+            self.model.end(entry, S.FAILED, "crashed")
+        for claimed in catch.claimed:
+            entry = self.model.entries[claimed.key]
+            assert f"task:{entry.task}" not in self.model.rules
+            entry.crashes += self._may_take(entry, lost, lenient)
+            assert claimed.crashes == entry.crashes < 3
+            assert claimed.queue in {queue.replace("default", "") for queue in worker.queues}
+            run = self.model.hand_out(claimed)
+            self.over.pop(claimed.holder, None)
+            self.runs = [*self.runs[-11:], run]
+            worker.held[claimed.holder] = run
+        assert len(catch.claimed) <= slots
+        self._was_thorough(worker, catch, slots, cancelled)
+        dues = [e.due for e in self.model.live() if e.state is S.SCHEDULED and not e.waits]
+        assert catch.next_due == min(dues, default=None)
+
+    def _may_take(self, entry: Entry, lost: set[bytes], lenient: bool) -> bool:
+        """Whether what a claim took was to be had; tells whether its last worker has crashed."""
+        if entry.state is S.QUEUED:
+            return False
+        assert entry.state is S.RUNNING, f"{entry.key} was {entry.state} and was taken"
+        (message,) = self._messages_of(entry, self.seen)
+        if message.holder in lost:
+            return False
+        silent = self.over.get(message.holder, 0)
+        assert silent >= (RELEASED if lenient else LATE), f"the lease of {entry.key} was not over"
+        return True
+
+    def _cancelled(self, now: Snapshot) -> int:
+        """What was to be cancelled is, when somebody comes across it; tells how many that were."""
+        cancelled = 0
+        for entry in self.model.live():
+            if entry.is_cancelled and now.hash(f"runs:{entry.key}")["state"] == "cancelled":
+                self.model.end(entry, S.CANCELLED, "cancelled")
+                cancelled += 1
+        return cancelled
+
+    def _was_thorough(self, worker: Worker, catch: Catch, slots: int, cancelled: int) -> None:
+        """A worker that has found less than it can take has left nothing."""
+        told = len(catch.claimed) + len(catch.struck) + len(catch.parked) + len(catch.crashed)
+        if told + catch.stale + cancelled < slots:
+            names = {queue.replace("default", "") for queue in worker.queues}
+            left = [e for e in self.model.live() if e.state is S.QUEUED and e.queue in names]
+            # What was read in vain may have stood in front of more: then the bell has rung.
+            bells = [
+                queue
+                for queue in worker.queues
+                if self.bench.send("EXISTS", self.bench.keys.bell(queue))
+            ]
+            assert not left or bells, "a worker with free slots has left something behind"
+        if told + catch.stale >= slots:
+            self.awake.update(worker.queues)
+
+    @precondition(lambda self: self.model.live())
+    @rule(who=st.integers(0, 2), by_key=st.booleans(), key=keys, which=st.integers(0, 3))
+    def begin(self, who: int, by_key: bool, key: str, which: int) -> None:
+        entry = self.model.entries.get(key)
+        generation = 0 if by_key or entry is None else max(0, entry.generation - which // 3)
+        begun = self.bench.do(self.storage.executions.begin(key, generation, f"by-hand-{who}"))
+        is_meant = entry and generation in (0, entry.generation)
+        if not entry or not is_meant or entry.state not in (S.SCHEDULED, S.QUEUED):
+            assert begun is None
+            return
+        assert begun is not None
+        claimed = Claimed(
+            *(begun.message, begun.queue, key, begun.generation, begun.fence, entry.task),
+            *(entry.call, entry.attempt, entry.due, entry.crashes, ""),
+        )
+        entry.waits = None
+        self.by_hand.add(claimed.holder)
+        self.runs = [*self.runs[-11:], self.model.hand_out(claimed)]
+
+    # Settling
+
+    @precondition(lambda self: self.runs)
+    @rule(
+        who=st.integers(0, 2),
+        which=st.lists(picks, min_size=1, max_size=3),
+        ends=st.lists(
+            st.sampled_from(
+                [
+                    *("completed", "result", "failed", "cancelled"),
+                    *("again", "later", "changed", "back"),
+                    *("unknown", "by task", "by argument", "waiting"),
+                ]
+            ),
+            min_size=3,
+            max_size=3,
+        ),
+        slots=st.sampled_from([0, 0, 2]),
+        twice=st.booleans(),
+    )
+    def settle(
+        self, who: int, which: Sequence[int], ends: list[str], slots: int, twice: bool
+    ) -> None:
+        worker = self.workers[who]
+        batch: list[tuple[Run, Settlement]] = []
+        for pick, end in zip(which, ends, strict=False):
+            run = self.runs[-1 - pick % len(self.runs)]
+            if run not in [other for other, _ in batch]:
+                batch.append((run, self._settlement(run, end)))
+        for run, _ in batch:
+            for other in self.workers:
+                if other.held.get(run.holder) is run:
+                    del other.held[run.holder]
+        self._trade(worker, batch, slots)
+        self.sent = [*self.sent[-5:], *batch]
+        if twice:
+            self._settle_once_more(batch)
+
+    @precondition(lambda self: self.sent)
+    @rule(pick=picks)
+    def a_settlement_arrives_once_more(self, pick: int) -> None:
+        self._settle_once_more([self.sent[pick % len(self.sent)]])
+
+    def _settle_once_more(self, batch: list[tuple[Run, Settlement]]) -> None:
+        for run, _ in batch:
+            assert self.model.verdict(run) is not Verdict.RECORDED
+        self._trade(self.workers[0], batch, 0)
+
+    def _settlement(self, run: Run, end: str) -> Settlement:
+        c = run.claimed
+        common = Settlement(c.message, c.queue, c.key, c.generation, c.fence, end, ttl=TTL)
+        again = common._replace(word="again", attempt=c.attempt)
+        parked = common._replace(word="parked", attempt=c.attempt, reason="struck")
+        match end:
+            case "result":
+                return common._replace(word="completed", result=b"<result>")
+            case "failed":
+                return common._replace(error="Oh!", reason="failed", result=b"<failure>")
+            case "cancelled":
+                return common._replace(reason="cancelled")
+            case "again":
+                return again._replace(attempt=c.attempt + 1)
+            case "later":
+                return again._replace(due=FAR, attempt=c.attempt + 1)
+            case "changed":
+                call = f"<call {next(self.numbers)}>".encode()
+                return again._replace(due=FAR, attempt=1, call=call, result=b"<result>")
+            case "back":
+                return again._replace(due=PAST)
+            case "unknown":
+                return parked._replace(reason="unknown_task")
+            case "by task":
+                return parked._replace(error=f"task:{c.task}")
+            case "by argument":
+                return parked._replace(error=ARGUMENT_RULE)
+            case "waiting":
+                return common._replace(reason=_slot(c), due=SLOTS[_slot(c)])
+            case _:
+                return common
+
+    # Limits
+
+    @precondition(lambda self: self.runs)
+    @rule(pick=picks)
+    def acquire(self, pick: int) -> None:
+        run = self.runs[-1 - pick % len(self.runs)]
+        slot = _slot(run.claimed)
+        limits = self.storage.limits
+        queue = run.claimed.queue or "default"
+        taken = self.bench.do(limits.acquire(slot, SLOTS[slot], queue, run.claimed.message))
+        now = self.bench.snapshot()
+        holds = run.holder.decode() in now.scores(f"slots:{slot}")
+        assert taken == holds
+        self._granted(now)
+
+    def _granted(self, now: Snapshot) -> None:
+        """Whoever had to wait and does not any more was granted a slot."""
+        for entry in self.model.live():
+            if entry.waits and entry.key not in now.scores(f"waiters:{entry.waits}"):
+                entry.waits, entry.state, entry.message = None, S.QUEUED, b""
+
+    # Parking
+
+    @rule(identity=rules, action=st.sampled_from(["drop", "park"]))
+    def strike(self, identity: str, action: str) -> None:
+        # A rule that looks at arguments is found by its reader; only one that parks is told here.
+        self.model.rules[identity] = action
+        self.bench.do(
+            self.storage.strikes.change("strike", identity, b"<rule>", action=action)  # type: ignore[arg-type]
+        )
+
+    @precondition(lambda self: self.model.rules)
+    @rule(identity=rules, by_itself=st.booleans(), is_noticed=st.booleans())
+    def restore(self, identity: str, by_itself: bool, is_noticed: bool) -> None:
+        if by_itself and identity in self.model.rules:
+            self.bench.send("HSET", self.bench.keys.strikes, identity, "park 1 0\n<rule>")
+            if is_noticed:
+                self.bench.do(self.storage.strikes.change("expire"))
+        else:
+            self.bench.do(self.storage.strikes.change("restore", identity))
+        self.model.rules.pop(identity, None)
+
+    @precondition(lambda self: any(e.rule for e in self.model.live()))
+    @rule()
+    def acquit(self) -> None:
+        freed = self.bench.do(self.storage.strikes.acquit())
+        parked = [e for e in self.model.live() if e.state is S.PARKED]
+        over = {e.key for e in parked if e.rule and e.rule not in self.model.rules}
+        assert {key for key, _ in freed} == over
+        for key in over:
+            self.model.put_back(key)
+
+    @precondition(lambda self: any(e.reason == "unknown_task" for e in self.model.live()))
+    @rule(known=st.sets(tasks, min_size=1))
+    def unpark(self, known: set[str]) -> None:
+        freed = self.bench.do(self.storage.workers.unpark("unknown_task", sorted(known)))
+        parked = [e for e in self.model.live() if e.state is S.PARKED]
+        mine = {e.key for e in parked if e.reason == "unknown_task" and e.task in known}
+        assert {key for key, _ in freed} == mine
+        for key in mine:
+            self.model.put_back(key)
+
+    # Leases, crashes, time
+
+    @precondition(lambda self: any(worker.held for worker in self.workers))
+    @rule(who=st.integers(0, 2))
+    def renew(self, who: int) -> None:
+        worker = self.workers[who]
+        held = list(worker.held.values())
+        if not held:
+            return
+        line = self.storage.connection.threaded()
+        answers = renew(line, self.bench.keys, worker.consumer, [run.claimed for run in held])
+        line.close()
+        assert answers == [self.model.hold(run) for run in held]
+        for run in held:
+            if self.model.verdict(run) is Verdict.RECORDED:
+                self.over.pop(run.holder, None)
+
+    @precondition(lambda self: any(message.consumer for message in self.seen.messages))
+    @rule(who=st.integers(0, 2), is_seen=st.booleans())
+    def a_worker_dies(self, who: int, is_seen: bool) -> None:
+        worker = self.workers[who]
+        if is_seen:
+            self._release(worker.consumer)
+        worker.die()
+
+    def _release(self, consumer: str) -> None:
+        mine = {m.holder for m in self.bench.snapshot().messages if m.consumer == consumer}
+        connection = self.storage.connection
+        count = self.bench.do(release(connection, self.bench.keys, consumer, ["default", "fast"]))
+        assert bool(count) == bool(mine)
+        self.over.update(dict.fromkeys(mine, RELEASED))
+        self._let_sweep(False)
+
+    @precondition(lambda self: any(message.consumer for message in self.seen.messages))
+    @rule(pick=picks)
+    def a_lease_ends(self, pick: int) -> None:
+        messages = [m for m in self.seen.messages if m.consumer]
+        message = messages[pick % len(messages)]
+        self._end_lease(message)
+
+    def _end_lease(self, message: Message) -> None:
+        assert message.consumer is not None
+        stream = self.bench.keys.stream(message.queue or "default")
+        self.bench.send(
+            *("XCLAIM", stream, WORKER_GROUP, message.consumer, 0, message.number),
+            *("IDLE", LATE, "JUSTID"),
+        )
+        self.over[message.holder] = LATE
+
+    @precondition(lambda self: any(e.state is S.SCHEDULED for e in self.model.live()))
+    @rule(key=keys)
+    def its_time_comes(self, key: str) -> None:
+        entry = self.model.entries.get(key)
+        if entry and entry.state is S.SCHEDULED and not entry.waits:
+            entry.due = PAST
+            self.bench.send("ZADD", self.bench.keys.future, "XX", PAST, key)
+            self.bench.send("HSET", self.bench.keys.run(key), "due", PAST)
+
+    @precondition(lambda self: len(self.model.live()) < len(self.model.entries))
+    @rule(key=keys)
+    def its_record_expires(self, key: str) -> None:
+        entry = self.model.entries.get(key)
+        if entry and not entry.is_live:
+            self._expire(key)
+
+    def _expire(self, key: str) -> None:
+        del self.model.entries[key]
+        self.states.pop(key, None)
+        names = self.bench.keys
+        for name in (names.run(key), names.result(key), names.progress(key)):
+            if self.bench.send("PTTL", name) > 0:
+                self.bench.send("DEL", name)
+
+    @precondition(lambda self: self.runs)
+    @rule(key=keys)
+    def progress(self, key: str) -> None:
+        self.bench.do(self.storage.progress.change(key, "increment", 1))
+
+    @precondition(lambda self: self.runs)
+    @rule()
+    def the_scripts_are_flushed(self) -> None:
+        self.bench.send("SCRIPT", "FLUSH")
+        self.must_settle_first = True
+
+    # What must hold
+
+    @invariant()
+    def everything_is_where_it_belongs(self) -> None:
+        now = self.bench.snapshot()
+        self._granted(now)
+        self._records_are_those_of_the_model(now)
+        for entry in self.model.entries.values():
+            self._stands_in_one_place(entry, now)
+        self._messages_have_a_reason(now)
+        self._slots_are_held_by_messages(now)
+        self._bells_have_rung(now)
+        self._nothing_else_is_kept(now)
+        self._states_moved_along_the_table(now)
+        self.seen = now
+
+    def _records_are_those_of_the_model(self, now: Snapshot) -> None:
+        records = now.named("runs:")
+        assert set(records) == set(self.model.entries), "I1: no acknowledged key is absent"
+        for key, entry in self.model.entries.items():
+            record = now.hash(f"runs:{key}")
+            assert record["state"] == entry.state.value, key
+            assert int(record.get("generation", 1)) == entry.generation
+            assert int(record.get("attempt", 1)) == entry.attempt
+            assert record.get("fence") == (str(entry.fence) if entry.fence else None)
+            assert int(record.get("crashes", 0)) == entry.crashes
+            assert record.get("reason") == entry.reason
+            assert record.get("waits") == entry.waits
+            assert record.get("queue", "") == entry.queue
+            if entry.state is not S.RUNNING and entry.is_live:
+                assert "worker" not in record
+            assert (records[key].ttl == -1) == entry.is_live, f"{key}: live work never expires"
+            assert now.occurrences(entry.call) == [f"runs:{key}"], "a payload is kept once"
+
+    def _stands_in_one_place(self, entry: Entry, now: Snapshot) -> None:
+        key = entry.key
+        messages = self._messages_of(entry, now)
+        places = {
+            "future": key in now.scores("queue"),
+            "waiting": key in now.scores("waiting"),
+            "parked": key in now.scores("parked"),
+            "stream": bool(messages),
+        }
+        expected = {
+            S.SCHEDULED: "waiting" if entry.waits else "future",
+            S.QUEUED: "stream",
+            S.RUNNING: "stream",
+            S.PARKED: "parked",
+        }.get(entry.state)
+        assert [place for place, is_there in places.items() if is_there] == (
+            [expected] if expected else []
+        ), f"{key} is {entry.state}"
+        assert len(messages) <= 1, f"{key} is on its stream more than once"
+        if entry.state is S.SCHEDULED and not entry.waits:
+            assert now.scores("queue")[key] == entry.due
+        if messages:
+            assert messages[0].queue == entry.queue
+            assert now.hash(f"runs:{key}")["message"].encode() == messages[0].number
+        if entry.state is S.QUEUED:
+            assert messages[0].consumer is None, f"{key} is queued, but pending somewhere"
+        if entry.state is S.FAILED:
+            assert key in now.scores("dead")
+        elif entry.is_live:
+            assert key not in now.scores("dead"), "a dead letter that lives"
+        for kind in ("results", "progress"):
+            kept = now.kept.get(f"{kind}:{key}")
+            assert kept is None or entry.is_live or kept.ttl > 0, f"{kind}:{key} never expires"
+
+    def _messages_of(self, entry: Entry, now: Snapshot) -> list[Message]:
+        """Those that stand for it; a message of an earlier life has the number of none."""
+        number = now.hash(f"runs:{entry.key}").get("message", "").encode()
+        messages = now.messages_of(entry.key, entry.generation)
+        return [m for m in messages if m.number == number or m.consumer is None]
+
+    def _messages_have_a_reason(self, now: Snapshot) -> None:
+        for message in now.messages:
+            entry = self.model.entries.get(message.key)
+            if message.consumer is None and message.holder not in self.by_hand:
+                assert entry is not None, f"a message of nothing: {message}"
+                assert message.generation == entry.generation, f"a stale message: {message}"
+            # What is pending and superseded goes with whoever holds it, or with its lease.
+
+    def _slots_are_held_by_messages(self, now: Snapshot) -> None:
+        holding = {holder: slot.partition("\n")[2] for holder, slot in now.hash("holding").items()}
+        held = {m: slot for slot in SLOTS for m in now.scores(f"slots:{slot}")}
+        assert held == holding
+        on_stream = {message.holder.decode() for message in now.messages}
+        assert set(held) <= on_stream, "a slot is held by a message that is gone"
+        waiters = {key: slot for slot in SLOTS for key in now.scores(f"waiters:{slot}")}
+        assert waiters == {e.key: e.waits for e in self.model.live() if e.waits}
+        assert set(now.scores("waiting")) == set(waiters)
+        for slot, size in SLOTS.items():
+            taken = len(now.scores(f"slots:{slot}"))
+            assert taken <= size, f"I5: {taken} hold the {size} slots of {slot}"
+            assert taken == size or slot not in waiters.values(), "somebody waits for a free slot"
+        assert set(now.hash("sizes")) == set(waiters.values())
+
+    def _bells_have_rung(self, now: Snapshot) -> None:
+        for message in now.messages:
+            if message.consumer is None and message.holder not in self.by_hand:
+                queue = message.queue or "default"
+                bell = "bell:fast" if message.queue else "bell"
+                is_heard = bell in now.kept or queue in self.awake
+                assert is_heard, f"nobody is woken for {message}"
+
+    def _nothing_else_is_kept(self, now: Snapshot) -> None:
+        for name in now.kept:
+            assert DOCUMENTED.fullmatch(name), f"{name} is not a key of ours"
+        for kind in ("results", "progress"):
+            for key, kept in now.named(f"{kind}:").items():
+                assert key in self.model.entries or kept.ttl > 0, f"{kind}:{key} is left behind"
+
+    def _states_moved_along_the_table(self, now: Snapshot) -> None:
+        for key, state in self.bench.announced():
+            before = self.states.get(key)
+            assert state in TRANSITIONS[before], f"I8: {key} moved from {before} to {state}"
+            self.states[key] = state
+        for key, entry in self.model.entries.items():
+            assert self.states.get(key) is entry.state, f"the event of {key} is missing"
+
+    # The end
+
+    def teardown(self) -> None:
+        """Everything comes to an end, and nothing is left."""
+        if sys.exc_info()[0] is not None:
+            return  # A step has failed already: what is left says nothing.
+        for identity in ("task:a", "task:b", ARGUMENT_RULE):
+            self.model.rules.pop(identity, None)
+            self.bench.do(self.storage.strikes.change("restore", identity))
+        for _ in range(40):
+            if not self.model.live() and not self.bench.snapshot().messages:
+                break
+            self._bring_to_an_end()
+        self.everything_is_where_it_belongs()
+        assert not self.model.live(), "some work can not be brought to its end"
+        for key in list(self.model.entries):
+            self._expire(key)
+        left = self.bench.snapshot()
+        assert not left.messages, "messages are left on a stream"
+        for name, kept in left.kept.items():
+            assert FOR_EVER.fullmatch(name) or kept.ttl > 0, f"{name} is left behind"
+
+    def _bring_to_an_end(self) -> None:
+        self.acquit()  # type: ignore[call-arg]
+        self.unpark(set(TASKS))  # type: ignore[call-arg]
+        for entry in self.model.live():
+            self.its_time_comes(entry.key)  # type: ignore[call-arg]
+        for message in self.bench.snapshot().messages:
+            if message.consumer:
+                self._end_lease(message)
+        self.seen = self.bench.snapshot()
+        self._let_sweep()
+        worker = self.workers[1]
+        self._trade(worker, [], 100)
+        self.everything_is_where_it_belongs()
+        runs = list(worker.held.values())
+        self._trade(worker, [(run, self._settlement(run, "completed")) for run in runs], 0)
+        self.everything_is_where_it_belongs()
+
+
+def _ttl() -> timedelta:
+    return timedelta(milliseconds=TTL)
+
+
+def _plainly(verdict: Verdict) -> Verdict:
+    """A refusal is one: whether the message has changed since is told to nobody but the log."""
+    return Verdict.SUPERSEDED if verdict is Verdict.STALE else verdict
+
+
+def _slot(claimed: Claimed) -> str:
+    return f"{claimed.task} of {claimed.queue or 'default'}"
+
+
+KINDS = (MEMORY, "redis-6.2", "cluster")
+BUDGETS = {MEMORY: (60, 40), "redis-6.2": (15, 40), "cluster": (10, 40)}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(kind, marks=() if kind == MEMORY else pytest.mark.fleet) for kind in KINDS
+    ],
+)
+def bench(request: pytest.FixtureRequest, fleet: Fleet) -> Iterator[tuple[str, Bench]]:
+    kind: str = request.param
+    url = "memory://properties" if kind == MEMORY else fleet.url(kind)
+    with Bench(url, f"machine-{uuid.uuid4().hex[:12]}") as bench:
+        yield kind, bench
+
+
+def test_whatever_happens_nothing_is_lost_and_every_outcome_is_one(
+    bench: tuple[str, Bench],
+) -> None:
+    kind, docket = bench
+    examples, steps = BUDGETS[kind]
+    run_state_machine_as_test(
+        lambda: StorageMachine(docket), settings=budget(examples, steps, thorough=50)
+    )
