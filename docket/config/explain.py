@@ -67,8 +67,8 @@ def _none_of(path: KeyPath, choices: list[ErrorDetails], is_hidden: Hidden) -> F
     """The one finding of a value that may be of several kinds, and is of none."""
     kinds = [_expectation(details).removeprefix("expected ") for details in choices]
     finding = _bad_value(path, f"expected {' or '.join(kinds)}", choices[0]["input"], is_hidden)
-    advice = next(filter(None, map(_advice, choices)), "")
-    return finding if is_hidden(path) else replace(finding, suggestion=advice)
+    advice = [_advice(details) for details in choices]
+    return finding if is_hidden(path) else replace(finding, suggestion=max(advice, key=bool))
 
 
 def found(value: Any, *, is_hidden: bool) -> str:

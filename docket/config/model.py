@@ -90,6 +90,11 @@ class Logging(Table):
 class Reload(Table):
     """[supervisor.reload]: how changes of the file are noticed."""
 
+    watch: Literal["auto", "poll", "off"] = Field(
+        default="auto",
+        description="What notices a change: the file system and poll_interval, the latter alone, or nothing"
+        " but SIGHUP.",
+    )
     settle: Duration = Field(
         default=timedelta(milliseconds=500),
         description="How long the file must be quiet before it is read.",

@@ -276,7 +276,9 @@ class Supervisor:
 
     def _rhythm(self) -> Rhythm:
         settings = self._configuration.supervisor.reload
-        return Rhythm(settings.settle, settings.min_interval, settings.poll_interval)
+        return Rhythm(
+            settings.settle, settings.min_interval, settings.poll_interval, settings.watch
+        )
 
 
 class Pulse(Service):

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import watchfiles
 
@@ -37,11 +37,13 @@ class Rhythm:
         settle: how long it must be quiet after the last write.
         min_interval: the shortest time between two reports.
         poll_interval: how often it is read whatever the file system says.
+        watch: ``auto``, ``poll`` to ask nothing of the file system but its bytes, or ``off``.
     """
 
     settle: timedelta = timedelta(milliseconds=500)
     min_interval: timedelta = timedelta(seconds=2)
     poll_interval: timedelta = timedelta(seconds=10)
+    watch: Literal["auto", "poll", "off"] = "auto"
 
 
 class Watcher(Service):
@@ -75,7 +77,7 @@ class Watcher(Service):
         try:
             while True:
                 await self._until_hinted()
-                if await self._is_quiet():
+                if self._rhythm().watch != "off" and await self._is_quiet():
                     await self._report()
         finally:
             await end(hinting)
@@ -86,13 +88,14 @@ class Watcher(Service):
             await asyncio.wait_for(self._hint.wait(), seconds)
         except asyncio.TimeoutError:
             return
+        finally:
+            self._hint.clear()
 
     async def _is_quiet(self) -> bool:
         """Wait until two readings of a change, the settle time apart, agree; False without a change.
 
         Only the files themselves count: whatever else is written beside it must not keep a change waiting.
         """
-        self._hint.clear()
         if self._fingerprint() == self._seen:
             await asyncio.sleep(_BREATH)
             return False
@@ -131,6 +134,9 @@ class Watcher(Service):
 
     async def _collect_hints(self) -> None:
         while True:
+            if self._rhythm().watch != "auto":
+                await asyncio.sleep(self._rhythm().poll_interval.total_seconds())
+                continue
             directories = self._directories()
             is_new = True
             try:
@@ -142,6 +148,7 @@ class Watcher(Service):
                     # A link may lead elsewhere now, or a directory may be a new one of the same name
                     # that was even given the number of the old one.
                     is_other = self._directories() != directories
+                    is_other |= self._rhythm().watch != "auto"
                     if is_other or not paths.isdisjoint(name for name, _ in directories):
                         break
             except OSError as error:

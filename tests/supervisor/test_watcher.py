@@ -9,8 +9,10 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
+import watchfiles
 
 from docket.config.files import Surroundings
 from docket.service import end
@@ -277,6 +279,49 @@ async def test_a_file_that_is_included_or_that_begins_to_be_is_seen(tmp_path: Pa
         await asyncio.wait_for(changes.get(), 10)
     finally:
         await watcher.stop()
+
+
+async def test_the_watching_can_be_left_to_the_bytes_and_be_turned_off(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    watch = watchfiles.awatch
+
+    def remembered(*words: Any, **options: Any) -> Any:
+        asked.append(words)
+        return watch(*words, **options)
+
+    monkeypatch.setattr("watchfiles.awatch", remembered)
+    mode: Literal["auto", "poll", "off"] = "auto"
+    seen = Seen(file)
+    watcher = Watcher(
+        file,
+        lambda: Rhythm(timedelta(milliseconds=20), timedelta(), timedelta(milliseconds=50), mode),
+        seen,
+    )
+    await watcher.start()
+    try:
+        save(file, "two")
+        await seen.until("two")
+        assert asked
+        mode = "poll"
+        save(file, "three")
+        await seen.until("three")
+        await asyncio.sleep(1.5)
+        count = len(asked)
+        save(file, "four")
+        await seen.until("four")
+        mode = "off"
+        save(file, "five")
+        await asyncio.sleep(0.5)
+        mode = "poll"
+        save(file, "six")
+        await seen.until("six")
+        assert len(asked) == count
+    finally:
+        await watcher.stop()
+
+    assert seen.contents == ["two", "three", "four", "six"]
 
 
 def test_a_link_that_leads_to_itself_does_not_hang(tmp_path: Path) -> None:
