@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -205,13 +205,18 @@ async def test_a_message_of_a_forgotten_key_is_not_taken_for_that_of_its_success
     assert await worker.trade([settlement(third, "completed")], 0) == ([Verdict.RECORDED], None)
 
 
-async def test_a_dead_letter_that_was_forgotten_and_is_added_again_is_none(docket: Docket) -> None:
+@pytest.mark.parametrize("action", ["", "park"])
+async def test_a_dead_letter_that_was_forgotten_and_is_added_again_is_none(
+    docket: Docket, action: Literal["", "park"]
+) -> None:
     await docket.storage.executions.schedule([new("a")])
     worker = exchange(docket, "worker")
     (run,) = await claimed_by(worker)
     await worker.trade([settlement(run, "failed")], 0)
     assert await kept(docket, "dead")
     await forget(docket, "a")
+    if action:
+        await docket.strike("task", action=action)
 
     await docket.storage.executions.schedule([new("a")])
 

@@ -73,6 +73,12 @@ tasks = st.sampled_from(TASKS)
 rules = st.sampled_from(["task:a", "task:b", ARGUMENT_RULE])
 picks = st.integers(0, 11)
 dues = st.sampled_from([0, 0, FAR])
+ends = st.sampled_from(
+    [
+        *("again", "waiting", "failed", "by task", "by argument", "unknown"),
+        *("later", "changed", "back", "result", "cancelled", "completed"),
+    ]
+)
 
 
 @dataclass
@@ -192,9 +198,7 @@ class StorageMachine(RuleBasedStateMachine):
         expected = self.model.cancel(key)
         assert self.bench.do(self.storage.executions.cancel(key, _ttl())) == expected
 
-    @precondition(lambda self: len(self.model.live()) > 2)
-    @rule()
-    def clear(self) -> None:
+    def _clear(self) -> None:
         for entry in self.model.live():
             queues = {m.queue for m in self.seen.messages if m.key == entry.key}
             is_seen = queues & {"", *self.model.routes.values()}
@@ -202,8 +206,7 @@ class StorageMachine(RuleBasedStateMachine):
                 self.model.end(entry, S.CANCELLED, "cancelled")
         self.bench.do(self.bench.docket.clear())
 
-    @rule(routes=st.sampled_from([{}, {"a": "fast"}]))
-    def route(self, routes: dict[str, str]) -> None:
+    def _route(self, routes: dict[str, str]) -> None:
         self.model.routes = routes
         self.bench.do(self.storage.executions.route(routes))
 
@@ -224,6 +227,15 @@ class StorageMachine(RuleBasedStateMachine):
         self._let_sweep(is_swept)
         self._trade(worker, [], slots, lenient=lenient, loses_the_reply=loses_the_reply)
         self._let_sweep(False)
+
+    @precondition(lambda self: self.model.live())
+    @rule(who=st.integers(0, 2), end=ends)
+    def a_worker_works(self, who: int, end: str) -> None:
+        self._let_sweep()
+        self._trade(self.workers[who], [], 4)
+        self._let_sweep(False)
+        if self.runs:
+            self._settle(self.workers[who], [(self.runs[-1], self._settlement(self.runs[-1], end))])
 
     def _let_sweep(self, may: bool = True) -> None:
         """Whether the next claim looks at the leases of others, whatever time has passed."""
@@ -348,11 +360,9 @@ class StorageMachine(RuleBasedStateMachine):
         if told + catch.stale >= slots:
             self.awake.update(worker.queues)
 
-    @precondition(lambda self: self.model.live())
-    @rule(who=st.integers(0, 2), by_key=st.booleans(), key=keys, which=st.integers(0, 3))
-    def begin(self, who: int, by_key: bool, key: str, which: int) -> None:
+    def _begin(self, who: int, by_key: bool, key: str, which: int) -> None:
         entry = self.model.entries.get(key)
-        generation = 0 if by_key or entry is None else max(0, entry.generation - which // 3)
+        generation = 0 if by_key or entry is None else max(0, entry.generation - which // 9)
         begun = self.bench.do(self.storage.executions.begin(key, generation, f"by-hand-{who}"))
         is_meant = entry and generation in (0, entry.generation)
         if not entry or not is_meant or entry.state not in (S.SCHEDULED, S.QUEUED):
@@ -373,37 +383,30 @@ class StorageMachine(RuleBasedStateMachine):
     @rule(
         who=st.integers(0, 2),
         which=st.lists(picks, min_size=1, max_size=3),
-        ends=st.lists(
-            st.sampled_from(
-                [
-                    *("completed", "result", "failed", "cancelled"),
-                    *("again", "later", "changed", "back"),
-                    *("unknown", "by task", "by argument", "waiting"),
-                ]
-            ),
-            min_size=3,
-            max_size=3,
-        ),
+        how=st.lists(ends, min_size=3, max_size=3),
         slots=st.sampled_from([0, 0, 2]),
         twice=st.booleans(),
     )
     def settle(
-        self, who: int, which: Sequence[int], ends: list[str], slots: int, twice: bool
+        self, who: int, which: Sequence[int], how: list[str], slots: int, twice: bool
     ) -> None:
         worker = self.workers[who]
         batch: list[tuple[Run, Settlement]] = []
-        for pick, end in zip(which, ends, strict=False):
+        for pick, end in zip(which, how, strict=False):
             run = self.runs[-1 - pick % len(self.runs)]
             if run not in [other for other, _ in batch]:
                 batch.append((run, self._settlement(run, end)))
+        self._settle(worker, batch, slots)
+        if twice:
+            self._settle_once_more(batch)
+
+    def _settle(self, worker: Worker, batch: list[tuple[Run, Settlement]], slots: int = 0) -> None:
         for run, _ in batch:
             for other in self.workers:
                 if other.held.get(run.holder) is run:
                     del other.held[run.holder]
         self._trade(worker, batch, slots)
         self.sent = [*self.sent[-5:], *batch]
-        if twice:
-            self._settle_once_more(batch)
 
     @precondition(lambda self: self.sent)
     @rule(pick=picks)
@@ -449,9 +452,9 @@ class StorageMachine(RuleBasedStateMachine):
 
     # Limits
 
-    @precondition(lambda self: self.runs)
-    @rule(pick=picks)
-    def acquire(self, pick: int) -> None:
+    def _acquire(self, pick: int) -> None:
+        if not self.runs:
+            return
         run = self.runs[-1 - pick % len(self.runs)]
         slot = _slot(run.claimed)
         limits = self.storage.limits
@@ -470,17 +473,14 @@ class StorageMachine(RuleBasedStateMachine):
 
     # Parking
 
-    @rule(identity=rules, action=st.sampled_from(["drop", "park"]))
-    def strike(self, identity: str, action: str) -> None:
+    def _strike(self, identity: str, action: str) -> None:
         # A rule that looks at arguments is found by its reader; only one that parks is told here.
         self.model.rules[identity] = action
         self.bench.do(
             self.storage.strikes.change("strike", identity, b"<rule>", action=action)  # type: ignore[arg-type]
         )
 
-    @precondition(lambda self: self.model.rules)
-    @rule(identity=rules, by_itself=st.booleans(), is_noticed=st.booleans())
-    def restore(self, identity: str, by_itself: bool, is_noticed: bool) -> None:
+    def _restore(self, identity: str, by_itself: bool, is_noticed: bool) -> None:
         if by_itself and identity in self.model.rules:
             self.bench.send("HSET", self.bench.keys.strikes, identity, "park 1 0\n<rule>")
             if is_noticed:
@@ -489,9 +489,7 @@ class StorageMachine(RuleBasedStateMachine):
             self.bench.do(self.storage.strikes.change("restore", identity))
         self.model.rules.pop(identity, None)
 
-    @precondition(lambda self: any(e.rule for e in self.model.live()))
-    @rule()
-    def acquit(self) -> None:
+    def _acquit(self) -> None:
         freed = self.bench.do(self.storage.strikes.acquit())
         parked = [e for e in self.model.live() if e.state is S.PARKED]
         over = {e.key for e in parked if e.rule and e.rule not in self.model.rules}
@@ -499,9 +497,7 @@ class StorageMachine(RuleBasedStateMachine):
         for key in over:
             self.model.put_back(key)
 
-    @precondition(lambda self: any(e.reason == "unknown_task" for e in self.model.live()))
-    @rule(known=st.sets(tasks, min_size=1))
-    def unpark(self, known: set[str]) -> None:
+    def _unpark(self, known: set[str]) -> None:
         freed = self.bench.do(self.storage.workers.unpark("unknown_task", sorted(known)))
         parked = [e for e in self.model.live() if e.state is S.PARKED]
         mine = {e.key for e in parked if e.reason == "unknown_task" and e.task in known}
@@ -509,11 +505,62 @@ class StorageMachine(RuleBasedStateMachine):
         for key in mine:
             self.model.put_back(key)
 
-    # Leases, crashes, time
+    # Operators, tasks, time
 
-    @precondition(lambda self: any(worker.held for worker in self.workers))
-    @rule(who=st.integers(0, 2))
-    def renew(self, who: int) -> None:
+    @rule(
+        verb=st.sampled_from(["strike", "restore", "acquit", "unpark", "route", "clear", "flush"]),
+        identity=rules,
+        action=st.sampled_from(["drop", "park"]),
+        by_itself=st.booleans(),
+    )
+    def an_operator_acts(self, verb: str, identity: str, action: str, by_itself: bool) -> None:
+        match verb:
+            case "strike":
+                self._strike(identity, action)
+            case "restore":
+                self._restore(identity, by_itself, action == "park")
+            case "acquit":
+                self._acquit()
+            case "unpark":
+                self._unpark({"a"} if by_itself else set(TASKS))
+            case "route":
+                self._route({"a": "fast"} if by_itself else {})
+            case "clear":
+                self._clear()
+            case _:
+                self._flush_the_scripts()
+
+    @precondition(lambda self: self.model.live())
+    @rule(
+        verb=st.sampled_from(["acquire", "renew", "progress", "begin"]),
+        who=st.integers(0, 2),
+        pick=picks,
+        key=keys,
+        by_key=st.booleans(),
+    )
+    def a_task_acts(self, verb: str, who: int, pick: int, key: str, by_key: bool) -> None:
+        match verb:
+            case "acquire":
+                self._acquire(pick)
+            case "renew":
+                self._renew(who)
+            case "progress":
+                self._progress(key)
+            case _:
+                self._begin(who, by_key, key, pick)
+
+    @precondition(lambda self: self.model.entries)
+    @rule(verb=st.sampled_from(["lease", "due", "record"]), key=keys, pick=picks)
+    def time_passes(self, verb: str, key: str, pick: int) -> None:
+        match verb:
+            case "lease":
+                self._end_a_lease(pick)
+            case "due":
+                self._its_time_comes(key)
+            case _:
+                self._its_record_expires(key)
+
+    def _renew(self, who: int) -> None:
         worker = self.workers[who]
         held = list(worker.held.values())
         if not held:
@@ -534,6 +581,17 @@ class StorageMachine(RuleBasedStateMachine):
             self._release(worker.consumer)
         worker.die()
 
+    @precondition(lambda self: self.model.live())
+    @rule(who=st.integers(0, 2), times=st.integers(1, 4))
+    def a_task_kills_its_workers(self, who: int, times: int) -> None:
+        for _ in range(times):
+            worker = self.workers[who]
+            self._let_sweep()
+            self._trade(worker, [], 4)
+            self._release(worker.consumer)
+            worker.die()
+            self.seen = self.bench.snapshot()
+
     def _release(self, consumer: str) -> None:
         mine = {m.holder for m in self.bench.snapshot().messages if m.consumer == consumer}
         connection = self.storage.connection
@@ -542,10 +600,10 @@ class StorageMachine(RuleBasedStateMachine):
         self.over.update(dict.fromkeys(mine, RELEASED))
         self._let_sweep(False)
 
-    @precondition(lambda self: any(message.consumer for message in self.seen.messages))
-    @rule(pick=picks)
-    def a_lease_ends(self, pick: int) -> None:
+    def _end_a_lease(self, pick: int) -> None:
         messages = [m for m in self.seen.messages if m.consumer]
+        if not messages:
+            return
         message = messages[pick % len(messages)]
         self._end_lease(message)
 
@@ -558,18 +616,14 @@ class StorageMachine(RuleBasedStateMachine):
         )
         self.over[message.holder] = LATE
 
-    @precondition(lambda self: any(e.state is S.SCHEDULED for e in self.model.live()))
-    @rule(key=keys)
-    def its_time_comes(self, key: str) -> None:
+    def _its_time_comes(self, key: str) -> None:
         entry = self.model.entries.get(key)
         if entry and entry.state is S.SCHEDULED and not entry.waits:
             entry.due = PAST
             self.bench.send("ZADD", self.bench.keys.future, "XX", PAST, key)
             self.bench.send("HSET", self.bench.keys.run(key), "due", PAST)
 
-    @precondition(lambda self: len(self.model.live()) < len(self.model.entries))
-    @rule(key=keys)
-    def its_record_expires(self, key: str) -> None:
+    def _its_record_expires(self, key: str) -> None:
         entry = self.model.entries.get(key)
         if entry and not entry.is_live:
             self._expire(key)
@@ -582,14 +636,10 @@ class StorageMachine(RuleBasedStateMachine):
             if self.bench.send("PTTL", name) > 0:
                 self.bench.send("DEL", name)
 
-    @precondition(lambda self: self.runs)
-    @rule(key=keys)
-    def progress(self, key: str) -> None:
+    def _progress(self, key: str) -> None:
         self.bench.do(self.storage.progress.change(key, "increment", 1))
 
-    @precondition(lambda self: self.runs)
-    @rule()
-    def the_scripts_are_flushed(self) -> None:
+    def _flush_the_scripts(self) -> None:
         self.bench.send("SCRIPT", "FLUSH")
         self.must_settle_first = True
 
@@ -736,10 +786,10 @@ class StorageMachine(RuleBasedStateMachine):
             assert FOR_EVER.fullmatch(name) or kept.ttl > 0, f"{name} is left behind"
 
     def _bring_to_an_end(self) -> None:
-        self.acquit()  # type: ignore[call-arg]
-        self.unpark(set(TASKS))  # type: ignore[call-arg]
+        self._acquit()
+        self._unpark(set(TASKS))
         for entry in self.model.live():
-            self.its_time_comes(entry.key)  # type: ignore[call-arg]
+            self._its_time_comes(entry.key)
         for message in self.bench.snapshot().messages:
             if message.consumer:
                 self._end_lease(message)
@@ -767,7 +817,7 @@ def _slot(claimed: Claimed) -> str:
 
 
 KINDS = (MEMORY, "redis-6.2", "cluster")
-BUDGETS = {MEMORY: (60, 40), "redis-6.2": (15, 40), "cluster": (10, 40)}
+EXAMPLES = {MEMORY: 150, "redis-6.2": 50, "cluster": 40}
 
 
 @pytest.fixture(
@@ -787,7 +837,9 @@ def test_whatever_happens_nothing_is_lost_and_every_outcome_is_one(
     bench: tuple[str, Bench],
 ) -> None:
     kind, docket = bench
-    examples, steps = BUDGETS[kind]
-    run_state_machine_as_test(
-        lambda: StorageMachine(docket), settings=budget(examples, steps, thorough=50)
-    )
+
+    class Machine(StorageMachine):
+        def __init__(self) -> None:
+            super().__init__(docket)
+
+    run_state_machine_as_test(Machine, settings=budget(EXAMPLES[kind], steps=50, thorough=40))

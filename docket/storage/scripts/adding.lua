@@ -48,8 +48,14 @@ local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rul
   with('queue', queue, '')
   with('trace', trace, '')
   with('nonce', nonce, '*')
+  -- The record of a dead letter may have expired while its place in the index is still there. Not earlier:
+  -- after its first write a script is not refused any more for want of memory.
+  local function forget_death()
+    if nonce ~= '*' then redis.call('ZREM', P .. ':dead', key) end
+  end
   if park then
     redis.call('HSET', run, unpack(fields))
+    forget_death()
     park_struck(key, park, now, integer(due))
     return {'STRUCK', 'parked', generation}
   end
@@ -63,9 +69,7 @@ local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rul
   redis.call('HSET', run, 'state', state, unpack(fields))
   if state == 'scheduled' then put_in_future(key, queue, integer(due)) end
   announce(key, state, integer(due))
-  -- The record of a dead letter may have expired while its place in the index is still there. Not earlier:
-  -- after its first write a script is not refused any more for want of memory.
-  if nonce ~= '*' then redis.call('ZREM', P .. ':dead', key) end
+  forget_death()
   return {'SCHEDULED', state, generation}
 end
 
