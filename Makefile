@@ -34,8 +34,9 @@ format: $(STAMP)  ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-schema: $(STAMP)  ## Write schemas/docket.schema.json again
+schema: $(STAMP)  ## Write the schema and the reference of docket.toml again
 	$(BIN)/python -m docket.config.schema
+	$(BIN)/python -m docket.config.reference
 
 test: check  ## Everything: lint, types, all servers, faults, coverage, all Pythons
 	rm -f .coverage .coverage.*

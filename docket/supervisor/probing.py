@@ -174,9 +174,6 @@ def _misfit(annotation: Any, value: Any) -> str:
         return ""
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(annotation)
-    except Exception:
-        return ""
-    try:
         adapter.validate_python(value, strict=True)
     except ValidationError as error:
         wrong = [one for one in error.errors() if one["type"] not in _ARRAYS]

@@ -36,6 +36,7 @@ BEYOND = {
     "phase_as_long_as_every",
     "phase_of_a_cron",
     "restart_pause_longer_than_the_longest",
+    "runner_of_a_command",
     "schedule_of_no_task",
     "schedule_without_any_tasks",
     "start_after_the_end",

@@ -9,6 +9,7 @@ import pytest
 
 from docket.config.load import load
 from docket.supervisor.probe import probe, subject_of
+from docket.supervisor.probing import Probe
 
 WORK = """
 import datetime, enum, typing
@@ -269,6 +270,21 @@ async def test_a_change_that_touches_no_code_needs_no_new_probe(directory: Path)
     assert await probe(load(file, {}), known=known) == ()
     file.write_text(task("b", "work:plain"))
     assert len(await probe(load(file, {}), known=known)) == 1
+
+
+def test_the_probe_says_what_it_begins_with() -> None:
+    begun: list[str] = []
+    told: list[object] = []
+    subject = {
+        "modules": [[["modules", 0], "json"]],
+        "functions": {"join": "os.path:join"},
+        **dict.fromkeys(("errors", "calls", "parameters"), ()),
+    }
+
+    Probe(lambda *found: told.append(found), begun.append).look(subject)
+
+    assert begun == ["json", "os.path:join"]
+    assert told == []
 
 
 async def test_where_nothing_is_named_nothing_is_started(
