@@ -137,7 +137,9 @@ def test_every_key_of_the_model_is_in_the_catalogue() -> None:
     keys = {key.path: key for key in all_keys()}
     assert keys["tasks", "NAME", "retry", "attempts"].kind == "whole number, at least 1"
     assert keys["workers", "NAME", "processes"].kind == "whole number, at least 1, at most 1000"
-    assert keys["supervisor", "restart", "backoff", "jitter"].kind == "number, at least 0, at most 1"
+    assert (
+        keys["supervisor", "restart", "backoff", "jitter"].kind == "number, at least 0, at most 1"
+    )
     assert keys["workers", "NAME", "env"].kind == "table of text"
     assert keys["schedules", "NAME", "args"].kind == "array of any value"
     assert keys["schedules", "NAME", "paused"].kind == "true or false"
