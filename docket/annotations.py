@@ -6,7 +6,7 @@ import inspect
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 import uncalled_for
 from typing_extensions import Self
@@ -16,6 +16,13 @@ from uncalled_for.introspection import _signature_cache
 from uncalled_for.introspection import get_signature as _plain_signature
 
 from .instrumentation import telemetry
+
+_ANYTHING: Final = inspect.Signature(
+    [
+        inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL),
+        inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD),
+    ]
+)
 
 
 class Annotation:
@@ -84,7 +91,7 @@ signatures: dict[Callable[..., Any], _Remembered] = {}
 
 def get_signature(function: Callable[..., Any]) -> inspect.Signature:
     """The signature of a task with its annotations resolved, remembered."""
-    plain = _plain_signature(function)
+    plain = _declared_signature(function)
     known = signatures.get(function)
     if known is None or known.plain is not plain:
         telemetry.remembered("signature", _Size(len(signatures), MOST_SIGNATURES))
@@ -94,12 +101,25 @@ def get_signature(function: Callable[..., Any]) -> inspect.Signature:
     return known.resolved
 
 
+def _declared_signature(function: Callable[..., Any]) -> inspect.Signature:
+    """The signature as it is written; that of a builtin which tells none takes anything.
+
+    It is kept where uncalled-for keeps its own, so that looking for dependencies finds it, too.
+    """
+    try:
+        return _plain_signature(function)
+    except ValueError:
+        _signature_cache[function] = _ANYTHING
+        return _ANYTHING
+
+
 def _signature_of(function: Callable[..., Any]) -> inspect.Signature:
     try:
         return inspect.signature(function, eval_str=True)
-    except NameError:
-        # A name that exists only for type checkers: the plain text is better than nothing.
-        return inspect.signature(function)
+    except Exception:
+        # A name that exists only for type checkers, or a class that this Python can not subscript: the
+        # plain text is better than nothing.
+        return _declared_signature(function)
 
 
 def compact_signature(signature: inspect.Signature) -> str:
@@ -128,6 +148,7 @@ def validate_dependencies(function: Callable[..., Any]) -> None:
         ValueError: there are two of a kind that there can be only one of.
         CycleError: parameters take their values from each other.
     """
+    _declared_signature(function)
     uncalled_for.validate_dependencies(function)
     declared = get_dependency_parameters(function)
     uses = {name: set(_siblings(name, one)) & set(declared) for name, one in declared.items()}

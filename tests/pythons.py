@@ -53,7 +53,7 @@ def main() -> int:
         pip = [python, "-m", "pip", "install", "--quiet"]
         subprocess.run([*pip, "--upgrade", "pip>=25.1"], check=True)
         subprocess.run(
-            [*pip, "--editable", ".[local,metrics,web]", "--group", "test"], check=True, cwd=ROOT
+            [*pip, "--editable", ".[http,local,metrics,web]", "--group", "test"], check=True, cwd=ROOT
         )
         fast = [
             python,

@@ -72,3 +72,29 @@ def test_factories_that_need_each_other_are_refused() -> None:
         CycleError, match=r"egg -> .*chicken -> .*egg; one of these must do without"
     ):
         validate_dependencies(breakfast)
+
+
+def test_a_builtin_that_tells_no_signature_takes_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Silent:
+        __name__ = "silent"
+        __signature__ = "none"
+
+        def __call__(self, *args: object) -> None: ...
+
+    def none(function: object) -> None:
+        raise ValueError(f"no signature found for {function!r}")
+
+    silent = Silent()
+    monkeypatch.setattr("docket.annotations._plain_signature", none)
+    validate_dependencies(silent)
+
+    monkeypatch.undo()
+    assert str(get_signature(silent)) == "(*args, **kwargs)"
+
+
+async def subscripted(numbers: int[str], name: str) -> None:  # type: ignore[misc]
+    """Annotated with what no Python can evaluate."""
+
+
+def test_an_annotation_that_can_not_be_evaluated_stays_a_text() -> None:
+    assert list(get_signature(subscripted).parameters) == ["numbers", "name"]

@@ -9,6 +9,7 @@ import datetime as dt
 import enum
 import importlib
 import inspect
+import sys
 from typing import Any
 
 import pytest
@@ -29,7 +30,10 @@ SIGNATURES = {
         "Agenda.add": "(self, function, key=None)",
         "Agenda.clear": "(self)",
         "Agenda.scatter": "(self, docket, over, start=None, jitter=None)",
-        "CallArgument": "(parameter=None, optional=False, *, default)",
+        # The newest uncalled-for that runs on Python 3.10 knows no default.
+        "CallArgument": "(parameter=None, optional=False, *, default)"
+        if sys.version_info >= (3, 11)
+        else "(parameter=None, optional=False)",
         "ConcurrencyLimit": "(argument_name=None, max_concurrent=1, scope=None)",
         "ConcurrencyLimit.bind_to_parameter": "(self, name, value)",
         "Cooldown": "(window, *, scope=None)",
