@@ -15,8 +15,10 @@ Describe: TypeAlias = Callable[[], str]
 class Observer:
     """Hears of everything; each verb does nothing unless it is overridden."""
 
-    def started(self, task: str, describe: Describe, late: float, crashes: int) -> None:
-        """A run has begun, ``late`` seconds after its due time."""
+    def started(
+        self, task: str, describe: Describe, late: float, crashes: int, attempt: int = 1
+    ) -> None:
+        """A run has begun, ``late`` seconds after its due time; ``attempt`` counts from one."""
 
     def ended(self, task: str, describe: Describe, seconds: float, ending: str) -> None:
         """A run has ended: completed, failed, retried, cancelled, interrupted, lost, parked or struck."""

@@ -27,10 +27,13 @@ class WorkerLog(Observer):
     """Writes what happens in a worker; the glyphs are read by programs."""
 
     @override
-    def started(self, task: str, describe: Describe, late: float, crashes: int) -> None:
+    def started(
+        self, task: str, describe: Describe, late: float, crashes: int, attempt: int = 1
+    ) -> None:
         if worker.isEnabledFor(logging.INFO):
             again = f" (after {crashes} lost)" if crashes else ""
-            worker.info("↪ [%s] %s%s", duration(late), describe(), again)
+            glyph = "↬" if attempt > 1 else "↪"
+            worker.info("%s [%s] %s%s", glyph, duration(late), describe(), again)
 
     @override
     def ended(self, task: str, describe: Describe, seconds: float, ending: str) -> None:

@@ -26,7 +26,9 @@ class Tally(Observer):
         self.counts: Counter[tuple[str, str]] = Counter()
 
     @override
-    def started(self, task: str, describe: Describe, late: float, crashes: int) -> None:
+    def started(
+        self, task: str, describe: Describe, late: float, crashes: int, attempt: int = 1
+    ) -> None:
         self.counts["docket_tasks_started", task] += 1
         if crashes:
             self.counts["docket_tasks_redelivered", task] += 1

@@ -142,7 +142,9 @@ class WorkerTelemetry(Observer):
         self._by_task: dict[str, Labels] = {}
 
     @override
-    def started(self, task: str, describe: Describe, late: float, crashes: int) -> None:
+    def started(
+        self, task: str, describe: Describe, late: float, crashes: int, attempt: int = 1
+    ) -> None:
         labels = self._about(task)
         TASKS_STARTED.add(1, labels)
         TASKS_RUNNING.add(1, labels)

@@ -168,7 +168,11 @@ class Executor:
     ) -> Outcome:
         claimed = run.claimed
         self._observer.started(
-            claimed.task, prepared.call_repr, (now - claimed.due) / 1000, claimed.crashes
+            claimed.task,
+            prepared.call_repr,
+            (now - claimed.due) / 1000,
+            claimed.crashes,
+            prepared.attempt,
         )
         start = time.perf_counter()
         policy = self._docket.registry.policy(prepared.function_name)

@@ -17,6 +17,7 @@ def tell_everything(observer: Observer) -> None:
 
     observer.started("work", describe, 0.0015, 0)
     observer.started("work", describe, 2.5, 1)
+    observer.started("work", describe, 0, 0, 2)
     for ending in ("completed", "failed", "retried", "cancelled", "interrupted", "parked"):
         observer.ended("work", describe, 0.5, ending)
     observer.perpetuated("work", describe, 0.25)
@@ -46,7 +47,8 @@ def test_everything_is_said_and_counted(caplog: pytest.LogCaptureFixture) -> Non
 
     text = caplog.text
     for words in (
-        "↪ [   2ms] work(){key}", "↪ [  2.5s] work(){key} (after 1 lost)", "↩ [ 500ms] work(){key}",
+        "↪ [   2ms] work(){key}", "↪ [  2.5s] work(){key} (after 1 lost)", "↬ [   0ms] work(){key}",
+        "↩ [ 500ms] work(){key}",
         "↫ [ 250ms] work(){key}", "⏳ work(){key} waits 0.500 s: a rate", "⏭ work(){key} dropped: a cooldown",
         "failed, again in 1.5s: ValueError: no good", "failed for good", "Parked work{key}: unknown_task",
         "Released work{key}", "🗙 work{key}", "Dead letter work{key}: workers died",
@@ -55,7 +57,7 @@ def test_everything_is_said_and_counted(caplog: pytest.LogCaptureFixture) -> Non
         "Redis is away (gone); trying again in 0.5 s", "Redis is back", "blocks the event loop for 1.5 s",
     ):  # fmt: skip
         assert words in text
-    assert tally.counts["docket_tasks_started", "work"] == 2
+    assert tally.counts["docket_tasks_started", "work"] == 3
     assert tally.counts["docket_tasks_redelivered", "work"] == 1
     assert tally.counts["docket_tasks_completed", "work"] == 6
     assert tally.counts["docket_tasks_succeeded", "work"] == 1
