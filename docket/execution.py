@@ -351,6 +351,8 @@ class Execution:
             arguments = dict.fromkeys(self._kwargs)
         shown = ", ".join(
             f"{name}={logged[name].format(value) if name in logged else '...'}"
+            if name.strip("_")
+            else "..."
             for name, value in arguments.items()
         )
         return f"{self._function_name}({shown}){{{self._key}}}"

@@ -21,7 +21,9 @@ Config = Annotated[
         show_default=FILE,
     ),
 ]
-Profile = Annotated[str | None, typer.Option(help="The [profiles.NAME] that counts.")]
+Profile = Annotated[
+    str | None, typer.Option(help="The profile of the file (profiles.NAME) that counts.")
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Set a key, over everything else."),

@@ -218,8 +218,8 @@ async def _know(docket: Docket, task: str) -> None:
     known = await known_tasks(docket)
     if task not in known:
         raise NotFound(
-            f"no worker of docket {docket.name!r} knows a task {task!r}{meant(task, known)}; "
-            "start one with its code, or name a collection that has it with --tasks"
+            f"no worker of docket {docket.name!r} knows a task {task!r}: start one with its code, "
+            f"or name a collection that has it with --tasks{meant(task, known)}"
         )
 
     async def stand_in(*_: Any, **__: Any) -> None:

