@@ -586,7 +586,7 @@ async def test_a_task_whose_lease_was_lost_is_told(docket: Docket) -> None:
 
     docket.register(work)
     execution = await docket.add(work)()
-    async with Worker(docket, redelivery_timeout=timedelta(seconds=1.5)) as worker:
+    async with Worker(docket, redelivery_timeout=timedelta(seconds=6)) as worker:
         async with working(worker):
             await begun.wait()
             async with docket.redis() as client:
@@ -610,7 +610,7 @@ async def test_a_task_may_ignore_that_its_lease_was_lost_and_is_refused(docket: 
 
     docket.register(stubborn)
     execution = await docket.add(stubborn)()
-    async with Worker(docket, redelivery_timeout=timedelta(seconds=1.5)) as worker:
+    async with Worker(docket, redelivery_timeout=timedelta(seconds=6)) as worker:
         async with working(worker):
             await begun.wait()
             async with docket.redis() as client:

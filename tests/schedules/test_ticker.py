@@ -54,7 +54,8 @@ async def test_every_due_time_is_one_execution_whatever_number_of_tickers_there_
 ) -> None:
     tickers = [ticker_of(docket) for _ in range(3)]
     for ticker in tickers:
-        await ticker.declare(declared(kwargs="{ a = 1 }"))
+        # On a busy machine some are late: all of them are made up for.
+        await ticker.declare(declared(kwargs="{ a = 1 }", catchup='"all"'))
         await ticker.start()
     await until(lambda: ticks(docket, 5))
     for ticker in tickers:
