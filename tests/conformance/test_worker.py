@@ -591,6 +591,7 @@ async def test_a_task_whose_lease_was_lost_is_told(docket: Docket) -> None:
             await begun.wait()
             async with docket.redis() as client:
                 await client.hincrby(docket.runs_key(execution.key), "fence", 1)
+                await client.hset(docket.runs_key(execution.key), "worker", "another")
             await until(lambda: _is(bool(told)))
 
     assert "another worker has taken it over" in told[0]
@@ -615,6 +616,7 @@ async def test_a_task_may_ignore_that_its_lease_was_lost_and_is_refused(docket: 
             await begun.wait()
             async with docket.redis() as client:
                 await client.hincrby(docket.runs_key(execution.key), "fence", 1)
+                await client.hset(docket.runs_key(execution.key), "worker", "another")
             await until(
                 lambda: _is(bool(worker.tally.counts["docket_tasks_superseded", "stubborn"]))
             )
