@@ -53,7 +53,9 @@ def main() -> int:
         pip = [python, "-m", "pip", "install", "--quiet"]
         subprocess.run([*pip, "--upgrade", "pip>=25.1"], check=True)
         subprocess.run(
-            [*pip, "--editable", ".[http,local,metrics,web]", "--group", "test"], check=True, cwd=ROOT
+            [*pip, "--editable", ".[http,local,metrics,web]", "--group", "test"],
+            check=True,
+            cwd=ROOT,
         )
         fast = [
             python,

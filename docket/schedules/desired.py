@@ -142,7 +142,10 @@ def _timing(
     assert schedule.every is not None
     phase = schedule.phase or timedelta()
     anchor = EPOCH if schedule.anchor == "epoch" else schedule.anchor
-    timing: dict[str, Any] = {"every": schedule.every.total_seconds(), "phase": phase.total_seconds()}
+    timing: dict[str, Any] = {
+        "every": schedule.every.total_seconds(),
+        "phase": phase.total_seconds(),
+    }
     if anchor is not EPOCH:
         timing["anchor"] = anchor.isoformat()
     return timing, every(schedule.every, anchor + phase)
