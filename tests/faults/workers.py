@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from docket import Docket, Worker
+from docket.dependencies import current_execution
 from docket.errors import LeaseLost
 from docket.instrumentation.events import Observer
 from docket.storage.exchange import Catch, Exchange, Settlement, Verdict
-from docket.dependencies import current_execution
 
 from .ledger import Event, Ledger
 
