@@ -54,7 +54,7 @@ class Workers:
         return value_of(reply)
 
     async def retire(self, worker: str, consumer: str, queues: Sequence[str]) -> int:
-        """Say goodbye; tells how many executions are still pending under this consumer."""
+        """Say goodbye, and hand back what is still pending; tells how much is left that is not its own."""
         call = _RETIRE.call(self._keys, worker, consumer, *map(queue_argument, queues))
         (reply,) = await run(self._connection, call)
         return value_of(reply)

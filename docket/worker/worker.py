@@ -50,6 +50,9 @@ from .trading import Trading
 DEAD_LETTER_TTL = timedelta(days=7)
 """How long dead letters are kept for replay, where finished executions are kept at all."""
 
+FAREWELL = 0.4
+"""Seconds that a worker whose drain is over gives what does not end, and again to say goodbye."""
+
 _RECHECK = timedelta(milliseconds=100)
 
 
@@ -126,6 +129,8 @@ class Worker:
         self._observer = Observers([WorkerLog(), self.tally, telemetry, *observers])
         self._running = Running(concurrency)
         self._started = asyncio.Event()
+        self._is_drained = False
+        """Whether it was drained by a deadline: then it waits for nothing any more."""
         self._runs_of_keys: Counter[str] | None = None
         """How often each key has run, while somebody counts."""
         self._wire()
@@ -290,16 +295,25 @@ class Worker:
         """Claim no more and finish what runs.
 
         Arguments:
-            deadline: after which whatever still runs is handed back to the queue, its attempt unspent.
+            deadline: after which whatever still runs is handed back to the queue, its attempt unspent. A
+                task that does not let itself be ended, and a server that does not answer, are given up a
+                moment later; without a deadline they are waited for.
         """
         self._trading.stop_claiming()
-        seconds = None if deadline is None else deadline.total_seconds()
-        try:
-            await asyncio.wait_for(self._until_empty(), seconds)
-        except asyncio.TimeoutError:
-            for run in self._running.held():
-                run.stop(End.INTERRUPTED)
-            await self._running.until_empty()
+        if deadline is None:
+            await self._until_empty()
+            await self._trading.until_settled()
+            return
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._until_empty(), deadline.total_seconds())
+        for run in self._running.held():
+            run.stop(End.INTERRUPTED)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._until_written_down(), FAREWELL)
+        self._is_drained = True
+
+    async def _until_written_down(self) -> None:
+        await self._running.until_empty()
         await self._trading.until_settled()
 
     async def _until_empty(self) -> None:
@@ -319,6 +333,7 @@ class Worker:
         ]
         if self.schedule_automatic_tasks:
             services.insert(1, Perpetuals(self.docket, self._clock))
+        self._is_drained = False
         async with lifecycles(self), Services(*services).running() as failure:
             self._started.set()
             ending = asyncio.ensure_future(finished())
@@ -333,12 +348,14 @@ class Worker:
                     await ending
             if failure.done():
                 failure.result()
-            await self.drain()
+            if not self._is_drained:
+                await self.drain()
             await self._retire()
 
     async def _retire(self) -> None:
-        with contextlib.suppress(ConnectionError):
-            await self.docket.storage.workers.retire(self.name, self.consumer, self.queues)
+        retiring = self.docket.storage.workers.retire(self.name, self.consumer, self.queues)
+        with contextlib.suppress(ConnectionError, asyncio.TimeoutError):
+            await asyncio.wait_for(retiring, FAREWELL if self._is_drained else None)
 
     async def _until_finished(self) -> None:
         executions = self.docket.storage.executions

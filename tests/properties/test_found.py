@@ -251,3 +251,21 @@ async def test_what_is_begun_by_hand_before_its_time_is_queued_first(docket: Doc
             event: Any = await line.get_message(timeout=10)
             heard.append(event["data"].decode().partition("\n")[0])
     assert heard == ["queued", "running"]
+
+
+async def test_a_lost_claim_brings_nothing_back_that_somebody_has_begun_by_hand(
+    docket: Docket,
+) -> None:
+    await docket.storage.executions.schedule([new("a")])
+    assert await docket.storage.executions.begin("a", 0, "by hand")
+    worker = exchange(docket, "worker")
+    assert await claimed_by(worker) == []
+
+    _, catch = await worker.trade([], 10, holding=[b"-"])
+
+    assert catch is not None
+    assert catch.claimed == []
+    assert await docket.storage.workers.retire("worker", "worker", QUEUES) == 1
+    # It waits for the end of its lease.
+    await release(docket.storage.connection, docket.storage.keys, "worker", QUEUES)
+    assert [run.key for run in await claimed_by(exchange(docket, "heir"))] == ["a"]

@@ -316,6 +316,7 @@ class StorageMachine(RuleBasedStateMachine):
             assert claimed.queue in {queue.replace("default", "") for queue in worker.queues}
             run = self.model.hand_out(claimed)
             self.over.pop(claimed.holder, None)
+            self.by_hand.discard(claimed.holder)
             self.runs = [*self.runs[-11:], run]
             worker.held[claimed.holder] = run
         assert len(catch.claimed) <= slots
@@ -329,7 +330,7 @@ class StorageMachine(RuleBasedStateMachine):
             return False
         assert entry.state is S.RUNNING, f"{entry.key} was {entry.state} and was taken"
         (message,) = self._messages_of(entry, self.seen)
-        if message.holder in lost:
+        if message.holder in lost and message.holder not in self.by_hand:
             return False
         silent = self.over.get(message.holder, 0)
         assert silent >= (RELEASED if lenient else LATE), f"the lease of {entry.key} was not over"
@@ -349,7 +350,13 @@ class StorageMachine(RuleBasedStateMachine):
         told = len(catch.claimed) + len(catch.struck) + len(catch.parked) + len(catch.crashed)
         if told + catch.stale + cancelled < slots:
             names = {queue.replace("default", "") for queue in worker.queues}
-            left = [e for e in self.model.live() if e.state is S.QUEUED and e.queue in names]
+            handed_back = {m.key for m in self.seen.messages if m.consumer == "released"}
+            left = [
+                entry
+                for entry in self.model.live()
+                if entry.state is S.QUEUED and entry.queue in names
+                if entry.key not in handed_back
+            ]
             # What was read in vain may have stood in front of more: then the bell has rung.
             bells = [
                 queue
@@ -581,6 +588,32 @@ class StorageMachine(RuleBasedStateMachine):
             self._release(worker.consumer)
         worker.die()
 
+    @precondition(lambda self: any(message.consumer for message in self.seen.messages))
+    @rule(who=st.integers(0, 2))
+    def a_worker_retires(self, who: int) -> None:
+        """In good order, but for what it never heard of, or could not end."""
+        worker = self.workers[who]
+        names = ["default", "fast"]
+        retire = self.storage.workers.retire
+        left = self.bench.do(retire(worker.name, worker.consumer, names))
+        now = self.bench.snapshot()
+        fences: list[int] = []
+        for entry in self.model.live():
+            messages = self._messages_of(entry, self.seen)
+            record = now.hash(f"runs:{entry.key}")
+            is_its = messages and messages[0].consumer == worker.consumer
+            if entry.state is S.RUNNING and is_its:
+                if messages[0].holder in self.by_hand:
+                    left -= 1
+                    continue
+                entry.state, entry.fence = S.QUEUED, int(record["fence"])
+                fences.append(entry.fence)
+        assert left == 0
+        assert all(fence > self.model.fence for fence in fences)
+        self.model.fence = max(fences, default=self.model.fence)
+        worker.die()
+        self._let_sweep(False)
+
     @precondition(lambda self: self.model.live())
     @rule(who=st.integers(0, 2), times=st.integers(1, 4))
     def a_task_kills_its_workers(self, who: int, times: int) -> None:
@@ -702,7 +735,7 @@ class StorageMachine(RuleBasedStateMachine):
             assert messages[0].queue == entry.queue
             assert now.hash(f"runs:{key}")["message"].encode() == messages[0].number
         if entry.state is S.QUEUED:
-            assert messages[0].consumer is None, f"{key} is queued, but pending somewhere"
+            assert messages[0].consumer in (None, "released"), f"{key} is queued, but held"
         if entry.state is S.FAILED:
             assert key in now.scores("dead")
         elif entry.is_live:

@@ -66,7 +66,7 @@ local function take_one(queue, message, fields, crash)
   for at = 1, #fields, 2 do entry[fields[at]] = fields[at + 1] end
   local key = entry.key or ''   -- an entry that is none of ours names no record, and is dropped as stale
   local run = run_of(key)
-  local known = redis.call('HMGET', run, 'state', 'generation', 'task', 'call', 'attempt', 'due', 'crashes', 'trace', 'cancel', 'message')
+  local known = redis.call('HMGET', run, 'state', 'generation', 'task', 'call', 'attempt', 'due', 'crashes', 'trace', 'cancel', 'message', 'worker')
   local state, task, due, crashes = known[1], known[3], known[6], tonumber(known[7] or 0)
 
   -- The number counts, too: a key that was forgotten and used again counts its generations anew.
@@ -75,9 +75,9 @@ local function take_one(queue, message, fields, crash)
     stale = stale + 1
     return
   end
-  -- A new message of a running execution: its group was lost. It stays pending, and is ours to run
-  -- only if nobody settles it within a lease.
-  if state == 'running' and crash == nil then return end
+  -- A message of an execution that runs elsewhere: its group was lost, or it was begun by hand. It stays
+  -- pending, and is ours to run only if nobody settles it within a lease.
+  if state == 'running' and not crash and (crash == nil or known[11] ~= worker) then return end
   if known[9] then
     take_off_stream(queue, message)
     finish(key, 'cancelled', now, ttl, 'cancelled', nil, nil, nil, due)
