@@ -806,6 +806,8 @@ def _task_call(
     due = datetime.now(timezone.utc) if when is None else _aware(when)
     if key is None:
         return TaskCall(task, args, kwargs, new_key(), due, name, immediate=when is None)
+    if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidKey(f"expected a text as the key, found {key!r}")
     if not key or len(key.encode()) > LONGEST_KEY or not key.isprintable():
         raise InvalidKey(
             f"expected a printable key of 1 to {LONGEST_KEY} bytes, found {key[:80]!r} "
@@ -815,6 +817,8 @@ def _task_call(
 
 
 def _aware(when: datetime) -> datetime:
+    if not isinstance(when, datetime):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"expected a datetime as when, found {when!r}")
     if when.tzinfo is None:
         raise ValueError(
             f"expected an aware datetime, found {when!r}; add a time zone, "

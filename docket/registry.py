@@ -25,9 +25,15 @@ class Registry:
         """Make a task known under its own name, or under these names.
 
         Raises:
+            TypeError: it is no function, but what one has returned, say.
             ValueError: it declares two dependencies of a kind that there can be only one of.
             CycleError: its dependencies take their values from each other.
         """
+        if not callable(function):
+            raise TypeError(
+                f"expected a function, found {function!r}; "
+                "its arguments stand behind it: docket.add(greet)('Jane')"
+            )
         validate_dependencies(function)
         for name in names or [name_of(function)]:
             self.tasks[name] = function
@@ -49,7 +55,10 @@ class Registry:
         """
         if isinstance(function, str):
             if function not in self.tasks:
-                raise KeyError(f"Task {function!r} is not registered")
+                raise KeyError(
+                    f"Task {function!r} is not registered here; "
+                    "pass the function, or docket.register() it first"
+                )
             return function, self.tasks[function]
         name = name_of(function)
         if self.tasks.get(name) is not function:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias, cast
 
-from typing_extensions import Self
+from typing_extensions import Self, override
 
 from .clock import ServerClock
 from .connection.base import Credentials
@@ -41,6 +41,13 @@ class Operator(str, enum.Enum):
     LESS_THAN = "<"
     LESS_THAN_OR_EQUAL = "<="
     BETWEEN = "between"
+
+    @classmethod
+    @override
+    def _missing_(cls, value: object) -> Operator:
+        raise ValueError(
+            f"{value!r} is not a valid Operator; expected one of {', '.join(one.value for one in cls)}"
+        )
 
 
 LiteralOperator: TypeAlias = Literal["==", "!=", ">", ">=", "<", "<=", "between"]

@@ -33,6 +33,15 @@ def test_a_function_that_is_used_becomes_known_and_a_name_does_not() -> None:
         registry.named("other")
 
 
+def test_what_a_function_has_returned_is_no_task() -> None:
+    called = work()
+    try:
+        with pytest.raises(TypeError, match=r"expected a function, found .*: docket\.add\(greet\)"):
+            Registry().named(called)  # type: ignore[arg-type]
+    finally:
+        called.close()
+
+
 def test_a_collection_is_registered_by_its_path() -> None:
     registry = Registry()
     registry.register_collection("docket.tasks:standard_tasks")

@@ -56,7 +56,7 @@ def register(registry: Registry, path: str) -> None:
         registry.register_collection(path)
     except (TypeError, AttributeError) as error:
         raise Misused(
-            f"--tasks {path}: expected a list of functions, found {found!r:.80}"
+            f"--tasks {path}: expected a list of functions, such as tasks = [greet], found {found!r:.80}"
         ) from error
     except ValueError as error:
         raise Misused(f"--tasks {path}: {error}") from error

@@ -99,7 +99,10 @@ def read_file(path: Path | str) -> bytes:
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:
-        message = f"there is no such file; create it ({SMALLEST}), or name another with --config"
+        message = (
+            f"there is no such file; create it (`docket config init` does; {SMALLEST}), "
+            "or name another with --config"
+        )
     except IsADirectoryError:
         message = "expected a file, found a directory; name the docket.toml in it"
     except (OSError, ValueError) as error:

@@ -252,7 +252,7 @@ def test_the_worker_takes_name_and_url_from_the_file_and_so_do_its_tasks(
         (("--tasks", "shop"), "--tasks: expected \"package.module:attribute\", found 'shop'\n"),
         (
             ("--tasks", "shop:numbers"),
-            "--tasks shop:numbers: expected a list of functions, found [1, 2]\n",
+            "--tasks shop:numbers: expected a list of functions, such as tasks = [greet], found [1, 2]\n",
         ),
         (
             ("--tasks", "shop:contradictory"),

@@ -211,6 +211,8 @@ async def test_an_unknown_action_and_a_naive_end_are_refused(docket: Docket) -> 
         await docket.strike(pay, action="hide")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="expected an aware datetime"):
         await docket.strike(pay, expires=datetime(2030, 1, 1))
+    with pytest.raises(ValueError, match="'=' is not a valid Operator; expected one of ==, !=, >"):
+        await docket.strike(pay, "customer", "=", "Jane")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("by", ["task", "argument"])

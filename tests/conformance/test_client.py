@@ -195,6 +195,13 @@ async def test_one_bad_key_does_not_take_the_others_of_a_bulk_with_it(docket: Do
         await docket.add(greet, key="bad")("Jane")
 
 
+async def test_a_key_that_is_no_text_and_a_time_that_is_none_are_refused(docket: Docket) -> None:
+    with pytest.raises(InvalidKey, match="expected a text as the key, found 5"):
+        await docket.add(greet, key=5)("Jane")  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="expected a datetime as when, found 'tomorrow'"):
+        await docket.add(greet, when="tomorrow")("Jane")  # type: ignore[call-overload]
+
+
 @pytest.mark.parametrize("key", ["", "x" * 257, "new\nline"])
 async def test_a_key_that_is_not_printable_and_short_is_refused(docket: Docket, key: str) -> None:
     with pytest.raises(InvalidKey, match="expected a printable key"):
