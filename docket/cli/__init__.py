@@ -34,7 +34,7 @@ COMMANDS: Final = {
 
 app = typer.Typer(
     name="docket",
-    help="Look after a docket.",
+    help="Look after a docket. `docket-supervisor` runs what a docket.toml declares.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

@@ -652,12 +652,14 @@ class Configuration(Table):
     def summary(self) -> str:
         """How much there is of everything, in words."""
         counts = {
-            "tasks": len(self.tasks),
-            "schedules": len(self.schedules),
-            "pools": len(self.workers),
-            "strikes": len(self.strikes),
+            "task": len(self.tasks),
+            "schedule": len(self.schedules),
+            "pool": len(self.workers),
+            "strike": len(self.strikes),
         }
-        return ", ".join(f"{count} {what}" for what, count in counts.items())
+        return ", ".join(
+            f"{count} {what if count == 1 else what + 's'}" for what, count in counts.items()
+        )
 
 
 PARTS_OF_FILES: Final = ("include", "profiles")

@@ -165,13 +165,10 @@ class Supervisor:
         configuration = self._configuration
         self._status.is_up = True
         logger.info(
-            "Docket %s is up at %s: %d tasks, %d schedules, %d worker processes; "
-            "health and metrics on http://%s:%s",
+            "Docket %s is up at %s: %s; health and metrics on http://%s:%s",
             configuration.name,
             self._fleet.storage.connection.url,
-            len(configuration.tasks),
-            len(configuration.schedules),
-            sum(pool.ready for pool in self._fleet.pools.values()),
+            configuration.summary,
             configuration.supervisor.host,
             self._port,
         )

@@ -76,7 +76,7 @@ def test_a_check_says_by_its_exit_code_what_is_wrong(
 def test_a_check_tells_people_on_the_side_and_programs_on_the_output(here: Here) -> None:
     here.write(SURPRISING)
     _, out, err = here.type("check")
-    assert out == "docket.toml: valid (1 tasks, 0 schedules, 1 pools, 0 strikes)\n"
+    assert out == "docket.toml: valid (1 task, 0 schedules, 1 pool, 0 strikes)\n"
     assert err.startswith("warning: docket.toml:3:9: tasks.t.queue: ")
     _, out, err = here.type("check", "--format", "json")
     assert json.loads(out)["problems"][0]["severity"] == "warning"

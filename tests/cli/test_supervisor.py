@@ -53,7 +53,7 @@ def test_a_valid_file_is_counted_and_a_bad_one_explained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     check(tmp_path, monkeypatch, GOOD)
-    assert "valid (1 tasks, 0 schedules, 1 pools, 0 strikes)" in capsys.readouterr().out
+    assert "valid (1 task, 0 schedules, 1 pool, 0 strikes)" in capsys.readouterr().out
     check(tmp_path, monkeypatch, "[tasks.t]\nfunctoin = 1\n")
     assert 'did you mean "function"?' in capsys.readouterr().err
     check(tmp_path, monkeypatch, SURPRISING)
