@@ -174,7 +174,7 @@ class Bookkeeping:
             case Cancelled():
                 return self._entry(run, "cancelled", reason="cancelled")
             case Interrupted():
-                return self._entry(run, "again", attempt=run.attempt, due=run.due)
+                return self._entry(run, "back", attempt=run.attempt, due=run.due)
             case Superseded():
                 return None
         assert_never(outcome)

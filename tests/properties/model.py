@@ -180,10 +180,15 @@ class Model:
 
     def _settle(self, entry: Entry, settlement: Settlement) -> None:
         word, reason = settlement.word, settlement.reason
-        if entry.is_cancelled and word in ("again", "waiting", "parked"):
+        if entry.is_cancelled and word in ("again", "back", "waiting", "parked"):
             self.end(entry, S.CANCELLED, "cancelled")
         elif word == "again":
             self._again(entry, settlement.due, settlement.attempt, settlement.call)
+        elif word == "back":
+            # The same generation once more: nothing has come of it yet.
+            del self.outcomes[entry.life, entry.generation]
+            self._again(entry, settlement.due, settlement.attempt)
+            entry.generation -= 1
         elif word == "waiting":
             entry.state, entry.waits = S.SCHEDULED, reason
             # Another run of the same generation may follow, and end.

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import pytest
 
-from docket import Docket, ExecutionState, Worker
+from docket import Cooldown, Docket, ExecutionState, RateLimit, Worker
 from docket.storage.exchange import Claimant
 from tests.fleet.process import ServerProcess
 
@@ -114,3 +114,37 @@ async def test_what_was_claimed_by_a_reply_that_never_came_is_handed_back_by_a_d
         (record,) = await docket.storage.executions.read(unheard.key)
         assert record is not None
         assert (record.state, record.attempt, record.crashes) == (ExecutionState.COMPLETED, 1, 0)
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        Cooldown(timedelta(minutes=1)),
+        RateLimit(1, per=timedelta(minutes=1), drop=True),
+        RateLimit(1, per=timedelta(minutes=1)),
+    ],
+)
+async def test_what_a_drain_hands_back_is_let_in_again_by_the_gate_that_let_it_in_before(
+    gate: Cooldown | RateLimit,
+) -> None:
+    starts: list[int] = []
+    started = asyncio.Event()
+
+    async def task(gate: Cooldown | RateLimit = gate) -> str:
+        starts.append(len(starts))
+        started.set()
+        if len(starts) == 1:
+            await asyncio.Event().wait()
+        return "done"
+
+    async with Docket(uuid.uuid4().hex, "memory://properties") as docket:
+        execution = await docket.add(task)()
+        async with Worker(docket, "first", redelivery_timeout=LEASE) as worker, drained(worker):
+            await asyncio.wait_for(started.wait(), 10)
+
+        async with Worker(docket, "second", redelivery_timeout=LEASE) as heir:
+            await asyncio.wait_for(heir.run_until_finished(), 10)
+
+        assert starts == [0, 1]
+        await execution.sync()
+        assert execution.state is ExecutionState.COMPLETED

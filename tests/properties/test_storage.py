@@ -350,13 +350,7 @@ class StorageMachine(RuleBasedStateMachine):
         told = len(catch.claimed) + len(catch.struck) + len(catch.parked) + len(catch.crashed)
         if told + catch.stale + cancelled < slots:
             names = {queue.replace("default", "") for queue in worker.queues}
-            handed_back = {m.key for m in self.seen.messages if m.consumer == "released"}
-            left = [
-                entry
-                for entry in self.model.live()
-                if entry.state is S.QUEUED and entry.queue in names
-                if entry.key not in handed_back
-            ]
+            left = [e for e in self.model.live() if e.state is S.QUEUED and e.queue in names]
             # What was read in vain may have stood in front of more: then the bell has rung.
             bells = [
                 queue
@@ -445,7 +439,7 @@ class StorageMachine(RuleBasedStateMachine):
                 call = f"<call {next(self.numbers)}>".encode()
                 return again._replace(due=FAR, attempt=1, call=call, result=b"<result>")
             case "back":
-                return again._replace(due=PAST)
+                return again._replace(word="back", due=PAST)
             case "unknown":
                 return parked._replace(reason="unknown_task")
             case "by task":
@@ -606,7 +600,7 @@ class StorageMachine(RuleBasedStateMachine):
                 if messages[0].holder in self.by_hand:
                     left -= 1
                     continue
-                entry.state, entry.fence = S.QUEUED, int(record["fence"])
+                entry.state, entry.fence, entry.message = S.QUEUED, int(record["fence"]), b""
                 fences.append(entry.fence)
         assert left == 0
         assert all(fence > self.model.fence for fence in fences)
@@ -735,7 +729,7 @@ class StorageMachine(RuleBasedStateMachine):
             assert messages[0].queue == entry.queue
             assert now.hash(f"runs:{key}")["message"].encode() == messages[0].number
         if entry.state is S.QUEUED:
-            assert messages[0].consumer in (None, "released"), f"{key} is queued, but held"
+            assert messages[0].consumer is None, f"{key} is queued, but held"
         if entry.state is S.FAILED:
             assert key in now.scores("dead")
         elif entry.is_live:

@@ -23,17 +23,19 @@ local function hand_back(queue, message)
   local entry = redis.call('XRANGE', stream_of(queue), message, message)[1]
   local key = entry and entry[2][2] or ''
   local run = run_of(key)
-  local known = redis.call('HMGET', run, 'state', 'message', 'worker', 'due')
+  local known = redis.call('HMGET', run, 'state', 'message', 'worker', 'due', 'generation')
   if known[2] ~= message then
     take_off_stream(queue, message)
     return 0
   elseif known[1] ~= 'running' or known[3] ~= worker then
     return 1
   end
-  redis.call('HSET', run, 'state', 'queued', 'fence', next_fence(now))
+  take_off_stream(queue, message)
+  message = put_on_stream(key, queue, known[5] or FIRST)
+  redis.call('HSET', run, 'state', 'queued', 'message', message, 'fence', next_fence(now))
   redis.call('HDEL', run, 'worker', 'started')
   announce(key, 'queued', known[4])
-  end_lease(queue, message)
+  ring(queue)
   return 0
 end
 

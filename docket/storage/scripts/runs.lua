@@ -3,7 +3,6 @@
 
 local GROUP = 'docket-workers'
 local FIRST = '1'            -- the generation of a record that holds none: the first one
-local EXPIRED = 864000000    -- ms; longer than any lease
 local DEAD_LETTERS = 10000   -- the oldest beyond this many are forgotten
 
 local function milliseconds()
@@ -135,13 +134,6 @@ local function take_off_stream(queue, message)
   redis.pcall('XACK', stream, GROUP, message)
   redis.call('XDEL', stream, message)
   give_slot_back(queue, message)
-end
-
--- Nobody holds it any more: whoever looks next at the leases of others takes it over.
-local function end_lease(queue, message)
-  redis.call('XCLAIM', stream_of(queue), GROUP, 'released', 0, message, 'IDLE', EXPIRED, 'JUSTID')
-  redis.call('DEL', P .. ':sweep:' .. queue)
-  ring(queue)
 end
 
 -- Waits for its due time; becoming the earliest wakes a worker, which then knows the new time.

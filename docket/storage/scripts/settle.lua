@@ -5,8 +5,9 @@
 -- REST...   per run: message, queue, key, generation, fence, word, due, attempt, call, result, error,
 --           reason, ttl (ms)
 --           word: completed, failed, cancelled (terminal) · again (a next run at `due`, with `call` if
---           it is not empty) · parked (by the rule `error`, if it is not
---           empty and still in force) · waiting (for a slot of the limit `reason`, which has `due` slots)
+--           it is not empty) · back (the same run once more, as if it had not begun) · parked (by the rule
+--           `error`, if it is not empty and still in force) · waiting (for a slot of the limit `reason`,
+--           which has `due` slots)
 -- returns   per run: RECORDED, ALREADY (it was recorded before: sent twice), SUPERSEDED (a newer
 --           generation exists), STALE (another worker has taken it over), GONE (no record of it), BROKEN (its key
 --           holds something else)
@@ -18,8 +19,7 @@ local FIELDS = 13
 local now = milliseconds()
 local bells = {}
 
-local function again(key, run, queue, generation, due, attempt, call, reason)
-  local next_generation = integer(tonumber(generation) + 1)
+local function again(key, run, queue, next_generation, due, attempt, call)
   local fields = {'generation', next_generation, 'attempt', attempt}
   if call ~= '' then fields[#fields + 1] = 'call'; fields[#fields + 1] = call end
   redis.call('HDEL', run, 'worker', 'started', 'crashes', 'error', 'reason')
@@ -75,16 +75,20 @@ local function settle(at)
     return 'ALREADY'
   end
 
+  local following = integer(tonumber(generation) + 1)
   take_off_stream(queue, message)
-  if known[7] and (word == 'again' or word == 'waiting' or word == 'parked') then word, reason = 'cancelled', 'cancelled' end
+  if known[7] and (word == 'again' or word == 'back' or word == 'waiting' or word == 'parked') then word, reason = 'cancelled', 'cancelled' end
   if result ~= '' then redis.call('SET', P .. ':results:' .. key, result, 'PX', ttl) end
   if word == 'again' then
-    again(key, run, queue, generation, due, attempt, call, reason)
+    again(key, run, queue, following, due, attempt, call)
+  elseif word == 'back' then
+    -- Of the same generation: the gates that have let it in know it by that.
+    again(key, run, queue, generation, due, attempt, '')
   elseif word == 'waiting' then
     wait_for_slot(key, run, message, reason, due, known[6])
   elseif word == 'parked' and error ~= '' then
     if action_of(error, now) then park_struck(key, error, now, known[6])
-    else again(key, run, queue, generation, known[6], attempt, '', '')
+    else again(key, run, queue, following, known[6], attempt, '')
     end
   elseif word == 'parked' then
     redis.call('HDEL', run, 'worker', 'started')
