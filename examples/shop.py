@@ -31,7 +31,7 @@ async def track_parcel(parcel: Annotated[str, Logged()]) -> str:
     """Ask a carrier that is away now and then: a task that is tried again."""
     if not parcel:
         raise UnknownParcel("expected the number of a parcel")
-    if random.random() < 0.5:
+    if random.random() < 0.3:
         raise CarrierUnavailable("the carrier does not answer")
     return "on its way"
 
