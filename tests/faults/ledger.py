@@ -183,19 +183,25 @@ class Audit:
 
     def repeated(self) -> set[tuple[str, int]]:
         """Keys and generations that were started more than once."""
-        starts = Counter(event.run for event in self.of_kind("start"))
+        starts = self._starts()
         return {run for run, count in starts.items() if count > 1}
 
     def extra_starts(self) -> int:
         """How many starts there were beyond one per key and generation."""
-        starts = Counter(event.run for event in self.of_kind("start"))
+        starts = self._starts()
         return sum(starts.values()) - len(starts)
+
+    def _starts(self) -> Counter[tuple[str, int]]:
+        """How often each delivery was started; a start that was handed back in good order is none."""
+        starts = Counter(event.run for event in self.of_kind("start"))
+        starts.subtract(event.run for event in self.of_kind("back"))
+        return +starts
 
     def in_flight_at_the_end_of(self, pids: Iterable[int]) -> set[tuple[str, int]]:
         """What these processes had started and not been told to be recorded."""
         died = set(pids)
         mine = [event for event in self.events if event.pid in died]
-        answered = {(event.pid, event.run) for event in mine if event.event == "verdict"}
+        answered = {(event.pid, event.run) for event in mine if event.event in ("verdict", "back")}
         started = {(event.pid, event.run) for event in mine if event.event == "start"}
         return {run for _, run in started - answered}
 

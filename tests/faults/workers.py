@@ -108,7 +108,7 @@ class Trades:
             self._pass("after-settle")
         for settlement, verdict in zip(settlements, verdicts, strict=True):
             self._ledger.note(
-                "verdict",
+                "back" if settlement.word == "back" else "verdict",
                 settlement.key,
                 settlement.attempt,
                 settlement.fence,
