@@ -6,6 +6,7 @@ import importlib
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -93,7 +94,9 @@ def test_version_prints_the_version() -> None:
 
 
 @pytest.mark.parametrize(
-    "program", [["docket"], [sys.executable, "-m", "docket"]], ids=["docket", "python -m docket"]
+    "program",
+    [[str(Path(sys.executable).parent / "docket")], [sys.executable, "-m", "docket"]],
+    ids=["docket", "python -m docket"],
 )
 def test_docket_and_python_m_docket_are_the_same_program(program: list[str]) -> None:
     done = subprocess.run([*program, "version"], capture_output=True, text=True, check=True)
