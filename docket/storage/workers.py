@@ -15,7 +15,7 @@ from .script import Script, run, time_query
 
 _REGISTER = Script("register", ("worker", "silence"))
 _RETIRE = Script("retire", ("worker", "consumer"))
-_UNPARK = Script("unpark", ("reason", "cursor"))
+_UNPARK = Script("unpark", ("reason", "cursor", "quiet"))
 
 
 @dataclass
@@ -59,11 +59,21 @@ class Workers:
         (reply,) = await run(self._connection, call)
         return value_of(reply)
 
-    async def unpark(self, reason: str, tasks: Sequence[str]) -> list[tuple[str, str]]:
-        """Queue again what was parked for this reason and is known now; tells keys and tasks."""
+    async def unpark(
+        self, reason: str, tasks: Sequence[str], *, is_quiet: bool = False
+    ) -> list[tuple[str, str]]:
+        """Queue again what was parked for this reason and is known now; tells keys and tasks.
+
+        Arguments:
+            reason: why it was parked.
+            tasks: the names of the tasks that are known.
+            is_quiet: whether the caller looks for it by itself, and no bell is rung.
+        """
         cursor, freed = b"0", list[tuple[str, str]]()
+        quiet = int(is_quiet)
         while True:
-            (reply,) = await run(self._connection, _UNPARK.call(self._keys, reason, cursor, *tasks))
+            call = _UNPARK.call(self._keys, reason, cursor, quiet, *tasks)
+            (reply,) = await run(self._connection, call)
             cursor, *found = value_of(reply)
             names = [name.decode() for name in found]
             freed.extend(zip(names[::2], names[1::2], strict=True))

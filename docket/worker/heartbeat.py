@@ -26,6 +26,7 @@ class Heartbeat(Service):
         clock: the server's time.
         observer: hears what is released, and how much waits.
         queues: gives the queues that the worker looks at.
+        look: has the worker look for work.
     """
 
     def __init__(
@@ -35,12 +36,14 @@ class Heartbeat(Service):
         clock: ServerClock,
         observer: Observer,
         queues: Callable[[], Sequence[str]],
+        look: Callable[[], None],
     ) -> None:
         self._docket = docket
         self._worker = worker
         self._clock = clock
         self._observer = observer
         self._queues = queues
+        self._call_for_work = look
         self._known: frozenset[str] = frozenset()
         self.last_contact: float | None = None
         """When the server last answered, on the clock of the event loop."""
@@ -82,5 +85,11 @@ class Heartbeat(Service):
         await self._docket.strike_list.catch_up()
         if await self._docket.storage.workers.parked():
             reason = ParkedReason.UNKNOWN_TASK.value
-            for key, task in await self._docket.storage.workers.unpark(reason, sorted(self._known)):
+            # Whoever frees it takes it: the bell may wake a worker that does not know it, and parks it again.
+            freed = await self._docket.storage.workers.unpark(
+                reason, sorted(self._known), is_quiet=True
+            )
+            for key, task in freed:
                 self._observer.released(task, key)
+            if freed:
+                self._call_for_work()

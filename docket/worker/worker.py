@@ -172,7 +172,9 @@ class Worker:
             storage.connection, storage.keys, self.consumer, lease, self._running, observer
         )
         self._cancellation = Cancellation(storage, self._running, self._leases)
-        self._heartbeat = Heartbeat(docket, self.name, self._clock, observer, lambda: self.queues)
+        self._heartbeat = Heartbeat(
+            docket, self.name, self._clock, observer, lambda: self.queues, self._trading.look
+        )
 
     async def __aenter__(self) -> Self:
         return self

@@ -276,6 +276,25 @@ async def test_an_unknown_task_is_parked_until_a_worker_knows_it(
         assert await client.zcard(docket.key("parked")) == 0
 
 
+async def test_what_a_worker_frees_is_not_parked_again_by_one_that_waits_and_does_not_know_it(
+    docket: Docket, worker: Worker
+) -> None:
+    """A worker of an older revision stands at the bell first, and would park it again and again."""
+    async with working(worker), Docket(docket.name, docket.url) as newer_docket:
+        newer_docket.register(nothing, ["tomorrow's task"])
+        executions = [await newer_docket.add("tomorrow's task")(number) for number in range(3)]
+
+        async def all_are_parked() -> bool:
+            return worker.tally.counts["docket_tasks_parked", "tomorrow's task"] == 3
+
+        await until(all_are_parked)
+        async with Worker(newer_docket) as newer, working(newer):
+            for number, execution in enumerate(executions):
+                assert await execution.get_result(timeout=timedelta(seconds=10)) == number
+
+    assert worker.tally.counts["docket_tasks_parked", "tomorrow's task"] == 3
+
+
 async def test_a_parked_execution_can_be_cancelled(docket: Docket, worker: Worker) -> None:
     docket.register(nothing)
     execution = await docket.add(nothing, key="key")()

@@ -3,6 +3,7 @@
 --
 -- reason    only those that were parked for this reason
 -- cursor    where the last call ended; 0 at first
+-- quiet     '1' if the caller takes it up itself, and nobody else is woken
 -- REST...   the tasks that are known now
 -- returns   {cursor (0 at the end), key, task, key, task, ...}
 
@@ -24,7 +25,7 @@ for at = 1, #scan[2], 2 do
     redis.call('HSET', run, 'state', 'queued', 'generation', generation, 'message', message)
     redis.call('HDEL', run, 'reason')
     announce(key, 'queued', fields[6])
-    ring(fields[4])
+    if quiet ~= '1' then ring(fields[4]) end
     reply[#reply + 1] = key
     reply[#reply + 1] = fields[3]
   end
