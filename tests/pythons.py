@@ -63,7 +63,7 @@ def main() -> int:
             "pytest",
             "-q",
             "-n",
-            "2",
+            "3",
             "-m",
             "not fleet and not fault",
             "-p",
