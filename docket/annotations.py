@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import types
 import typing
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, cast
 
@@ -117,9 +119,41 @@ def _signature_of(function: Callable[..., Any]) -> inspect.Signature:
     try:
         return inspect.signature(function, eval_str=True)
     except Exception:
-        # A name that exists only for type checkers, or a class that this Python can not subscript: the
-        # plain text is better than nothing.
-        return _declared_signature(function)
+        # A name that exists only for type checkers or in the function around this one, or a class that this
+        # Python can not subscript: it must not take the limits of other parameters with it.
+        return _resolved_one_by_one(function)
+
+
+def _resolved_one_by_one(function: Callable[..., Any]) -> inspect.Signature:
+    signature = _declared_signature(function)
+    inner: Any = inspect.unwrap(function)
+    names = {**getattr(inner, "__globals__", {}), **_closure_of(inner)}
+
+    def resolved(annotation: Any) -> Any:
+        if not isinstance(annotation, str):
+            return annotation
+        try:
+            return eval(annotation, names)  # noqa: S307 - as inspect does, of code that is imported anyway
+        except Exception:
+            return annotation  # the plain text is better than nothing
+
+    return signature.replace(
+        parameters=[
+            parameter.replace(annotation=resolved(parameter.annotation))
+            for parameter in signature.parameters.values()
+        ],
+        return_annotation=resolved(signature.return_annotation),
+    )
+
+
+def _closure_of(function: Any) -> dict[str, Any]:
+    """What a function uses of the one around it."""
+    found: dict[str, Any] = {}
+    cells: Iterable[types.CellType] = getattr(function, "__closure__", None) or ()
+    for name, cell in zip(function.__code__.co_freevars if cells else (), cells, strict=True):
+        with contextlib.suppress(ValueError):  # not assigned yet
+            found[name] = cell.cell_contents
+    return found
 
 
 def compact_signature(signature: inspect.Signature) -> str:

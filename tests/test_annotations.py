@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Annotated, Any
@@ -98,3 +99,25 @@ async def subscripted(numbers: int[str], name: str) -> None:  # type: ignore[mis
 
 def test_an_annotation_that_can_not_be_evaluated_stays_a_text() -> None:
     assert list(get_signature(subscripted).parameters) == ["numbers", "name"]
+
+
+def test_an_annotation_may_use_names_of_the_function_around_the_task() -> None:
+    size = 2
+
+    async def task(key: Annotated[int, Logged(length_only=bool(size))]) -> int:
+        return size + later
+
+    (annotation,) = Logged.annotated_parameters(get_signature(task)).values()
+
+    assert annotation.length_only
+    later = 1  # not there yet when the signature was read
+    assert asyncio.run(task(1)) == size + later
+
+
+def test_an_annotation_that_can_not_be_resolved_leaves_those_of_other_parameters_alone() -> None:
+    async def task(amount: Decimal, shown: Annotated[int, Logged()]) -> None: ...
+
+    signature = get_signature(task)
+
+    assert signature.parameters["amount"].annotation == "Decimal"
+    assert set(Logged.annotated_parameters(signature)) == {"shown"}
