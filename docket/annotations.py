@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, cast
 import uncalled_for
 from typing_extensions import Self
 from uncalled_for import CycleError, Dependency, get_dependency_parameters
+from uncalled_for.annotations import _metadata_cache
 from uncalled_for.functional import _FunctionalDependency
 from uncalled_for.introspection import _signature_cache
 from uncalled_for.introspection import get_signature as _plain_signature
@@ -137,13 +138,27 @@ def _resolved_one_by_one(function: Callable[..., Any]) -> inspect.Signature:
         except Exception:
             return annotation  # the plain text is better than nothing
 
+    parameters = [
+        parameter.replace(annotation=resolved(parameter.annotation))
+        for parameter in signature.parameters.values()
+    ]
+    # Where one annotation can not be resolved, uncalled-for sees the dependencies of none.
+    _metadata_cache[function] = {
+        parameter.name: dependencies
+        for parameter in parameters
+        if (dependencies := list(_dependencies_in(parameter.annotation)))
+    }
     return signature.replace(
-        parameters=[
-            parameter.replace(annotation=resolved(parameter.annotation))
-            for parameter in signature.parameters.values()
-        ],
-        return_annotation=resolved(signature.return_annotation),
+        parameters=parameters, return_annotation=resolved(signature.return_annotation)
     )
+
+
+def _dependencies_in(annotation: Any) -> Iterator[Dependency[Any]]:
+    for one in getattr(annotation, "__metadata__", ()):
+        if isinstance(one, Dependency):
+            yield cast(Dependency[Any], one)
+        elif isinstance(one, type) and issubclass(one, Dependency):
+            yield one()
 
 
 def _closure_of(function: Any) -> dict[str, Any]:
@@ -182,7 +197,7 @@ def validate_dependencies(function: Callable[..., Any]) -> None:
         ValueError: there are two of a kind that there can be only one of.
         CycleError: parameters take their values from each other.
     """
-    _declared_signature(function)
+    get_signature(function)
     uncalled_for.validate_dependencies(function)
     declared = get_dependency_parameters(function)
     uses = {name: set(_siblings(name, one)) & set(declared) for name, one in declared.items()}

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
 
-from docket import CycleError, Depends, Docket, Execution, Logged
+from docket import ConcurrencyLimit, CycleError, Debounce, Depends, Docket, Execution, Logged
 from docket.annotations import get_signature, validate_dependencies
+from docket.dependencies import get_annotation_dependencies
 
 if TYPE_CHECKING:
     from decimal import Decimal
+
+
+class Debounced(Debounce):
+    def __init__(self) -> None:
+        super().__init__(timedelta(seconds=1))
 
 
 async def work(
@@ -121,3 +127,22 @@ def test_an_annotation_that_can_not_be_resolved_leaves_those_of_other_parameters
 
     assert signature.parameters["amount"].annotation == "Decimal"
     assert set(Logged.annotated_parameters(signature)) == {"shown"}
+
+
+def test_a_limit_is_not_lost_with_the_annotation_of_another_parameter() -> None:
+    size = 2
+
+    async def task(
+        amount: Decimal,
+        bare: Annotated[int, Debounced],
+        lane: Annotated[int, "a lane", int, ConcurrencyLimit(size)],
+    ) -> int:
+        return size
+
+    Docket("test", "memory://annotations").register(task)
+
+    found = get_annotation_dependencies(task)
+    assert {name: [type(one) for one in many] for name, many in found.items()} == {
+        "bare": [Debounced],
+        "lane": [ConcurrencyLimit],
+    }
