@@ -65,11 +65,12 @@ def found_by_2(run: Run, kind: str) -> Found:
 
 
 def test_fastmcp_2_is_told_by_events_how_a_task_stands(found_by_2: Found) -> None:
-    assert found_by_2["status"] == [
+    assert found_by_2["status"][:2] == [
         ["working", "Adding up Kettle"],
         ["working", "Adding up Cup"],
-        ["completed", "Task completed successfully"],
     ]
+    # An event of progress may be looked into when the task is done already.
+    assert {state for state, _ in found_by_2["status"][2:]} == {"completed"}
     assert found_by_2["result"] == {"sold": 135, "docket": "fastmcp"}
 
 
