@@ -12,7 +12,9 @@ from typing import Any, cast
 
 from .address import read_secret
 from .config.load import resolved_url
-from .config.model import Configuration, Http, Retry, Strike, Task
+from .config.model import Configuration
+from .config.tables.strikes import Strike
+from .config.tables.tasks import Http, Retry, Task
 from .docket import Docket
 from .orders import RetryOrder, TaskOrder, WorkerOrders
 from .policy import (

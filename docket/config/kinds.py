@@ -39,6 +39,7 @@ _MODULE: Final = re.compile(rf"{_PART}(\.{_PART})*")
 _REFERENCE: Final = re.compile(rf"{_PART}(\.{_PART})*:{_PART}(\.{_PART})*")
 _HOST: Final = r"\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+"
 _LISTEN: Final = re.compile(rf"(?P<host>{_HOST}):(?P<port>\d{{1,5}})")
+_HOST_PATTERN: Final = re.compile(r"[A-Za-z0-9._*?\[\]!-]+")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SHARE: Final = re.compile(r"(\d{1,3}(?:\.\d+)?)%")
 
@@ -186,6 +187,12 @@ def _check_pattern(value: str) -> str:
     return value
 
 
+def _check_host_pattern(value: str) -> str:
+    if not _HOST_PATTERN.fullmatch(value):
+        raise expected('expected the name of a host, or a pattern such as "batch-*"')
+    return value
+
+
 def unique(values: tuple[str, ...]) -> tuple[str, ...]:
     """Refuse an array that says something twice."""
     if len(set(values)) < len(values):
@@ -319,6 +326,13 @@ FilePattern: TypeAlias = Annotated[
     str, AfterValidator(_check_pattern), _as_text("file pattern", "docket.d/*.toml", "^[^/]")
 ]
 """Files beside the configuration, as a path or a pattern."""
+
+HostPattern: TypeAlias = Annotated[
+    str,
+    AfterValidator(_check_host_pattern),
+    _as_text("host pattern", "batch-*", rf"^{_HOST_PATTERN.pattern}$"),
+]
+"""The name of a host, or a pattern of names."""
 
 Profile: TypeAlias = dict[str, Any]
 """Any part of a configuration."""

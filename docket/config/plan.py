@@ -21,11 +21,23 @@ from typing import TypeAlias
 from .diff import Change, Path, diff
 from .keypath import dotted
 from .kinds import format_share
-from .model import Configuration, Logging, Pool, Schedule, Strike, Supervisor, Task
+from .model import Configuration
 from .problems import Problem
 from .sentences import sentence
+from .tables.logging import Logging
+from .tables.pools import Pool
+from .tables.schedules import Schedule
+from .tables.strikes import Strike
+from .tables.supervisor import Supervisor
+from .tables.tasks import Task
 
-_RESTART: tuple[Path, ...] = (("name",), ("url",), ("supervisor", "listen"))
+_RESTART: tuple[Path, ...] = (
+    ("name",),
+    ("url",),
+    ("owner",),
+    ("supervisor", "listen"),
+    ("supervisor", "control"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,12 @@ from ..errors import CronError
 from .explain import Hidden, found
 from .findings import Finding, did_you_mean
 from .keypath import KeyPath, dotted, written
-from .model import Configuration, Pool, Task, schedule_seed, strike_identity
+from .model import Configuration
 from .sentences import shown
+from .tables.pools import Pool
+from .tables.schedules import schedule_seed
+from .tables.strikes import strike_identity
+from .tables.tasks import Task
 
 MOST_NAMES: Final = 10
 """How many names are listed where one of them was expected."""

@@ -15,7 +15,7 @@ def is_secret(path: Sequence[str | int]) -> bool:
     match tuple(path):
         case ("profiles", _, *inner):
             return is_secret(inner)
-        case ("url",) | ("security", "signing_keys", *_) | ("workers", _, "env", *_):
+        case ("url",) | ("security", "signing_keys", *_) | ("workers", _, "env" | "secrets", *_):
             return True
         case ("tasks", _, "http", "headers", *_):
             return True

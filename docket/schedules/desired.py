@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from ..config.model import Configuration, Schedule, schedule_seed
+from ..config.model import Configuration
+from ..config.tables.schedules import Schedule, schedule_seed
 from ..cron import CronExpression, exact_zone
 from .timing import EPOCH, NextAfter, delayed, every, jitter_of, latest, once, within
 
@@ -141,7 +142,7 @@ def _timing(
         return {"cron": schedule.cron, "timezone": zone, **told}, expression.next_after
     assert schedule.every is not None
     phase = schedule.phase or timedelta()
-    anchor = EPOCH if schedule.anchor == "epoch" else schedule.anchor
+    anchor = EPOCH if isinstance(schedule.anchor, str) else schedule.anchor
     timing: dict[str, Any] = {
         "every": schedule.every.total_seconds(),
         "phase": phase.total_seconds(),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing_extensions import assert_never
 
 from ..assembly import lane_of, orders_for, rule_for, serializer_for
-from ..config.model import Configuration, Strike, Task
+from ..config.model import Configuration
 from ..config.plan import (
     Action,
     Apply,
@@ -25,6 +25,8 @@ from ..config.plan import (
     StopPool,
     plan,
 )
+from ..config.tables.strikes import Strike
+from ..config.tables.tasks import Task
 from ..errors import DocketError
 from ..instrumentation.console import set_up_logging
 from ..schedules.desired import desired_schedules

@@ -308,15 +308,21 @@ class Worker:
             return
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._until_empty(), deadline.total_seconds())
-        for run in self._running.held():
-            run.stop(End.INTERRUPTED)
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._until_written_down(), FAREWELL)
+            await asyncio.wait_for(self._hand_back(), FAREWELL)
         self._is_drained = True
 
-    async def _until_written_down(self) -> None:
+    async def _hand_back(self) -> None:
+        self._interrupt()
+        async with self._trading.under_way:
+            pass
+        self._interrupt()  # what a claim has brought that was on its way back
         await self._running.until_empty()
         await self._trading.until_settled()
+
+    def _interrupt(self) -> None:
+        for run in self._running.held():
+            run.stop(End.INTERRUPTED)
 
     async def _until_empty(self) -> None:
         # A claim that is on its way back may bring more.

@@ -7,7 +7,10 @@ import pytest
 from pydantic import ValidationError
 
 from docket.config.kinds import Ratio
-from docket.config.model import Configuration, Reload, Retry, Strike
+from docket.config.model import Configuration
+from docket.config.tables.strikes import Strike
+from docket.config.tables.supervisor import Reload
+from docket.config.tables.tasks import Retry
 
 
 def test_a_configuration_does_not_change_after_it_was_made() -> None:

@@ -1,0 +1,22 @@
+"""What all tables of a docket.toml share."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
+
+Level: TypeAlias = Literal["debug", "info", "warning", "error", "critical"]
+
+
+class Table(BaseModel):
+    """What all tables share: unknown keys are errors, a text is no number, nothing changes afterwards."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, ser_json_inf_nan="constants"
+    )
+
+
+def with_keys(choice: str, *keys: str) -> dict[str, Any]:
+    """For editors: a table that has one of these keys, or some of them."""
+    return {choice: [{"required": [key]} for key in keys]}

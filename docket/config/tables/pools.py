@@ -1,0 +1,73 @@
+"""[workers.POOL]."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import Field
+
+from ..kinds import (
+    Duration,
+    HostPattern,
+    PositiveDuration,
+    Queues,
+    Size,
+    Variable,
+    VariableValue,
+)
+from .base import Table
+
+
+class Recycle(Table):
+    """When a worker process is replaced by a fresh one; whichever comes first."""
+
+    after_tasks: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="After so many runs; left out, any number."
+    )
+    after: PositiveDuration | None = Field(
+        default=None, description="After so long; left out, never."
+    )
+    max_rss: Size | None = Field(
+        default=None,
+        description="When it holds more memory than this, in bytes; left out, any amount.",
+    )
+    jitter: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.1,
+        description="The share by which after_tasks and after differ from process to process.",
+    )
+
+
+class Pool(Table):
+    """[workers.POOL]: equal worker processes."""
+
+    processes: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=1, description="How many worker processes run."
+    )
+    concurrency: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=10, description="How many tasks one process runs at the same time."
+    )
+    queues: Queues = Field(
+        default=("default",), description="The queues that are served, the first one first."
+    )
+    drain: Duration = Field(
+        default=timedelta(seconds=30),
+        description="How long running tasks may finish when a worker stops.",
+    )
+    max_surge: Annotated[int, Field(ge=1)] = Field(
+        default=1, description="How many new processes come up at a time before old ones go."
+    )
+    recycle: Recycle = Field(
+        default=Recycle(), description="When a process is replaced by a fresh one."
+    )
+    env: dict[Variable, VariableValue] = Field(
+        default={}, description="Environment variables of the worker processes.", repr=False
+    )
+    secrets: dict[Variable, Annotated[str, Field(min_length=1)]] = Field(
+        default={},
+        description="Environment variables whose values are secrets, each as file:PATH or env:NAME.",
+        repr=False,
+    )
+    hosts: Annotated[tuple[HostPattern, ...], Field(strict=False)] = Field(
+        default=("*",), description="The hosts on which it runs, as patterns such as batch-*."
+    )
