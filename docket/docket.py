@@ -16,7 +16,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import TracebackType
@@ -32,12 +32,13 @@ from .connection.url import connect
 from .errors import InvalidKey, Undecodable
 from .execution import Execution, TaskCall, new_execution
 from .instrumentation import logs, telemetry, tracing
+from .keynames import KeyNames
 from .lifecycle import Disposition, ExecutionState
 from .registry import Registry, TaskFunction, name_of
 from .results import Results, ResultStorage
 from .serialization import Serializer
+from .snapshot import DocketSnapshot, RunningExecution, StrikePreview
 from .storage.executions import NewExecution, Record
-from .storage.keys import WORKER_GROUP
 from .storage.patience import REMEMBERED
 from .storage.storage import Storage
 from .storage.workers import WorkerInfo
@@ -79,50 +80,7 @@ DEAD_LETTER_TTL = timedelta(days=7)
 """How long dead letters are kept for replay, where finished executions are kept at all."""
 
 
-class RunningExecution(Execution):
-    """An execution that a worker holds, with who and since when.
-
-    Arguments:
-        execution: the execution.
-        worker: who runs it.
-        started: since when.
-    """
-
-    def __init__(self, execution: Execution, worker: str, started: datetime) -> None:
-        vars(self).update(vars(execution))
-        self.worker = worker
-        self.started = started
-
-
-@dataclass
-class DocketSnapshot:
-    """How a docket stands at one moment."""
-
-    taken: datetime
-    total_tasks: int
-    future: Sequence[Execution]
-    running: Sequence[RunningExecution]
-    workers: Collection[WorkerInfo]
-
-
-@dataclass(frozen=True, slots=True)
-class StrikePreview:
-    """How many executions a strike would hit now.
-
-    Arguments:
-        scheduled: those that are in the future.
-        queued: those that are due.
-        running: those that run; a strike does not end them.
-        unreadable: those it may hit as well: their arguments can not be read here.
-    """
-
-    scheduled: int
-    queued: int
-    running: int
-    unreadable: int
-
-
-class Docket:
+class Docket(KeyNames):
     """A named collection of work on a Redis server: add tasks to it, look after them.
 
     Use it as an async context manager; tasks can be registered before it is entered.
@@ -237,80 +195,9 @@ class Docket:
         return self.registry.tasks
 
     @property
-    def prefix(self) -> str:
-        """What all keys of this docket begin with."""
-        return self.storage.keys.prefix
-
-    @property
-    def worker_group_name(self) -> str:
-        """The consumer group of the workers."""
-        return WORKER_GROUP
-
-    @property
-    def queue_key(self) -> str:
-        """The key of what is in the future."""
-        return self.storage.keys.future
-
-    @property
-    def stream_key(self) -> str:
-        """The key of what is due in the default queue."""
-        return self.storage.keys.stream()
-
-    @property
-    def results_collection(self) -> str:
-        """What results are filed under in a ``result_storage``."""
-        return self.key("results")
-
-    @property
-    def workers_set(self) -> str:
-        """The key of the heartbeats."""
-        return self.storage.keys.workers
-
-    def worker_tasks_set(self, worker_name: str) -> str:
-        """The key of the tasks that a worker knows."""
-        return self.storage.keys.worker_tasks(worker_name)
-
-    def task_workers_set(self, task_name: str) -> str:
-        """The key of the workers that know a task."""
-        return self.storage.keys.task_workers(task_name)
-
-    def known_task_key(self, task_key: str) -> str:
-        """The key that is there while an execution is known: its record."""
-        return self.runs_key(task_key)
-
-    def stream_id_key(self, task_key: str) -> str:
-        """The key that tells where an execution is on its stream: its record."""
-        return self.runs_key(task_key)
-
-    def parked_task_key(self, task_key: str) -> str:
-        """The key that holds an execution of the future: its record."""
-        return self.runs_key(task_key)
-
-    def cancel_channel(self, task_key: str) -> str:
-        """The channel on which the worker of an execution hears that it is to be cancelled.
-
-        It is the same for all of them; a message is the key of an execution.
-        """
-        del task_key
-        return self.storage.keys.cancellations
-
-    @property
-    def redelivery_sweep_key(self) -> str:
-        """The key that says that somebody has just looked for lost work in the default queue."""
-        return self.key("sweep:")
-
-    @property
     def silence(self) -> timedelta:
         """How long a worker may be silent before it counts as gone."""
         return self.heartbeat_interval * self.missed_heartbeats
-
-    def key(self, suffix: str) -> str:
-        """A key of this docket, for whatever its users keep beside the work."""
-        return self.storage.keys.named(suffix)
-
-    def runs_key(self, task_key: str) -> str:
-        """The key of the record of an execution."""
-        return self.storage.keys.run(task_key)
 
     def labels(self) -> Mapping[str, str]:
         """What metrics and spans of this docket are labelled with."""

@@ -13,7 +13,8 @@ from .place import Config, Name, Place, Url, visit
 from .tell import EXECUTIONS, WORKERS, of_execution, of_worker, text, when
 
 if TYPE_CHECKING:
-    from ..docket import Docket, DocketSnapshot
+    from ..docket import Docket
+    from ..snapshot import DocketSnapshot
     from ..execution import Execution
 
 STATS: Final = (

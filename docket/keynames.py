@@ -1,0 +1,83 @@
+"""What the keys of a docket are called, for programs that look at them themselves."""
+
+from __future__ import annotations
+
+from .storage.keys import WORKER_GROUP
+from .storage.storage import Storage
+
+
+class KeyNames:
+    """The names of a docket's keys; what they hold is told in ``docket.storage.keys``."""
+
+    storage: Storage
+
+    def key(self, suffix: str) -> str:
+        """A key of this docket, for whatever its users keep beside the work."""
+        return self.storage.keys.named(suffix)
+
+    def runs_key(self, task_key: str) -> str:
+        """The key of the record of an execution."""
+        return self.storage.keys.run(task_key)
+
+    @property
+    def prefix(self) -> str:
+        """What all keys of this docket begin with."""
+        return self.storage.keys.prefix
+
+    @property
+    def worker_group_name(self) -> str:
+        """The consumer group of the workers."""
+        return WORKER_GROUP
+
+    @property
+    def queue_key(self) -> str:
+        """The key of what is in the future."""
+        return self.storage.keys.future
+
+    @property
+    def stream_key(self) -> str:
+        """The key of what is due in the default queue."""
+        return self.storage.keys.stream()
+
+    @property
+    def results_collection(self) -> str:
+        """What results are filed under in a ``result_storage``."""
+        return self.key("results")
+
+    @property
+    def workers_set(self) -> str:
+        """The key of the heartbeats."""
+        return self.storage.keys.workers
+
+    def worker_tasks_set(self, worker_name: str) -> str:
+        """The key of the tasks that a worker knows."""
+        return self.storage.keys.worker_tasks(worker_name)
+
+    def task_workers_set(self, task_name: str) -> str:
+        """The key of the workers that know a task."""
+        return self.storage.keys.task_workers(task_name)
+
+    def known_task_key(self, task_key: str) -> str:
+        """The key that is there while an execution is known: its record."""
+        return self.runs_key(task_key)
+
+    def stream_id_key(self, task_key: str) -> str:
+        """The key that tells where an execution is on its stream: its record."""
+        return self.runs_key(task_key)
+
+    def parked_task_key(self, task_key: str) -> str:
+        """The key that holds an execution of the future: its record."""
+        return self.runs_key(task_key)
+
+    def cancel_channel(self, task_key: str) -> str:
+        """The channel on which the worker of an execution hears that it is to be cancelled.
+
+        It is the same for all of them; a message is the key of an execution.
+        """
+        del task_key
+        return self.storage.keys.cancellations
+
+    @property
+    def redelivery_sweep_key(self) -> str:
+        """The key that says that somebody has just looked for lost work in the default queue."""
+        return self.key("sweep:")

@@ -1,0 +1,53 @@
+"""How a docket stands at one moment, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from .execution import Execution
+from .storage.workers import WorkerInfo
+
+
+class RunningExecution(Execution):
+    """An execution that a worker holds, with who and since when.
+
+    Arguments:
+        execution: the execution.
+        worker: who runs it.
+        started: since when.
+    """
+
+    def __init__(self, execution: Execution, worker: str, started: datetime) -> None:
+        vars(self).update(vars(execution))
+        self.worker = worker
+        self.started = started
+
+
+@dataclass
+class DocketSnapshot:
+    """How a docket stands at one moment."""
+
+    taken: datetime
+    total_tasks: int
+    future: Sequence[Execution]
+    running: Sequence[RunningExecution]
+    workers: Collection[WorkerInfo]
+
+
+@dataclass(frozen=True, slots=True)
+class StrikePreview:
+    """How many executions a strike would hit now.
+
+    Arguments:
+        scheduled: those that are in the future.
+        queued: those that are due.
+        running: those that run; a strike does not end them.
+        unreadable: those it may hit as well: their arguments can not be read here.
+    """
+
+    scheduled: int
+    queued: int
+    running: int
+    unreadable: int
