@@ -14,8 +14,8 @@ from .tell import EXECUTIONS, WORKERS, of_execution, of_worker, text, when
 
 if TYPE_CHECKING:
     from ..docket import Docket
-    from ..snapshot import DocketSnapshot
     from ..execution import Execution
+    from ..snapshot import DocketSnapshot
 
 STATS: Final = (
     text("task"),
