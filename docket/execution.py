@@ -7,18 +7,20 @@ import os
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import Any, Literal, Protocol, TypedDict
+from typing import Any
 
 from typing_extensions import Self
 
 from .annotations import compact_signature, get_signature, logged_parameters
 from .annotations import plain_signatures as _signature_cache
 from .errors import DocketError, ServerRefused, Undecodable
+from .events import ProgressEvent, StateEvent, iso
+from .home import Home
 from .instrumentation import tracing
 from .lifecycle import Disposition, ExecutionState
-from .registry import Registry, TaskFunction, name_of
-from .results import Results, pointer_to
-from .serialization import Serializer
+from .progress import ExecutionProgress
+from .registry import TaskFunction, name_of
+from .results import pointer_to
 from .storage.exchange import Claimant, Settlement, Verdict
 from .storage.executions import (
     NewExecution,
@@ -29,8 +31,6 @@ from .storage.executions import (
     to_milliseconds,
 )
 from .storage.keys import DEFAULT_QUEUE
-from .storage.progress import ProgressRecord, read_progress
-from .storage.storage import Storage
 from .storage.subscriptions import RESYNC
 
 __all__ = [
@@ -51,69 +51,6 @@ __all__ = [
 
 class ExecutionCancelled(Exception):
     """The execution whose result was asked for has been cancelled."""
-
-
-class StateEvent(TypedDict):
-    """An execution has entered a state; times are ISO texts."""
-
-    type: Literal["state"]
-    key: str
-    state: ExecutionState
-    when: str
-    worker: str | None
-    started_at: str | None
-    completed_at: str | None
-    error: str | None
-
-
-class ProgressEvent(TypedDict):
-    """An execution has come further."""
-
-    type: Literal["progress"]
-    key: str
-    current: int | None
-    total: int
-    message: str | None
-    updated_at: str | None
-
-
-class Home(Protocol):
-    """What an execution needs of the docket that it lives in."""
-
-    @property
-    def name(self) -> str:
-        """The name of the docket."""
-        ...
-
-    @property
-    def storage(self) -> Storage:
-        """What Redis holds."""
-        ...
-
-    @property
-    def registry(self) -> Registry:
-        """The tasks that are known here."""
-        ...
-
-    @property
-    def serializer(self) -> Serializer:
-        """How arguments and results become bytes."""
-        ...
-
-    @property
-    def results(self) -> Results:
-        """Where results are kept."""
-        ...
-
-    @property
-    def record_ttl(self) -> timedelta:
-        """How long the record of a finished execution is kept."""
-        ...
-
-    @property
-    def dead_ttl(self) -> timedelta:
-        """How long a dead letter is kept."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -628,8 +565,8 @@ class Execution:
             state=self.state,
             when=self.when.isoformat(),
             worker=self.worker,
-            started_at=_iso(self.started_at),
-            completed_at=_iso(self.completed_at),
+            started_at=iso(self.started_at),
+            completed_at=iso(self.completed_at),
             error=self.error,
         )
 
@@ -695,94 +632,6 @@ class Execution:
         self.error = error or None
 
 
-class ExecutionProgress:
-    """How far an execution has come: a current value, a total and a message."""
-
-    def __init__(self, docket: Home, key: str) -> None:
-        self._home = docket
-        self._key = key
-        self.current: int | None = None
-        self.total: int = 1
-        self.message: str | None = None
-        self.updated_at: datetime | None = None
-
-    @classmethod
-    async def create(cls, docket: Home, key: str) -> Self:
-        """The progress of the execution with this key, as it stands now."""
-        progress = cls(docket, key)
-        await progress.sync()
-        return progress
-
-    async def subscribe(
-        self, *, ready: asyncio.Event | None = None
-    ) -> AsyncGenerator[ProgressEvent, None]:
-        """How far it has come, then every change.
-
-        Arguments:
-            ready: set as soon as nothing that happens from now on can be missed.
-        """
-        channel = self._home.storage.keys.progress(self._key)
-        async with self._home.storage.subscriptions.listen(channel) as listener:
-            await listener.until_in_step(channel)
-            yield await self.event(RESYNC)
-            if ready is not None:
-                ready.set()
-            while True:
-                _, event = await listener.next()
-                yield await self.event(event)
-
-    async def set_total(self, total: int) -> None:
-        """Say what ``current`` counts towards.
-
-        Raises:
-            ValueError: the total is less than 1.
-        """
-        if total < 1:
-            raise ValueError("Total must be at least 1")
-        self.take(await self._home.storage.progress.change(self._key, "total", total))
-
-    async def increment(self, amount: int = 1) -> None:
-        """Come further.
-
-        Raises:
-            ValueError: the amount is less than 1.
-        """
-        if amount < 1:
-            raise ValueError("Amount must be at least 1")
-        self.take(await self._home.storage.progress.change(self._key, "increment", amount))
-
-    async def set_message(self, message: str | None) -> None:
-        """Say what is going on; None says nothing."""
-        self.take(await self._home.storage.progress.change(self._key, "message", message or ""))
-
-    async def sync(self) -> None:
-        """Read how it stands now."""
-        self.take(await self._home.storage.progress.read(self._key))
-
-    async def event(self, event: bytes) -> ProgressEvent:
-        """What an event of the scripts tells, or how it stands if events may have been missed."""
-        if event == RESYNC:
-            await self.sync()
-        else:
-            current, total, updated_at, message = event.split(b"\n", 3)
-            self.take(read_progress(current, total, message, updated_at))
-        return ProgressEvent(
-            type="progress",
-            key=self._key,
-            current=self.current,
-            total=self.total,
-            message=self.message,
-            updated_at=_iso(self.updated_at),
-        )
-
-    def take(self, record: ProgressRecord) -> None:
-        """Show what was read."""
-        self.current = record.current
-        self.total = 100 if record.total is None else record.total
-        self.message = record.message
-        self.updated_at = record.updated_at
-
-
 def new_execution(
     execution: Execution, call: TaskCall, nonce: bytes, trace: str = "", strike: str = ""
 ) -> NewExecution:
@@ -830,7 +679,3 @@ def _unknown(name: str) -> TaskFunction:
 
     unknown_task.__name__ = name
     return unknown_task
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()

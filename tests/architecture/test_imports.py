@@ -21,11 +21,13 @@ LAYERS = (
     ("docket",),
     ("snapshot",),
     ("execution", "strikelist"),
+    ("progress",),
+    ("home",),
     ("keynames", "registry", "results"),
     ("annotations",),
     ("storage",),
     ("connection",),
-    ("address", "instrumentation", "serialization", "service"),
+    ("address", "events", "instrumentation", "serialization", "service"),
 )
 """From the top down; what stands in one row does not import each other."""
 

@@ -1,0 +1,102 @@
+"""How far an execution has come, as it says itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from datetime import datetime
+
+from typing_extensions import Self
+
+from .events import ProgressEvent, iso
+from .home import Home
+from .storage.progress import ProgressRecord, read_progress
+from .storage.subscriptions import RESYNC
+
+
+class ExecutionProgress:
+    """How far an execution has come: a current value, a total and a message."""
+
+    def __init__(self, docket: Home, key: str) -> None:
+        self._home = docket
+        self._key = key
+        self.current: int | None = None
+        self.total: int = 1
+        self.message: str | None = None
+        self.updated_at: datetime | None = None
+
+    @classmethod
+    async def create(cls, docket: Home, key: str) -> Self:
+        """The progress of the execution with this key, as it stands now."""
+        progress = cls(docket, key)
+        await progress.sync()
+        return progress
+
+    async def subscribe(
+        self, *, ready: asyncio.Event | None = None
+    ) -> AsyncGenerator[ProgressEvent, None]:
+        """How far it has come, then every change.
+
+        Arguments:
+            ready: set as soon as nothing that happens from now on can be missed.
+        """
+        channel = self._home.storage.keys.progress(self._key)
+        async with self._home.storage.subscriptions.listen(channel) as listener:
+            await listener.until_in_step(channel)
+            yield await self.event(RESYNC)
+            if ready is not None:
+                ready.set()
+            while True:
+                _, event = await listener.next()
+                yield await self.event(event)
+
+    async def set_total(self, total: int) -> None:
+        """Say what ``current`` counts towards.
+
+        Raises:
+            ValueError: the total is less than 1.
+        """
+        if total < 1:
+            raise ValueError("Total must be at least 1")
+        self.take(await self._home.storage.progress.change(self._key, "total", total))
+
+    async def increment(self, amount: int = 1) -> None:
+        """Come further.
+
+        Raises:
+            ValueError: the amount is less than 1.
+        """
+        if amount < 1:
+            raise ValueError("Amount must be at least 1")
+        self.take(await self._home.storage.progress.change(self._key, "increment", amount))
+
+    async def set_message(self, message: str | None) -> None:
+        """Say what is going on; None says nothing."""
+        self.take(await self._home.storage.progress.change(self._key, "message", message or ""))
+
+    async def sync(self) -> None:
+        """Read how it stands now."""
+        self.take(await self._home.storage.progress.read(self._key))
+
+    async def event(self, event: bytes) -> ProgressEvent:
+        """What an event of the scripts tells, or how it stands if events may have been missed."""
+        if event == RESYNC:
+            await self.sync()
+        else:
+            current, total, updated_at, message = event.split(b"\n", 3)
+            self.take(read_progress(current, total, message, updated_at))
+        return ProgressEvent(
+            type="progress",
+            key=self._key,
+            current=self.current,
+            total=self.total,
+            message=self.message,
+            updated_at=iso(self.updated_at),
+        )
+
+    def take(self, record: ProgressRecord) -> None:
+        """Show what was read."""
+        self.current = record.current
+        self.total = 100 if record.total is None else record.total
+        self.message = record.message
+        self.updated_at = record.updated_at
