@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import logging
 import os
 import signal
@@ -19,7 +20,7 @@ from ..docket import Docket
 from ..instrumentation.console import set_up_logging
 from ..orders import WorkerOrders
 from ..worker import Worker
-from .protocol import CHANNEL, Channel
+from .protocol import CHANNEL, STACKS, Channel
 
 ORPHANED = 3.0
 """Seconds that a process whose supervisor is dead gives its tasks before it exits."""
@@ -35,6 +36,9 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # Only the supervisor ends its workers, over the channel or with SIGKILL.
         signal.signal(number, signal.SIG_IGN)
+    faulthandler.enable()
+    # Written by the handler itself, so that it works however the event loop hangs.
+    faulthandler.register(STACKS)
     code = asyncio.run(Child().serve(line))
     sys.stdout.flush()
     sys.stderr.flush()

@@ -5,19 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from ..orders import WorkerOrders
 from ..service import end
 from ..storage.patience import Backoff
+from .lookout import HANG, Lookout
 from .process import ProcessState, Rejected, WorkerProcess, describe_exit
+from .recycling import NEVER, Recycling
+from .vitals import resident_bytes
 
 logger = logging.getLogger("docket.supervisor")
 
 KILL_AFTER = 1.0
 """Seconds that a process gets to exit when its drain is over."""
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the processes: whether they hang, and whether they have done enough."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,10 @@ class Desired:
     processes: int
     orders: WorkerOrders
     directory: str
-    environment: dict[str, str] = field(default_factory=dict[str, str])
+    environment: dict[str, str] = field(default_factory=dict[str, str], repr=False)
+    surge: int = 1
+    """How many new processes come up at a time in a roll."""
+    recycling: Recycling = NEVER
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,8 @@ class Pool:
         desired: what it shall be at first.
         brake: how it behaves when its processes crash.
         bury: called with each process that is gone.
+        exhausted: called once when the pool is given up, because its processes crash too often.
+        hang: after how many seconds of silence without computing a process counts as hung.
     """
 
     def __init__(
@@ -68,18 +79,28 @@ class Pool:
         desired: Desired,
         brake: Brake,
         bury: Callable[[WorkerProcess], Awaitable[None]],
+        exhausted: Callable[[str], None] = lambda _: None,
+        hang: float = HANG,
     ) -> None:
         self.name = name
         self.desired = desired
         self.processes: list[WorkerProcess] = []
-        self.crashes = 0
+        self.exits: Counter[str] = Counter()
+        """Processes that are gone, by why: crash, hung, recycled, drained."""
         self.is_degraded = False
         self._bury = bury
+        self._exhausted = exhausted
+        self._lookout = Lookout(name, hang)
         self.brake = brake
         self._recent_crashes: deque[float] = deque()
         self._keepers: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._restarting = asyncio.Lock()
+
+    @property
+    def crashes(self) -> int:
+        """How many processes have ended without being told to."""
+        return self.exits["crash"] + self.exits["hung"]
 
     @property
     def ready(self) -> int:
@@ -100,6 +121,7 @@ class Pool:
             if isinstance(error, BaseException):
                 await self.stop(0)
                 raise error
+        self._keep(self._look_after())
 
     async def stop(self, seconds: float | None = None) -> None:
         """Drain all processes and wait until they are gone.
@@ -162,10 +184,12 @@ class Pool:
         fresh: list[WorkerProcess] = []
         try:
             # The first one is the canary: until it is ready nothing old has been touched.
-            for _ in range(desired.processes):
-                fresh.append(await self._spawn(desired))
-                if len(fresh) > 1 and old:
-                    self._retire_later(old.pop(0))
+            fresh.append(await self._spawn(desired))
+            while (missing := desired.processes - len(fresh)) > 0:
+                fresh += await self._spawn_several(desired, min(missing, desired.surge))
+                for process in old[: len(fresh) - 1]:
+                    old.remove(process)
+                    self._retire_later(process)
         except Rejected:
             self.desired = previous
             await self._retire(fresh, 0)
@@ -211,6 +235,18 @@ class Pool:
         self._keep(self._watch(process))
         return process
 
+    async def _spawn_several(self, desired: Desired, count: int) -> list[WorkerProcess]:
+        """So many at a time; if one of them can not work, none of them does."""
+        spawned = await asyncio.gather(
+            *(self._spawn(desired) for _ in range(count)), return_exceptions=True
+        )
+        ready = [process for process in spawned if isinstance(process, WorkerProcess)]
+        for error in spawned:
+            if isinstance(error, BaseException):
+                await self._retire(ready, 0)
+                raise error
+        return ready
+
     def _keep(self, work: Awaitable[None]) -> None:
         keeper = asyncio.ensure_future(work)
         self._keepers.add(keeper)
@@ -228,28 +264,69 @@ class Pool:
         for process in processes:
             if process in self.processes:
                 self.processes.remove(process)
+            self.exits["drained" if process.fate == "crash" else process.fate] += 1
             await self._bury(process)
+
+    async def _look_after(self) -> None:
+        """See to processes that hang, and to those that have done enough."""
+        while not self._stopping:
+            await asyncio.sleep(LOOK_EVERY)
+            for process in self._working():
+                if self._lookout.hangs(process):
+                    await self._put_down(process)
+            for process in self._working():
+                if reason := self._had_enough(process):
+                    await self._replace(process, reason)
+
+    async def _put_down(self, process: WorkerProcess) -> None:
+        logger.error(
+            "Pool %s: process %d hangs: it has said nothing for %.0f s and computes nothing; it is killed",
+            self.name,
+            process.pid,
+            time.monotonic() - process.heard_at,
+        )
+        process.fate = "hung"
+        process.dump_stacks()
+        await asyncio.sleep(0.5)  # for the stacks to be written: one that is stopped writes none
+        await process.kill()
+
+    def _had_enough(self, process: WorkerProcess) -> str:
+        recycling = self.desired.recycling
+        rss = 0 if recycling.max_rss is None else resident_bytes(process.pid)
+        return recycling.reason(process.lot, runs=process.runs, age=process.age, rss=rss)
+
+    async def _replace(self, process: WorkerProcess, reason: str) -> None:
+        async with self._restarting:
+            if process not in self._working():
+                return
+            try:
+                await self._spawn(self.desired)
+            except Rejected as error:
+                logger.error("Pool %s: a new process can not work: %s", self.name, error)
+                return
+        logger.info("Pool %s: process %d is replaced: %s", self.name, process.pid, reason)
+        process.fate = "recycled"
+        self._retire_later(process)
 
     async def _watch(self, process: WorkerProcess) -> None:
         """Replace a process that ends by itself."""
-        born = time.monotonic()
         await process.until_exited()
         if self._stopping or process not in self.processes or process.was_told_to_go:
             return
         self.processes.remove(process)
         await self._bury(process)
-        self._count_crash(process, time.monotonic() - born)
+        self._count_crash(process, process.age)
         await self._restart()
 
     def _count_crash(self, process: WorkerProcess, age: float) -> None:
         now = time.monotonic()
-        self.crashes += 1
+        self.exits[process.fate] += 1
         self._recent_crashes.append(now)
         while self._recent_crashes[0] < now - self.brake.window:
             self._recent_crashes.popleft()
         if age >= self.brake.stable_after:
             self._backoff.reset()
-        self.is_degraded = len(self._recent_crashes) > self.brake.max_crashes
+        self._give_up_if_exhausted()
         logger.error(
             "Pool %s: process %d ended with %s after %.1f s; its work is taken over",
             self.name,
@@ -257,6 +334,12 @@ class Pool:
             describe_exit(process.exit_code),
             age,
         )
+
+    def _give_up_if_exhausted(self) -> None:
+        was_degraded = self.is_degraded
+        self.is_degraded = len(self._recent_crashes) > self.brake.max_crashes
+        if self.is_degraded and not was_degraded:
+            self._exhausted(self.name)
 
     async def _restart(self) -> None:
         while not self._stopping and len(self._working()) < self.desired.processes:
@@ -278,5 +361,5 @@ class Pool:
                         await self._spawn(self.desired)
             except Rejected as error:
                 self._recent_crashes.append(time.monotonic())
-                self.is_degraded = len(self._recent_crashes) > self.brake.max_crashes
+                self._give_up_if_exhausted()
                 logger.error("Pool %s: a new process can not work: %s", self.name, error)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import hashlib
 import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from ..orders import WorkerOrders
-from .protocol import CHANNEL, Channel
+from .protocol import CHANNEL, STACKS, Channel
 
 
 class ProcessState(enum.Enum):
@@ -45,6 +47,11 @@ class WorkerProcess:
         self.consumer: str | None = None
         self.status: dict[str, Any] = {}
         self.pid = 0
+        self.born = time.monotonic()
+        self.heard_at = self.born
+        """When it has said something last: its event loop turns as long as it does."""
+        self.fate = "crash"
+        """What its end is counted as, should it end now."""
         self.was_told_to_go = False
         self._directory = directory
         self._environment = environment
@@ -64,6 +71,22 @@ class WorkerProcess:
     def counts(self) -> list[tuple[str, str, int]]:
         """What it has counted: metric, task, number."""
         return [(metric, task, count) for metric, task, count in self.status.get("counts", [])]
+
+    @property
+    def runs(self) -> int:
+        """How many runs it has ended."""
+        return sum(count for metric, _, count in self.counts if metric == "docket_tasks_completed")
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was made."""
+        return time.monotonic() - self.born
+
+    @property
+    def lot(self) -> float:
+        """A number from 0 to 1 that is its own, and stays the same."""
+        digest = hashlib.sha256(f"{self.pool}/{self.pid}".encode()).digest()
+        return int.from_bytes(digest[:4], "big") / 0xFFFFFFFF
 
     async def spawn(self) -> None:
         """Start the interpreter; it waits for its orders."""
@@ -128,6 +151,11 @@ class WorkerProcess:
             gone.cancel()
             await self.kill()
 
+    def dump_stacks(self) -> None:
+        """Have it write where all its threads are to its standard error, even if it hangs."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, STACKS)
+
     def hurry(self) -> None:
         """Drain no longer: end it now. What runs is taken over by others."""
         self._hurried.set()
@@ -146,6 +174,7 @@ class WorkerProcess:
         assert self._process is not None
         assert self._channel is not None
         while (message := await self._channel.hear()) is not None:
+            self.heard_at = time.monotonic()
             if message["word"] == "status":
                 self.status = message
             else:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import socket
 from typing import Any
 
@@ -23,6 +24,9 @@ LARGEST = 64 << 20
 
 CHANNEL = "DOCKET_CHANNEL"
 """The environment variable that tells the child the number of the channel's descriptor."""
+
+STACKS = signal.SIGUSR2
+"""The signal upon which a worker process writes the stacks of its threads to its standard error."""
 
 
 class Channel:

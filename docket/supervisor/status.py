@@ -134,13 +134,16 @@ class Status:
             for state, count in states.items():
                 labels = {"pool": name, "state": state}
                 yield Sample("docket_pool_workers", "Worker processes.", "gauge", labels, count)
-            yield Sample(
-                "docket_worker_exits",
-                "Worker processes that ended by themselves.",
-                "counter",
-                {"pool": name, "reason": "crash"},
-                pool.crashes,
-            )
+            for reason in ("crash", "hung", "recycled", "drained"):
+                labels = {"pool": name, "reason": reason}
+                count = pool.exits[reason]
+                yield Sample(
+                    "docket_worker_exits",
+                    "Worker processes that are gone.",
+                    "counter",
+                    labels,
+                    count,
+                )
 
     def _task_samples(self) -> Iterator[Sample]:
         counts = Counter(self._retired)

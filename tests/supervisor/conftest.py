@@ -16,6 +16,9 @@ from pathlib import Path
 import pytest
 
 from docket.connection.embedded import EmbeddedServer
+from tests.supervisor.pooled import buried, desired, pools, url
+
+__all__ = ["buried", "desired", "pools", "url"]
 
 TASKS = """
 import asyncio, os, time

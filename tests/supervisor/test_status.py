@@ -122,7 +122,7 @@ def test_everything_is_counted(status: Status, pool: Pool, ticker: Ticker) -> No
         process_in(ProcessState.DRAINING, in_flight=1, counts=[[done, "a", 4]]),
         process_in(ProcessState.STARTING),
     ]
-    pool.crashes = 5
+    pool.exits["crash"] = 5
     ticker.next_times["nightly"] = datetime(2026, 1, 1, tzinfo=timezone.utc)
     ticker.missed = 7
     status._reloads.note("applied", succeeded=True)

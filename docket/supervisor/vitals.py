@@ -1,0 +1,45 @@
+"""What the system knows of a process: how much memory it holds, and how long it has computed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+
+def resident_bytes(pid: int) -> int:
+    """The memory that a process holds now; 0 if nobody can tell."""
+    try:
+        pages = Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]
+    except (OSError, IndexError):
+        return int(_asked(pid, "rss") or 0) << 10
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def computed_seconds(pid: int) -> float:
+    """How long a process has computed, all its threads together; 0 if nobody can tell."""
+    try:
+        # The second field is the program's name, which may hold anything but ends with the last bracket.
+        fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+    except OSError:
+        return seconds_of(_asked(pid, "time"))
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _asked(pid: int, what: str) -> str:
+    """What ``ps`` says, where there is no ``/proc``."""
+    command = ["/bin/ps", "-o", f"{what}=", "-p", str(pid)]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    except OSError:
+        return ""
+    return told.stdout.strip()
+
+
+def seconds_of(time: str) -> float:
+    """``[[days-]hours:]minutes:seconds`` in seconds."""
+    days, _, rest = time.rpartition("-")
+    seconds = 0.0
+    for part in rest.split(":") if rest else ():
+        seconds = seconds * 60 + float(part)
+    return int(days or 0) * 86_400 + seconds
