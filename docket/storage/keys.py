@@ -13,6 +13,10 @@ Key                                   Type          Holds
 ``P:strikes``                         hash          rules by identity, and their version
 ``P:routes``                          hash          the queue of each task that has one of its own
 ``P:schedules``                       hash          definition, next and last time of each schedule
+``P:configuration:<owner>``           hash          the configuration in force, and its revision
+``P:revisions:<owner>``               list          the last configurations, the newest first
+``P:leader:<owner>``                  string, TTL   the supervisor that ticks the schedules
+``P:supervisors``                     hash          how each supervisor stands, and when it said so
 ``P:workers``                         sorted set    workers by their last heartbeat in ms
 ``P:worker-tasks:<worker>``           set           the tasks that a worker knows
 ``P:task-workers:<task>``             set           the workers that know a task
@@ -114,6 +118,19 @@ class Keys:
     def schedules(self) -> str:
         """Definitions and times of the schedules."""
         return self.named("schedules")
+
+    def configuration(self, owner: str) -> str:
+        """The configuration that is in force."""
+        return self.named(f"configuration:{owner}")
+
+    def revisions(self, owner: str) -> str:
+        """The last configurations."""
+        return self.named(f"revisions:{owner}")
+
+    @property
+    def supervisors(self) -> str:
+        """How each supervisor stands."""
+        return self.named("supervisors")
 
     @property
     def workers(self) -> str:

@@ -8,6 +8,7 @@ from ..connection.base import Connection
 from ..connection.traced import Traced
 from ..errors import ForeignData
 from .clock import Clock
+from .configurations import Configurations
 from .exchange import Claimant, Exchange
 from .executions import Executions
 from .keys import Keys
@@ -38,6 +39,7 @@ class Storage:
         self.name = name
         self.keys = Keys(connection.prefix(name))
         self.clock = Clock(connection, self.keys)
+        self.configurations = Configurations(connection, self.keys)
         self.executions = Executions(connection, self.keys)
         self.limits = Limits(connection, self.keys)
         self.progress = Progresses(connection, self.keys)

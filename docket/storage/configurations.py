@@ -1,0 +1,183 @@
+"""The configuration that is in force, those before it, and the supervisors that follow it."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ..connection.base import Connection
+from .keys import Keys
+from .patience import read_patiently, run_patiently, value_of
+from .replies import pairs
+from .schedules import DeclaredSchedule
+from .script import Script, time_query
+
+_COMMIT = Script("commit", ("owner", "base", "token", "entry", "keep", "count", "lifted"))
+_BEAT = Script("beat", ("owner", "who", "lease", "about"))
+_RESIGN = Script("resign", ("owner", "who"))
+
+
+class Entry(NamedTuple):
+    """One configuration, as it is kept; secrets are masked in it."""
+
+    digest: str
+    """What it means, as ``docket.config.meaning`` tells it."""
+    text: str
+    """All that it says, as TOML."""
+    declared: int | None
+    """The ``revision`` that the file gives itself."""
+    host: str
+    """Where it was put in force."""
+    why: str
+    """What made it so: applied, or rolled back to another revision."""
+
+
+class Revision(NamedTuple):
+    """One configuration that was put in force."""
+
+    number: int
+    at: int
+    """When it was put in force, Unix time in ms."""
+    entry: Entry
+
+
+class StruckRule(NamedTuple):
+    """A rule in the words of the script."""
+
+    identity: str
+    action: str
+    ends: int
+    """Unix time in ms; 0 is never."""
+    rule: bytes
+
+
+class Commit(NamedTuple):
+    """What became of a configuration that was to be put in force."""
+
+    is_done: bool
+    """False if another one had come before."""
+    revision: int
+    """The revision in force."""
+    next_times: list[int]
+    """Of each schedule, in ms; 0 if it is not due any more."""
+
+
+class Beat(NamedTuple):
+    """What a supervisor hears when it beats."""
+
+    leads: bool
+    revision: int
+    """The revision in force; 0 if there is none."""
+    leader: str
+
+
+class Supervising(NamedTuple):
+    """A supervisor, as it tells of itself."""
+
+    who: str
+    heard: int
+    """When, Unix time in ms."""
+    about: dict[str, Any]
+
+
+class Configurations:
+    """Reads and writes ``P:configuration:…``, ``P:revisions:…``, ``P:leader:…`` and ``P:supervisors``."""
+
+    def __init__(self, connection: Connection, keys: Keys) -> None:
+        self._connection = connection
+        self._keys = keys
+
+    async def current(self, owner: str) -> Revision | None:
+        """The configuration of an owner that is in force."""
+        (reply,) = await read_patiently(
+            self._connection, ("HGET", self._keys.configuration(owner), "entry")
+        )
+        stamped = value_of(reply)
+        return None if stamped is None else _revision(stamped)
+
+    async def history(self, owner: str) -> list[Revision]:
+        """The configurations of an owner that are kept, the newest first."""
+        (reply,) = await read_patiently(
+            self._connection, ("LRANGE", self._keys.revisions(owner), 0, -1)
+        )
+        return [_revision(stamped) for stamped in value_of(reply)]
+
+    async def commit(
+        self,
+        owner: str,
+        base: int,
+        entry: Entry,
+        keep: int,
+        schedules: Sequence[DeclaredSchedule],
+        lifted: Sequence[str],
+        struck: Sequence[StruckRule],
+    ) -> Commit:
+        """Put a configuration in force, with its schedules and strikes, unless another one has come before.
+
+        Arguments:
+            owner: whose configuration it is.
+            base: the revision that it follows; 0 is none.
+            entry: the configuration.
+            keep: how many revisions are kept.
+            schedules: all schedules of the owner.
+            lifted: the identities of rules that are taken back.
+            struck: rules that are put in force.
+        """
+        call = _COMMIT.call(
+            self._keys,
+            *(owner, base, uuid.uuid4().hex, json.dumps(entry._asdict()), keep),
+            *(len(schedules), len(lifted)),
+            *(field for schedule in schedules for field in schedule),
+            *lifted,
+            *(field for rule in struck for field in rule),
+        )
+        (reply,) = await run_patiently(self._connection, call)
+        word, revision, *times = value_of(reply)
+        return Commit(word == b"COMMITTED", int(revision), [int(moment) for moment in times])
+
+    async def beat(self, owner: str, who: str, lease: int, about: dict[str, Any]) -> Beat:
+        """Tell how a supervisor stands, and have it lead if nobody else does.
+
+        Arguments:
+            owner: whose configuration it follows.
+            who: the supervisor.
+            lease: for how many ms it leads, unless it beats again.
+            about: how it stands.
+        """
+        call = _BEAT.call(self._keys, owner, who, lease, json.dumps(about))
+        (reply,) = await run_patiently(self._connection, call)
+        leads, revision, leader = value_of(reply)
+        return Beat(bool(leads), int(revision), leader.decode())
+
+    async def resign(self, owner: str, who: str) -> None:
+        """Have a supervisor be gone, and lead no longer."""
+        (reply,) = await run_patiently(self._connection, _RESIGN.call(self._keys, owner, who))
+        value_of(reply)
+
+    async def supervisors(self, silence: int) -> list[Supervising]:
+        """The supervisors of all owners that were heard of lately.
+
+        Arguments:
+            silence: for how many ms one may be silent.
+        """
+        time, reply = await read_patiently(
+            self._connection,
+            time_query(self._connection, self._keys),
+            ("HGETALL", self._keys.supervisors),
+        )
+        seconds, microseconds = map(int, value_of(time))
+        since = seconds * 1000 + microseconds // 1000 - silence
+        found = [
+            Supervising(who.decode(), int(heard), json.loads(about))
+            for who, told in pairs(value_of(reply)).items()
+            for heard, _, about in [told.partition(b"\n")]
+        ]
+        return sorted(one for one in found if one.heard >= since)
+
+
+def _revision(stamped: bytes) -> Revision:
+    head, _, entry = stamped.partition(b"\n")
+    number, at = map(int, head.split())
+    return Revision(number, at, Entry(**json.loads(entry)))

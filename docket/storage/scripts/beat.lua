@@ -1,0 +1,25 @@
+-- One beat of a supervisor: it tells how it stands, and leads if nobody else does.
+--
+-- owner     whose configuration it follows
+-- who       the supervisor
+-- lease     for how many ms it leads unless it beats again
+-- about     how it stands, as its readers understand it
+-- returns   {1 if it leads, the revision in force (0: none), who leads}
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local supervisors, leader = P .. ':supervisors', P .. ':leader:' .. owner
+local LONG_GONE = 60000
+
+redis.call('HSET', supervisors, who, string.format('%.0f\n', now) .. about)
+local holder = redis.call('GET', leader)
+if not holder or holder == who then
+  redis.call('SET', leader, who, 'PX', lease)
+  holder = who
+  local all = redis.call('HGETALL', supervisors)
+  for at = 1, #all, 2 do
+    local heard = tonumber(string.match(all[at + 1], '^(%d+)\n') or '0')
+    if heard < now - LONG_GONE then redis.call('HDEL', supervisors, all[at]) end
+  end
+end
+return {holder == who and 1 or 0, redis.call('HGET', P .. ':configuration:' .. owner, 'revision') or '0', holder}
