@@ -245,6 +245,8 @@ Size: TypeAlias = Annotated[
 Share: TypeAlias = Annotated[
     float,
     BeforeValidator(_read_share),
+    # Validation makes it a plain number again.
+    AfterValidator(Ratio),
     PlainSerializer(format_share, return_type=str, when_used="json"),
     _as_text("share", "50%", r"^(100(\.0+)?|\d{1,2}(\.\d+)?|0\d{2}(\.\d+)?)%$"),
 ]

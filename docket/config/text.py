@@ -1,0 +1,102 @@
+"""A configuration as one text, and a text as a configuration again: what is kept of a revision.
+
+The text says everything that counts, whatever files, profile and environment it came from, and masks secrets.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import tomli
+
+from ..durations import format_duration
+from ..errors import ConfigurationError
+from .keypath import dotted, entry, written
+from .kinds import Ratio, format_share
+from .load import Loaded, parse
+from .model import PARTS_OF_FILES, Configuration
+from .secrecy import HIDDEN, masked, masked_url
+
+_LEFT_OUT = (*PARTS_OF_FILES, "defaults")
+"""Keys that have had their effect."""
+
+
+def text_of(configuration: Configuration) -> str:
+    """All that a configuration says, as TOML with one line for each value; secrets are masked."""
+    tree = configuration.model_dump(by_alias=True, exclude_unset=True, exclude=set(_LEFT_OUT))
+    return "".join(f"{line}\n" for line in _lines((), _masked((), tree)))
+
+
+def rebuilt(text: str, present: Configuration, path: Path) -> Loaded:
+    """The configuration that a text was made of; its secrets are those of the present one.
+
+    Arguments:
+        text: what ``text_of`` has made.
+        present: the configuration that runs.
+        path: the file, beside which everything is.
+
+    Raises:
+        ConfigurationError: a secret of it is not in the present configuration.
+    """
+    tree = tomli.loads(text)
+    _fill_in((), tree, present.model_dump(by_alias=True))
+    return parse("".join(f"{line}\n" for line in _lines((), tree)), path)
+
+
+def _lines(path: tuple[str, ...], value: Any) -> Iterator[str]:
+    if isinstance(value, dict) and value:
+        for key, inner in cast(dict[str, Any], value).items():
+            yield from _lines((*path, key), inner)
+    elif value is not None and path:
+        yield f"{dotted(path)} = {_toml(value)}"
+
+
+def _masked(path: tuple[str, ...], value: Any) -> Any:
+    """The same with every single secret masked: which there are is no secret."""
+    if isinstance(value, dict):
+        table = cast(dict[str, Any], value)
+        return {key: _masked((*path, key), inner) for key, inner in table.items()}
+    return masked(path, value)
+
+
+def _toml(value: Any) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case str():
+            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        case dt.timedelta():
+            return f'"{format_duration(value)}"'
+        case Ratio():
+            return f'"{format_share(value)}"'
+        case dt.date() | dt.time():
+            return value.isoformat()
+        case dict():
+            table = cast(dict[str, Any], value)
+            told = (f"{written(k)} = {_toml(v)}" for k, v in table.items() if v is not None)
+            return "{" + ", ".join(told) + "}"
+        case list() | tuple():
+            return "[" + ", ".join(map(_toml, cast(list[Any], value))) + "]"
+        case _:
+            return str(value)
+
+
+def _fill_in(path: tuple[str, ...], tree: dict[str, Any], present: Mapping[str, Any]) -> None:
+    """Put the present secrets where they were masked."""
+    for key, value in tree.items():
+        known = entry(present, key)
+        if isinstance(value, dict) and value:
+            table = cast(dict[str, Any], value)
+            inner = cast(dict[str, Any], known) if isinstance(known, dict) else {}
+            _fill_in((*path, key), table, inner)
+        elif value == HIDDEN or (not path and key == "url"):
+            if known is None or (key == "url" and masked_url(str(known)) != value):
+                raise ConfigurationError(
+                    f"{dotted((*path, key))} is a secret, which is not kept, and the configuration that runs "
+                    "has none there; put the revision's text into the file instead, with the secret"
+                )
+            tree[key] = known

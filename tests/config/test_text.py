@@ -1,0 +1,93 @@
+"""What is kept of a configuration is all that it says, but no secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tomli
+
+from docket.config.load import meaning_of, parse
+from docket.config.model import Configuration
+from docket.config.text import rebuilt, text_of
+from docket.errors import ConfigurationError
+from tests.config.test_cases import GOOD, named
+
+PATH = Path("docket.toml")
+
+
+@pytest.mark.parametrize("path", GOOD, ids=named)
+def test_a_text_means_what_its_configuration_means(path: Path) -> None:
+    configuration = parse(path.read_bytes()).configuration
+
+    again = rebuilt(text_of(configuration), configuration, PATH)
+
+    assert again.meaning == meaning_of(configuration)
+    assert text_of(again.configuration) == text_of(configuration)
+
+
+def test_every_kind_of_value_survives() -> None:
+    configuration = parse(
+        """
+        [tasks.a]
+        function = "shop:a"
+        [schedules.s]
+        task = "a"
+        cron = "H * * * *"
+        [schedules.s.kwargs]
+        moment = 2026-01-02T03:04:05.5+01:00
+        local = 2026-01-02T03:04:05
+        day = 2026-01-02
+        hour = 03:04:05
+        whole = 7
+        part = 1e300
+        yes = true
+        nothing = {}
+        list = [1, [2, { "a b" = "c" }]]
+        text = 'quote " back \\ tab	bell  smile 😀 ü'
+        [supervisor.reload]
+        max_removals = "12.5%"
+        """
+    ).configuration
+
+    again = rebuilt(text_of(configuration), configuration, PATH).configuration
+
+    assert again.schedules == configuration.schedules
+    assert again == configuration.model_copy(update={"defaults": again.defaults})
+
+
+SECRETS = """
+url = "redis://app:hunter2@db:6379/0"
+[security]
+signing_keys = { a = "file:/run/hunter2" }
+[tasks.ping]
+http = { url = "https://x.example/", headers = { Authorization = "hunter2" } }
+[workers.default]
+env = { TOKEN = "hunter2" }
+secrets = { KEY = "env:hunter2" }
+"""
+
+
+def test_secrets_are_not_kept_and_come_from_the_configuration_that_runs() -> None:
+    configuration = parse(SECRETS).configuration
+
+    text = text_of(configuration)
+
+    assert "hunter2" not in text
+    assert tomli.loads(text)["url"] == "redis://***@db:6379/0"
+    assert rebuilt(text, configuration, PATH).configuration == configuration
+
+
+@pytest.mark.parametrize(
+    "present",
+    [
+        Configuration(),
+        parse(SECRETS.replace("db:6379", "other:6379")).configuration,
+        parse(SECRETS.replace("TOKEN", "OTHER")).configuration,
+    ],
+)
+def test_a_secret_that_nobody_knows_any_more_is_told_of(present: Configuration) -> None:
+    text = text_of(parse(SECRETS).configuration)
+
+    with pytest.raises(ConfigurationError, match="is a secret, which is not kept"):
+        rebuilt(text, present, PATH)
