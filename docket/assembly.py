@@ -90,8 +90,8 @@ def orders_for(configuration: Configuration, pool: str, path: Path) -> WorkerOrd
     )
 
 
-def rule_for(strike: Strike) -> Rule:
-    """The rule that a ``[[strikes]]`` table means."""
+def rule_for(strike: Strike, owner: str) -> Rule:
+    """The rule that a ``[[strikes]]`` table of an owner means."""
     conditions = tuple(
         Condition(parameter, Operator(condition.op), _hashable(condition.value))
         for parameter, condition in strike.when.items()
@@ -100,10 +100,15 @@ def rule_for(strike: Strike) -> Rule:
         strike.task,
         conditions,
         strike.reason,
-        source=f"file:{strike.identity}",
+        source=f"{source_of(owner)}{strike.identity}",
         action=strike.action,
         expires=strike.expires,
     )
+
+
+def source_of(owner: str) -> str:
+    """What the sources of the rules begin with that the files of an owner have made."""
+    return f"file:{owner}/"
 
 
 def build_docket(orders: WorkerOrders) -> Docket:

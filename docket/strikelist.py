@@ -475,7 +475,7 @@ class StrikeList:
         change = await self._connected().change(
             "strike",
             rule.identity,
-            self._dump(rule),
+            self.written(rule),
             action=rule.action,
             ends=0 if rule.expires is None else to_milliseconds(rule.expires),
             lasts=0 if lasting is None else max(1, int(lasting / timedelta(milliseconds=1))),
@@ -598,7 +598,8 @@ class StrikeList:
         ends = [to_milliseconds(rule.expires) for rule in self._stored.values() if rule.expires]
         return max(0.02, (min(ends) - self._clock.now()) / 1000) if ends else None
 
-    def _dump(self, rule: Rule) -> bytes:
+    def written(self, rule: Rule) -> bytes:
+        """A rule as it is stored."""
         conditions = [(c.parameter, c.operator.value, c.value) for c in rule.conditions]
         return self._serializer.dump_result(
             (rule.task, conditions, rule.reason, rule.source, rule.author)

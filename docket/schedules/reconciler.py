@@ -15,11 +15,20 @@ async def reconcile(
 ) -> dict[str, datetime]:
     """Declare these schedules and remove the owner's others; tells when each one is due next.
 
-    Those that are paused, or have come to their end, are left out of the answer. A schedule whose timing
-    is unchanged is not moved, and one that was renamed goes on under its new name.
+    A schedule whose timing is unchanged is not moved, and one that was renamed goes on under its new name.
     """
-    now = from_milliseconds(await schedules.now())
-    declared = [
+    declared = declarations(desired, from_milliseconds(await schedules.now()))
+    return due_next(desired, await schedules.reconcile(owner, declared))
+
+
+def declarations(desired: Sequence[DesiredSchedule], now: datetime) -> list[DeclaredSchedule]:
+    """Schedules in the words of the scripts.
+
+    Arguments:
+        desired: the schedules.
+        now: from when on they are due.
+    """
+    return [
         DeclaredSchedule(
             schedule.name,
             schedule.timing,
@@ -29,10 +38,18 @@ async def reconcile(
         )
         for schedule in desired
     ]
-    next_times = await schedules.reconcile(owner, declared)
+
+
+def due_next(desired: Sequence[DesiredSchedule], moments: Sequence[int]) -> dict[str, datetime]:
+    """When each schedule is due next; those that are paused, or have come to their end, are left out.
+
+    Arguments:
+        desired: the schedules.
+        moments: what a script said of each, in ms.
+    """
     return {
         schedule.name: from_milliseconds(moment).astimezone(timezone.utc)
-        for schedule, moment in zip(desired, next_times, strict=True)
+        for schedule, moment in zip(desired, moments, strict=True)
         if moment
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from ..clock import ServerClock
@@ -39,6 +39,7 @@ class Ticker(Service):
         self._clock = ServerClock()
         self._desired: dict[str, DesiredSchedule] = {}
         self._changed = asyncio.Event()
+        self._is_leading = True
         self.next_times: dict[str, datetime] = {}
         self.missed = 0
         """How many due times passed without a run of their own."""
@@ -49,10 +50,29 @@ class Ticker(Service):
         Raises:
             ServerUnavailable: Redis did not answer in time; nothing has changed.
         """
-        next_times = await reconcile(self._schedules, self._owner, desired)
+        self.follow(desired, await reconcile(self._schedules, self._owner, desired))
+
+    def follow(self, desired: Sequence[DesiredSchedule], due: Mapping[str, datetime]) -> None:
+        """Tick these schedules from now on, and no others, without a word to Redis.
+
+        Arguments:
+            desired: the schedules.
+            due: when each of them is due next; one that is not due any more is left out.
+        """
         self._desired = {schedule.name: schedule for schedule in desired}
-        self.next_times = next_times
+        self.next_times = dict(due)
         self._changed.set()
+
+    @property
+    def is_leading(self) -> bool:
+        """Whether what is due is fired here; if not, another supervisor does it."""
+        return self._is_leading
+
+    @is_leading.setter
+    def is_leading(self, is_leading: bool) -> None:
+        if is_leading != self._is_leading:
+            self._is_leading = is_leading
+            self._changed.set()
 
     async def run(self) -> None:
         """Fire until stopped."""
@@ -71,7 +91,7 @@ class Ticker(Service):
     async def _sleep_until_due(self) -> None:
         self._changed.clear()
         pause = LONGEST_SLEEP
-        if self.next_times:
+        if self.next_times and self._is_leading:
             earliest = to_milliseconds(min(self.next_times.values()))
             pause = min(pause, max(0.0, (earliest - self._clock.now()) / 1000))
         try:
@@ -80,6 +100,8 @@ class Ticker(Service):
             return
 
     def _due(self) -> list[str]:
+        if not self._is_leading:
+            return []
         now = from_milliseconds(self._clock.now())
         due = [(moment, name) for name, moment in self.next_times.items() if moment <= now]
         return [name for _, name in sorted(due)]

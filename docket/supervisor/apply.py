@@ -1,15 +1,15 @@
-"""Carries out a plan, step by step; what was done is undone when a step fails."""
+"""Carries out a plan in three steps: canaries come up, the configuration is committed, pools roll."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-from typing_extensions import assert_never
-
-from ..assembly import lane_of, orders_for, rule_for, serializer_for
+from ..address import read_secret
+from ..assembly import lane_of, orders_for, rule_for, serializer_for, source_of
+from ..config.load import Loaded
 from ..config.model import Configuration
 from ..config.plan import (
     Action,
@@ -25,60 +25,35 @@ from ..config.plan import (
     StopPool,
     plan,
 )
-from ..config.tables.strikes import Strike
 from ..config.tables.tasks import Task
-from ..errors import DocketError
+from ..config.text import text_of
 from ..instrumentation.console import set_up_logging
 from ..schedules.desired import desired_schedules
-from ..schedules.ticker import Ticker
-from ..storage.exchange import release
+from ..schedules.reconciler import declarations, due_next
+from ..storage.configurations import Commit, Entry, StruckRule
+from ..storage.executions import from_milliseconds, to_milliseconds
 from ..storage.keys import DEFAULT_QUEUE
-from ..storage.storage import Storage
 from ..strikelist import StrikeList
+from .fleet import Fleet
+from .hosts import here
 from .pool import Brake, Desired, Pool
 from .process import WorkerProcess
+from .recycling import Recycling
 
 logger = logging.getLogger("docket.supervisor")
 
-FROM_FILE = "file:"
-"""What the source of a strike begins with that the configuration made; only such are taken back."""
-
 
 @dataclass
-class Fleet:
-    """What a supervisor keeps: pools, schedules, and what Redis holds for them.
+class Staged:
+    """What is up before a configuration is committed.
 
     Arguments:
-        path: the configuration file; tasks are imported from its directory.
-        storage: what Redis holds.
-        ticker: the schedules.
-        pools: the pools, by name.
-        on_exit: called with what a process had counted when it is gone.
-        queues: every queue that a pool of this life has worked on: a dead worker may hold work of any.
+        canaries: one process of each pool that rolls, by pool.
+        started: the pools that are new.
     """
 
-    path: Path
-    storage: Storage
-    ticker: Ticker
-    pools: dict[str, Pool] = field(default_factory=dict[str, Pool])
-    on_exit: Callable[[list[tuple[str, str, int]]], None] = lambda _: None
-    queues: set[str] = field(default_factory=set[str])
-
-    async def bury(self, process: WorkerProcess) -> None:
-        """Keep what a process has counted, and have the work that it left taken over at once."""
-        self.on_exit(process.counts)
-        if process.consumer is None:
-            return
-        try:
-            connection, keys = self.storage.connection, self.storage.keys
-            count = await release(connection, keys, process.consumer, sorted(self.queues))
-        except DocketError as error:
-            logger.warning(
-                "The work of process %d is taken over when its leases end: %s", process.pid, error
-            )
-            return
-        if count:
-            logger.warning("%d executions of process %d are taken over", count, process.pid)
+    canaries: dict[str, WorkerProcess] = field(default_factory=dict[str, WorkerProcess])
+    started: list[str] = field(default_factory=list[str])
 
 
 class Applier:
@@ -91,102 +66,212 @@ class Applier:
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
 
-    async def establish(self, configuration: Configuration) -> None:
-        """Bring everything up for the first time.
+    async def start(self, configuration: Configuration, revision: int) -> None:
+        """Bring the pools of this host up for the first time.
 
         Raises:
             Rejected: a pool can not work.
-            ServerUnavailable: Redis did not answer in time.
         """
-        await self._strike(configuration.strikes)
-        await self._route(configuration.tasks)
-        for name in configuration.workers:
-            await self._start(name, configuration, 1)
-        await self._schedule(configuration)
+        for name in here(configuration, self._fleet.host).workers:
+            await self._start(name, configuration, revision)
 
-    async def apply(
-        self, old: Configuration, new: Configuration, apply: Apply, revision: int
-    ) -> None:
-        """Carry out a plan; if a step fails, everything is as it was before.
-
-        A pool whose step fails stays as it was; every other step is taken back.
+    async def stage(self, new: Configuration, apply: Apply, revision: int) -> Staged:
+        """Have one process of every pool that changes be ready with the new configuration.
 
         Raises:
-            Rejected: a pool can not work with the new configuration.
-            ServerUnavailable: Redis did not answer in time.
+            Rejected: one of them can not work; nothing has changed.
         """
-        done: list[Action] = []
-        self._fleet.ticker.serializer = serializer_for(new, self._fleet.path)
+        staged = Staged()
         try:
             for action in apply.actions:
-                if _subject(action)[0] != "pool":  # what is about several may fail half way
-                    done.append(action)
-                await self._do(action, new, revision)
-                done.append(action)
+                if isinstance(action, RollPool):
+                    pool = self._fleet.pools[action.name]
+                    desired = self._desired(action.name, new, revision)
+                    staged.canaries[action.name] = await pool.stage(desired)
+                elif isinstance(action, StartPool):
+                    await self._start(action.name, new, revision)
+                    staged.started.append(action.name)
         except Exception:
-            self._fleet.ticker.serializer = serializer_for(old, self._fleet.path)
-            await self._undo(done, old, new, revision)
+            await self.unstage(staged)
             raise
+        return staged
 
-    async def _undo(
-        self, done: list[Action], old: Configuration, new: Configuration, revision: int
+    async def unstage(self, staged: Staged) -> None:
+        """Take down what was staged."""
+        for name, canary in staged.canaries.items():
+            await self._fleet.pools[name].unstage(canary)
+        for name in staged.started:
+            await self._stop(name)
+
+    async def commit(self, loaded: Loaded, base: int, why: str) -> Commit:
+        """Put a configuration in force: its record, its schedules and its strikes at once.
+
+        Arguments:
+            loaded: the configuration.
+            base: the revision that it follows; 0 is none.
+            why: what made it so.
+
+        Raises:
+            ServerUnavailable: Redis did not answer in time.
+        """
+        fleet, configuration = self._fleet, loaded.configuration
+        fleet.ticker.serializer = serializer_for(configuration, fleet.path)
+        desired = desired_schedules(configuration)
+        now = from_milliseconds(await fleet.storage.schedules.now())
+        in_force = StrikeList(serializer=fleet.ticker.serializer, storage=fleet.storage)
+        await in_force.refresh()
+        lifted, struck = self._strikes(configuration, in_force)
+        commit = await fleet.storage.configurations.commit(
+            fleet.owner,
+            base,
+            self.entry_of(loaded, why),
+            configuration.supervisor.reload.history,
+            declarations(desired, now),
+            lifted,
+            struck,
+        )
+        if commit.is_done:
+            fleet.ticker.follow(desired, due_next(desired, commit.next_times))
+            await self._route(configuration.tasks)
+            if lifted:
+                await in_force.acquit()
+        return commit
+
+    def entry_of(self, loaded: Loaded, why: str) -> Entry:
+        """A configuration as it is kept."""
+        configuration = loaded.configuration
+        return Entry(
+            digest=loaded.meaning,
+            text=text_of(configuration),
+            declared=configuration.revision,
+            host=self._fleet.host,
+            why=why,
+        )
+
+    async def roll(
+        self, new: Configuration, apply: Apply, revision: int, staged: Staged | None = None
     ) -> None:
-        back = plan(new, old)
-        assert isinstance(back, Apply)
-        touched = {_subject(action) for action in done}
-        for action in back.actions:
-            if _subject(action) not in touched:
-                continue
-            try:
-                await self._do(action, old, revision)
-            except Exception as error:
-                logger.error("Could not undo %s: %s", _subject(action), error)
+        """Have every pool become what a configuration says; one that can not stays as it was.
 
-    async def _do(self, action: Action, configuration: Configuration, revision: int) -> None:
+        Arguments:
+            new: the configuration.
+            apply: what differs from what runs.
+            revision: its number.
+            staged: what is up already.
+
+        Raises:
+            Rejected: a pool can not; those before it have changed.
+        """
+        staged = staged or Staged()
+        for action in apply.actions:
+            await self._do(action, new, revision, staged)
+
+    async def undo(self, old: Configuration, new: Configuration, revision: int) -> None:
+        """Have every pool be again what it was under the old configuration, as far as it can."""
+        back = plan(here(new, self._fleet.host), here(old, self._fleet.host))
+        if not isinstance(back, Apply):
+            return
+        for action in back.actions:
+            try:
+                await self._do(action, old, revision, Staged())
+            except Exception as error:
+                logger.error("Could not undo %s: %s", type(action).__name__, error)
+
+    async def refresh(self, configuration: Configuration, revision: int) -> list[str]:
+        """Roll the pools whose secrets have another content by now; tells which.
+
+        Raises:
+            Rejected: a pool can not work with them; it stays as it was.
+        """
+        refreshed: list[str] = []
+        for name, pool in self._fleet.pools.items():
+            desired = self._desired(name, configuration, revision)
+            told, known = desired.orders, pool.desired.orders
+            if desired.environment != pool.desired.environment or told != known:
+                await pool.roll(desired)
+                refreshed.append(name)
+        return refreshed
+
+    async def scale(self, by: int) -> dict[str, int]:
+        """Have more or fewer processes in every pool, until the next configuration; tells how many."""
+        for pool in self._fleet.pools.values():
+            wanted = max(1, pool.desired.processes + by)
+            await pool.reconfigure(replace(pool.desired, processes=wanted))
+        return {name: pool.desired.processes for name, pool in self._fleet.pools.items()}
+
+    async def settle_scales(self, configuration: Configuration) -> None:
+        """Have as many processes in every pool as the configuration says."""
+        for name, pool in self._fleet.pools.items():
+            processes = configuration.workers[name].processes
+            if pool.desired.processes != processes:
+                await pool.reconfigure(replace(pool.desired, processes=processes))
+
+    def scaled(self, configuration: Configuration) -> list[str]:
+        """The pools that have more or fewer processes than the configuration says."""
+        return [
+            name
+            for name, pool in self._fleet.pools.items()
+            if name in configuration.workers
+            and pool.desired.processes != configuration.workers[name].processes
+        ]
+
+    async def _do(
+        self, action: Action, configuration: Configuration, revision: int, staged: Staged
+    ) -> None:
+        pools = self._fleet.pools
         match action:
             case ChangeLogging(logging=settings):
                 set_up_logging(settings.level, settings.format)
                 await self._reconfigure_all(configuration, revision)
             case ReconfigureSupervisor():
-                for pool in self._fleet.pools.values():
+                for pool in pools.values():
                     pool.brake = brake_of(configuration)
-            case ReplaceStrikes(strikes=strikes):
-                await self._strike(strikes)
-            case ReplaceTaskPolicies(tasks=tasks):
-                await self._route(tasks)
+            case ReplaceTaskPolicies():
                 await self._reconfigure_all(configuration, revision)
             case StartPool(name=name):
                 await self._start(name, configuration, revision)
             case StopPool(name=name):
                 await self._stop(name)
             case RollPool(name=name):
-                await self._fleet.pools[name].roll(self._desired(name, configuration, revision))
-            case ReconfigurePool(name=name):
                 desired = self._desired(name, configuration, revision)
-                await self._fleet.pools[name].reconfigure(desired)
-            case ReplaceSchedules():
-                await self._schedule(configuration)
-            case _:
-                assert_never(action)
+                await pools[name].roll(desired, staged.canaries.get(name))
+            case ReconfigurePool(name=name):
+                await pools[name].reconfigure(self._desired(name, configuration, revision))
+            case ReplaceStrikes() | ReplaceSchedules():
+                pass  # committed
 
     def _desired(self, name: str, configuration: Configuration, revision: int) -> Desired:
-        pool = configuration.workers[name]
+        pool, path = configuration.workers[name], self._fleet.path
         self._fleet.queues.update(pool.queues)
+        directory = path.resolve().parent
+        secrets = {
+            variable: read_secret(reference, os.environ, directory)
+            for variable, reference in pool.secrets.items()
+        }
+        recycle = pool.recycle
         return Desired(
             revision,
             pool.processes,
-            orders_for(configuration, name, self._fleet.path),
-            str(self._fleet.path.resolve().parent),
-            dict(pool.env),
+            orders_for(configuration, name, path),
+            str(directory),
+            {**pool.env, **secrets},
+            pool.max_surge,
+            Recycling(
+                recycle.after_tasks,
+                None if recycle.after is None else recycle.after.total_seconds(),
+                recycle.max_rss,
+                recycle.jitter,
+            ),
         )
 
     async def _start(self, name: str, configuration: Configuration, revision: int) -> None:
-        if name in self._fleet.pools:
+        fleet = self._fleet
+        if name in fleet.pools:
             return
         desired = self._desired(name, configuration, revision)
-        pool = Pool(name, desired, brake_of(configuration), self._fleet.bury)
+        pool = Pool(name, desired, brake_of(configuration), fleet.bury, fleet.on_exhausted)
         await pool.start()
-        self._fleet.pools[name] = pool
+        fleet.pools[name] = pool
 
     async def _stop(self, name: str) -> None:
         pool = self._fleet.pools.pop(name, None)
@@ -195,29 +280,40 @@ class Applier:
 
     async def _reconfigure_all(self, configuration: Configuration, revision: int) -> None:
         for name, pool in self._fleet.pools.items():
-            if name in configuration.workers and not _rolls(pool, name, configuration):
-                await pool.reconfigure(self._desired(name, configuration, revision))
-
-    async def _schedule(self, configuration: Configuration) -> None:
-        await self._fleet.ticker.declare(desired_schedules(configuration))
+            if name not in configuration.workers:
+                continue
+            desired = self._desired(name, configuration, revision)
+            if dict(pool.desired.environment) == desired.environment:  # else it rolls
+                await pool.reconfigure(desired)
 
     async def _route(self, tasks: Mapping[str, Task]) -> None:
         lanes = {name: lane_of(task) for name, task in tasks.items()}
         routes = {name: lane for name, lane in lanes.items() if lane != DEFAULT_QUEUE}
         await self._fleet.storage.executions.route(routes)
 
-    async def _strike(self, strikes: tuple[Strike, ...]) -> None:
-        """Have exactly these strikes of the configuration in force; those of callers are not touched."""
-        fleet = self._fleet
-        in_force = StrikeList(serializer=fleet.ticker.serializer, storage=fleet.storage)
-        await in_force.refresh()
-        wanted = {rule.identity: rule for rule in map(rule_for, strikes)}
-        for identity, rule in dict(in_force.rules).items():
-            if identity not in wanted and rule.source.startswith(FROM_FILE):
-                await in_force.lift(rule)
-        for identity, rule in wanted.items():
-            if in_force.rules.get(identity) != rule:
-                await in_force.impose(rule)
+    def _strikes(
+        self, configuration: Configuration, in_force: StrikeList
+    ) -> tuple[list[str], list[StruckRule]]:
+        """What is taken back of what this owner has struck, and what is struck; others are not touched."""
+        owner = self._fleet.owner
+        rules = [rule_for(strike, owner) for strike in configuration.strikes]
+        wanted = {rule.identity: rule for rule in rules}
+        lifted = [
+            identity
+            for identity, rule in in_force.rules.items()
+            if identity not in wanted and rule.source.startswith(source_of(owner))
+        ]
+        struck = [
+            StruckRule(
+                identity,
+                rule.action,
+                0 if rule.expires is None else to_milliseconds(rule.expires),
+                in_force.written(rule),
+            )
+            for identity, rule in wanted.items()
+            if in_force.rules.get(identity) != rule
+        ]
+        return lifted, struck
 
 
 def brake_of(configuration: Configuration) -> Brake:
@@ -232,15 +328,3 @@ def brake_of(configuration: Configuration) -> Brake:
         max_crashes=restart.max_crashes,
         window=restart.window.total_seconds(),
     )
-
-
-def _subject(action: Action) -> tuple[str, str]:
-    """What an action is about: the same for the step forth and the step back."""
-    if isinstance(action, (StartPool, StopPool, RollPool, ReconfigurePool)):
-        return "pool", action.name
-    return type(action).__name__, ""
-
-
-def _rolls(pool: Pool, name: str, configuration: Configuration) -> bool:
-    """Whether settings alone can not make the pool what the configuration says."""
-    return dict(pool.desired.environment) != dict(configuration.workers[name].env)

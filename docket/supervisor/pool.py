@@ -166,25 +166,41 @@ class Pool:
         for process in surplus:
             self._retire_later(process)
 
-    async def roll(self, desired: Desired) -> None:
-        """Replace all processes one by one: the new one is ready before an old one drains.
+    async def stage(self, desired: Desired) -> WorkerProcess:
+        """Bring up one process beside the others that is what the pool shall be: the canary.
+
+        Raises:
+            Rejected: it can not work; nothing has changed.
+        """
+        return await self._spawn(desired)
+
+    async def unstage(self, canary: WorkerProcess) -> None:
+        """Take a canary down again; the pool is what it was."""
+        await self._retire([canary], 0)
+
+    async def roll(self, desired: Desired, canary: WorkerProcess | None = None) -> None:
+        """Replace all processes, as many at a time as the surge allows: new ones work before old ones drain.
 
         Returns when the new ones work; the old ones go on draining.
+
+        Arguments:
+            desired: what the pool shall be.
+            canary: the first of the new ones, if it is up already.
 
         Raises:
             Rejected: the new processes can not work; the old ones go on.
         """
         async with self._restarting:
-            await self._roll(desired)
+            await self._roll(desired, [] if canary is None else [canary])
 
-    async def _roll(self, desired: Desired) -> None:
+    async def _roll(self, desired: Desired, fresh: list[WorkerProcess]) -> None:
         self._forgive()
-        old = self._working()
+        old = [process for process in self._working() if process not in fresh]
         previous, self.desired = self.desired, desired
-        fresh: list[WorkerProcess] = []
         try:
-            # The first one is the canary: until it is ready nothing old has been touched.
-            fresh.append(await self._spawn(desired))
+            # Until the first one is ready nothing old has been touched.
+            if not fresh:
+                fresh.append(await self._spawn(desired))
             while (missing := desired.processes - len(fresh)) > 0:
                 fresh += await self._spawn_several(desired, min(missing, desired.surge))
                 for process in old[: len(fresh) - 1]:

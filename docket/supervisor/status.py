@@ -12,6 +12,7 @@ from http import HTTPStatus
 from ..instrumentation.health import Answer
 from ..instrumentation.prometheus import Sample, page
 from ..schedules.ticker import Ticker
+from .conditions import Conditions
 from .pool import Pool
 
 STUCK = 10.0
@@ -43,9 +44,17 @@ class Status:
         pools: the pools, by name.
         ticker: the schedules.
         reloads: how reloads went.
+        conditions: how it stands.
     """
 
-    def __init__(self, pools: dict[str, Pool], ticker: Ticker, reloads: ReloadRecord) -> None:
+    def __init__(
+        self,
+        pools: dict[str, Pool],
+        ticker: Ticker,
+        reloads: ReloadRecord,
+        conditions: Conditions | None = None,
+    ) -> None:
+        self._conditions = conditions or Conditions()
         self._pools = pools
         self._ticker = ticker
         self._reloads = reloads
@@ -119,6 +128,11 @@ class Status:
             "gauge",
             {"hash": reloads.digest[:12], "revision": str(reloads.revision)},
             1,
+        )
+        yield _gauge(
+            "docket_config_drift",
+            "Whether what runs here is not what is in force.",
+            float(self._conditions["Drift"].status),
         )
         for result, count in reloads.results.items():
             yield Sample(

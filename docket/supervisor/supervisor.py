@@ -7,27 +7,27 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import uuid
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from ..assembly import serializer_for
 from ..config.files import Surroundings
-from ..config.load import NOTHING, Chosen, Loaded, load, shadowed_edits
+from ..config.load import NOTHING, Chosen, load
 from ..config.model import Configuration
-from ..config.plan import Apply, RestartRequired, Unchanged, plan, refuse_removals
-from ..config.problems import ConfigurationInvalid, Problem
 from ..connection.url import connect
-from ..errors import ConfigurationError, DocketError, OperatorError, ServerUnavailable
+from ..errors import ConfigurationError, OperatorError, ServerUnavailable
 from ..instrumentation.console import set_up_logging
 from ..instrumentation.health import HealthServer
 from ..schedules.ticker import Ticker
 from ..service import Service, Services, end
 from ..storage.storage import Storage
-from .apply import Applier, Fleet
-from .probe import probe, subject_of
-from .process import Rejected
+from .conditions import Conditions
+from .fleet import Fleet
+from .leadership import Leadership
+from .reloading import Reloader
 from .status import ReloadRecord, Status
 from .watcher import Rhythm, Watcher
 
@@ -58,21 +58,29 @@ class Supervisor:
         # Before the file is read: what is saved while everything is brought up is a change, too.
         beside = Surroundings(path, chosen.overlays).beside
         self._watcher = Watcher(path, self._rhythm, self.reload, beside)
-        self._loaded = load(path, environ, chosen)
-        self._reloads = ReloadRecord(digest=self._loaded.meaning)
-        self._probed: Mapping[str, Any] | None = None
+        loaded = load(path, environ, chosen)
+        configuration = loaded.configuration
+        reloads = ReloadRecord(digest=loaded.meaning)
+        self.conditions = Conditions()
+        self._is_asked = False
         self._reload_wanted = asyncio.Event()
         self._stopping = asyncio.Event()
         self._port: int | None = None
-        url = self._loaded.url
-        _refuse_memory(url)
-        storage = Storage(connect(url), self._configuration.name)
-        serializer = serializer_for(self._configuration, path)
-        ticker = Ticker(storage.schedules, serializer, self._configuration.name)
-        self._fleet = Fleet(path, storage, ticker)
-        self._applier = Applier(self._fleet)
-        self._status = Status(self._fleet.pools, ticker, self._reloads)
+        _refuse_memory(loaded.url)
+        storage = Storage(connect(loaded.url), configuration.name)
+        owner = configuration.owned_by
+        ticker = Ticker(storage.schedules, serializer_for(configuration, path), owner)
+        # Until everything is up, and this supervisor is known to lead, nothing fires here.
+        ticker.is_leading = False
+        self._fleet = Fleet(path, storage, ticker, owner)
+        self._status = Status(self._fleet.pools, ticker, reloads, self.conditions)
         self._fleet.on_exit = self._status.remember
+        self._fleet.on_exhausted = self._give_up_on
+        self.reloader = Reloader(
+            path, environ, chosen, loaded, self._fleet, reloads, self.conditions
+        )
+        self._failure = ""
+        self._background: set[asyncio.Task[None]] = set()
 
     @property
     def port(self) -> int | None:
@@ -80,8 +88,13 @@ class Supervisor:
         return self._port
 
     def reload(self) -> None:
-        """Read the file again, soon; several requests are one."""
+        """Read the file again, soon, because it has changed; several requests are one."""
         self._reload_wanted.set()
+
+    def ask_to_reload(self) -> None:
+        """Read the file again, soon, because somebody wants it: what has failed before is tried again."""
+        self._is_asked = True
+        self.reload()
 
     def stop(self) -> None:
         """Drain and stop; a second request stops at once."""
@@ -101,21 +114,46 @@ class Supervisor:
         """
         settings = self._configuration.logging
         set_up_logging(settings.level, settings.format)
-        for warning in self._loaded.warnings:
+        for warning in self.reloader.loaded.warnings:
             logger.warning("%s", warning.render())
         async with self._connected(), self._answering(), self._signalled():
             try:
-                if problems := await self._probe(self._loaded):
-                    raise ConfigurationInvalid(problems)
-                await self._applier.establish(self._configuration)
+                await self.reloader.establish()
                 self._say_ready()
                 await self._serve()
             finally:
                 await self._take_down()
+        if self._failure:
+            raise OperatorError(self._failure)
 
     @property
     def _configuration(self) -> Configuration:
-        return self._loaded.configuration
+        return self.reloader.configuration
+
+    def _give_up_on(self, pool: str) -> None:
+        """A pool crashes too often."""
+        if self._configuration.supervisor.restart.on_exhausted == "exit":
+            self._failure = (
+                f"pool {pool} crashes too often, and supervisor.restart.on_exhausted is exit; "
+                "the log says what its processes ended with"
+            )
+            self.stop()
+            return
+        giving_up = asyncio.ensure_future(self.reloader.give_up_on(pool))
+        self._background.add(giving_up)
+        giving_up.add_done_callback(self._background.discard)
+
+    def _about(self) -> dict[str, Any]:
+        """How this supervisor stands, for the others."""
+        reloader = self.reloader
+        return {
+            "host": self._fleet.host,
+            "pid": os.getpid(),
+            "owner": self._fleet.owner,
+            "revision": reloader.revision,
+            "digest": reloader.loaded.meaning,
+            "drift": self.conditions["Drift"].status,
+        }
 
     @asynccontextmanager
     async def _connected(self) -> AsyncGenerator[None, None]:
@@ -151,7 +189,7 @@ class Supervisor:
         answers = {
             signal.SIGTERM: self.stop,
             signal.SIGINT: self.stop,
-            signal.SIGHUP: self.reload,
+            signal.SIGHUP: self.ask_to_reload,
         }
         for number, answer in answers.items():
             loop.add_signal_handler(number, answer)
@@ -176,7 +214,15 @@ class Supervisor:
     async def _serve(self) -> None:
         """Tick, watch and reload until stopped."""
         pulse = Pulse(self._fleet.storage, self._status)
-        services = Services(self._fleet.ticker, self._watcher, pulse)
+        fleet = self._fleet
+        leadership = Leadership(
+            fleet.storage.configurations,
+            fleet.owner,
+            f"{fleet.host}:{os.getpid()}:{uuid.uuid4().hex[:8]}",
+            self._about,
+            self.reloader.follow,
+        )
+        services = Services(fleet.ticker, leadership, self._watcher, pulse)
         async with services.running() as failure:
             reloading = asyncio.create_task(self._follow_reloads())
             stopping = asyncio.create_task(self._stopping.wait())
@@ -191,77 +237,12 @@ class Supervisor:
                 failure.result()
 
     async def _follow_reloads(self) -> None:
-        """One reload at a time, until the end; whatever goes wrong is a failed reload, no more."""
+        """One reload at a time, until the end."""
         while True:
             await self._reload_wanted.wait()
+            is_asked, self._is_asked = self._is_asked, False
             self._reload_wanted.clear()
-            try:
-                await self._reload()
-            except Exception:
-                logger.exception("The reload failed; revision %d goes on", self._reloads.revision)
-                self._reloads.note("failed", succeeded=False)
-
-    async def _reload(self) -> None:
-        try:
-            loaded = load(self._path, self._environ, self._chosen)
-        except ConfigurationError as error:
-            self._decline(error)
-            return
-        for edit in shadowed_edits(self._loaded, loaded):
-            logger.warning("%s", edit)
-        match plan(self._configuration, loaded.configuration):
-            case Unchanged():
-                self._loaded = loaded
-                logger.info("Reload: unchanged")
-                self._reloads.note("unchanged", succeeded=True)
-            case RestartRequired() as needed:
-                self._refuse("these changes need a restart", needed.describe())
-            case Apply() as changes:
-                limit = self._configuration.supervisor.reload.max_removals
-                problem = refuse_removals(self._configuration, loaded.configuration, limit)
-                if problem is not None:
-                    self._refuse("it removes too much", [problem.render()])
-                elif problems := await self._probe(loaded):
-                    self._decline(ConfigurationInvalid(problems))
-                else:
-                    await self._apply(loaded, changes)
-
-    async def _probe(self, loaded: Loaded) -> tuple[Problem, ...]:
-        """What does not fit the code, unless nothing has changed since that was looked at."""
-        problems = await probe(loaded, known=self._probed)
-        if not problems:
-            self._probed = subject_of(loaded.configuration)
-        return problems
-
-    def _decline(self, error: ConfigurationError) -> None:
-        logger.error("Reload refused, the last good configuration goes on:\n%s", error)
-        self._reloads.note("invalid", succeeded=False)
-
-    def _refuse(self, why: str, details: Sequence[str]) -> None:
-        logger.error(
-            "Reload refused, the last good configuration goes on: %s\n  %s",
-            why,
-            "\n  ".join(details),
-        )
-        self._reloads.note("refused", succeeded=False)
-
-    async def _apply(self, loaded: Loaded, changes: Apply) -> None:
-        revision = self._reloads.revision + 1
-        try:
-            await self._applier.apply(self._configuration, loaded.configuration, changes, revision)
-        except (Rejected, DocketError) as error:
-            logger.error("Reload rolled back, the last good configuration goes on: %s", error)
-            self._reloads.note("rolled_back", succeeded=False)
-            return
-        self._loaded = loaded
-        self._reloads.revision = revision
-        self._reloads.digest = loaded.meaning
-        self._reloads.note("applied", succeeded=True)
-        logger.info(
-            "Reload: applied as revision %d\n  %s", revision, "\n  ".join(changes.describe())
-        )
-        for warning in loaded.warnings:
-            logger.warning("%s", warning.render())
+            await self.reloader.reload(is_asked=is_asked)
 
     async def _take_down(self) -> None:
         self._status.is_up = False

@@ -10,7 +10,7 @@ from pathlib import Path
 from docket import Docket
 from docket.orders import TaskOrder, WorkerOrders
 from docket.schedules.ticker import Ticker
-from docket.supervisor.apply import Fleet
+from docket.supervisor.fleet import Fleet
 from docket.supervisor.pool import Brake, Desired, Pool
 
 from .ledger import Ledger

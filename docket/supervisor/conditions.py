@@ -1,0 +1,61 @@
+"""How a supervisor stands, in the words that operators look for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, TypeAlias, get_args
+
+Name: TypeAlias = Literal[
+    "Valid", "Applied", "Progressing", "Degraded", "Watching", "Drift", "RestartRequired"
+]
+"""Valid: the file can be used as it is. Applied: what runs is what it says. Progressing: a change is under
+way. Degraded: a pool was given up. Watching: changes of the file are noticed. Drift: what runs here is not
+what is in force, or not what the file says. RestartRequired: the file changes what only a restart can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One of them.
+
+    Arguments:
+        name: which one.
+        status: whether it is the case.
+        reason: why, in one word.
+        message: why, for people.
+        since: since when, Unix time in seconds.
+    """
+
+    name: Name
+    status: bool = False
+    reason: str = ""
+    message: str = ""
+    since: float = 0.0
+
+
+class Conditions:
+    """All of them, as they stand."""
+
+    def __init__(self) -> None:
+        now = time.time()
+        self._all: dict[Name, Condition] = {
+            name: Condition(name, since=now) for name in get_args(Name)
+        }
+
+    def __getitem__(self, name: Name) -> Condition:
+        return self._all[name]
+
+    def __iter__(self) -> Iterator[Condition]:
+        return iter(list(self._all.values()))
+
+    def tell(self, name: Name, status: bool, reason: str, message: str = "") -> None:
+        """Something is the case from now on, or is not."""
+        before = self._all[name]
+        now = time.time() if status != before.status else before.since
+        self._all[name] = replace(before, status=status, reason=reason, message=message, since=now)
+
+    @property
+    def fields(self) -> list[dict[str, Any]]:
+        """All of them as JSON has them."""
+        return [asdict(condition) for condition in self]

@@ -1,0 +1,61 @@
+"""What a supervisor keeps: pools, schedules, and what Redis holds for them."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import DocketError
+from ..schedules.ticker import Ticker
+from ..storage.exchange import release
+from ..storage.storage import Storage
+from .pool import Pool
+from .process import WorkerProcess
+
+logger = logging.getLogger("docket.supervisor")
+
+
+@dataclass
+class Fleet:
+    """What a supervisor keeps: pools, schedules, and what Redis holds for them.
+
+    Arguments:
+        path: the configuration file; tasks are imported from its directory.
+        storage: what Redis holds.
+        ticker: the schedules.
+        owner: whose schedules and strikes these are.
+        host: the name of this host.
+        pools: the pools, by name.
+        on_exit: called with what a process had counted when it is gone.
+        on_exhausted: called with the name of a pool that was given up.
+        queues: every queue that a pool of this life has worked on: a dead worker may hold work of any.
+    """
+
+    path: Path
+    storage: Storage
+    ticker: Ticker
+    owner: str = "docket"
+    host: str = field(default_factory=socket.gethostname)
+    pools: dict[str, Pool] = field(default_factory=dict[str, Pool])
+    on_exit: Callable[[list[tuple[str, str, int]]], None] = lambda _: None
+    on_exhausted: Callable[[str], None] = lambda _: None
+    queues: set[str] = field(default_factory=set[str])
+
+    async def bury(self, process: WorkerProcess) -> None:
+        """Keep what a process has counted, and have the work that it left taken over at once."""
+        self.on_exit(process.counts)
+        if process.consumer is None:
+            return
+        try:
+            connection, keys = self.storage.connection, self.storage.keys
+            count = await release(connection, keys, process.consumer, sorted(self.queues))
+        except DocketError as error:
+            logger.warning(
+                "The work of process %d is taken over when its leases end: %s", process.pid, error
+            )
+            return
+        if count:
+            logger.warning("%d executions of process %d are taken over", count, process.pid)

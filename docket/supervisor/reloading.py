@@ -1,0 +1,403 @@
+"""The one path of a change: read, merge, validate, probe, diff, guard, stage, commit, roll, confirm.
+
+Watcher, SIGHUP, the control socket and a rollback all take it. Whatever goes wrong on it is a failed reload,
+never the end of the supervisor, and until the commit nothing has changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from ..config.load import Chosen, Loaded, load, shadowed_edits
+from ..config.model import Configuration
+from ..config.plan import Apply, RestartRequired, Unchanged, plan, refuse_removals
+from ..config.problems import ConfigurationInvalid, Problem
+from ..config.text import rebuilt
+from ..errors import ConfigurationError, DocketError
+from ..schedules.desired import desired_schedules
+from ..storage.configurations import Beat, Revision
+from .apply import Applier, Staged
+from .conditions import Conditions
+from .fleet import Fleet
+from .hosts import Standing, here, standing
+from .probe import probe, subject_of
+from .process import Rejected
+from .status import ReloadRecord
+
+logger = logging.getLogger("docket.supervisor")
+
+Result: TypeAlias = Literal["applied", "unchanged", "invalid", "refused", "rolled_back", "failed"]
+
+APPLIED = "applied"
+"""Why a revision is in force that came from the files."""
+
+GOES_ON = "the last good configuration goes on"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a reload.
+
+    Arguments:
+        result: in one word.
+        revision: the revision that runs now.
+        message: why it was not applied, or nothing.
+        changes: what was changed, one sentence each.
+    """
+
+    result: Result
+    revision: int
+    message: str = ""
+    changes: tuple[str, ...] = ()
+
+
+class Refused(DocketError):
+    """A change that is not made, for a reason of the configurations, not of a fault."""
+
+
+class Reloader:
+    """Holds the configuration that runs here, and replaces it.
+
+    Arguments:
+        path: the file.
+        environ: the environment, which overrides the file.
+        chosen: overlays, profile and settings of the command line.
+        loaded: what is to run first.
+        fleet: what is kept.
+        reloads: how reloads went.
+        conditions: how the supervisor stands.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        environ: Mapping[str, str],
+        chosen: Chosen,
+        loaded: Loaded,
+        fleet: Fleet,
+        reloads: ReloadRecord,
+        conditions: Conditions,
+    ) -> None:
+        self._path = path
+        self._environ = environ
+        self._chosen = chosen
+        self.loaded = loaded
+        self.applier = Applier(fleet)
+        self._fleet = fleet
+        self._reloads = reloads
+        self._conditions = conditions
+        self._probed: Mapping[str, Any] | None = None
+        self._held = ""
+        """What the content means that is not applied again unless it is asked for."""
+        self._previous: tuple[Loaded, float] | None = None
+        """What ran before, and when that ended."""
+        self._adopted = 0
+        """The revision whose schedules are ticked here."""
+        self._under_way = asyncio.Lock()
+
+    @property
+    def configuration(self) -> Configuration:
+        """The configuration that runs here."""
+        return self.loaded.configuration
+
+    @property
+    def revision(self) -> int:
+        """Its number."""
+        return self._reloads.revision
+
+    async def establish(self) -> None:
+        """Bring everything up for the first time.
+
+        Raises:
+            ConfigurationInvalid: the code does not fit the configuration.
+            Rejected: a pool can not work with it.
+            ServerUnavailable: Redis did not answer in time.
+        """
+        if problems := await self._probe(self.loaded):
+            raise ConfigurationInvalid(problems)
+        # Rules come first, so that nothing is run that they strike; schedules are ticked when all is up.
+        await self._put_in_force(self.loaded, "started")
+        await self.applier.start(self.configuration, self.revision)
+        self._conditions.tell("Valid", True, "Loaded")
+        self._conditions.tell("Applied", True, "Started")
+
+    async def reload(self, *, is_asked: bool = False, allow_removals: bool = False) -> Outcome:
+        """Read the files again, and have what they say run, if it can.
+
+        Arguments:
+            is_asked: whether somebody wants it, so that what has failed before is tried again.
+            allow_removals: whether more may be removed than ``max_removals``.
+        """
+        async with self._under_way:
+            self._conditions.tell("Progressing", True, "Reloading")
+            try:
+                outcome = await self._reload(is_asked, allow_removals)
+            except Exception as error:
+                logger.exception("The reload failed; revision %d goes on", self.revision)
+                outcome = self._outcome("failed", str(error))
+            return self._note(outcome)
+
+    async def rollback(self, number: int) -> Outcome:
+        """Have an earlier revision run again, as a new one; the file is not touched, and waits for an edit.
+
+        Arguments:
+            number: the revision.
+        """
+        async with self._under_way:
+            self._conditions.tell("Progressing", True, "RollingBack")
+            try:
+                found = await self._revision(number)
+                loaded = rebuilt(found.entry.text, self.configuration, self._path)
+                self._held = _meaning_on_disk(self._path, self._environ, self._chosen)
+                outcome = await self._change(loaded, f"rolled back to {number}", True)
+            except (DocketError, Rejected) as error:
+                outcome = self._outcome("refused", str(error))
+                logger.error("Rollback refused, %s: %s", GOES_ON, error)
+            return self._note(outcome)
+
+    async def give_up_on(self, pool: str) -> None:
+        """A pool crashes too often: if that began with the configuration that runs, take that back."""
+        window = self.configuration.supervisor.restart.window.total_seconds()
+        previous = self._previous
+        self._conditions.tell("Degraded", True, "PoolGivenUp", f"pool {pool} crashes")
+        if previous is None or time.monotonic() - previous[1] > window:
+            return
+        if self.configuration.supervisor.reload.on_failure == "hold":
+            return
+        async with self._under_way:
+            logger.error("Pool %s crashes since revision %d: it is taken back", pool, self.revision)
+            self._held = self.loaded.meaning
+            self._previous = None
+            try:
+                outcome = await self._change(previous[0], f"rolled back from {self.revision}", True)
+            except (DocketError, Rejected) as error:
+                outcome = self._outcome("failed", str(error))
+            self._note(
+                self._outcome("rolled_back", f"pool {pool} crashed")
+                if outcome.result == "applied"
+                else outcome
+            )
+
+    async def follow(self, beat: Beat) -> None:
+        """Go by what Redis says is in force: who ticks, which schedules, and whether this host is behind."""
+        ticker = self._fleet.ticker
+        if self._under_way.locked():
+            ticker.is_leading = beat.leads
+            return
+        if beat.revision == 0 and self._adopted:
+            logger.warning("Redis has lost the configuration: it is put in force again")
+            await self._put_in_force(self.loaded, "restored")
+        elif beat.leads and beat.revision > 0 and beat.revision != self._adopted:
+            await self._adopt()
+        ticker.is_leading = beat.leads
+        if beat.revision > 0 and beat.revision != self.revision:
+            await self._look_at_the_others()
+
+    async def _adopt(self) -> None:
+        """Tick the schedules of the configuration in force, whoever put it there."""
+        current = await self._fleet.storage.configurations.current(self._fleet.owner)
+        if current is None:
+            return
+        theirs = rebuilt(current.entry.text, self.configuration, self._path).configuration
+        await self._fleet.ticker.declare(desired_schedules(theirs))
+        self._adopted = current.number
+
+    async def _look_at_the_others(self) -> None:
+        current = await self._fleet.storage.configurations.current(self._fleet.owner)
+        if current is None or current.entry.digest == self.loaded.meaning:
+            if current is not None:
+                self._reloads.revision = current.number
+            self._conditions.tell("Drift", False, "InForce")
+            return
+        message = (
+            f"revision {current.number} of {current.entry.host} is in force, and {self._fleet.host} has "
+            "another configuration; its pools run, schedules and strikes are those in force"
+        )
+        if not self._conditions["Drift"].status:
+            logger.warning("Drift: %s", message)
+        self._conditions.tell("Drift", True, "OtherHost", message)
+
+    async def _reload(self, is_asked: bool, allow_removals: bool) -> Outcome:
+        try:
+            loaded = load(self._path, self._environ, self._chosen)
+        except ConfigurationError as error:
+            return self._decline(error)
+        if loaded.meaning == self._held and not is_asked:
+            logger.info("Reload: this content has failed before and waits for an edit or a reload")
+            return self._outcome("unchanged", "held")
+        for edit in shadowed_edits(self.loaded, loaded):
+            logger.warning("%s", edit)
+        return await self._change(loaded, APPLIED, allow_removals)
+
+    async def _change(self, loaded: Loaded, why: str, allow_removals: bool) -> Outcome:
+        old, new = self.configuration, loaded.configuration
+        found = plan(old, new)
+        if isinstance(found, Unchanged):
+            return await self._unchanged(loaded)
+        if isinstance(found, RestartRequired):
+            self._conditions.tell("RestartRequired", True, "Keys", ", ".join(found.paths))
+            return self._refuse("these changes need a restart", found.describe())
+        if not allow_removals:
+            limit = old.supervisor.reload.max_removals
+            if problem := refuse_removals(old, new, limit):
+                return self._refuse("it removes too much", [problem.render()])
+        if problems := await self._probe(loaded):
+            return self._decline(ConfigurationInvalid(problems))
+        return await self._carry_out(loaded, found, why)
+
+    async def _unchanged(self, loaded: Loaded) -> Outcome:
+        self.loaded = loaded
+        self._conditions.tell("RestartRequired", False, "")
+        try:
+            refreshed = await self.applier.refresh(self.configuration, self.revision)
+        except (Rejected, DocketError) as error:
+            logger.error("Pools can not work with the secrets as they are now: %s", error)
+            return self._outcome("refused", str(error))
+        if refreshed:
+            logger.info("Reload: unchanged, but for secrets of %s", ", ".join(refreshed))
+            return self._outcome("applied", changes=tuple(f"pool {n} rolls" for n in refreshed))
+        logger.info("Reload: unchanged")
+        return self._outcome("unchanged")
+
+    async def _carry_out(self, loaded: Loaded, changes: Apply, why: str) -> Outcome:
+        old, new = self.loaded, loaded
+        host = self._fleet.host
+        local = plan(here(old.configuration, host), here(new.configuration, host))
+        steps = local if isinstance(local, Apply) else Apply((), ())
+        number = self.revision + 1
+        try:
+            staged = await self.applier.stage(new.configuration, steps, number)
+        except (Rejected, DocketError) as error:
+            self._held = new.meaning
+            return self._roll_back(error)
+        try:
+            await self._put_in_force(new, why, is_wanted=why != APPLIED)
+        except Exception:
+            await self.applier.unstage(staged)
+            raise
+        return await self._confirm(old, new, changes, steps, staged)
+
+    async def _confirm(
+        self, old: Loaded, new: Loaded, changes: Apply, steps: Apply, staged: Staged
+    ) -> Outcome:
+        try:
+            await self.applier.roll(new.configuration, steps, self.revision, staged)
+            await self.applier.settle_scales(here(new.configuration, self._fleet.host))
+        except Exception as error:
+            self._held = new.meaning
+            if new.configuration.supervisor.reload.on_failure == "hold":
+                self.loaded = new
+                self._conditions.tell("Degraded", True, "RollFailed", str(error))
+                logger.error("Reload failed half way, and stays as it is: %s", error)
+                return self._outcome("failed", str(error))
+            why = f"rolled back from {self.revision}"
+            await self._put_in_force(old, why, is_wanted=True)
+            await self.applier.undo(old.configuration, new.configuration, self.revision)
+            return self._roll_back(error)
+        self._held = ""
+        self._previous = old, time.monotonic()
+        self.loaded = new
+        self._conditions.tell("RestartRequired", False, "")
+        self._conditions.tell("Degraded", False, "")
+        told = changes.describe()
+        logger.info("Reload: applied as revision %d\n  %s", self.revision, "\n  ".join(told))
+        for warning in new.warnings:
+            logger.warning("%s", warning.render())
+        return self._outcome("applied", changes=told)
+
+    async def _put_in_force(self, loaded: Loaded, why: str, *, is_wanted: bool = False) -> None:
+        """Commit a configuration, unless another host has one that goes before it.
+
+        Arguments:
+            loaded: the configuration.
+            why: what makes it so.
+            is_wanted: whether it goes before any other, because somebody takes one back.
+        """
+        configurations, owner = self._fleet.storage.configurations, self._fleet.owner
+        while True:
+            history = await configurations.history(owner)
+            stands = standing(self.applier.entry_of(loaded, why), history)
+            base = history[0].number if history else 0
+            if stands is Standing.SAME:
+                await self._adopt()
+                self._in_force(loaded, base)
+                return
+            if stands is not Standing.NEWER and not is_wanted:
+                self._stand_back(stands, history[0])
+                return
+            commit = await self.applier.commit(loaded, base, why)
+            if commit.is_done:
+                self._adopted = commit.revision
+                self._in_force(loaded, commit.revision)
+                return
+
+    def _in_force(self, loaded: Loaded, revision: int) -> None:
+        self._reloads.revision = revision
+        self._reloads.digest = loaded.meaning
+        self._conditions.tell("Drift", False, "InForce")
+
+    def _stand_back(self, stands: Standing, current: Revision) -> None:
+        message = {
+            Standing.OLDER: "has a newer file",
+            Standing.CONFLICT: f"has another file of the same revision {current.entry.declared}",
+            Standing.FLAPPING: "and this host have put their own in force in turns",
+        }[stands]
+        told = (
+            f"{current.entry.host} {message}; revision {current.number} stays in force, "
+            f"{self._fleet.host} runs its own pools and leaves schedules and strikes alone"
+        )
+        logger.warning("Drift: %s", told)
+        self._conditions.tell("Drift", True, stands.name.title(), told)
+
+    async def _revision(self, number: int) -> Revision:
+        history = await self._fleet.storage.configurations.history(self._fleet.owner)
+        for one in history:
+            if one.number == number:
+                return one
+        kept = ", ".join(str(one.number) for one in history)
+        raise Refused(f"there is no revision {number}; those that are kept are {kept}")
+
+    async def _probe(self, loaded: Loaded) -> tuple[Problem, ...]:
+        """What does not fit the code, unless nothing has changed since that was looked at."""
+        problems = await probe(loaded, known=self._probed)
+        if not problems:
+            self._probed = subject_of(loaded.configuration)
+        return problems
+
+    def _decline(self, error: ConfigurationError) -> Outcome:
+        logger.error("Reload refused, %s:\n%s", GOES_ON, error)
+        return self._outcome("invalid", str(error))
+
+    def _refuse(self, why: str, details: Sequence[str]) -> Outcome:
+        listed = "\n  ".join(details)
+        logger.error("Reload refused, %s: %s\n  %s", GOES_ON, why, listed)
+        return self._outcome("refused", f"{why}\n  {listed}")
+
+    def _roll_back(self, error: Exception) -> Outcome:
+        logger.error("Reload rolled back, %s: %s", GOES_ON, error)
+        return self._outcome("rolled_back", str(error))
+
+    def _outcome(self, result: Result, message: str = "", changes: tuple[str, ...] = ()) -> Outcome:
+        return Outcome(result, self.revision, message, changes)
+
+    def _note(self, outcome: Outcome) -> Outcome:
+        is_good = outcome.result in ("applied", "unchanged")
+        self._reloads.note(outcome.result, succeeded=is_good)
+        self._conditions.tell("Progressing", False, "")
+        self._conditions.tell("Valid", outcome.result != "invalid", outcome.result, outcome.message)
+        self._conditions.tell("Applied", is_good, outcome.result, outcome.message)
+        return outcome
+
+
+def _meaning_on_disk(path: Path, environ: Mapping[str, str], chosen: Chosen) -> str:
+    """What the files say now; nothing if they can not be used."""
+    try:
+        return load(path, environ, chosen).meaning
+    except ConfigurationError:
+        return ""
