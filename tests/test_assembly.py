@@ -164,14 +164,14 @@ def test_a_strike_of_the_file_is_a_rule_that_names_the_file(written: Written) ->
         'amount = { op = "between", value = [1, 5] }\n'
     )
 
-    assert rule_for(configuration.strikes[0]) == Rule(
+    assert rule_for(configuration.strikes[0], "ours") == Rule(
         "send",
         (
             Condition("customer", Operator.EQUAL, "acme"),
             Condition("amount", Operator.BETWEEN, (1, 5)),
         ),
         "INC-1",
-        source="file:block",
+        source="file:ours/block",
     )
 
 
@@ -179,7 +179,7 @@ def test_a_strike_of_the_file_may_park_and_may_end(written: Written) -> None:
     configuration, _ = written(
         TEXT + '[[strikes]]\ntask = "send"\naction = "park"\nexpires = 2030-01-01T00:00:00Z\n'
     )
-    rule = rule_for(configuration.strikes[0])
+    rule = rule_for(configuration.strikes[0], "ours")
 
     assert (rule.action, rule.expires) == ("park", datetime(2030, 1, 1, tzinfo=timezone.utc))
 

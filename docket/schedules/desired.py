@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 from ..config.model import Configuration
 from ..config.tables.schedules import Schedule, schedule_seed
-from ..cron import CronExpression, exact_zone
-from .timing import EPOCH, NextAfter, delayed, every, jitter_of, latest, once, within
+from .timing import NextAfter, count_between, jitter_of, latest
+from .words import decode, dump, encode, next_after_of
 
-MOST_CAUGHT_UP = 100
+MOST_CAUGHT_UP: Final = 100
 """Runs that are made up for at most, where all of them shall be."""
 
-PUNCTUAL = timedelta(seconds=10)
+MOST_COUNTED: Final = 1_000
+"""Up to so many due times that were missed are counted beyond those that could be made up for."""
+
+PUNCTUAL: Final = timedelta(seconds=10)
 """Up to so late a run counts as one that is on time: nothing was missed."""
+
+Overlap: TypeAlias = Literal["skip", "queue_one", "queue_all", "cancel_running", "allow"]
 
 
 @dataclass(frozen=True)
@@ -28,11 +33,13 @@ class Owed:
         runs: the due times to run, the earliest first; the last one may be all there is.
         following: the next due time; None if there is none.
         skipped: how many due times pass without a run.
+        late: how many of those are too late to be made up for.
     """
 
     runs: tuple[datetime, ...]
     following: datetime | None
     skipped: int
+    late: int = 0
 
 
 @dataclass(frozen=True)
@@ -43,11 +50,15 @@ class DesiredSchedule:
         name: what it is known by within its owner.
         task: the task that it runs.
         args, kwargs: its arguments.
-        timing: what decides when it is due, as text; the same text means the same due times.
+        times: what decides when it is due; the same times mean the same due times.
+        seed: what ``H`` in its cron expression is computed from.
         next_after: the first due time after a moment.
         paused: whether no runs are due.
         catchup: which of the runs that were missed are made up for.
         catchup_window: how late a run may be to be made up for; None is without a limit.
+        overlap: what becomes of a run that is due while the one before it is not over.
+        limit: how many runs there are in all; None is any number.
+        pause_on_failure: how many runs in a row may fail; None is any number.
         renamed_from: the name that it had before, whose state it takes over.
         notes: what people should know about it.
     """
@@ -56,21 +67,96 @@ class DesiredSchedule:
     task: str
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
-    timing: str
-    next_after: NextAfter
+    times: Mapping[str, Any]
+    seed: str
+    next_after: NextAfter = field(compare=False)
     paused: bool = False
     catchup: Literal["none", "last", "all"] = "last"
     catchup_window: timedelta | None = None
+    overlap: Overlap = "skip"
+    limit: int | None = None
+    pause_on_failure: int | None = None
     renamed_from: str | None = None
     notes: str | None = None
 
     @property
+    def timing(self) -> str:
+        """What decides when it is due, as text; as long as this is the same, nothing moves it."""
+        return dump({**self.times, "paused": self.paused})
+
+    @property
     def definition(self) -> str:
-        """What it is, for those who look at it in Redis."""
-        about = {"task": self.task, "timing": json.loads(self.timing)}
-        if self.notes is not None:
-            about["notes"] = self.notes
-        return json.dumps(about, sort_keys=True)
+        """All that it is, as it stands in Redis: enough to tick it without a file."""
+        window = self.catchup_window
+        about = {
+            "task": self.task,
+            "args": encode(self.args),
+            "kwargs": encode(self.kwargs),
+            "timing": self.times,
+            "seed": self.seed,
+            "paused": self.paused,
+            "catchup": self.catchup,
+            "catchup_window": None if window is None else window.total_seconds(),
+            "overlap": self.overlap,
+            "limit": self.limit,
+            "pause_on_failure": self.pause_on_failure,
+            "notes": self.notes,
+        }
+        return dump({name: value for name, value in about.items() if value is not None})
+
+    @classmethod
+    def read(cls, name: str, definition: str) -> DesiredSchedule:
+        """The schedule that a definition in Redis tells of.
+
+        Arguments:
+            name: what it is known by.
+            definition: as ``definition`` gave it.
+
+        Raises:
+            ValueError: it is none.
+        """
+        try:
+            told = json.loads(definition)
+            window = told.get("catchup_window")
+            return cls(
+                name=name,
+                task=told["task"],
+                args=tuple(decode(told["args"])),
+                kwargs=decode(told["kwargs"]),
+                times=told["timing"],
+                seed=told["seed"],
+                next_after=next_after_of(told["timing"], told["seed"]),
+                paused=told["paused"],
+                catchup=told["catchup"],
+                catchup_window=None if window is None else timedelta(seconds=window),
+                overlap=told["overlap"],
+                limit=told.get("limit"),
+                pause_on_failure=told.get("pause_on_failure"),
+                notes=told.get("notes"),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"expected the definition of a schedule, found {definition!r:.80}"
+            ) from error
+
+    @property
+    def anchor(self) -> str | None:
+        """What it is counted from: created, finish, a moment, or None."""
+        return self.times.get("anchor")
+
+    @property
+    def period(self) -> timedelta:
+        """How often it is due, if it is due every so often."""
+        return timedelta(seconds=self.times["every"])
+
+    @property
+    def end(self) -> datetime | None:
+        """The first moment at which it may not be due any more."""
+        return datetime.fromisoformat(self.times["end"]) if "end" in self.times else None
+
+    def since(self, created: datetime) -> DesiredSchedule:
+        """The same schedule, knowing when it was first seen."""
+        return replace(self, next_after=next_after_of(self.times, self.seed, created))
 
     def owed(self, expected: datetime, now: datetime) -> Owed:
         """What is to be done now.
@@ -79,15 +165,28 @@ class DesiredSchedule:
             expected: the due time that is next in force; it is not after now.
             now: the moment.
         """
-        come = latest(self.next_after, expected, now, MOST_CAUGHT_UP)
-        following = self.next_after(come[-1])
+        if self.anchor == "finish":
+            # It is counted from the end of its run: there is one due time at a time.
+            return Owed((expected,), self.next_after(now), 0)
+        next_after = self._on_the_grid_of(expected)
+        come = latest(next_after, expected, now, MOST_CAUGHT_UP)
+        following = next_after(come[-1])
         wanted = come if self.catchup == "all" else come[-1:]
         longest = PUNCTUAL if self.catchup == "none" else self.catchup_window
         # However late, what is just due now is not missed.
         runs = tuple(
             due for due in wanted if longest is None or now - due <= max(longest, PUNCTUAL)
         )
-        return Owed(runs, following, len(come) - len(runs))
+        before = count_between(next_after, expected, come[0], MOST_COUNTED)
+        late = len(wanted) - len(runs) if self.catchup != "none" else 0
+        return Owed(runs, following, before + len(come) - len(runs), late)
+
+    def _on_the_grid_of(self, due: datetime) -> NextAfter:
+        """The due times to which one belongs: Redis has counted it from when the schedule was first seen."""
+        if self.anchor != "created":
+            return self.next_after
+        shift = timedelta(seconds=self.times["phase"] + self.times.get("jitter", 0))
+        return self.since(due - shift).next_after
 
 
 def desired_schedules(configuration: Configuration) -> tuple[DesiredSchedule, ...]:
@@ -100,53 +199,46 @@ def desired_schedules(configuration: Configuration) -> tuple[DesiredSchedule, ..
 
 def _desired(configuration: Configuration, name: str, schedule: Schedule) -> DesiredSchedule:
     seed = schedule_seed(configuration.name, name)
-    timing, next_after = _timing(configuration, schedule, seed)
+    times = _times(configuration, schedule)
     if schedule.jitter:
-        pause = jitter_of(seed, schedule.jitter)
-        timing["jitter"] = pause.total_seconds()
-        next_after = delayed(next_after, pause)
+        times["jitter"] = jitter_of(seed, schedule.jitter).total_seconds()
     for key in ("start", "end"):
         if (moment := getattr(schedule, key)) is not None:
-            timing[key] = moment.isoformat()
+            times[key] = moment.isoformat()
     return DesiredSchedule(
         name=name,
         task=schedule.task,
         args=tuple(schedule.args),
         kwargs=schedule.kwargs,
-        timing=json.dumps({**timing, "paused": schedule.paused}, sort_keys=True),
-        next_after=within(next_after, schedule.start, schedule.end),
+        times=times,
+        seed=seed,
+        next_after=next_after_of(times, seed),
         paused=schedule.paused,
         catchup=schedule.catchup,
         catchup_window=schedule.catchup_window,
+        overlap=schedule.overlap,
+        limit=schedule.limit,
+        pause_on_failure=schedule.pause_on_failure,
         renamed_from=schedule.renamed_from,
         notes=schedule.notes,
     )
 
 
-def _timing(
-    configuration: Configuration, schedule: Schedule, seed: str
-) -> tuple[dict[str, Any], NextAfter]:
+def _times(configuration: Configuration, schedule: Schedule) -> dict[str, Any]:
     if schedule.at is not None:
-        return {"at": schedule.at.isoformat()}, once(schedule.at)
+        return {"at": schedule.at.isoformat()}
     if schedule.cron is not None:
-        zone = schedule.timezone or configuration.timezone
         dst = schedule.dst
-        expression = CronExpression(
-            schedule.cron,
-            exact_zone(zone),
-            gap=None if dst is None else dst.gap,
-            overlap=None if dst is None else dst.overlap,
-            seed=seed,
-        )
         told = {} if dst is None else {"dst": dst.model_dump(exclude_none=True)}
-        return {"cron": schedule.cron, "timezone": zone, **told}, expression.next_after
+        zone = schedule.timezone or configuration.timezone
+        return {"cron": schedule.cron, "timezone": zone, **told}
     assert schedule.every is not None
-    phase = schedule.phase or timedelta()
-    anchor = EPOCH if isinstance(schedule.anchor, str) else schedule.anchor
-    timing: dict[str, Any] = {
+    times: dict[str, Any] = {
         "every": schedule.every.total_seconds(),
-        "phase": phase.total_seconds(),
+        "phase": (schedule.phase or timedelta()).total_seconds(),
     }
-    if anchor is not EPOCH:
-        timing["anchor"] = anchor.isoformat()
-    return timing, every(schedule.every, anchor + phase)
+    if isinstance(schedule.anchor, datetime):
+        times["anchor"] = schedule.anchor.isoformat()
+    elif schedule.anchor != "epoch":
+        times["anchor"] = schedule.anchor
+    return times

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ..clock import ServerClock
 from ..errors import DocketError, ServerUnavailable
@@ -13,14 +14,18 @@ from ..serialization import Serializer
 from ..service import Service
 from ..storage.executions import from_milliseconds, to_milliseconds
 from ..storage.patience import Backoff
-from ..storage.schedules import Schedules
-from .desired import DesiredSchedule, Owed
+from ..storage.schedules import Awaited, Schedules, Tick, Turn
+from .desired import DesiredSchedule, Overlap, Owed
 from .reconciler import reconcile
+from .telling import key_of, tell_missed, tell_tick
 
 logger = logging.getLogger("docket.schedules")
 
 LONGEST_SLEEP = 10.0
 """Seconds after which the server's time is asked for again, should the clocks drift apart."""
+
+AWAITING = 0.5
+"""Seconds between two looks at runs from whose end the next due time is counted."""
 
 
 class Ticker(Service):
@@ -30,19 +35,35 @@ class Ticker(Service):
         schedules: what Redis holds.
         serializer: how arguments become bytes.
         owner: whose schedules these are.
+        execution_ttl: for how long a run is remembered that is cancelled for the next one.
     """
 
-    def __init__(self, schedules: Schedules, serializer: Serializer, owner: str) -> None:
+    def __init__(
+        self,
+        schedules: Schedules,
+        serializer: Serializer,
+        owner: str,
+        execution_ttl: timedelta = timedelta(minutes=15),
+    ) -> None:
         self._schedules = schedules
         self.serializer = serializer
         self._owner = owner
+        self._execution_ttl = execution_ttl
         self._clock = ServerClock()
         self._desired: dict[str, DesiredSchedule] = {}
         self._changed = asyncio.Event()
         self._is_leading = True
         self.next_times: dict[str, datetime] = {}
-        self.missed = 0
-        """How many due times passed without a run of their own."""
+        self.skipped: Counter[str] = Counter()
+        """How many due times passed here without a run, by reason: missed, window (too late to be made up
+        for), paused, asked, limit, struck, overlap."""
+        self.lag: dict[str, float] = {}
+        """How many seconds after its due time each schedule was fired last."""
+
+    @property
+    def missed(self) -> int:
+        """How many due times passed unnoticed, and had no run of their own."""
+        return self.skipped["missed"] + self.skipped["window"]
 
     async def declare(self, desired: Sequence[DesiredSchedule]) -> None:
         """Have these schedules from now on, and no others.
@@ -81,6 +102,7 @@ class Ticker(Service):
             try:
                 self._clock.set(await self._schedules.now())
                 await self._sleep_until_due()
+                await self._await_ends()
                 for name in self._due():
                     await self._fire(self._desired[name], self.next_times[name])
                 backoff.reset()
@@ -91,9 +113,12 @@ class Ticker(Service):
     async def _sleep_until_due(self) -> None:
         self._changed.clear()
         pause = LONGEST_SLEEP
-        if self.next_times and self._is_leading:
-            earliest = to_milliseconds(min(self.next_times.values()))
-            pause = min(pause, max(0.0, (earliest - self._clock.now()) / 1000))
+        if self._is_leading:
+            if self._awaited():
+                pause = AWAITING
+            if self.next_times:
+                earliest = to_milliseconds(min(self.next_times.values()))
+                pause = min(pause, max(0.0, (earliest - self._clock.now()) / 1000))
         try:
             await asyncio.wait_for(self._changed.wait(), pause)
         except asyncio.TimeoutError:
@@ -106,66 +131,98 @@ class Ticker(Service):
         due = [(moment, name) for name, moment in self.next_times.items() if moment <= now]
         return [name for _, name in sorted(due)]
 
+    def _awaited(self) -> list[DesiredSchedule]:
+        """Those whose next due time is counted from the end of a run that was not over yet."""
+        return [
+            schedule
+            for name, schedule in self._desired.items()
+            if schedule.anchor == "finish" and not schedule.paused and name not in self.next_times
+        ]
+
+    async def _await_ends(self) -> None:
+        awaited = self._awaited()
+        if not (awaited and self._is_leading):
+            return
+        moments = await self._schedules.awaited(
+            [
+                Awaited(
+                    f"{self._owner}/{schedule.name}",
+                    schedule.period // timedelta(milliseconds=1),
+                    schedule.limit or 0,
+                    0 if schedule.end is None else to_milliseconds(schedule.end),
+                )
+                for schedule in awaited
+            ]
+        )
+        for schedule, moment in zip(awaited, moments, strict=True):
+            self._expect(schedule.name, moment)
+
     async def _fire(self, schedule: DesiredSchedule, expected: datetime) -> None:
-        owed = schedule.owed(expected, from_milliseconds(self._clock.now()))
-        if owed.skipped:
-            self._tell_skipped(schedule, expected, owed)
+        now = from_milliseconds(self._clock.now())
+        self.lag[schedule.name] = (now - expected).total_seconds()
+        owed = schedule.owed(expected, now)
         try:
             call = self.serializer.dump_call(
                 schedule.args, dict(schedule.kwargs), context=schedule.task
             )
         except DocketError as error:
             logger.error("Schedule %s can not run: %s", schedule.name, error)
-            self._expect(schedule.name, owed.following)
-            return
+            owed, call = Owed((), owed.following, owed.skipped, owed.late), b""
+        missed, late = owed.skipped, owed.late
         # What is not run moves on without an execution.
         for due, following in zip(
             owed.runs or (None,), (*owed.runs[1:], owed.following), strict=True
         ):
-            key = "" if due is None else f"{schedule.name}@{_utc(due)}"
+            key = "" if due is None else key_of(schedule.name, due)
             tick = await self._schedules.tick(
                 f"{self._owner}/{schedule.name}",
+                Turn(
+                    _overlap(schedule, owed),
+                    schedule.limit or 0,
+                    schedule.anchor == "finish",
+                    missed,
+                    late,
+                ),
                 expected=to_milliseconds(expected),
                 following=0 if following is None else to_milliseconds(following),
                 key=key,
                 task=schedule.task,
                 call=call,
+                ttl=self._execution_ttl,
             )
-            self._note(schedule.name, key, tick.word, tick.next_time)
-            if tick.word == "MOVED" or following is None:
+            self._note(schedule.name, key, tick)
+            if tick.word == "MOVED":
+                return
+            if missed:
+                self._count_missed(schedule, expected, owed)
+                missed = late = 0
+            if not tick.next_time or following is None:
                 return
             expected = following
 
-    def _tell_skipped(self, schedule: DesiredSchedule, expected: datetime, owed: Owed) -> None:
-        self.missed += owed.skipped
-        made_up = (
-            f"{len(owed.runs)} runs from {_utc(owed.runs[0])} on are made up for"
-            if len(owed.runs) > 1
-            else f"only the run of {_utc(owed.runs[0])} is made up for"
-            if owed.runs
-            else "none of them is made up for"
-        )
-        logger.warning(
-            "Schedule %s was due at %s and later; %s", schedule.name, _utc(expected), made_up
-        )
+    def _count_missed(self, schedule: DesiredSchedule, expected: datetime, owed: Owed) -> None:
+        self.skipped["missed"] += owed.skipped - owed.late
+        self.skipped["window"] += owed.late
+        tell_missed(schedule.name, expected, owed)
 
-    def _expect(self, name: str, following: datetime | None) -> None:
-        if following is None:
-            self.next_times.pop(name, None)
+    def _note(self, name: str, key: str, tick: Tick) -> None:
+        if tick.word == "SKIPPED":
+            self.skipped[tick.reason] += 1
+        tell_tick(name, key, tick)
+        if name in self._desired:
+            # Without a next time it has come to its end, or waits for the end of its run, or somebody else
+            # has paused or removed it.
+            self._expect(name, tick.next_time)
+
+    def _expect(self, name: str, next_time: int) -> None:
+        if next_time:
+            self.next_times[name] = from_milliseconds(next_time)
         else:
-            self.next_times[name] = following
-
-    def _note(self, name: str, key: str, word: str, next_time: int) -> None:
-        if word == "FIRED":
-            logger.info("Schedule %s: queued %s", name, key)
-        elif word == "STRUCK":
-            logger.warning("Schedule %s: a strike forbids %s", name, key)
-        if name not in self._desired:
-            return
-        # Without a next time it has come to its end, or somebody else has paused or removed it.
-        self._expect(name, from_milliseconds(next_time) if next_time else None)
+            self.next_times.pop(name, None)
 
 
-def _utc(moment: datetime) -> str:
-    text = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return text.replace(".000Z", "Z")
+def _overlap(schedule: DesiredSchedule, owed: Owed) -> Overlap:
+    """What becomes of runs that overlap: all that are made up for at once wait for each other."""
+    if len(owed.runs) > 1 and schedule.overlap in ("skip", "queue_one"):
+        return "queue_all"
+    return schedule.overlap

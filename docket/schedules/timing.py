@@ -30,6 +30,19 @@ def every(period: timedelta, anchor: datetime) -> NextAfter:
     return next_after
 
 
+def rolling(period: timedelta) -> NextAfter:
+    """Due a period after any moment: it is the moment that says what is counted from.
+
+    Arguments:
+        period: from the moment to the due time.
+    """
+
+    def next_after(moment: datetime) -> datetime:
+        return moment + period
+
+    return next_after
+
+
 def once(due: datetime) -> NextAfter:
     """Due at a moment, and never again.
 
@@ -111,3 +124,19 @@ def latest(timing: NextAfter, first: datetime, now: datetime, count: int) -> lis
         if len(found) == count or start == first:
             return list(found)
         window *= 2
+
+
+def count_between(timing: NextAfter, first: datetime, end: datetime, most: int) -> int:
+    """How many due times there are from one of them on and before a moment, as far as it is counted.
+
+    Arguments:
+        timing: when it is due.
+        first: the due time that is counted first.
+        end: the moment.
+        most: where counting ends.
+    """
+    count = 0
+    due: datetime | None = first
+    while due is not None and due < end and count < most:
+        count, due = count + 1, timing(due)
+    return count

@@ -12,7 +12,10 @@ Key                                   Type          Holds
 ``P:parked``                          sorted set    parked executions by the time of their parking
 ``P:strikes``                         hash          rules by identity, and their version
 ``P:routes``                          hash          the queue of each task that has one of its own
-``P:schedules``                       hash          definition, next and last time of each schedule
+``P:schedules``                       hash          definition, timing and next time of each schedule
+``P:schedule:<schedule>``             hash          what has happened to it: last run, pause, what was skipped
+``P:outcomes:<schedule>``             list          what became of its last 50 due times, the latest first
+``P:ran:<schedule>``                  sorted set    its last 5,000 due times that had a run
 ``P:configuration:<owner>``           hash          the configuration in force, and its revision
 ``P:revisions:<owner>``               list          the last configurations, the newest first
 ``P:leader:<owner>``                  string, TTL   the supervisor that ticks the schedules
@@ -118,6 +121,18 @@ class Keys:
     def schedules(self) -> str:
         """Definitions and times of the schedules."""
         return self.named("schedules")
+
+    def schedule(self, name: str) -> str:
+        """What has happened to a schedule; its name is owner/name."""
+        return f"{self.prefix}:schedule:{name}"
+
+    def outcomes(self, name: str) -> str:
+        """What became of the last due times of a schedule."""
+        return f"{self.prefix}:outcomes:{name}"
+
+    def ran(self, name: str) -> str:
+        """The due times of a schedule that had a run."""
+        return f"{self.prefix}:ran:{name}"
 
     def configuration(self, owner: str) -> str:
         """The configuration that is in force."""

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Literal, NamedTuple
 
 from ..connection.base import Connection
 from .keys import Keys
-from .patience import run_patiently, value_of
-from .script import Script
+from .patience import read_patiently, run_patiently, value_of
+from .replies import pairs
+from .script import Script, time_query
 
 _RECONCILE = Script("reconcile", ("owner",))
-_TICK = Script("tick", ("id", "expected", "following", "key", "task", "call"))
+_TICK = Script(
+    "tick",
+    (
+        *("id", "expected", "following", "key", "task", "call"),
+        *("overlap", "limit", "rests", "ttl", "missed", "late"),
+    ),
+)
+_AWAITED = Script("awaited")
+_STEER = Script("steer", ("id", "verb", "pause"))
+_BACKFILL = Script("backfill", ("id", "task", "call"))
 
 
 class DeclaredSchedule(NamedTuple):
@@ -27,24 +40,87 @@ class DeclaredSchedule(NamedTuple):
     """The name that it had before; empty if it had none."""
 
 
+class Turn(NamedTuple):
+    """What a due time is to become, beside its execution."""
+
+    overlap: str
+    """What becomes of it while the run before it is not over."""
+    limit: int = 0
+    """How many runs there are in all; 0 is any number."""
+    rests: bool = False
+    """Whether the next time is known only when this run is over."""
+    missed: int = 0
+    """How many due times before this one have passed without a run."""
+    late: int = 0
+    """How many of those have because it is too late for them."""
+
+
 class Tick(NamedTuple):
     """What became of one due time."""
 
     word: str
-    """FIRED, STRUCK, SKIPPED, or MOVED if somebody else was first."""
+    """FIRED, WAITS, STRUCK, SKIPPED, PASSED, or MOVED if somebody else was first."""
     next_time: int
+    reason: str = ""
+    """Why it was skipped: paused, asked, limit, struck or overlap."""
+    pause: Mapping[str, Any] | None = None
+    """Who has paused it, why, since and until when, if that is why."""
+
+
+class Awaited(NamedTuple):
+    """A schedule whose run is awaited, because its next due time is counted from its end."""
+
+    schedule: str
+    """owner/name."""
+    period: int
+    """In ms."""
+    limit: int
+    ends: int
+    """Unix time in ms from which on it is not due any more; 0 is never."""
+
+
+class Outcome(NamedTuple):
+    """What became of one due time, or of several."""
+
+    due: int
+    word: str
+    """fired, waits, parked, or why it was skipped."""
+    times: int
+    """Of how many due times this tells; more than one only of those that were skipped."""
+    key: str
+
+
+class Known(NamedTuple):
+    """All that Redis holds of one schedule."""
+
+    owner: str
+    name: str
+    definition: str
+    next_time: int
+    created: int
+    last: int
+    """When it was last due with a run; 0 is never."""
+    last_key: str
+    runs: int
+    failures: int
+    """How many runs in a row have failed."""
+    pause: Mapping[str, Any] | None
+    skip: int
+    """The due time that passes without a run because somebody wanted that; 0 is none."""
+    skipped: Counter[str]
+    """How many due times had no run, by reason."""
 
 
 class Schedules:
-    """Reads and writes ``P:schedules``."""
+    """Reads and writes ``P:schedules`` and what has happened to each schedule."""
 
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection
         self._keys = keys
 
     async def now(self) -> int:
-        """The server's time in ms."""
-        (reply,) = await self._connection.send(("TIME",))
+        """The server's time in ms, as the scripts see it."""
+        (reply,) = await self._connection.send(time_query(self._connection, self._keys))
         seconds, microseconds = value_of(reply)
         return int(seconds) * 1000 + int(microseconds) // 1000
 
@@ -57,17 +133,149 @@ class Schedules:
         return [int(moment) for moment in value_of(reply)]
 
     async def tick(
-        self, schedule: str, *, expected: int, following: int, key: str, task: str, call: bytes
+        self,
+        schedule: str,
+        turn: Turn,
+        *,
+        expected: int,
+        following: int,
+        key: str,
+        task: str,
+        call: bytes,
+        ttl: timedelta,
     ) -> Tick:
         """Turn one due time into an execution, unless somebody else has done so.
 
         Arguments:
             schedule: owner/name.
+            turn: what it is to become.
             expected: the due time that is known here, in ms.
             following: the one after it, in ms.
             key, task, call: the execution; without a key the due time passes without one.
+            ttl: for how long a run is remembered that is cancelled for this one.
         """
-        command = _TICK.call(self._keys, schedule, expected, following, key, task, call)
+        command = _TICK.call(
+            self._keys,
+            *(schedule, expected, following, key, task, call),
+            *(turn.overlap, turn.limit, int(turn.rests), _milliseconds(ttl)),
+            *(turn.missed, turn.late),
+        )
         (reply,) = await run_patiently(self._connection, command)
+        word, next_time, reason, pause = value_of(reply)
+        return Tick(
+            word.decode(), int(next_time), reason.decode(), json.loads(pause) if pause else None
+        )
+
+    async def awaited(self, schedules: Sequence[Awaited]) -> list[int]:
+        """When schedules are due next that are counted from the end of their runs; 0 if one is not over."""
+        fields = (field for schedule in schedules for field in schedule)
+        (reply,) = await run_patiently(self._connection, _AWAITED.call(self._keys, *fields))
+        return [int(moment) for moment in value_of(reply)]
+
+    async def steer(
+        self,
+        schedule: str,
+        verb: Literal["pause", "resume", "skip"],
+        pause: Mapping[str, Any] | None = None,
+    ) -> tuple[str, int]:
+        """Do what an operator wants: tells DONE, UNKNOWN or IDLE, and when it is due next, in ms.
+
+        Arguments:
+            schedule: owner/name.
+            verb: pause it, resume it, or have its next due time pass without a run.
+            pause: who pauses it (``by``), why (``reason``), since and until when (ms).
+        """
+        call = _STEER.call(self._keys, schedule, verb, json.dumps(pause or {}))
+        (reply,) = await run_patiently(self._connection, call)
         word, next_time = value_of(reply)
-        return Tick(word.decode(), int(next_time))
+        return word.decode(), int(next_time)
+
+    async def backfill(
+        self, schedule: str, task: str, call: bytes, due: Sequence[tuple[int, str]]
+    ) -> list[str]:
+        """Run due times that have passed; tells of each: FIRED, ALREADY (it had a run) or STRUCK.
+
+        Arguments:
+            schedule: owner/name.
+            task, call: the execution.
+            due: the times in ms, each with the key of its execution.
+        """
+        fields = (field for one in due for field in one)
+        command = _BACKFILL.call(self._keys, schedule, task, call, *fields)
+        (reply,) = await run_patiently(self._connection, command)
+        return [word.decode() for word in value_of(reply)]
+
+    async def known(self) -> list[Known]:
+        """All schedules of all owners, by owner and name."""
+        (reply,) = await read_patiently(self._connection, ("HGETALL", self._keys.schedules))
+        fields = pairs(value_of(reply))
+        named = [field.partition(b":")[2].decode() for field in fields if _is_definition(field)]
+        if not named:
+            return []
+        states = await read_patiently(
+            self._connection, *(("HGETALL", self._keys.schedule(name)) for name in sorted(named))
+        )
+        return [
+            _known(name, fields, pairs(value_of(state)))
+            for name, state in zip(sorted(named), states, strict=True)
+        ]
+
+    async def outcomes(self, schedule: str) -> list[Outcome]:
+        """What became of the last due times of a schedule, the latest first.
+
+        Arguments:
+            schedule: owner/name.
+        """
+        (reply,) = await read_patiently(
+            self._connection, ("LRANGE", self._keys.outcomes(schedule), 0, -1)
+        )
+        return [_outcome(text.decode()) for text in value_of(reply)]
+
+    async def has_run(self, schedule: str, due: Sequence[int]) -> list[bool]:
+        """Whether due times (ms) of a schedule had a run, as far as that is remembered."""
+        replies = await read_patiently(
+            self._connection, *(("ZSCORE", self._keys.ran(schedule), moment) for moment in due)
+        )
+        return [value_of(reply) is not None for reply in replies]
+
+
+def _is_definition(field: bytes) -> bool:
+    return field.startswith(b"definition:")
+
+
+def _milliseconds(length: timedelta) -> int:
+    return length // timedelta(milliseconds=1)
+
+
+def _known(name: str, fields: Mapping[bytes, bytes], state: Mapping[bytes, bytes]) -> Known:
+    def number(field: bytes) -> int:
+        return int(state.get(field, 0))
+
+    owner, _, short = name.partition("/")
+    pause = state.get(b"pause")
+    return Known(
+        owner=owner,
+        name=short,
+        definition=fields[f"definition:{name}".encode()].decode(),
+        next_time=int(fields.get(f"next:{name}".encode(), 0)),
+        created=number(b"created"),
+        last=number(b"last"),
+        last_key=state.get(b"key", b"").decode(),
+        runs=number(b"runs"),
+        failures=number(b"failures"),
+        pause=json.loads(pause) if pause else None,
+        skip=number(b"skip"),
+        skipped=Counter(
+            {
+                field.partition(b":")[2].decode(): int(count)
+                for field, count in state.items()
+                if field.startswith(b"skipped:")
+            }
+        ),
+    )
+
+
+def _outcome(text: str) -> Outcome:
+    due, told, key = text.split("\n", 2)
+    word, _, count = told.partition(" ")
+    return Outcome(int(due), word, int(count or 1), key)

@@ -124,7 +124,7 @@ def test_everything_is_counted(status: Status, pool: Pool, ticker: Ticker) -> No
     ]
     pool.exits["crash"] = 5
     ticker.next_times["nightly"] = datetime(2026, 1, 1, tzinfo=timezone.utc)
-    ticker.missed = 7
+    ticker.skipped.update(missed=4, window=3, overlap=2)
     status._reloads.note("applied", succeeded=True)
 
     found = samples(status)

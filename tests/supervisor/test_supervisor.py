@@ -241,19 +241,17 @@ async def test_every_step_before_the_one_that_fails_is_taken_back(home: Home, lo
 async def test_what_can_not_be_taken_back_is_told(
     home: Home, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    async def fail(*_: object) -> None:
+        raise OSError("the disk is full")
+
     async with up(home) as supervisor:
-        applier = supervisor._applier
-
-        async def fail(strikes: object) -> None:
-            raise OSError("the disk is full")
-
-        monkeypatch.setattr(applier, "_strike", fail)
-        home.save(TEXT + '[[strikes]]\nid = "s"\ntask = "note"\n')
-        await log.until("Could not undo ('ReplaceStrikes', ''): the disk is full")
-        await log.until("The reload failed; revision 1 goes on")
+        monkeypatch.setattr(supervisor._fleet.pools["default"], "roll", fail)
+        home.save(TEXT + '[workers.default.env]\nROLE = "other"\n')
+        await log.until("Could not undo RollPool: the disk is full")
+        await log.until("Reload rolled back, the last good configuration goes on: the disk is full")
         monkeypatch.undo()
-        home.edit('id = "s"', 'id = "t"')
-        await log.until("applied as revision 2")
+        home.edit('"other"', '"another"')
+        await log.until("applied as revision 4")
 
 
 async def test_strikes_of_the_file_come_and_go_and_those_of_callers_stay(
@@ -298,7 +296,7 @@ async def test_work_of_a_dead_process_waits_for_its_lease_when_the_server_is_awa
 
     async with up(home) as supervisor:
         (process,) = supervisor._fleet.pools["default"].processes
-        monkeypatch.setattr("docket.supervisor.apply.release", away)
+        monkeypatch.setattr("docket.supervisor.fleet.release", away)
         os.kill(process.pid, signal.SIGKILL)
         await log.until("is taken over when its leases end: nobody there")
 

@@ -10,7 +10,8 @@ local bells = {}   -- rung once at the end, however many executions came
 -- recorded is this very call. A nonce of '*' says that the key itself was made for this call, so that
 -- any record of it is ours. What is struck by a rule that parks is stored, and STRUCK with the state
 -- 'parked'; `rule` is one that its caller has found, because it looks at arguments ('' if there is none).
-local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rule)
+-- With a `slot` it waits for that: the caller makes it one of those who do.
+local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rule, slot)
   local run = run_of(key)
   local known = redis.call('HMGET', run, 'state', 'generation', 'nonce', 'queue', 'message')
   local state = known[1]
@@ -59,7 +60,10 @@ local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rul
     park_struck(key, park, now, integer(due))
     return {'STRUCK', 'parked', generation}
   end
-  if due <= now then
+  if slot then
+    state = 'scheduled'
+    with('waits', slot)
+  elseif due <= now then
     state = 'queued'
     with('message', put_on_stream(key, queue, generation))
     bells[queue] = true
@@ -67,7 +71,7 @@ local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rul
     state = 'scheduled'
   end
   redis.call('HSET', run, 'state', state, unpack(fields))
-  if state == 'scheduled' then put_in_future(key, queue, integer(due)) end
+  if state == 'scheduled' and not slot then put_in_future(key, queue, integer(due)) end
   announce(key, state, integer(due))
   forget_death()
   return {'SCHEDULED', state, generation}

@@ -1,4 +1,5 @@
 --! include runs
+--! include cancelling
 -- Cancels an execution for good, or asks its worker to.
 --
 -- key       the execution
@@ -6,16 +7,4 @@
 -- returns   CANCELLED, REQUESTED (it runs: its worker is told now, and again when it renews its lease),
 --           FINISHED (nothing left to cancel) or UNKNOWN
 
-local run = run_of(key)
-local known = redis.call('HMGET', run, 'state', 'queue', 'message', 'due')
-local state = known[1]
-if not state then return 'UNKNOWN' end
-if state == 'running' then
-  redis.call('HSET', run, 'cancel', '1')
-  redis.call('PUBLISH', P .. ':cancellations', key)
-  return 'REQUESTED'
-end
-if state == 'completed' or state == 'failed' or state == 'cancelled' then return 'FINISHED' end
-detach(key, state, known[2], known[3])
-finish(key, 'cancelled', milliseconds(), ttl, 'cancelled', nil, nil, nil, known[4])
-return 'CANCELLED'
+return cancel(key, ttl)

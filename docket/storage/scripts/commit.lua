@@ -1,3 +1,5 @@
+--! include runs
+--! include cancelling
 --! include reconciling
 --! include striking
 -- Puts a configuration in force: its record, its schedules and its strikes together, or none of them.

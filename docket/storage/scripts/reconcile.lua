@@ -1,3 +1,5 @@
+--! include runs
+--! include cancelling
 --! include reconciling
 -- Makes the schedules of one owner equal to what it declares.
 --

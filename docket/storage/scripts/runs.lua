@@ -154,9 +154,57 @@ local function detach(key, state, queue, message)
   end
 end
 
--- A terminal state: recorded, announced, and from now on allowed to expire.
-local function finish(key, state, now, ttl, reason, error, worker, started, due)
+-- Turns. The runs of one schedule that must not overlap take turns: `key` in P:schedule:<id> names the run whose
+-- turn it is, the others wait as runs wait for a slot. The end of that run lets the next one in, in the script
+-- that records the end: nobody polls, and no crash can come between the two.
+
+local function turns_of(id)
+  return 'schedule ' .. id
+end
+
+local function next_turn(id)
+  local slot = turns_of(id)
+  local waiters = P .. ':waiters:' .. slot
+  while true do
+    local key = redis.call('ZRANGE', waiters, 0, 0)[1]
+    if not key then return end
+    local known = redis.call('HMGET', run_of(key), 'waits', 'queue', 'generation', 'due')
+    if known[1] == slot then
+      stop_waiting(key, slot)
+      local message = put_on_stream(key, known[2], known[3] or FIRST)
+      redis.call('HSET', run_of(key), 'state', 'queued', 'message', message)
+      redis.call('HSET', P .. ':schedule:' .. id, 'key', key)
+      announce(key, 'queued', known[4])
+      ring(known[2])
+      return
+    end
+    redis.call('ZREM', waiters, key)
+  end
+end
+
+-- A run of a schedule is over, for good or until somebody frees it: the next one has its turn, and a schedule
+-- whose runs fail one after the other is paused.
+local function turn_over(key, id, state, now)
+  local known = redis.call('HMGET', P .. ':schedule:' .. id, 'key', 'brake', 'pause')
+  if not known[1] then return end   -- removed long ago
+  if state == 'completed' then
+    redis.call('HDEL', P .. ':schedule:' .. id, 'failures')
+  elseif state == 'failed' then
+    local failures = redis.call('HINCRBY', P .. ':schedule:' .. id, 'failures', 1)
+    if known[2] and failures >= tonumber(known[2]) and not known[3] then
+      redis.call('HSET', P .. ':schedule:' .. id, 'pause', cjson.encode({
+        by = 'docket', reason = failures .. ' runs in a row have failed', since = now}))
+    end
+  end
+  if known[1] == key then next_turn(id) end
+end
+
+-- A terminal state: recorded, announced, and from now on allowed to expire. `schedule` is that of which it is a
+-- run, false if the caller knows that it is of none.
+local function finish(key, state, now, ttl, reason, error, worker, started, due, schedule)
   local run = run_of(key)
+  if schedule == nil then schedule = redis.call('HGET', run, 'schedule') end
+  if schedule then turn_over(key, schedule, state, now) end
   local fields = {'state', state, 'completed', integer(now)}
   if reason and reason ~= '' then table.insert(fields, 'reason'); table.insert(fields, reason) end
   if error and error ~= '' then table.insert(fields, 'error'); table.insert(fields, error) end

@@ -60,7 +60,7 @@ local function settle(at)
     ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7],
     ARGV[at + 8], ARGV[at + 9], ARGV[at + 10], ARGV[at + 11], ARGV[at + 12]
   local run = run_of(key)
-  local known = redis.call('HMGET', run, 'state', 'generation', 'fence', 'worker', 'started', 'due', 'cancel', 'message')
+  local known = redis.call('HMGET', run, 'state', 'generation', 'fence', 'worker', 'started', 'due', 'cancel', 'message', 'schedule')
   local state, current = known[1], known[2] or FIRST
 
   if not state then
@@ -95,8 +95,9 @@ local function settle(at)
     redis.call('HSET', run, 'state', 'parked', 'reason', reason)
     redis.call('ZADD', P .. ':parked', integer(now), key)
     announce(key, 'parked', known[6])
+    if known[9] then turn_over(key, known[9], 'parked', now) end
   else
-    finish(key, word, now, ttl, reason, error, known[4], known[5], known[6])
+    finish(key, word, now, ttl, reason, error, known[4], known[5], known[6], known[9])
     if word == 'failed' then bury(key, now, tonumber(ttl)) end
   end
   return 'RECORDED'

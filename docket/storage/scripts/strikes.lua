@@ -19,4 +19,6 @@ local function park_struck(key, rule, now, due)
   redis.call('HSET', run, 'state', 'parked', 'reason', 'struck', 'strike', rule)
   redis.call('ZADD', P .. ':parked', integer(now), key)
   announce(key, 'parked', due)
+  local schedule = redis.call('HGET', run, 'schedule')
+  if schedule then turn_over(key, schedule, 'parked', now) end
 end

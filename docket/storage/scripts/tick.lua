@@ -1,6 +1,7 @@
 --! include runs
 --! include strikes
 --! include adding
+--! include cancelling
 -- Claims one due time of a schedule and enqueues its execution, together: never two for one due time,
 -- whatever number of hosts try.
 --
@@ -8,16 +9,113 @@
 -- expected   the next time (ms) that the caller knows
 -- following  the next time (ms) after this one; 0 if there is none
 -- key, task, call   the execution of this tick; no key: the due time passes without one
--- returns    {word, next time now in force}: FIRED, STRUCK, SKIPPED, or MOVED if somebody else was first
+-- overlap    what becomes of it while the run before it is not over: skip, queue_one, queue_all, cancel_running, allow
+-- limit      how many runs there are in all; 0 is any number
+-- rests      '1' if the next time is known only when this run is over
+-- ttl        ms for which a run is remembered that is cancelled
+-- missed, late   how many due times before this one have passed without a run, and how many of them because it is
+--            too late for them
+-- returns    {word, next time now in force, more}: FIRED, WAITS (for the run before it), STRUCK, SKIPPED (more: paused,
+--            asked, limit, struck, overlap; and who paused it as JSON), PASSED, or MOVED if somebody else was first
 
-local next_field = 'next:' .. id
-local known = redis.call('HGET', P .. ':schedules', next_field)
-if known ~= expected then return {'MOVED', known or '0'} end
-if key == '' then
-  redis.call('HSET', P .. ':schedules', next_field, following)
-  return {'SKIPPED', following}
+local OUTCOMES = 50      -- of each schedule, shown to people
+local LEDGER = 5000      -- due times of each schedule that had a run, so that none is run twice
+local ALIVE = {scheduled = true, queued = true, running = true}
+local state = P .. ':schedule:' .. id
+local slot = turns_of(id)
+local waiters = P .. ':waiters:' .. slot
+
+local function note(word, due)
+  redis.call('LPUSH', P .. ':outcomes:' .. id, due .. '\n' .. word .. '\n' .. key)
+  redis.call('LTRIM', P .. ':outcomes:' .. id, 0, OUTCOMES - 1)
 end
-local reply = add('add', key, '*', 0, task, call, '', '1', '')
-redis.call('HSET', P .. ':schedules', next_field, following, 'last:' .. id, expected)
+
+local function count_skipped(reason, count)
+  if count <= 0 then return end
+  redis.call('HINCRBY', state, 'skipped:' .. reason, count)
+  note(reason .. ' ' .. integer(count), expected)
+end
+
+local function move_to(time)
+  redis.call('HSET', P .. ':schedules', 'next:' .. id, time)
+  return time
+end
+
+local function skip(reason, time, who)
+  count_skipped(reason, 1)
+  return {'SKIPPED', move_to(time), reason, who or ''}
+end
+
+local function pause_in_force()
+  local text = redis.call('HGET', state, 'pause')
+  if not text then return nil end
+  local ends = cjson.decode(text)['until']
+  if not ends or ends > now then return text end
+  redis.call('HDEL', state, 'pause')
+  return nil
+end
+
+local function is_alive(run_key)
+  local run = redis.call('HMGET', run_of(run_key), 'state', 'schedule')
+  return ALIVE[run[1]] and run[2] == id
+end
+
+-- The run before this one, if it is not over.
+local function former_run()
+  local known = redis.call('HGET', state, 'key')
+  if known and is_alive(known) then return known end
+  -- Whoever had the turn is gone without a word: somebody has replaced it, or it was lost.
+  if redis.call('EXISTS', waiters) == 0 then return nil end
+  next_turn(id)
+  known = redis.call('HGET', state, 'key')
+  return known and is_alive(known) and known
+end
+
+local known = redis.call('HGET', P .. ':schedules', 'next:' .. id)
+if known ~= expected then return {'MOVED', known or '0', '', ''} end
+count_skipped('window', tonumber(late))
+count_skipped('missed', tonumber(missed) - tonumber(late))
+if key == '' then return {'PASSED', move_to(following), '', ''} end
+
+local runs = tonumber(redis.call('HGET', state, 'runs') or 0)
+local most = tonumber(limit)
+if most > 0 and runs >= most then return skip('limit', '0') end
+local paused = pause_in_force()
+if paused then return skip('paused', following, paused) end
+if redis.call('HGET', state, 'skip') == expected then
+  redis.call('HDEL', state, 'skip')
+  return skip('asked', following)
+end
+
+local former = overlap ~= 'allow' and former_run()
+local waits
+if former then
+  if overlap == 'skip' or (overlap == 'queue_one' and redis.call('ZCARD', waiters) > 0) then
+    return skip('overlap', following)
+  elseif overlap == 'cancel_running' then cancel(former, ttl)
+  else waits = slot
+  end
+end
+
+local reply = add('add', key, '*', 0, task, call, '', '1', '', nil, waits)
+if reply[1] == 'STRUCK' and reply[2] ~= 'parked' then return skip('struck', following) end
+redis.call('HSET', run_of(key), 'schedule', id)
+redis.call('HSET', state, 'last', expected, 'runs', integer(runs + 1))
+redis.call('ZADD', P .. ':ran:' .. id, expected, expected)
+redis.call('ZREMRANGEBYRANK', P .. ':ran:' .. id, 0, -LEDGER - 1)
+if most > 0 and runs + 1 >= most then following = '0' end
+if rests == '1' and reply[2] ~= 'parked' then following = '0' end
+move_to(following)
+if reply[2] == 'parked' then
+  note('parked', expected)
+  return {'STRUCK', following, 'parked', ''}
+elseif waits then
+  redis.call('ZADD', waiters, expected, key)
+  redis.call('ZADD', P .. ':waiting', integer(now), key)
+  note('waits', expected)
+  return {'WAITS', following, former, ''}
+end
+redis.call('HSET', state, 'key', key)
+note('fired', expected)
 ring_bells()
-return {reply[1] == 'STRUCK' and 'STRUCK' or 'FIRED', following}
+return {'FIRED', following, '', ''}
