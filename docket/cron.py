@@ -134,6 +134,32 @@ class CronExpression:
             found.append(moment)
         return found
 
+    def explain(self, after: datetime, due: datetime) -> str:
+        """What a change of the clocks means for a due time; nothing on most days.
+
+        Arguments:
+            after: the due time before, or the moment from which on it is counted.
+            due: the due time.
+
+        Example:
+            >>> nightly = CronExpression("30 2 * * *", exact_zone("Europe/Paris"))
+            >>> before = datetime(2026, 3, 28, 12, tzinfo=timezone.utc)
+            >>> nightly.explain(before, nightly.next_after(before))
+            'the clocks jump from 02:00 to 03:00: 02:30 is made up for at once'
+        """
+        wall, shown = self._clock.wall(after), self._clock.wall(due)
+        overlap = self._clock.overlap(shown)
+        if overlap is not None:
+            which = "first" if due < overlap.change else "second"
+            only = ", and only this one counts" if self.overlap == "first" else ""
+            return f"the clocks show {shown:%H:%M} twice: this is the {which} time{only}"
+        while (wall := self._tick_after(wall)) < shown:
+            if gap := self._clock.gap(wall):
+                fate = "is made up for at once" if gap.change == due else "is left out"
+                jump = f"the clocks jump from {gap.start:%H:%M} to {gap.end:%H:%M}"
+                return f"{jump}: {wall:%H:%M} {fate}"
+        return ""
+
     def _first_showing_after(self, moment: datetime) -> datetime:
         """The next tick, taken at the first moment that the clocks show it."""
         wall = self._clock.wall(moment)

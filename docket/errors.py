@@ -5,6 +5,7 @@
     │   └── InvalidSetting      one value of it; CronError · UnknownZone
     ├── CallerError             whoever called the API
     │   ├── InvalidKey · InvalidUrl · PayloadTooLarge · NotSerializable
+    │   ├── UnknownSchedule · TooManyRuns
     │   └── ImmovableTime · EndlessWork, in tests
     ├── OperatorError           whoever runs the servers
     │   ├── ServerUnavailable   it may heal: the call can be repeated
@@ -77,6 +78,14 @@ class PayloadTooLarge(CallerError, ValueError):
 
 class NotSerializable(CallerError, TypeError):
     """A value can not be encoded by the codecs that are allowed."""
+
+
+class UnknownSchedule(CallerError, LookupError):
+    """There is no schedule of this name, or there are several."""
+
+
+class TooManyRuns(CallerError, ValueError):
+    """More runs of a schedule are asked for than there may be at once."""
 
 
 class ImmovableTime(CallerError):

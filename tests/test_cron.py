@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from fractions import Fraction
-from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -14,6 +12,8 @@ from hypothesis import strategies as st
 
 from docket.cron import ALIASES, CronExpression, Gap, Overlap, exact_zone
 from docket.errors import ConfigurationError, CronError, UnknownZone
+
+from .truth import CHANGES, PAGE, TRUTH, minute_by_minute, page
 
 UTC = timezone.utc
 MINUTE = timedelta(minutes=1)
@@ -284,45 +284,6 @@ def test_the_rule_is_told_by_the_hours(text: str, gap: str, overlap: str) -> Non
     assert f"gap={gap}, overlap={overlap}" in repr(expression)
 
 
-class Times(NamedTuple):
-    """What an expression of the truth table means, said independently of any parser."""
-
-    minutes: set[int]
-    hours: set[int]
-    weekdays: set[int]
-    is_wild: bool
-
-    def includes(self, wall: datetime) -> bool:
-        return (
-            wall.minute in self.minutes
-            and wall.hour in self.hours
-            and wall.isoweekday() % 7 in self.weekdays
-        )
-
-
-HOURS, WEEK = set(range(24)), set(range(7))
-TRUTH: dict[str, Times] = {
-    "30 2 * * *": Times({30}, {2}, WEEK, False),
-    "0 2 * * *": Times({0}, {2}, WEEK, False),
-    "0 3 * * *": Times({0}, {3}, WEEK, False),
-    "15 1 * * *": Times({15}, {1}, WEEK, False),
-    "@daily": Times({0}, {0}, WEEK, False),
-    "30 0,23 * * *": Times({30}, {0, 23}, WEEK, False),
-    "*/10 2 * * *": Times(set(range(0, 60, 10)), {2}, WEEK, False),
-    "0,45 1-3 * * SUN": Times({0, 45}, {1, 2, 3}, {0}, False),
-    "0 * * * *": Times({0}, HOURS, WEEK, True),
-    "*/15 * * * *": Times({0, 15, 30, 45}, HOURS, WEEK, True),
-    "0 */2 * * *": Times({0}, set(range(0, 24, 2)), WEEK, True),
-    "20 1/3 * * 0,6": Times({20}, set(range(1, 24, 3)), {0, 6}, True),
-}
-CHANGES = {
-    "America/New_York": (datetime(2026, 3, 8, 7), datetime(2026, 11, 1, 6)),
-    "Europe/Paris": (datetime(2026, 3, 29, 1), datetime(2026, 10, 25, 1)),
-    "Australia/Lord_Howe": (datetime(2026, 10, 3, 15, 30), datetime(2026, 4, 4, 15)),
-    "America/Santiago": (datetime(2026, 9, 6, 4), datetime(2026, 4, 5, 3)),
-    "Africa/Casablanca": (datetime(2026, 3, 22, 2), datetime(2026, 2, 15, 2)),
-    "Europe/Dublin": (datetime(2026, 3, 29, 1), datetime(2026, 10, 25, 1)),
-}
 CASES = [(zone, change.replace(tzinfo=UTC)) for zone in CHANGES for change in CHANGES[zone]]
 CASE_NAMES = [f"{zone}, {name}" for zone in CHANGES for name in ("gap", "overlap")]
 RULES: list[tuple[Gap | None, Overlap | None]] = [
@@ -332,23 +293,6 @@ RULES: list[tuple[Gap | None, Overlap | None]] = [
     ("skip", "first"),
     ("skip", "both"),
 ]
-
-
-def minute_by_minute(
-    times: Times, zone: ZoneInfo, start: datetime, end: datetime, gap: Gap, overlap: Overlap
-) -> Iterator[datetime]:
-    """The due times of a clock that is looked at every minute."""
-    shown = start.astimezone(zone).replace(tzinfo=None)
-    while start < end:
-        start += MINUTE
-        local = start.astimezone(zone)
-        wall = local.replace(tzinfo=None, fold=0)
-        jumped_over = (shown + n * MINUTE for n in range(1, int((wall - shown) / MINUTE)))
-        is_made_up_for = gap == "shift" and any(map(times.includes, jumped_over))
-        is_due = times.includes(wall) and (overlap == "both" or not local.fold)
-        if is_due or is_made_up_for:
-            yield start
-        shown = wall
 
 
 @pytest.mark.parametrize(("zone", "change"), CASES, ids=CASE_NAMES)
@@ -384,6 +328,10 @@ def test_due_times_equal_the_truth_table(
             overlap or ("both" if is_wild else "first"),
         )
     ]
+
+
+def test_the_page_tells_the_truth() -> None:
+    assert PAGE.read_text() == page(), "write it anew: python -m tests.truth"
 
 
 def test_a_whole_day_that_a_country_has_skipped_is_made_up_for_once() -> None:

@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "tasks": ("tasks:app", "Add one of the tasks that every docket knows, to try things out."),
     "workers": ("workers:app", "Look at the workers."),
     "queue": ("queue:app", "Look at the queues."),
+    "schedule": ("schedule:app", "Look at schedules, pause them, run them beside their due times."),
     "strikes": ("strikes:app", "Look at the strikes in force."),
     "dead": ("dead:app", "Look at what has failed for good."),
     "parked": ("parked:app", "Look at what is parked, and release it."),

@@ -168,7 +168,7 @@ class DesiredSchedule:
         if self.anchor == "finish":
             # It is counted from the end of its run: there is one due time at a time.
             return Owed((expected,), self.next_after(now), 0)
-        next_after = self._on_the_grid_of(expected)
+        next_after = self.on_the_grid_of(expected)
         come = latest(next_after, expected, now, MOST_CAUGHT_UP)
         following = next_after(come[-1])
         wanted = come if self.catchup == "all" else come[-1:]
@@ -181,8 +181,11 @@ class DesiredSchedule:
         late = len(wanted) - len(runs) if self.catchup != "none" else 0
         return Owed(runs, following, before + len(come) - len(runs), late)
 
-    def _on_the_grid_of(self, due: datetime) -> NextAfter:
-        """The due times to which one belongs: Redis has counted it from when the schedule was first seen."""
+    def on_the_grid_of(self, due: datetime) -> NextAfter:
+        """The due times after that to which one belongs.
+
+        Where it is counted from when the schedule was first seen, only Redis and the due time itself know.
+        """
         if self.anchor != "created":
             return self.next_after
         shift = timedelta(seconds=self.times["phase"] + self.times.get("jitter", 0))

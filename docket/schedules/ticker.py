@@ -60,11 +60,6 @@ class Ticker(Service):
         self.lag: dict[str, float] = {}
         """How many seconds after its due time each schedule was fired last."""
 
-    @property
-    def missed(self) -> int:
-        """How many due times passed unnoticed, and had no run of their own."""
-        return self.skipped["missed"] + self.skipped["window"]
-
     async def declare(self, desired: Sequence[DesiredSchedule]) -> None:
         """Have these schedules from now on, and no others.
 
@@ -100,18 +95,26 @@ class Ticker(Service):
         backoff = Backoff(0.1, 2.0)
         while True:
             try:
-                self._clock.set(await self._schedules.now())
-                await self._sleep_until_due()
-                await self._await_ends()
-                for name in self._due():
-                    await self._fire(self._desired[name], self.next_times[name])
+                await self.fire_due()
                 backoff.reset()
+                await self._sleep_until_due()
             except ServerUnavailable as error:
                 logger.warning("Schedules wait for Redis: %s", error)
                 await asyncio.sleep(backoff.next_pause())
 
-    async def _sleep_until_due(self) -> None:
+    async def fire_due(self) -> None:
+        """Fire what is due now, if this is where it is done.
+
+        Raises:
+            ServerUnavailable: Redis did not answer in time.
+        """
         self._changed.clear()
+        self._clock.set(await self._schedules.now())
+        await self._await_ends()
+        for name in self._due():
+            await self._fire(self._desired[name], self.next_times[name])
+
+    async def _sleep_until_due(self) -> None:
         pause = LONGEST_SLEEP
         if self._is_leading:
             if self._awaited():

@@ -9,6 +9,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any, Final, cast
 
 from ..cron import CronExpression, exact_zone
+from ..durations import format_duration
 from .timing import EPOCH, NextAfter, delayed, every, once, rolling, within
 
 _TAG: Final = "$"
@@ -29,6 +30,27 @@ def next_after_of(
     if pause := timing.get("jitter"):
         found = delayed(found, timedelta(seconds=pause))
     return within(found, _moment(timing, "start"), _moment(timing, "end"))
+
+
+def expression_of(timing: Mapping[str, Any], seed: str) -> CronExpression:
+    """The cron expression of a timing that has one."""
+    dst = timing.get("dst", {})
+    zone = exact_zone(timing["timezone"])
+    return CronExpression(timing["cron"], zone, dst.get("gap"), dst.get("overlap"), seed)
+
+
+def in_words(timing: Mapping[str, Any]) -> str:
+    """What a timing says, as people write it.
+
+    Example:
+        >>> in_words({"every": 90.0, "phase": 0.0})
+        'every 1m30s'
+    """
+    if "at" in timing:
+        return f"at {timing['at']}"
+    if "cron" in timing:
+        return f"{timing['cron']} ({timing['timezone']})"
+    return f"every {format_duration(timedelta(seconds=timing['every']))}"
 
 
 def encode(value: Any) -> Any:
@@ -91,15 +113,7 @@ def _base(timing: Mapping[str, Any], seed: str, created: datetime | None) -> Nex
     if "at" in timing:
         return once(datetime.fromisoformat(timing["at"]))
     if "cron" in timing:
-        dst = timing.get("dst", {})
-        expression = CronExpression(
-            timing["cron"],
-            exact_zone(timing["timezone"]),
-            gap=dst.get("gap"),
-            overlap=dst.get("overlap"),
-            seed=seed,
-        )
-        return expression.next_after
+        return expression_of(timing, seed).next_after
     period, phase = timedelta(seconds=timing["every"]), timedelta(seconds=timing["phase"])
     match timing.get("anchor"):
         case None:

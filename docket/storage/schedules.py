@@ -24,7 +24,7 @@ _TICK = Script(
 )
 _AWAITED = Script("awaited")
 _STEER = Script("steer", ("id", "verb", "pause"))
-_BACKFILL = Script("backfill", ("id", "task", "call"))
+_BACKFILL = Script("backfill", ("id", "word", "task", "call"))
 
 
 class DeclaredSchedule(NamedTuple):
@@ -84,7 +84,7 @@ class Outcome(NamedTuple):
 
     due: int
     word: str
-    """fired, waits, parked, or why it was skipped."""
+    """fired, waits, parked, backfilled, triggered, or why it was skipped."""
     times: int
     """Of how many due times this tells; more than one only of those that were skipped."""
     key: str
@@ -190,18 +190,24 @@ class Schedules:
         word, next_time = value_of(reply)
         return word.decode(), int(next_time)
 
-    async def backfill(
-        self, schedule: str, task: str, call: bytes, due: Sequence[tuple[int, str]]
+    async def run_at(
+        self,
+        schedule: str,
+        why: Literal["backfilled", "triggered"],
+        task: str,
+        call: bytes,
+        due: Sequence[tuple[int, str]],
     ) -> list[str]:
-        """Run due times that have passed; tells of each: FIRED, ALREADY (it had a run) or STRUCK.
+        """Run a schedule because somebody wants that; tells of each: FIRED, ALREADY (it had a run) or STRUCK.
 
         Arguments:
             schedule: owner/name.
+            why: at due times that have passed, or now.
             task, call: the execution.
             due: the times in ms, each with the key of its execution.
         """
         fields = (field for one in due for field in one)
-        command = _BACKFILL.call(self._keys, schedule, task, call, *fields)
+        command = _BACKFILL.call(self._keys, schedule, why, task, call, *fields)
         (reply,) = await run_patiently(self._connection, command)
         return [word.decode() for word in value_of(reply)]
 

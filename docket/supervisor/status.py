@@ -180,13 +180,22 @@ class Status:
                 {"schedule": name},
                 _timestamp(moment),
             )
-        yield Sample(
-            "docket_schedule_skipped",
-            "Due times without a run of their own.",
-            "counter",
-            {"reason": "missed"},
-            self._ticker.missed,
-        )
+        for name, seconds in list(self._ticker.lag.items()):
+            yield Sample(
+                "docket_schedule_lag_seconds",
+                "How long after its due time a schedule was fired last.",
+                "gauge",
+                {"schedule": name},
+                seconds,
+            )
+        for reason, count in {"missed": 0, **self._ticker.skipped}.items():
+            yield Sample(
+                "docket_schedule_skipped",
+                "Due times without a run of their own.",
+                "counter",
+                {"reason": reason},
+                count,
+            )
 
 
 def _gauge(metric: str, meaning: str, value: float) -> Sample:

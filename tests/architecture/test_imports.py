@@ -121,7 +121,7 @@ def test_no_import_breaks_the_contract() -> None:
 
 BAD = {
     "up": ("storage/keys.py", "from ..execution import Execution", "imports go down only"),
-    "far up": ("errors.py", "from shop.cli import main", "level 0 stands on nothing"),
+    "far up": ("errors.py", "from bazaar.cli import main", "level 0 stands on nothing"),
     "sideways": ("serialization/words.py", "from .. import service", "imports go down only"),
     "for a type hint": (
         "storage/keys.py",
@@ -129,7 +129,7 @@ BAD = {
         "imports go down only",
     ),
     "late": ("service.py", "def f():\n    from . import storage", "imports go down only"),
-    "config, from below": ("worker/worker.py", "import shop.config", "config stands aside"),
+    "config, from below": ("worker/worker.py", "import bazaar.config", "config stands aside"),
     "from config": ("config/model.py", "from ..docket import Docket", "config stands aside"),
     "redis": ("docket.py", "import redis.asyncio", "only connection, storage may"),
     "watchfiles": ("supervisor/pool.py", "import watchfiles", "only supervisor.watcher may"),
@@ -143,27 +143,27 @@ BAD = {
 
 @pytest.mark.parametrize(("file", "line", "reason"), BAD.values(), ids=BAD.keys())
 def test_the_contract_bites_an_import_that_goes(
-    file: str, line: str, reason: str, shop: Path
+    file: str, line: str, reason: str, bazaar: Path
 ) -> None:
-    with (shop / file).open("a") as opened:
+    with (bazaar / file).open("a") as opened:
         opened.write(line)
 
-    (violation,) = violations("shop")
+    (violation,) = violations("bazaar")
 
     assert violation.startswith(
-        f"shop.{file.removesuffix('.py').removesuffix('/__init__').replace('/', '.')}"
+        f"bazaar.{file.removesuffix('.py').removesuffix('/__init__').replace('/', '.')}"
     )
     assert violation.endswith(f": {reason}")
 
 
-def test_the_contract_asks_for_the_place_of_a_new_module(shop: Path) -> None:
-    (shop / "helpers.py").touch()
+def test_the_contract_asks_for_the_place_of_a_new_module(bazaar: Path) -> None:
+    (bazaar / "helpers.py").touch()
 
-    assert strangers("shop") == {"helpers"}
+    assert strangers("bazaar") == {"helpers"}
 
 
 @pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def bazaar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small package of the same shape, without a fault."""
     for file, text in {
         "__init__.py": "",
@@ -187,9 +187,9 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "supervisor/watcher.py": "import watchfiles\n",
         "cli/__init__.py": "import typer\nfrom ..supervisor import pool\n",
     }.items():
-        path = tmp_path / "shop" / file
+        path = tmp_path / "bazaar" / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    assert violations("shop") == []
-    return tmp_path / "shop"
+    assert violations("bazaar") == []
+    return tmp_path / "bazaar"

@@ -32,6 +32,8 @@ VERBS = [
     *(["tasks"], ["tasks", "trace"], ["tasks", "fail"], ["tasks", "sleep"]),
     *(["task"], ["task", "ls"], ["task", "get"], ["task", "add"], ["task", "cancel"]),
     *(["queue"], ["queue", "ls"], ["strikes", "ls"], ["dead", "ls"], ["dead", "show"]),
+    *(["schedule", verb] for verb in ("ls", "show", "next", "pause", "resume", "trigger")),
+    *(["schedule", verb] for verb in ("skip-next", "backfill")),
     *(["parked", "ls"], ["parked", "release"], ["server"], ["server", "start"]),
 ]
 
@@ -80,7 +82,9 @@ def test_help_of_a_command_says_how_it_is_called(words: list[str]) -> None:
     assert shown.startswith(f"Usage: docket {' '.join(words)} ")
 
 
-@pytest.mark.parametrize("noun", ["workers", "tasks", "task", "queue", "strikes", "dead", "parked"])
+@pytest.mark.parametrize(
+    "noun", ["workers", "tasks", "task", "queue", "strikes", "dead", "parked", "schedule"]
+)
 def test_a_noun_without_a_verb_shows_its_help(noun: str) -> None:
     assert f"Usage: docket {noun} " in _type(noun).output
 

@@ -124,7 +124,8 @@ def test_everything_is_counted(status: Status, pool: Pool, ticker: Ticker) -> No
     ]
     pool.exits["crash"] = 5
     ticker.next_times["nightly"] = datetime(2026, 1, 1, tzinfo=timezone.utc)
-    ticker.skipped.update(missed=4, window=3, overlap=2)
+    ticker.lag["nightly"] = 0.25
+    ticker.skipped.update(missed=7, overlap=2)
     status._reloads.note("applied", succeeded=True)
 
     found = samples(status)
@@ -140,6 +141,8 @@ def test_everything_is_counted(status: Status, pool: Pool, ticker: Ticker) -> No
     assert found["docket_tasks_completed_total", "b"] == 1
     assert found["docket_schedule_next_run_timestamp_seconds", "nightly"] == 1767225600
     assert found["docket_schedule_skipped_total", "missed"] == 7
+    assert found["docket_schedule_skipped_total", "overlap"] == 2
+    assert found["docket_schedule_lag_seconds", "nightly"] == 0.25
 
 
 def test_counters_never_fall_when_a_process_is_gone(status: Status, pool: Pool) -> None:

@@ -1,20 +1,21 @@
 --! include runs
 --! include strikes
 --! include adding
--- Runs due times of a schedule that have passed, each that has had no run before.
+--! include outcomes
+-- Runs a schedule because somebody wants that: at due times that have passed, or now.
 --
 -- id         owner/name
+-- word       what is remembered of each: backfilled or triggered
 -- task, call the execution
 -- REST...    per due time: the time (ms), key
 -- returns    per due time: FIRED, ALREADY (it had a run) or STRUCK
 
-local ran = P .. ':ran:' .. id
-
 local function run_once(due, key)
-  if redis.call('ZSCORE', ran, due) or redis.call('EXISTS', run_of(key)) == 1 then return 'ALREADY' end
+  if redis.call('ZSCORE', P .. ':ran:' .. id, due) or redis.call('EXISTS', run_of(key)) == 1 then return 'ALREADY' end
   local reply = add('add', key, '*', 0, task, call, '', '1', '')
   if reply[1] == 'STRUCK' and reply[2] ~= 'parked' then return 'STRUCK' end
-  redis.call('ZADD', ran, due, due)
+  if word == 'backfilled' then remember_run(id, due) end
+  note_outcome(id, due, word, key)
   return 'FIRED'
 end
 

@@ -2,6 +2,7 @@
 --! include strikes
 --! include adding
 --! include cancelling
+--! include outcomes
 -- Claims one due time of a schedule and enqueues its execution, together: never two for one due time,
 -- whatever number of hosts try.
 --
@@ -18,22 +19,15 @@
 -- returns    {word, next time now in force, more}: FIRED, WAITS (for the run before it), STRUCK, SKIPPED (more: paused,
 --            asked, limit, struck, overlap; and who paused it as JSON), PASSED, or MOVED if somebody else was first
 
-local OUTCOMES = 50      -- of each schedule, shown to people
-local LEDGER = 5000      -- due times of each schedule that had a run, so that none is run twice
 local ALIVE = {scheduled = true, queued = true, running = true}
 local state = P .. ':schedule:' .. id
 local slot = turns_of(id)
 local waiters = P .. ':waiters:' .. slot
 
-local function note(word, due)
-  redis.call('LPUSH', P .. ':outcomes:' .. id, due .. '\n' .. word .. '\n' .. key)
-  redis.call('LTRIM', P .. ':outcomes:' .. id, 0, OUTCOMES - 1)
-end
-
 local function count_skipped(reason, count)
   if count <= 0 then return end
   redis.call('HINCRBY', state, 'skipped:' .. reason, count)
-  note(reason .. ' ' .. integer(count), expected)
+  note_outcome(id, expected, reason .. ' ' .. integer(count), key)
 end
 
 local function move_to(time)
@@ -101,21 +95,20 @@ local reply = add('add', key, '*', 0, task, call, '', '1', '', nil, waits)
 if reply[1] == 'STRUCK' and reply[2] ~= 'parked' then return skip('struck', following) end
 redis.call('HSET', run_of(key), 'schedule', id)
 redis.call('HSET', state, 'last', expected, 'runs', integer(runs + 1))
-redis.call('ZADD', P .. ':ran:' .. id, expected, expected)
-redis.call('ZREMRANGEBYRANK', P .. ':ran:' .. id, 0, -LEDGER - 1)
+remember_run(id, expected)
 if most > 0 and runs + 1 >= most then following = '0' end
 if rests == '1' and reply[2] ~= 'parked' then following = '0' end
 move_to(following)
 if reply[2] == 'parked' then
-  note('parked', expected)
+  note_outcome(id, expected, 'parked', key)
   return {'STRUCK', following, 'parked', ''}
 elseif waits then
   redis.call('ZADD', waiters, expected, key)
   redis.call('ZADD', P .. ':waiting', integer(now), key)
-  note('waits', expected)
+  note_outcome(id, expected, 'waits', key)
   return {'WAITS', following, former, ''}
 end
 redis.call('HSET', state, 'key', key)
-note('fired', expected)
+note_outcome(id, expected, 'fired', key)
 ring_bells()
 return {'FIRED', following, '', ''}

@@ -1,0 +1,236 @@
+"""All schedules of a docket as its operators see them, and what they do with them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Literal, NamedTuple
+
+from ..docket import Docket
+from ..errors import TooManyRuns, UnknownSchedule
+from ..storage.executions import from_milliseconds, to_milliseconds
+from ..storage.schedules import Known, Outcome
+from .desired import DesiredSchedule
+from .telling import key_of, utc
+from .upcoming import Due, between, upcoming
+
+MOST_BACKFILLED: Final = 1_000
+"""Runs that are asked for at once, at most."""
+
+AT_ONCE: Final = 100
+"""Runs that one script makes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A schedule, and what has become of it.
+
+    Arguments:
+        schedule: what it is.
+        known: what Redis holds of it.
+    """
+
+    schedule: DesiredSchedule
+    known: Known
+
+    @property
+    def id(self) -> str:
+        """owner/name."""
+        return f"{self.known.owner}/{self.known.name}"
+
+    @property
+    def next_time(self) -> datetime | None:
+        """When it is due next; None if that is not known, or it is not due any more."""
+        return _moment(self.known.next_time)
+
+    @property
+    def last(self) -> datetime | None:
+        """When it was last due with a run."""
+        return _moment(self.known.last)
+
+    def pause_at(self, now: datetime) -> str:
+        """Who has paused it and why; nothing if nobody has.
+
+        Arguments:
+            now: the moment.
+        """
+        if self.schedule.paused:
+            return "the file"
+        pause = self.known.pause
+        if not pause or (pause.get("until") and pause["until"] <= to_milliseconds(now)):
+            return ""
+        why = f": {pause['reason']}" if pause.get("reason") else ""
+        until = f", until {utc(from_milliseconds(pause['until']))}" if pause.get("until") else ""
+        return f"{pause['by']}{why}{until}"
+
+
+class Backfilled(NamedTuple):
+    """What became of a due time that has passed."""
+
+    due: datetime
+    key: str
+    word: str
+    """FIRED, ALREADY (it had a run), STRUCK, or WOULD if it was only asked."""
+
+
+class Timetable:
+    """The schedules of a docket.
+
+    Arguments:
+        docket: the docket.
+
+    Example:
+        >>> async def pause(docket: Docket) -> None:
+        ...     timetable = Timetable(docket)
+        ...     await timetable.pause(await timetable.find("nightly"), by="ann", reason="INC-7")
+    """
+
+    def __init__(self, docket: Docket) -> None:
+        self._serializer = docket.serializer
+        self._schedules = docket.storage.schedules
+
+    async def now(self) -> datetime:
+        """The server's time."""
+        return from_milliseconds(await self._schedules.now())
+
+    async def entries(self) -> list[Entry]:
+        """All schedules of all owners, by owner and name."""
+        return [_entry(known) for known in await self._schedules.known()]
+
+    async def find(self, name: str) -> Entry:
+        """The schedule of a name.
+
+        Arguments:
+            name: its name, or owner/name where several owners have one of that name.
+
+        Raises:
+            UnknownSchedule: there is none, or there are several.
+        """
+        entries = await self.entries()
+        found = [entry for entry in entries if name in (entry.known.name, entry.id)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            ids = ", ".join(entry.id for entry in found)
+            raise UnknownSchedule(f"several owners have a schedule {name!r}: say which, of {ids}")
+        names = sorted({entry.known.name for entry in entries})
+        close = difflib.get_close_matches(name, names, 1)
+        advice = (
+            f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names) or 'none'}"
+        )
+        raise UnknownSchedule(f"there is no schedule {name!r}; {advice}")
+
+    async def outcomes(self, entry: Entry) -> list[Outcome]:
+        """What became of its last due times, the latest first."""
+        return await self._schedules.outcomes(entry.id)
+
+    async def next(self, entry: Entry, count: int) -> list[Due]:
+        """When it is due next.
+
+        Arguments:
+            entry: the schedule.
+            count: how many due times.
+        """
+        return upcoming(entry.schedule, await self.now(), entry.next_time, count)
+
+    async def pause(
+        self, entry: Entry, *, by: str, reason: str = "", lasting: timedelta | None = None
+    ) -> None:
+        """Have no runs of it; the file can not take that back.
+
+        Arguments:
+            entry: the schedule.
+            by: who wants it.
+            reason: why.
+            lasting: for how long; None is until it is resumed.
+        """
+        now = await self.now()
+        pause = {"by": by, "reason": reason, "since": to_milliseconds(now)}
+        if lasting is not None:
+            pause["until"] = to_milliseconds(now + lasting)
+        await self._steer(entry, "pause", pause)
+
+    async def resume(self, entry: Entry) -> bool:
+        """Have runs of it again; False if no operator has paused it."""
+        return await self._steer(entry, "resume") == "DONE"
+
+    async def skip_next(self, entry: Entry) -> datetime | None:
+        """Have its next due time pass without a run; tells which that is, None if there is none."""
+        return entry.next_time if await self._steer(entry, "skip") == "DONE" else None
+
+    async def trigger(self, entry: Entry) -> str | None:
+        """Run it now, besides its due times; tells the key of the run, None if a strike forbids it."""
+        now = await self.now()
+        key = f"{entry.known.name}@manual-{utc(now)}"
+        (word,) = await self._run(entry, "triggered", [(now, key)])
+        return None if word == "STRUCK" else key
+
+    async def backfill(
+        self, entry: Entry, start: datetime, end: datetime, *, is_dry: bool = False
+    ) -> list[Backfilled]:
+        """Run due times that have passed and had no run, the earliest first.
+
+        Arguments:
+            entry: the schedule.
+            start, end: from one moment on, and before the other; what is still to come is left out.
+            is_dry: whether it is only asked what would be run.
+
+        Raises:
+            TooManyRuns: there are more than ``MOST_BACKFILLED``, or it is counted from the ends of its runs.
+        """
+        schedule = entry.schedule.since(from_milliseconds(entry.known.created))
+        if schedule.anchor == "finish":
+            raise TooManyRuns(
+                f"schedule {schedule.name!r} is counted from the ends of its runs: it has no due times "
+                "that have passed; trigger it instead"
+            )
+        due = between(schedule, start, min(end, await self.now()), MOST_BACKFILLED + 1)
+        if len(due) > MOST_BACKFILLED:
+            raise TooManyRuns(
+                f"expected {MOST_BACKFILLED} due times at most, found more from {utc(start)} on; "
+                f"backfill those before {utc(due[-1])} first"
+            )
+        runs = [(moment, key_of(schedule.name, moment)) for moment in due]
+        words = await (self._look(entry, due) if is_dry else self._run(entry, "backfilled", runs))
+        return [Backfilled(*run, word) for run, word in zip(runs, words, strict=True)]
+
+    async def _look(self, entry: Entry, due: Sequence[datetime]) -> list[str]:
+        had_run = await self._schedules.has_run(entry.id, [*map(to_milliseconds, due)])
+        return ["ALREADY" if had else "WOULD" for had in had_run]
+
+    async def _run(
+        self,
+        entry: Entry,
+        why: Literal["backfilled", "triggered"],
+        runs: Sequence[tuple[datetime, str]],
+    ) -> list[str]:
+        schedule = entry.schedule
+        call = self._serializer.dump_call(
+            schedule.args, dict(schedule.kwargs), context=schedule.task
+        )
+        words: list[str] = []
+        for at in range(0, len(runs), AT_ONCE):
+            some = [(to_milliseconds(due), key) for due, key in runs[at : at + AT_ONCE]]
+            words += await self._schedules.run_at(entry.id, why, schedule.task, call, some)
+        return words
+
+    async def _steer(
+        self,
+        entry: Entry,
+        verb: Literal["pause", "resume", "skip"],
+        pause: dict[str, str | int] | None = None,
+    ) -> str:
+        word, _ = await self._schedules.steer(entry.id, verb, pause)
+        if word == "UNKNOWN":
+            raise UnknownSchedule(f"schedule {entry.id!r} was removed just now")
+        return word
+
+
+def _entry(known: Known) -> Entry:
+    return Entry(DesiredSchedule.read(known.name, known.definition), known)
+
+
+def _moment(milliseconds: int) -> datetime | None:
+    return from_milliseconds(milliseconds) if milliseconds else None

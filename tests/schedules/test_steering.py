@@ -1,0 +1,349 @@
+"""What operators do with schedules, and what stays when files change."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+import pytest
+
+from docket import Docket, Worker
+from docket.errors import TooManyRuns, UnknownSchedule
+
+from .conftest import MINUTE, NOON, Host
+
+EVERY_MINUTE = '[schedules.s]\nevery = "1m"\noverlap = "allow"\n'
+HOUR = timedelta(hours=1)
+
+
+async def test_what_an_operator_has_paused_no_file_resumes(
+    host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    await host.declare(EVERY_MINUTE)
+    await host.timetable.pause(await host.timetable.find("s"), by="ann", reason="INC-7")
+    await host.declare(EVERY_MINUTE + "paused = false\n")
+    with caplog.at_level(logging.WARNING):
+        await host.wait(MINUTE, 2)
+
+    entry = await host.timetable.find("s")
+    assert entry.pause_at(await host.now()) == "ann: INC-7"
+    assert await host.keys() == []
+    assert host.ticker.skipped == {"paused": 2}
+    assert entry.known.skipped == {"paused": 2}
+    assert "no run s@2026-03-01T12:01:00Z, ann has paused it: INC-7" in caplog.text
+
+
+async def test_a_pause_without_a_reason_says_so(
+    host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    await host.declare(EVERY_MINUTE)
+    await host.timetable.pause(await host.timetable.find("s"), by="ann")
+    await host.wait(MINUTE)
+
+    assert "ann has paused it: no reason given" in caplog.text
+
+
+async def test_a_schedule_goes_on_when_it_is_resumed(host: Host) -> None:
+    await host.declare(EVERY_MINUTE)
+    entry = await host.timetable.find("s")
+    await host.timetable.pause(entry, by="ann")
+    await host.wait(MINUTE)
+
+    assert await host.timetable.resume(entry)
+    assert not await host.timetable.resume(entry)
+    await host.wait(MINUTE)
+    assert await host.keys() == ["s@2026-03-01T12:02:00Z"]
+
+
+async def test_a_pause_may_have_an_end(host: Host) -> None:
+    await host.declare(EVERY_MINUTE)
+    await host.timetable.pause(
+        await host.timetable.find("s"), by="ann", reason="lunch", lasting=2 * MINUTE
+    )
+    paused = (await host.timetable.find("s")).pause_at(await host.now())
+    await host.wait(MINUTE, 3)
+
+    assert paused == "ann: lunch, until 2026-03-01T12:02:00Z"
+    assert await host.keys() == ["s@2026-03-01T12:02:00Z", "s@2026-03-01T12:03:00Z"]
+    assert (await host.timetable.find("s")).pause_at(await host.now()) == ""
+
+
+async def test_what_the_file_pauses_no_operator_resumes(host: Host) -> None:
+    await host.declare(EVERY_MINUTE + "paused = true\n")
+    entry = await host.timetable.find("s")
+
+    assert entry.pause_at(await host.now()) == "the file"
+    assert not await host.timetable.resume(entry)
+    assert await host.timetable.next(entry, 3) == []
+
+
+async def test_a_row_of_failures_pauses_a_schedule_and_a_success_begins_anew(host: Host) -> None:
+    fails = True
+
+    async def t() -> None:
+        if fails:
+            raise ValueError("no")
+
+    host.docket.register(t)
+    await host.declare(EVERY_MINUTE + "pause_on_failure = 3\n")
+    async with Worker(host.docket) as worker:
+
+        async def pass_minutes(count: int) -> int:
+            for _ in range(count):
+                await host.wait(MINUTE)
+                await worker.run_until_finished()
+            return (await host.timetable.find("s")).known.failures
+
+        assert await pass_minutes(2) == 2
+        fails = False
+        assert await pass_minutes(1) == 0
+        fails = True
+        assert await pass_minutes(3) == 3
+        entry = await host.timetable.find("s")
+        assert entry.pause_at(await host.now()) == "docket: 3 runs in a row have failed"
+        assert await pass_minutes(1) == 3
+        assert host.ticker.skipped == {"paused": 1}
+        assert await host.timetable.resume(entry)
+        assert await pass_minutes(1) == 1
+
+
+async def test_the_next_run_is_skipped_once(host: Host) -> None:
+    await host.declare(EVERY_MINUTE)
+
+    assert await host.timetable.skip_next(await host.timetable.find("s")) == NOON + MINUTE
+    await host.wait(MINUTE, 2)
+
+    assert await host.keys() == ["s@2026-03-01T12:02:00Z"]
+    assert host.ticker.skipped == {"asked": 1}
+
+
+async def test_what_is_not_due_any_more_has_no_run_to_skip(host: Host) -> None:
+    await host.declare("[schedules.s]\nat = 2026-03-01T12:00:30Z\n")
+    await host.wait(MINUTE)
+
+    assert await host.timetable.skip_next(await host.timetable.find("s")) is None
+
+
+async def test_a_schedule_has_no_more_runs_than_its_limit_whatever_is_reloaded(host: Host) -> None:
+    await host.declare(EVERY_MINUTE + "limit = 2\n")
+    await host.wait(MINUTE)
+    await host.declare(EVERY_MINUTE + 'limit = 2\nnotes = "new"\n')
+    await host.wait(MINUTE, 3)
+    await host.declare(EVERY_MINUTE + "limit = 2\nargs = [1]\n")
+    await host.wait(MINUTE)
+
+    assert len(await host.keys()) == 2
+    assert host.ticker.next_times == {}
+    await host.declare(EVERY_MINUTE + "limit = 3\n")
+    await host.wait(MINUTE, 2)
+    assert len(await host.keys()) == 3
+
+
+async def test_a_limit_that_has_shrunk_below_what_has_run_ends_it(host: Host) -> None:
+    await host.declare(EVERY_MINUTE)
+    await host.wait(MINUTE, 2)
+    late = host.ticker
+    await host.new_ticker().declare(())
+    await host.declare(EVERY_MINUTE + "limit = 2\n")
+
+    assert host.ticker.next_times == {}
+    assert late.next_times == {"s": NOON + 3 * MINUTE}
+
+
+async def test_one_that_is_anchored_when_it_was_created_counts_from_there(host: Host) -> None:
+    await host.sleep(timedelta(seconds=17))
+    text = '[schedules.s]\nevery = "1m"\nanchor = "created"\n'
+    await host.declare(text)
+    await host.wait(MINUTE)
+    await host.new_ticker().declare(())
+    await host.sleep(timedelta(seconds=100))
+    await host.declare(text)
+
+    assert await host.keys() == []  # what was due went with its schedule
+    assert host.ticker.next_times == {"s": NOON + timedelta(seconds=17) + 3 * MINUTE}
+    entry = await host.timetable.find("s")
+    assert [one.moment for one in await host.timetable.next(entry, 2)] == [
+        NOON + timedelta(seconds=17) + minutes * MINUTE for minutes in (3, 4)
+    ]
+    made_up = await host.timetable.backfill(entry, NOON, await host.now())
+    assert [one.due - NOON for one in made_up] == [
+        timedelta(seconds=17) + minutes * MINUTE for minutes in (0, 1, 2)
+    ]
+    assert [one.word for one in made_up] == ["FIRED", "ALREADY", "FIRED"]
+
+
+async def test_one_that_counts_from_the_end_of_its_runs_waits_for_it(host: Host) -> None:
+    host.docket.register(_nothing, names=["t"])
+    await host.declare('[schedules.s]\nevery = "1m"\nanchor = "finish"\nlimit = 3\n')
+    assert host.ticker.next_times == {"s": NOON + MINUTE}
+    await host.wait(MINUTE)
+    await host.wait(5 * MINUTE)
+    assert await host.keys() == ["s@2026-03-01T12:01:00Z"]
+    entry = await host.timetable.find("s")
+    assert await host.timetable.next(entry, 3) == []
+    with pytest.raises(TooManyRuns, match="trigger it instead"):
+        await host.timetable.backfill(entry, NOON, await host.now())
+
+    async with Worker(host.docket) as worker:
+        await worker.run_until_finished()
+        await host.ticker.fire_due()
+        assert host.ticker.next_times == {"s": NOON + 7 * MINUTE}
+        entry = await host.timetable.find("s")
+        assert [one.moment for one in await host.timetable.next(entry, 3)] == [NOON + 7 * MINUTE]
+        host.new_ticker()
+        await host.declare('[schedules.s]\nevery = "1m"\nanchor = "finish"\nlimit = 3\nargs=[]\n')
+        assert host.ticker.next_times == {"s": NOON + 7 * MINUTE}
+        for _ in range(4):
+            await host.wait(MINUTE)
+            await worker.run_until_finished()
+            await host.ticker.fire_due()
+
+    assert (await host.timetable.find("s")).known.runs == 3
+    assert host.ticker.next_times == {}
+
+
+async def test_one_that_counts_from_its_runs_ends_at_its_end(host: Host) -> None:
+    host.docket.register(_nothing, names=["t"])
+    await host.declare(
+        '[schedules.s]\nevery = "1m"\nanchor = "finish"\nend = 2026-03-01T12:01:30Z\n'
+    )
+    async with Worker(host.docket) as worker:
+        await host.wait(MINUTE)
+        await worker.run_until_finished()
+        await host.wait(MINUTE, 2)
+
+    assert await host.outcomes() == ["fired"]
+
+
+async def test_what_is_removed_has_no_pending_runs_and_what_comes_back_goes_on(host: Host) -> None:
+    await host.declare(EVERY_MINUTE + 'overlap = "queue_all"\n'.replace("overlap", "notes"))
+    await host.wait(MINUTE, 2)
+    await host.timetable.pause(await host.timetable.find("s"), by="ann")
+    assert len(await host.keys()) == 2
+
+    await host.declare("")
+    assert await host.keys() == []
+    assert await host.timetable.entries() == []
+    await host.declare(EVERY_MINUTE)
+    entry = await host.timetable.find("s")
+
+    assert (entry.last, entry.known.runs) == (NOON + 2 * MINUTE, 2)
+    assert entry.pause_at(await host.now()) == "ann"
+
+
+async def test_those_that_wait_for_their_turn_go_with_their_schedule(host: Host) -> None:
+    await host.declare('[schedules.s]\nevery = "1m"\noverlap = "queue_all"\n')
+    await host.wait(MINUTE, 3)
+    await host.declare("")
+
+    assert await host.keys() == []
+
+
+async def test_one_that_is_renamed_keeps_its_past_and_its_pause(host: Host) -> None:
+    old = '[schedules.s]\nevery = "1m"\noverlap = "queue_all"\n'
+    await host.declare(old)
+    await host.wait(MINUTE, 3)
+    await host.timetable.pause(await host.timetable.find("s"), by="ann")
+    await host.declare(old.replace("s]", "new]") + 'renamed_from = "s"\n')
+    entry = await host.timetable.find("new")
+
+    assert (entry.known.runs, entry.pause_at(await host.now())) == (3, "ann")
+    assert await host.outcomes("new") == ["waits", "waits", "fired"]
+    assert len(await host.keys()) == 3
+    host.docket.register(_nothing, names=["t"])
+    async with Worker(host.docket) as worker:
+        await worker.run_until_finished()
+    assert await host.keys() == []
+
+
+async def test_one_that_has_a_past_of_its_own_takes_nothing_over(host: Host) -> None:
+    await host.declare(EVERY_MINUTE + '[schedules.other]\nevery = "1h"\n')
+    await host.wait(MINUTE, 2)
+    await host.declare('[schedules.other]\nevery = "1h"\nrenamed_from = "s"\n')
+
+    assert (await host.timetable.find("other")).known.runs == 0
+
+
+async def test_one_is_run_now_besides_its_due_times(host: Host) -> None:
+    await host.declare('[schedules.s]\nevery = "1h"\nargs = [1]\n')
+    key = await host.timetable.trigger(await host.timetable.find("s"))
+
+    assert key == "s@manual-2026-03-01T12:00:00Z"
+    (execution,) = (await host.docket.snapshot()).future
+    assert (execution.key, execution.args) == (key, (1,))
+    assert await host.outcomes() == ["triggered"]
+    assert (await host.timetable.find("s")).next_time == NOON + HOUR
+
+
+async def test_what_is_struck_is_not_run_now_either(host: Host) -> None:
+    await host.declare(EVERY_MINUTE)
+    await host.docket.strike("t")
+    entry = await host.timetable.find("s")
+
+    assert await host.timetable.trigger(entry) is None
+    (one,) = await host.timetable.backfill(entry, NOON - MINUTE, NOON)
+    assert one.word == "STRUCK"
+
+
+async def test_due_times_that_have_passed_are_run_once_each(host: Host) -> None:
+    await host.declare(EVERY_MINUTE)
+    await host.wait(MINUTE, 2)
+    entry = await host.timetable.find("s")
+    start, end = NOON - 150 * MINUTE, NOON + HOUR
+
+    would = await host.timetable.backfill(entry, start, end, is_dry=True)
+    first = await host.timetable.backfill(entry, start, end)
+    second = await host.timetable.backfill(entry, start, end)
+
+    assert [one.word for one in would] == ["WOULD"] * 151 + ["ALREADY"] * 1
+    assert [one.word for one in first] == ["FIRED"] * 151 + ["ALREADY"] * 1
+    assert {one.word for one in second} == {"ALREADY"}
+    assert first[0].key == "s@2026-03-01T09:30:00Z"
+    assert len(await host.keys()) == 153
+
+
+async def test_very_many_are_not_run_by_mistake(host: Host) -> None:
+    await host.declare(EVERY_MINUTE)
+
+    with pytest.raises(TooManyRuns, match="those before 2026-03-01T04:40:00Z first"):
+        await host.timetable.backfill(
+            await host.timetable.find("s"), NOON - timedelta(days=1), NOON
+        )
+
+
+async def test_a_name_that_is_not_known_is_told_with_what_may_be_meant(host: Host) -> None:
+    with pytest.raises(UnknownSchedule, match="there is no schedule 's'; there are none"):
+        await host.timetable.find("s")
+    await host.declare('[schedules.nightly]\nevery = "1h"\n')
+    with pytest.raises(UnknownSchedule, match="did you mean 'nightly'"):
+        await host.timetable.find("nighty")
+    with pytest.raises(UnknownSchedule, match="there are nightly"):
+        await host.timetable.find("zzz")
+
+
+async def test_where_two_owners_have_one_of_a_name_the_owner_says_which(host: Host) -> None:
+    other = Host(host.docket, "other")
+    for one in (host, other):
+        await one.declare(EVERY_MINUTE)
+
+    with pytest.raises(UnknownSchedule, match="say which, of other/s, owner/s"):
+        await host.timetable.find("s")
+    assert (await host.timetable.find("other/s")).known.owner == "other"
+
+
+async def test_one_that_is_removed_meanwhile_can_not_be_steered(host: Host) -> None:
+    await host.declare(EVERY_MINUTE)
+    entry = await host.timetable.find("s")
+    await host.declare("")
+
+    with pytest.raises(UnknownSchedule, match="owner/s' was removed just now"):
+        await host.timetable.pause(entry, by="ann")
+
+
+async def _nothing() -> None: ...
+
+
+async def test_every_docket_has_its_own(host: Host) -> None:
+    await host.declare(EVERY_MINUTE)
+    async with Docket("another", host.docket.url) as docket:
+        assert await Host(docket).timetable.entries() == []
