@@ -103,6 +103,7 @@ def rule_for(strike: Strike, owner: str) -> Rule:
         source=f"{source_of(owner)}{strike.identity}",
         action=strike.action,
         expires=strike.expires,
+        delay=strike.delay,
     )
 
 

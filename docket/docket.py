@@ -43,6 +43,7 @@ from .storage.patience import REMEMBERED
 from .storage.storage import Storage
 from .storage.workers import WorkerInfo
 from .strikelist import (
+    ACTIONS,
     Action,
     LiteralOperator,
     Operator,
@@ -428,6 +429,7 @@ class Docket(KeyNames):
         author: str = "",
         expires: datetime | timedelta | None = None,
         action: Action = "drop",
+        delay: timedelta | None = None,
     ) -> None:
         """Strike out a task, or whatever has such an argument, everywhere and until ``restore``.
 
@@ -442,11 +444,13 @@ class Docket(KeyNames):
             author: who wants it so.
             expires: when the strike is over by itself, or after how long, by the server's clock.
             action: ``drop`` cancels what is struck, and refuses what is added; ``park`` keeps both, and
-                queues them again when the strike is over.
+                queues them again when the strike is over; ``delay`` puts off what is about to run, again and
+                again until the strike is over, its attempt unspent.
+            delay: for how long it is put off each time.
 
         Raises:
-            ValueError: there is no such operator or action, or neither a function nor a parameter was
-                given.
+            ValueError: there is no such operator or action, neither a function nor a parameter was given, or
+                action and delay do not fit each other.
             TypeError: the value is not hashable.
 
         Example:
@@ -454,14 +458,17 @@ class Docket(KeyNames):
             >>> await docket.strike("charge", reason="bank is down", action="park",
             ...                     expires=timedelta(hours=1))
         """
-        if action not in ("drop", "park"):
-            raise ValueError(f'expected the action "drop" or "park", found {action!r}')
+        if action not in ACTIONS:
+            raise ValueError(f'expected the action "drop", "park" or "delay", found {action!r}')
+        if (action == "delay") != (delay is not None):
+            raise ValueError('expected a delay with the action "delay", and with no other')
         rule = replace(
             rule_for(_name(function), parameter, operator, value),
             reason=reason,
             author=author,
             action=action,
             expires=_aware(expires) if isinstance(expires, datetime) else None,
+            delay=delay,
         )
         lasting = expires if isinstance(expires, timedelta) else None
         with tracing.spanning("docket.strike", lambda: {**self.labels(), **rule.labels()}):
@@ -642,8 +649,9 @@ class Docket(KeyNames):
                 execution.disposition = Disposition.STRUCK
                 self._tell(mode, execution)
                 continue
-            # One that parks is the server's to apply, if it is still in force there.
-            parks = "" if rule is None else rule.identity
+            # One that parks is the server's to apply, if it is still in force there; one that delays,
+            # the worker's.
+            parks = rule.identity if rule is not None and rule.action == "park" else ""
             kept.append(execution)
             new.append(new_execution(execution, call, nonce, trace, parks))
         way: Literal["add", "replace"] = "replace" if mode == "replace" else "add"

@@ -52,8 +52,11 @@ class Operator(str, enum.Enum):
 
 LiteralOperator: TypeAlias = Literal["==", "!=", ">", ">=", "<", "<=", "between"]
 
-Action: TypeAlias = Literal["drop", "park"]
-"""What becomes of what is struck: cancelled, or kept until the rule is no longer in force."""
+Action: TypeAlias = Literal["drop", "park", "delay"]
+"""What becomes of what is struck, the strongest first: cancelled, kept until the rule is no longer in force,
+or put off by some time, again and again until then."""
+
+ACTIONS: tuple[Action, ...] = ("drop", "park", "delay")
 
 ANY = "*"
 """Stands for every task, or every argument, where a name is asked for."""
@@ -120,6 +123,7 @@ class Rule:
         author: who made it.
         action: drop cancels what is struck; park keeps it until the rule is no longer in force.
         expires: when the rule is over, by the server's clock; None is never.
+        delay: for how long what is struck is put off, if that is what becomes of it.
         since: when it came in force.
     """
 
@@ -130,6 +134,7 @@ class Rule:
     author: str = ""
     action: Action = "drop"
     expires: datetime | None = None
+    delay: timedelta | None = None
     since: datetime | None = field(default=None, compare=False)
 
     @property
@@ -394,7 +399,7 @@ class StrikeList:
         return any(rule.task is None and rule.holds(arguments) for rule in self.rules.values())
 
     def find(self, target: Subject) -> Rule | None:
-        """The rule that strikes an execution out; one that drops goes before one that parks."""
+        """The rule that strikes an execution out, of several the strongest."""
         if any(condition(target) for condition in self._conditions):
             return CONDITION
         if not self._stored and not self._local:
@@ -408,9 +413,8 @@ class StrikeList:
                 arguments = target.bound_arguments if arguments is None else arguments
                 if not rule.holds(arguments):
                     continue
-            if rule.action == "drop":
-                return rule
-            found = found or rule
+            if found is None or ACTIONS.index(rule.action) < ACTIONS.index(found.action):
+                found = rule
         return found
 
     async def strike(
@@ -602,7 +606,7 @@ class StrikeList:
         """A rule as it is stored."""
         conditions = [(c.parameter, c.operator.value, c.value) for c in rule.conditions]
         return self._serializer.dump_result(
-            (rule.task, conditions, rule.reason, rule.source, rule.author)
+            (rule.task, conditions, rule.reason, rule.source, rule.author, rule.delay)
         )
 
     def _readable(self, stored: Mapping[str, StoredRule]) -> Iterator[tuple[str, Rule]]:
@@ -610,21 +614,23 @@ class StrikeList:
         for identity, one in stored.items():
             try:
                 yield identity, self._load(one)
-            except Undecodable as error:
+            except (Undecodable, ValueError, TypeError) as error:
                 logger.error(
                     "The strike %s can not be read and does not apply: %s", identity, error
                 )
 
     def _load(self, stored: StoredRule) -> Rule:
-        task, conditions, reason, source, author = self._serializer.load_result(stored.rule)
+        told = self._serializer.load_result(stored.rule)
+        task, conditions, reason, source, author, delay = told
         return Rule(
             task,
             tuple(Condition(name, Operator(word), value) for name, word, value in conditions),
             reason,
             source,
             author,
-            "park" if stored.action == "park" else "drop",
+            next((action for action in ACTIONS if action == stored.action), "drop"),
             _moment(stored.ends),
+            delay,
             _moment(stored.since),
         )
 

@@ -184,6 +184,15 @@ def test_a_strike_of_the_file_may_park_and_may_end(written: Written) -> None:
     assert (rule.action, rule.expires) == ("park", datetime(2030, 1, 1, tzinfo=timezone.utc))
 
 
+def test_a_strike_of_the_file_may_put_off(written: Written) -> None:
+    configuration, _ = written(
+        TEXT + '[[strikes]]\ntask = "send"\naction = "delay"\ndelay = "15m"\n'
+    )
+    rule = rule_for(configuration.strikes[0], "ours")
+
+    assert (rule.action, rule.delay) == ("delay", timedelta(minutes=15))
+
+
 def test_a_docket_knows_its_tasks_by_their_names_in_the_file(orders: WorkerOrders) -> None:
     docket = build_docket(orders)
 

@@ -101,10 +101,13 @@ async def test_a_list_without_a_url_has_nothing_to_load() -> None:
         assert strikes.strike_key == "strikelist:strikes"
 
 
-def test_a_rule_that_drops_goes_before_one_that_parks() -> None:
+def test_a_rule_that_drops_goes_before_one_that_parks_and_that_before_one_that_delays() -> None:
     strikes = StrikeList()
+    delays = Rule("work", action="delay", delay=timedelta(seconds=1))
+    strikes._local[delays.identity] = delays
+    assert strikes.find(Subject("work", {"amount": 4})) is delays
     strikes.update(Strike(None, "amount", Operator.GREATER_THAN, 3))
-    (first,) = strikes.rules.values()
+    first = next(rule for rule in strikes.rules.values() if rule is not delays)
     parks = replace(first, action="park")
     strikes._local[first.identity] = parks
     assert strikes.find(Subject("work", {"amount": 4})) is parks

@@ -81,6 +81,10 @@ def strike(
     park: Annotated[
         bool, typer.Option("--park", help="Keep what is struck until the strike is over.")
     ] = False,
+    delay: Annotated[
+        timedelta | None,
+        duration_option("--delay", help="Put off what is struck by so much until it is over."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show how much it would hit.")
     ] = False,
@@ -90,6 +94,8 @@ def strike(
     Example: docket strike send_email customer == acme
     """
     typed = Typed.of(function, parameter, operator, value)
+    if park and delay is not None:
+        raise Misused("--park keeps what is struck, --delay puts it off: one of the two")
 
     async def work(docket: Docket) -> str:
         await _wonder(docket, function)
@@ -103,7 +109,8 @@ def strike(
             reason=reason,
             author=getpass.getuser() if author is None else author,
             expires=lasting,
-            action="park" if park else "drop",
+            action="park" if park else "drop" if delay is None else "delay",
+            delay=delay,
         )
         return f"Struck {typed.rule.describe()} in docket {docket.name!r}"
 

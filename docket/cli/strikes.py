@@ -6,16 +6,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from .output import Form, Output, show
+from ..durations import format_duration
+from .output import Column, Form, Item, Output, show
 from .place import Config, Name, Place, Url, visit
 from .tell import text, when, wide
 
 if TYPE_CHECKING:
     from ..strikelist import Rule
 
+
+def _action(item: Item) -> str:
+    return f"{item['action']} {item['delay']}" if item["delay"] else item["action"]
+
+
 RULES: Final = (
     text("struck"),
-    text("action"),
+    Column("ACTION", _action),
     text("reason"),
     text("author"),
     when("since"),
@@ -55,6 +61,7 @@ def _of_rule(rule: Rule) -> dict[str, Any]:
             for one in rule.conditions
         ],
         "action": rule.action,
+        "delay": None if rule.delay is None else format_duration(rule.delay),
         "reason": rule.reason,
         "author": rule.author,
         "since": rule.since,

@@ -71,7 +71,7 @@ class StrikeRules:
             field: the identity of the rule; ``task:<name>`` strikes every execution of a task, which
                 the scripts check themselves.
             rule: the rule in the words of its readers.
-            action: drop or park.
+            action: drop, park or delay.
             ends: when the rule is over, in ms; 0 is never.
             lasts: for how many ms it lasts, in the place of ``ends``.
         """

@@ -209,6 +209,8 @@ class Executor:
         self._observer.struck(claimed.task, claimed.key)
         if rule.action == "drop":
             return Dropped("struck")
+        if rule.delay is not None:
+            return Delayed("struck", rule.delay)
         self._observer.parked(claimed.task, claimed.key, ParkedReason.STRUCK.value)
         return Parked(ParkedReason.STRUCK, rule.identity)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,21 @@ def test_a_strike_tells_why_by_whom_and_how_long(shell: Shell) -> None:
     assert rule.expires is not None
     assert rule.since is not None
     assert (rule.expires - rule.since).total_seconds() == 3600
+
+
+def test_a_strike_may_put_off_what_it_hits(shell: Shell) -> None:
+    shell.prints("strike", "greet", "--delay", "15m")
+
+    (rule,) = _rules(shell)
+    assert (rule.action, rule.delay) == ("delay", timedelta(minutes=15))
+    assert "delay 15m" in shell.prints("strikes", "ls")
+
+
+def test_a_strike_does_not_keep_and_put_off(shell: Shell) -> None:
+    done = shell.type("strike", "greet", "--delay", "15m", "--park")
+
+    assert (done.exit_code, _rules(shell)) == (2, [])
+    assert "one of the two" in done.stderr
 
 
 def test_a_strike_may_be_in_the_name_of_somebody_else(shell: Shell) -> None:

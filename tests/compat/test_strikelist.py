@@ -207,7 +207,7 @@ async def test_a_strike_that_strikes_the_same_takes_the_place_of_the_one_before(
 
 
 async def test_an_unknown_action_and_a_naive_end_are_refused(docket: Docket) -> None:
-    with pytest.raises(ValueError, match='expected the action "drop" or "park"'):
+    with pytest.raises(ValueError, match='expected the action "drop", "park" or "delay"'):
         await docket.strike(pay, action="hide")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="expected an aware datetime"):
         await docket.strike(pay, expires=datetime(2030, 1, 1))
@@ -249,7 +249,7 @@ async def test_one_of_all_who_follow_removes_what_is_over(docket: Docket) -> Non
 async def test_a_strike_whose_end_is_past_has_no_effect_though_it_is_still_stored(
     url: str, name: str, docket: Docket
 ) -> None:
-    data = docket.serializer.dump_result(("pay", [], "", "call", ""))
+    data = docket.serializer.dump_result(("pay", [], "", "call", "", None))
     async with docket.redis() as raw:
         client: Any = raw
         await client.hset(docket.key("strikes"), "task:pay", b"drop 1000 500\n" + data)
@@ -282,6 +282,38 @@ async def test_what_is_added_under_a_strike_that_parks_is_kept_and_runs_after_it
     assert await reason_of(docket, "key") is None
     await worker.run_until_finished()
     assert await asyncio.wait_for(waiting, 10) == "Jane paid 10"
+
+
+@pytest.mark.parametrize("by", ["task", "argument"])
+async def test_what_a_strike_delays_is_put_off_until_it_is_over_its_attempt_unspent(
+    docket: Docket, worker: Worker, by: str
+) -> None:
+    about: tuple[Any, ...] = ("pay",) if by == "task" else (None, "customer", "==", "Jane")
+    await docket.strike(*about, action="delay", delay=timedelta(milliseconds=200))
+    execution = await docket.add(pay, key="key")("Jane")
+    running = asyncio.create_task(worker.run_until_finished())
+
+    assert execution.disposition is Disposition.SCHEDULED
+    async for event in execution.subscribe():
+        if event["type"] == "state" and event["state"] is ExecutionState.SCHEDULED:
+            break
+    await docket.restore(*about)
+    await running
+
+    assert await execution.get_result() == "Jane paid 10"
+    await execution.sync()
+    assert execution.attempt == 1
+
+
+async def test_a_delay_belongs_to_a_strike_that_delays(docket: Docket) -> None:
+    with pytest.raises(ValueError, match='expected a delay with the action "delay"'):
+        await docket.strike(pay, action="delay")
+    with pytest.raises(ValueError, match='expected a delay with the action "delay"'):
+        await docket.strike(pay, delay=AN_HOUR)
+    await docket.strike(pay, action="delay", delay=AN_HOUR)
+
+    (rule,) = await docket.strikes()
+    assert (rule.action, rule.delay) == ("delay", AN_HOUR)
 
 
 async def test_an_add_that_is_parked_answers_the_same_when_it_is_sent_twice(
@@ -455,6 +487,19 @@ async def test_a_preview_says_how_many_it_can_not_read(url: str, name: str, dock
 
     assert unknown == unreadable == StrikePreview(0, 0, 0, 1)
     assert whole == StrikePreview(0, 1, 0, 0)
+
+
+async def test_a_rule_of_another_shape_does_not_apply_and_says_so(
+    url: str, name: str, docket: Docket, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = docket.serializer.dump_result(("pay", "of the future"))
+    async with docket.redis() as raw:
+        client: Any = raw
+        await client.hset(docket.key("strikes"), "task:x", b"drop 0 500\n" + data)
+        await client.hset(docket.key("strikes"), "version", 1)
+    async with Docket(name, url) as fresh:
+        assert await fresh.strikes() == []
+    assert "The strike task:x can not be read and does not apply" in caplog.text
 
 
 async def test_a_rule_of_another_key_does_not_apply_and_says_so(

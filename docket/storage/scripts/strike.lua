@@ -4,7 +4,8 @@
 -- direction   strike, restore, or expire (remove only what is over)
 -- field       the identity of the rule; 'task:<name>' strikes every execution of a task
 -- rule        the rule as its readers understand it
--- action      drop: what is struck is cancelled; park: it is kept until the rule is no longer in force
+-- action      drop: what is struck is cancelled; park: it is kept until the rule is no longer in force;
+--             delay: it is put off by those who know the rule
 -- ends        ms at which the rule is over; 0 is never
 -- lasts       ms after which the rule is over, in the place of `ends`; 0 leaves that to `ends`
 -- returns     {version of the rules, how many were over, since when the rule is in force, its end}
