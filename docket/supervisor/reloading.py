@@ -111,6 +111,11 @@ class Reloader:
         """Its number."""
         return self._reloads.revision
 
+    @property
+    def record(self) -> ReloadRecord:
+        """How reloads went."""
+        return self._reloads
+
     async def establish(self) -> None:
         """Bring everything up for the first time.
 
@@ -135,13 +140,42 @@ class Reloader:
             allow_removals: whether more may be removed than ``max_removals``.
         """
         async with self._under_way:
-            self._conditions.tell("Progressing", True, "Reloading")
-            try:
-                outcome = await self._reload(is_asked, allow_removals)
-            except Exception as error:
-                logger.exception("The reload failed; revision %d goes on", self.revision)
-                outcome = self._outcome("failed", str(error))
-            return self._note(outcome)
+            return await self._reload_noted(is_asked, allow_removals)
+
+    async def reload_planned(
+        self, base: tuple[int, str], target: str, *, allow_removals: bool = False
+    ) -> Outcome:
+        """Have what the files say run, if it is what was planned, on top of what it was planned for.
+
+        Arguments:
+            base: revision and meaning of the configuration that was to be changed.
+            target: what the files meant when it was planned.
+            allow_removals: whether more may be removed than ``max_removals``.
+
+        Raises:
+            Refused: something else runs by now, or the files say something else.
+        """
+        async with self._under_way:
+            runs = self.revision, self.loaded.meaning
+            if runs != base:
+                raise Refused(
+                    f"the plan is for revision {base[0]} ({base[1][:12]}), and revision {runs[0]} "
+                    f"({runs[1][:12]}) runs by now; plan again"
+                )
+            return await self._reload_noted(True, allow_removals, target)
+
+    async def scale(self, by: int) -> dict[str, int]:
+        """Have more or fewer processes in every pool, until the next configuration; tells how many.
+
+        Arguments:
+            by: how many more; fewer, if it is negative.
+        """
+        async with self._under_way:
+            processes = await self.applier.scale(by)
+            scaled = self.applier.scaled(self.configuration)
+            told = f"the number of processes was changed by hand: {', '.join(scaled)}"
+            self._conditions.tell("Drift", bool(scaled), "Scaled" if scaled else "InForce", told)
+            return processes
 
     async def rollback(self, number: int) -> Outcome:
         """Have an earlier revision run again, as a new one; the file is not touched, and waits for an edit.
@@ -159,6 +193,9 @@ class Reloader:
             except (DocketError, Rejected) as error:
                 outcome = self._outcome("refused", str(error))
                 logger.error("Rollback refused, %s: %s", GOES_ON, error)
+            except Exception as error:
+                logger.exception("The rollback failed; revision %d goes on", self.revision)
+                outcome = self._outcome("failed", str(error))
             return self._note(outcome)
 
     async def give_up_on(self, pool: str) -> None:
@@ -223,11 +260,26 @@ class Reloader:
             logger.warning("Drift: %s", message)
         self._conditions.tell("Drift", True, "OtherHost", message)
 
-    async def _reload(self, is_asked: bool, allow_removals: bool) -> Outcome:
+    async def _reload_noted(
+        self, is_asked: bool, allow_removals: bool, target: str | None = None
+    ) -> Outcome:
+        self._conditions.tell("Progressing", True, "Reloading")
+        try:
+            outcome = await self._reload(is_asked, allow_removals, target)
+        except Exception as error:
+            logger.exception("The reload failed; revision %d goes on", self.revision)
+            outcome = self._outcome("failed", str(error))
+        return self._note(outcome)
+
+    async def _reload(self, is_asked: bool, allow_removals: bool, target: str | None) -> Outcome:
         try:
             loaded = load(self._path, self._environ, self._chosen)
         except ConfigurationError as error:
+            self._reloads.desired = None
             return self._decline(error)
+        self._reloads.desired = loaded.meaning
+        if target not in (None, loaded.meaning):
+            return self._refuse("the files do not say any more what was planned", ["plan again"])
         if loaded.meaning == self._held and not is_asked:
             logger.info("Reload: this content has failed before and waits for an edit or a reload")
             return self._outcome("unchanged", "held")

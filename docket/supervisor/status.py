@@ -24,6 +24,9 @@ class ReloadRecord:
     """How the last reload went, and how many there were."""
 
     digest: str = ""
+    """What runs here means."""
+    desired: str | None = None
+    """What the files mean; None if they can not be used."""
     revision: int = 1
     succeeded: bool = True
     success_at: float = field(default_factory=time.time)

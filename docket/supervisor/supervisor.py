@@ -24,10 +24,14 @@ from ..instrumentation.health import HealthServer
 from ..schedules.ticker import Ticker
 from ..service import Service, Services, end
 from ..storage.storage import Storage
+from .asking import place_of
 from .conditions import Conditions
+from .control import Control
 from .fleet import Fleet
 from .leadership import Leadership
+from .overview import Overview
 from .reloading import Reloader
+from .requests import Requests
 from .status import ReloadRecord, Status
 from .watcher import Rhythm, Watcher
 
@@ -60,7 +64,7 @@ class Supervisor:
         self._watcher = Watcher(path, self._rhythm, self.reload, beside)
         loaded = load(path, environ, chosen)
         configuration = loaded.configuration
-        reloads = ReloadRecord(digest=loaded.meaning)
+        reloads = ReloadRecord(digest=loaded.meaning, desired=loaded.meaning)
         self.conditions = Conditions()
         self._is_asked = False
         self._reload_wanted = asyncio.Event()
@@ -78,6 +82,13 @@ class Supervisor:
         self._fleet.on_exhausted = self._give_up_on
         self.reloader = Reloader(
             path, environ, chosen, loaded, self._fleet, reloads, self.conditions
+        )
+        self._overview = Overview(self._fleet, self.reloader, self.conditions, self._status)
+        self._requests = Requests(
+            self.reloader,
+            lambda: self._overview.fields,
+            lambda: self._status.is_up and not self._stopping.is_set(),
+            self.ask_to_reload,
         )
         self._failure = ""
         self._background: set[asyncio.Task[None]] = set()
@@ -116,7 +127,7 @@ class Supervisor:
         set_up_logging(settings.level, settings.format)
         for warning in self.reloader.loaded.warnings:
             logger.warning("%s", warning.render())
-        async with self._connected(), self._answering(), self._signalled():
+        async with self._controlled(), self._connected(), self._answering(), self._signalled():
             try:
                 await self.reloader.establish()
                 self._say_ready()
@@ -156,6 +167,16 @@ class Supervisor:
         }
 
     @asynccontextmanager
+    async def _controlled(self) -> AsyncGenerator[None, None]:
+        place = place_of(self._configuration.supervisor.control, self._path)
+        control = Control(place, self._requests.answers)
+        await control.start()
+        try:
+            yield
+        finally:
+            await control.stop()
+
+    @asynccontextmanager
     async def _connected(self) -> AsyncGenerator[None, None]:
         storage = self._fleet.storage
         await storage.open()
@@ -168,7 +189,12 @@ class Supervisor:
     async def _answering(self) -> AsyncGenerator[None, None]:
         settings = self._configuration.supervisor
         status = self._status
-        pages = {"/livez": status.livez, "/readyz": status.readyz, "/metrics": status.metrics}
+        pages = {
+            "/livez": status.livez,
+            "/readyz": status.readyz,
+            "/metrics": status.metrics,
+            "/api/status": self._overview.page,
+        }
         try:
             server = HealthServer(settings.host, settings.port, pages)
         except OSError as error:
@@ -232,6 +258,7 @@ class Supervisor:
                 )
             finally:
                 await end(reloading)
+                await self._requests.stop()
                 await end(stopping)
             if failure.done():
                 failure.result()

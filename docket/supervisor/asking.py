@@ -1,0 +1,144 @@
+"""How a supervisor is asked: one JSON object per line over its control socket, both ways.
+
+A request is ``{"version": 1, "ask": WORD, ...}``. Its answer is ``{"version": 1, "answer": {...}}``, or
+``{"version": 1, "error": {"kind": KIND, "message": TEXT}}``, where the kind is ``misunderstood``,
+``refused`` or ``failed``. Within a version only fields and words are added.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import stat
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+from ..errors import CallerError, OperatorError
+
+VERSION: Final = 1
+"""Of what is said over the socket."""
+
+LONGEST: Final = 100
+"""Bytes of a socket's path; the kernel's limit is 108 on Linux and 104 on macOS."""
+
+
+class NobodyAnswers(OperatorError):
+    """No supervisor listens there."""
+
+
+class NotInTime(OperatorError):
+    """The supervisor has not answered in time; what was asked for may still happen."""
+
+
+class NotGranted(OperatorError):
+    """The supervisor will not, or can not, do what it was asked for."""
+
+
+class NotUnderstood(CallerError):
+    """The supervisor does not know what was asked for."""
+
+
+def place_of(control: str, file: Path) -> Path:
+    """Where the control socket of a configuration is.
+
+    Arguments:
+        control: what ``supervisor.control`` says.
+        file: the configuration file, beside which it is.
+    """
+    return file.resolve().parent / Path(control).expanduser()
+
+
+def socket_of(place: Path) -> Path:
+    """The socket itself: what stands at a place, or what is written there because the path is too long.
+
+    Arguments:
+        place: where it shall be.
+    """
+    if len(os.fsencode(place)) <= LONGEST:
+        return place
+    try:
+        return Path(place.read_text("utf-8"))
+    except OSError:
+        runtime = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+        digest = hashlib.sha256(os.fsencode(place)).hexdigest()[:16]
+        return Path(runtime) / f"docket-{os.getuid()}-{digest}" / "control.sock"
+
+
+def ask(place: Path, word: str, seconds: float = 10.0, **fields: Any) -> dict[str, Any]:
+    """Ask the supervisor that listens somewhere, and wait for its answer.
+
+    Arguments:
+        place: where it listens.
+        word: what for.
+        seconds: how long it may take to answer.
+        fields: the particulars.
+
+    Raises:
+        NobodyAnswers: no supervisor listens there.
+        NotInTime: it has not answered in time.
+        NotGranted: it refuses, or it has failed.
+        NotUnderstood: it does not know what is meant.
+
+    Example:
+        >>> ask(Path(".docket/control.sock"), "status")["running"]["revision"]
+        7
+    """
+    request = json.dumps({"version": VERSION, "ask": word, **fields}).encode() + b"\n"
+    try:
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(seconds)
+            line.connect(os.fspath(socket_of(place)))
+            line.sendall(request)
+            with line.makefile("rb") as answers:
+                answer = answers.readline()
+    except TimeoutError as error:
+        raise NotInTime(
+            f"the supervisor at {place} has not answered within {seconds:g} s; it may still do what was asked"
+        ) from error
+    except OSError as error:
+        raise NobodyAnswers(
+            f"no supervisor listens at {place} ({error.strerror or error}); start one with "
+            "docket-supervisor, or name its configuration with --config"
+        ) from error
+    if not answer.endswith(b"\n"):
+        raise NobodyAnswers(
+            f"the supervisor at {place} has hung up without an answer; it may be gone"
+        )
+    return _granted(json.loads(answer))
+
+
+def is_answered(found: Path) -> bool:
+    """Whether somebody listens on a socket, however busy.
+
+    Arguments:
+        found: the socket itself.
+
+    Raises:
+        OperatorError: what is there is no socket, or must not be used.
+    """
+    try:
+        if not stat.S_ISSOCK(found.lstat().st_mode):
+            raise OperatorError(
+                f"{found} is there and is no socket; move it away, or set supervisor.control to another path"
+            )
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(1.0)
+            line.connect(os.fspath(found))
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False
+    except (TimeoutError, BlockingIOError):
+        return True  # its queue is full: it hangs, but it is there
+    except OSError as error:
+        raise OperatorError(f"{found} can not be used: {error.strerror or error}") from error
+    return True
+
+
+def _granted(answer: dict[str, Any]) -> dict[str, Any]:
+    if "answer" in answer:
+        return answer["answer"]
+    error = answer["error"]
+    kind = NotUnderstood if error["kind"] == "misunderstood" else NotGranted
+    raise kind(error["message"])

@@ -1,0 +1,201 @@
+"""The control socket: where the command line asks a supervisor how it stands, and to do something.
+
+Only its user may speak there. Whatever is said, and however it is said, the supervisor goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import socket
+import stat
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeAlias, cast
+
+from ..errors import DocketError, OperatorError
+from ..service import end
+from .asking import VERSION, is_answered, socket_of
+
+logger = logging.getLogger("docket.supervisor")
+
+LARGEST: Final = 1 << 16
+"""Bytes of the longest request."""
+
+PATIENCE: Final = 30.0
+"""Seconds for which somebody may say nothing, or not listen to the answer."""
+
+MOST: Final = 64
+"""How many may speak at a time."""
+
+Request: TypeAlias = Mapping[str, Any]
+Answer: TypeAlias = Callable[[Request], Awaitable[Mapping[str, Any]]]
+
+
+class Misunderstood(DocketError):
+    """What was asked for has no meaning."""
+
+
+class Control:
+    """Listens on the control socket, and answers.
+
+    Arguments:
+        place: where the socket is.
+        answers: what can be asked for, by its word.
+        patience: how many seconds somebody may say nothing, or not listen to the answer.
+    """
+
+    def __init__(
+        self, place: Path, answers: Mapping[str, Answer], patience: float = PATIENCE
+    ) -> None:
+        self._place = place
+        self._socket = socket_of(place)
+        self._answers = answers
+        self._patience = patience
+        self._talks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        self._inode = 0
+
+    async def start(self) -> None:
+        """Listen from now on; the socket of a supervisor that is dead is replaced.
+
+        Raises:
+            OperatorError: another supervisor listens there, or nobody may.
+        """
+        self._claim()
+        line = socket.socket(socket.AF_UNIX)
+        try:
+            line.bind(os.fspath(self._socket))
+            # Nobody can connect before it listens, so nobody finds it open to others.
+            self._socket.chmod(0o600)
+            self._inode = self._socket.lstat().st_ino
+            self._server = await asyncio.start_unix_server(self._meet, sock=line, limit=LARGEST)
+        except OSError as error:
+            line.close()
+            raise OperatorError(
+                f"can not listen on {self._socket}: {error.strerror or error}; set supervisor.control to a "
+                "path that this user may write to"
+            ) from error
+
+    async def stop(self) -> None:
+        """Listen no longer, and leave no socket behind."""
+        if self._server is None:
+            return
+        self._server.close()
+        for talk in list(self._talks):
+            await end(talk)
+        self._server = None
+        self._remove()
+
+    def _claim(self) -> None:
+        if is_answered(self._socket):
+            raise OperatorError(
+                f"another supervisor listens on {self._socket}: stop it, or set supervisor.control "
+                "(DOCKET_SUPERVISOR__CONTROL) to another path"
+            )
+        try:
+            self._place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self._socket != self._place:
+                self._claim_elsewhere()
+            self._socket.unlink(missing_ok=True)
+        except OSError as error:
+            raise OperatorError(
+                f"can not listen on {self._socket}: {error.strerror or error}; set supervisor.control to a "
+                "path that this user may write to"
+            ) from error
+
+    def _claim_elsewhere(self) -> None:
+        """The path is too long for a socket: it is where this user's files are, and that is written down."""
+        directory = self._socket.parent
+        directory.mkdir(mode=0o700, exist_ok=True)
+        found = directory.lstat()
+        if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+            raise OperatorError(
+                f"{directory} is not this user's own; set supervisor.control to a shorter path than "
+                f"{self._place}"
+            )
+        self._place.write_text(os.fspath(self._socket), "utf-8")
+
+    def _remove(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            if self._socket.lstat().st_ino != self._inode:
+                return  # somebody else has taken the place meanwhile
+            self._socket.unlink()
+        if self._socket != self._place:
+            self._place.unlink(missing_ok=True)
+
+    async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talk = cast("asyncio.Task[None]", asyncio.current_task())
+        self._talks.add(talk)
+        try:
+            await self._talk(reader, writer)
+        except (OSError, asyncio.TimeoutError):
+            writer.transport.abort()  # gone, or as good as gone
+        finally:
+            self._talks.discard(talk)
+            writer.close()
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            try:
+                line = await asyncio.wait_for(reader.readline(), self._patience)
+            except ValueError:
+                told = f"expected a line of at most {LARGEST} bytes"
+                await self._say(writer, _error("misunderstood", told))
+                # Hanging up before all is read would take the answer back.
+                await asyncio.wait_for(_forget(reader), self._patience)
+                return
+            if not line.endswith(b"\n"):
+                return
+            if len(self._talks) > MOST:
+                await self._say(writer, _error("failed", f"{MOST} others speak already; try again"))
+                return
+            await self._say(writer, await self._answered(line))
+
+    async def _say(self, writer: asyncio.StreamWriter, answer: Mapping[str, Any]) -> None:
+        writer.write(json.dumps({"version": VERSION, **answer}, default=str).encode() + b"\n")
+        await asyncio.wait_for(writer.drain(), self._patience)
+
+    async def _answered(self, line: bytes) -> Mapping[str, Any]:
+        try:
+            request = _read(line)
+            answer = self._answers.get(request["ask"])
+            if answer is None:
+                known = ", ".join(sorted(self._answers))
+                raise Misunderstood(f"there is no {request['ask']!r}; there is {known}")
+            return {"answer": await answer(request)}
+        except Misunderstood as error:
+            return _error("misunderstood", str(error))
+        except DocketError as error:
+            return _error("refused", str(error))
+        except Exception as error:
+            logger.exception("A request over the control socket failed")
+            return _error("failed", f"{type(error).__name__}: {error}")
+
+
+async def _forget(reader: asyncio.StreamReader) -> None:
+    while await reader.read(LARGEST):
+        pass
+
+
+def _read(line: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise Misunderstood(f"expected a JSON object on one line: {error}") from error
+    if not isinstance(found, dict) or not isinstance(cast(Any, found).get("ask"), str):
+        raise Misunderstood('expected a JSON object such as {"version": 1, "ask": "status"}')
+    request = cast(dict[str, Any], found)
+    if request.get("version") != VERSION:
+        raise Misunderstood(
+            f"expected version {VERSION}, found {request.get('version')!r}: this supervisor is of another "
+            "release of Docket than the command line"
+        )
+    return request
+
+
+def _error(kind: str, message: str) -> dict[str, Any]:
+    return {"error": {"kind": kind, "message": message}}

@@ -1,0 +1,215 @@
+"""What a supervisor does when it is asked over its control socket, and what it answers."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from docket.errors import OperatorError
+from docket.supervisor.asking import NobodyAnswers, NotGranted, NotUnderstood, ask
+from docket.supervisor.requests import Requests
+from tests.supervisor.conftest import Supervised, until
+
+pytestmark = pytest.mark.fleet
+
+SCHEDULED = '[schedules.nightly]\ntask = "note"\nargs = [1]\ncron = "30 2 * * *"\n'
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervised]:
+    """One supervisor for all of these tests; it notices nothing by itself."""
+    supervised = Supervised(tmp_path_factory.mktemp("requests"))
+    supervised.edit(('settle = "100ms"', 'watch = "off"'))
+    supervised.append(SCHEDULED)
+    supervised.start()
+    yield supervised
+    supervised.clean_up()
+
+
+@pytest.fixture
+def asked(shared: Supervised) -> Iterator[Supervised]:
+    """The supervisor, with the file as it was at first."""
+    text = shared.file.read_text()
+    yield shared
+    shared.file.write_text(text)
+    request(shared, "reload", wait=True, allow_removals=True)
+
+
+def request(supervised: Supervised, word: str, **fields: Any) -> dict[str, Any]:
+    """Ask it."""
+    return ask(supervised.directory / ".docket" / "control.sock", word, 30, **fields)
+
+
+def test_it_tells_how_it_stands(shared: Supervised) -> None:
+    until(lambda: request(shared, "status")["pools"][0]["processes"][0]["rss"] > 0, "a worker")
+    status = request(shared, "status")
+
+    assert shared.process is not None
+    assert (status["version"], status["docket"], status["pid"]) == (
+        1,
+        "supervised",
+        shared.process.pid,
+    )
+    assert status["is_up"]
+    assert status["file"] == str(shared.file)
+    assert status["desired"]["hash"] == status["running"]["hash"]
+    (pool,) = status["pools"]
+    assert (pool["name"], pool["desired"], pool["running"], pool["ready"]) == ("default", 1, 1, 1)
+    (process,) = pool["processes"]
+    assert (process["state"], process["in_flight"]) == ("ready", 0)
+    assert process["revision"] == pool["revision"]
+    assert process["uptime"] > 0
+    assert process["pid"] in shared.workers()
+    (schedule,) = status["schedules"]
+    assert schedule["name"] == "nightly"
+    conditions = {one["name"]: one["status"] for one in status["conditions"]}
+    assert (conditions["Valid"], conditions["Applied"], conditions["Degraded"]) == (
+        True,
+        True,
+        False,
+    )
+
+
+def test_the_same_is_on_its_page(shared: Supervised) -> None:
+    code, body = shared.page("/api/status")
+    assert code == 200
+    page, told = json.loads(body), request(shared, "status")
+    assert page.keys() == told.keys()
+    assert page["running"] == told["running"]
+
+
+def test_a_reload_that_is_waited_for_tells_what_became_of_it(asked: Supervised) -> None:
+    def reloaded() -> tuple[str, str, list[str]]:
+        outcome = request(asked, "reload", wait=True)
+        return outcome["result"], outcome["message"], outcome["changes"]
+
+    assert reloaded() == ("unchanged", "", [])
+    asked.edit(("concurrency = 5", "concurrency = 6"))
+    result, _, changes = reloaded()
+    assert result == "applied"
+    assert changes == ["workers.default.concurrency: 5 → 6 (live)"]
+    asked.edit(("concurrency = 6", "concurrency = 0"))
+    result, message, _ = reloaded()
+    assert result == "invalid"
+    assert "workers.default.concurrency" in message
+    assert request(asked, "status")["desired"]["hash"] is None
+    asked.edit(("concurrency = 0", "concurrency = 6"))
+    asked.edit(('name = "supervised"', 'name = "other"'))
+    result, message, _ = reloaded()
+    assert result == "refused"
+    assert "need a restart" in message
+    status = request(asked, "status")
+    assert status["desired"]["hash"] not in (None, status["running"]["hash"])
+
+
+def test_a_reload_that_is_not_waited_for_happens_soon(asked: Supervised) -> None:
+    asked.edit(("concurrency = 5", "concurrency = 7"))
+    assert request(asked, "reload") == {"result": "asked"}
+    asked.until_logged("workers.default.concurrency: 5 → 7")
+
+
+def test_what_removes_too_much_is_done_if_that_is_allowed(asked: Supervised) -> None:
+    asked.file.write_text(asked.file.read_text().split("[tasks.hold]")[0] + "[workers.default]\n")
+    refused = request(asked, "reload", wait=True)
+    assert (refused["result"], "removes 4 of 6" in refused["message"]) == ("refused", True)
+    assert request(asked, "reload", wait=True, allow_removals=True)["result"] == "applied"
+
+
+def test_a_plan_is_applied_if_nothing_has_moved_since(asked: Supervised) -> None:
+    before = request(asked, "status")["running"]
+    base = {"revision": before["revision"], "base": before["hash"]}
+    asked.edit(("concurrency = 5", "concurrency = 8"))
+    outcome = request(asked, "apply", target="what was planned", **base)
+    assert (outcome["result"], "what was planned" in outcome["message"]) == ("refused", True)
+    target = request(asked, "status")["desired"]["hash"]
+    assert request(asked, "apply", target=target, **base)["result"] == "applied"
+    with pytest.raises(
+        NotGranted, match=r"the plan is for revision \d+ .* runs by now; plan again"
+    ):
+        request(asked, "apply", target=target, **base)
+
+
+def test_an_earlier_revision_runs_again(asked: Supervised) -> None:
+    number = request(asked, "status")["running"]["revision"]
+    asked.edit(("concurrency = 5", "concurrency = 9"))
+    assert request(asked, "reload", wait=True)["result"] == "applied"
+    outcome = request(asked, "rollback", revision=number)
+    assert (outcome["result"], outcome["revision"]) == ("applied", number + 2)
+    assert outcome["changes"] == ["workers.default.concurrency: 9 → 5 (live)"]
+    outcome = request(asked, "rollback", revision=999)
+    assert (outcome["result"], "no revision 999" in outcome["message"]) == ("refused", True)
+
+
+def test_processes_come_and_go_by_hand_and_that_is_drift(shared: Supervised) -> None:
+    def drifts() -> bool:
+        conditions = request(shared, "status")["conditions"]
+        return next(one["status"] for one in conditions if one["name"] == "Drift")
+
+    assert request(shared, "scale", by=1) == {"processes": {"default": 2}}
+    assert drifts()
+    assert request(shared, "status")["pools"][0]["ready"] == 2
+    assert request(shared, "scale", by=-1) == {"processes": {"default": 1}}
+    assert not drifts()
+
+
+@pytest.mark.parametrize(
+    ("word", "fields", "message"),
+    [
+        ("reload", {"wait": 1}, "wait: expected true or false, found 1"),
+        ("rollback", {}, "revision: expected a whole number, found None"),
+        ("rollback", {"revision": True}, "revision: expected a whole number, found True"),
+        ("apply", {"revision": 1, "base": 2}, "base: expected a text, found 2"),
+        ("scale", {"by": 10**9}, "by: expected a number from -64 to 64, found 1e+09"),
+    ],
+)
+def test_particulars_without_a_meaning_change_nothing(
+    shared: Supervised, word: str, fields: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(NotUnderstood) as found:
+        request(shared, word, **fields)
+    assert str(found.value) == message
+
+
+def test_what_is_under_way_is_given_up_when_it_stops_and_the_socket_is_gone(
+    supervised: Supervised,
+) -> None:
+    supervised.start()
+    (supervised.directory / "work.py").write_text("import time\ntime.sleep(30)\n")
+    supervised.append('\n[tasks.slow]\nfunction = "work:slow"\n')
+    found: list[str] = []
+
+    def wait() -> None:
+        try:
+            found.append(str(request(supervised, "reload", wait=True)))
+        except (NotGranted, NobodyAnswers) as error:
+            found.append(str(error))
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    until(
+        lambda: any(
+            one["name"] == "Progressing" and one["status"]
+            for one in request(supervised, "status")["conditions"]
+        ),
+        "the reload",
+    )
+    supervised.signal(15)
+    assert supervised.wait() == 0
+    waiting.join(20)
+    assert found == ["the supervisor stops, and what was asked for was given up"]
+    assert not (supervised.directory / ".docket" / "control.sock").exists()
+
+
+async def test_nothing_is_changed_before_everything_is_up() -> None:
+    asked: list[str] = []
+    reloader: Any = SimpleNamespace(reload=None)
+    requests = Requests(reloader, dict, lambda: False, lambda: asked.append("reload"))
+    for fields in ({}, {"wait": True}):
+        with pytest.raises(OperatorError, match="starts or stops: nothing is changed now"):
+            await requests.answers["reload"]({"ask": "reload", **fields})
+    assert asked == []
