@@ -205,6 +205,8 @@ def _task_order(task: Task, directory: Path) -> TaskOrder:
         result_ttl=_seconds(task.result_ttl),
         in_process=task.runner == "process",
         log_level=task.log_level,
+        args_schema=task.args_schema,
+        upcast=task.upcast,
     )
 
 
@@ -256,6 +258,8 @@ def _policy(task: TaskOrder) -> TaskPolicy:
         retry=None if task.retry is None else _retry_policy(task.retry),
         result_ttl=_duration(task.result_ttl),
         in_process=task.in_process,
+        args_schema=task.args_schema,
+        upcast=None if task.upcast is None else load(task.upcast),
         **behaviours,
     )
 

@@ -105,5 +105,5 @@ class ParkedReason(enum.Enum):
     """A worker that knows its task."""
     STRUCK = "struck"
     """The end of a strike that parks."""
-    REMOVED = "removed"
-    """Its task left the configuration."""
+    ARGS_SCHEMA = "args_schema"
+    """A worker that knows this shape of its arguments."""

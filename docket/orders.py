@@ -40,6 +40,10 @@ class TaskOrder:
     result_ttl: float | None = None
     in_process: bool = False
     log_level: str | None = None
+    args_schema: int = 1
+    """Which shape its arguments have."""
+    upcast: str | None = None
+    """What brings arguments of an older shape up to this one."""
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal, TypeAlias
+
+Upcast: TypeAlias = Callable[
+    [int, tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +146,9 @@ class TaskPolicy:
         perpetual: how it runs again and again.
         result_ttl: how long finished executions and their results are kept.
         in_process: whether it is a plain function that runs in a process of its own.
+        args_schema: which shape its arguments have.
+        upcast: called with the number of an older shape, the positional arguments and those by name;
+            returns both in this shape.
     """
 
     timeout: timedelta | None = None
@@ -152,6 +160,12 @@ class TaskPolicy:
     perpetual: PerpetualPolicy | None = None
     result_ttl: timedelta | None = None
     in_process: bool = False
+    args_schema: int = 1
+    upcast: Upcast | None = None
+
+    def can_read(self, schema: int) -> bool:
+        """Whether arguments of this shape are understood."""
+        return schema == self.args_schema or (schema < self.args_schema and self.upcast is not None)
 
 
 DEFAULT_POLICY = TaskPolicy()

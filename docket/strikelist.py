@@ -56,7 +56,8 @@ Action: TypeAlias = Literal["drop", "park", "delay"]
 """What becomes of what is struck, the strongest first: cancelled, kept until the rule is no longer in force,
 or put off by some time, again and again until then."""
 
-ACTIONS: tuple[Action, ...] = ("drop", "park", "delay")
+ACTIONS: dict[str, Action] = {"drop": "drop", "park": "park", "delay": "delay"}
+_RANKS = {action: rank for rank, action in enumerate(ACTIONS)}
 
 ANY = "*"
 """Stands for every task, or every argument, where a name is asked for."""
@@ -413,7 +414,7 @@ class StrikeList:
                 arguments = target.bound_arguments if arguments is None else arguments
                 if not rule.holds(arguments):
                     continue
-            if found is None or ACTIONS.index(rule.action) < ACTIONS.index(found.action):
+            if found is None or _RANKS[rule.action] < _RANKS[found.action]:
                 found = rule
         return found
 
@@ -628,7 +629,7 @@ class StrikeList:
             reason,
             source,
             author,
-            next((action for action in ACTIONS if action == stored.action), "drop"),
+            ACTIONS.get(stored.action, "drop"),
             _moment(stored.ends),
             delay,
             _moment(stored.since),

@@ -31,6 +31,9 @@ from .tables.strikes import Strike
 from .tables.supervisor import Supervisor
 from .tables.tasks import Task
 
+_CODE = frozenset({"function", "command", "http", "args_schema", "upcast"})
+"""What of a task only new processes know."""
+
 _RESTART: tuple[Path, ...] = (
     ("name",),
     ("url",),
@@ -201,11 +204,15 @@ def effect_of(change: Change) -> str:
             return "needs a restart"
         case ("workers", _):
             return _coming_or_going(change, "workers start", "workers drain and stop")
-        case ("workers", _, "env", *_):
+        case ("workers", _, "env" | "secrets", *_):
             return "pool rolls"
+        case ("workers", _, "hosts", *_):
+            return "workers start or stop on other hosts"
         case ("tasks", _):
-            return _coming_or_going(change, "pools roll", "pools roll; queued work parks")
-        case ("tasks", _, "function" | "command" | "http", *_) | ("security", *_):
+            return "pools roll" if change.is_added else f"pools roll; {_fate(change)}"
+        case ("tasks", _, key, *_) if key in _CODE:
+            return "pools roll"
+        case ("security", *_):
             return "pools roll"
         case ("execution_ttl",) | ("modules",):
             return "pools roll"
@@ -215,6 +222,15 @@ def effect_of(change: Change) -> str:
             return "schedules reconciled"
         case _:
             return "live"
+
+
+def _fate(change: Change) -> str:
+    """What becomes of the queued executions of a task that is removed."""
+    return {
+        "park": "queued work parks",
+        "drain": "queued work is run before it goes",
+        "cancel": "queued work is cancelled",
+    }[change.old.get("on_removed", "park")]
 
 
 def refuse_removals(old: Configuration, new: Configuration, max_removals: float) -> Problem | None:
@@ -275,7 +291,7 @@ def _policies(new: Configuration, changes: tuple[Change, ...]) -> Iterator[Actio
 
 
 def _is_about_code(change: Change) -> bool:
-    return change.path[2:3] in (("function",), ("command",), ("http",))
+    return not _CODE.isdisjoint(change.path[2:3])
 
 
 def _schedules(new: Configuration, changes: tuple[Change, ...]) -> Iterator[Action]:
@@ -303,17 +319,23 @@ def _rolls_and_reconfigurations(
         if name not in old.workers:
             continue
         touching = [change for change in changes if change.path[:2] == ("workers", name)]
-        own = tuple(_told(change) for change in touching if "env" in change.path[2:3])
+        own = tuple(_told(change) for change in touching if _is_environment(change))
         if shared or own:
             yield RollPool(name, pool, shared + own)
         elif touching:
             yield ReconfigurePool(name, old.workers[name], pool)
 
 
+def _is_environment(change: Change) -> bool:
+    return change.path[2:3] in (("env",), ("secrets",))
+
+
 def _reasons_to_roll_all(changes: tuple[Change, ...]) -> Iterator[str]:
     for change in changes:
         match change.path:
-            case ("tasks", _) | ("tasks", _, "function" | "command" | "http", *_):
+            case ("tasks", _):
+                yield _told(change)
+            case ("tasks", _, key, *_) if key in _CODE:
                 yield _told(change)
             case ("security", *_) | ("execution_ttl",) | ("modules",):
                 yield _told(change)

@@ -44,6 +44,8 @@ class Claimed(NamedTuple):
     trace: str
     slot: str = ""
     """What was taken for it while it waited: the slots of a concurrency limit, a newline, the limit."""
+    schema: int = 1
+    """Which shape its arguments have."""
 
     @property
     def holder(self) -> bytes:
@@ -241,7 +243,8 @@ def _catch(reply: list[Any]) -> Catch:
 
 
 def _claimed(entry: list[bytes]) -> Claimed:
-    message, queue, key, generation, fence, task, call, attempt, due, crashes, trace, slot = entry
+    message, queue, key, generation, fence, task, call, attempt, due, crashes, *more = entry
+    trace, slot, schema = more
     return Claimed(
         message,
         queue.decode(),
@@ -255,4 +258,5 @@ def _claimed(entry: list[bytes]) -> Claimed:
         int(crashes),
         trace.decode(),
         slot.decode(),
+        int(schema),
     )

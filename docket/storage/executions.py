@@ -212,12 +212,24 @@ class Executions:
         (routes,) = await read_patiently(self._connection, ("HVALS", self._keys.routes))
         return sorted({DEFAULT_QUEUE, *(queue.decode() for queue in value_of(routes))})
 
-    async def route(self, routes: Mapping[str, str]) -> None:
-        """Have new executions of these tasks go to these queues, and all others to the default one."""
+    async def route(
+        self, routes: Mapping[str, str], schemas: Mapping[str, int] | None = None
+    ) -> None:
+        """Say of new executions where they go, and which shape their arguments have.
+
+        Arguments:
+            routes: the queue of each task whose is not the default one.
+            schemas: the shape of the arguments of each task whose is not the first one.
+        """
         replies = await self._connection.send(
             ("MULTI",),
             ("DEL", self._keys.routes),
             *(("HSET", self._keys.routes, task, queue) for task, queue in routes.items()),
+            ("DEL", self._keys.schemas),
+            *(
+                ("HSET", self._keys.schemas, task, schema)
+                for task, schema in (schemas or {}).items()
+            ),
             ("EXEC",),
         )
         value_of(replies[-1])

@@ -12,6 +12,7 @@ Key                                   Type          Holds
 ``P:parked``                          sorted set    parked executions by the time of their parking
 ``P:strikes``                         hash          rules by identity, and their version
 ``P:routes``                          hash          the queue of each task that has one of its own
+``P:schemas``                         hash          which shape the arguments of a task have, if not the first
 ``P:schedules``                       hash          definition, timing and next time of each schedule
 ``P:schedule:<schedule>``             hash          what has happened to it: last run, pause, what was skipped
 ``P:outcomes:<schedule>``             list          what became of its last 50 due times, the latest first
@@ -116,6 +117,11 @@ class Keys:
     def routes(self) -> str:
         """Which queue new executions of a task go to, where it is not the default one."""
         return self.named("routes")
+
+    @property
+    def schemas(self) -> str:
+        """Which shape the arguments of a task have, where it is not the first one."""
+        return self.named("schemas")
 
     @property
     def schedules(self) -> str:

@@ -36,6 +36,7 @@ from ..storage.keys import DEFAULT_QUEUE
 from ..strikelist import StrikeList
 from .fleet import Fleet
 from .hosts import here
+from .leaving import Leaving
 from .pool import Brake, Desired, Pool
 from .process import WorkerProcess
 from .recycling import Recycling
@@ -65,6 +66,7 @@ class Applier:
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
+        self.leaving = Leaving(fleet.storage)
 
     async def start(self, configuration: Configuration, revision: int) -> None:
         """Bring the pools of this host up for the first time.
@@ -252,7 +254,7 @@ class Applier:
         return Desired(
             revision,
             pool.processes,
-            orders_for(configuration, name, path),
+            orders_for(self.leaving.known_with(configuration), name, path),
             str(directory),
             {**pool.env, **secrets},
             pool.max_surge,
@@ -289,7 +291,8 @@ class Applier:
     async def _route(self, tasks: Mapping[str, Task]) -> None:
         lanes = {name: lane_of(task) for name, task in tasks.items()}
         routes = {name: lane for name, lane in lanes.items() if lane != DEFAULT_QUEUE}
-        await self._fleet.storage.executions.route(routes)
+        schemas = {name: task.args_schema for name, task in tasks.items() if task.args_schema > 1}
+        await self._fleet.storage.executions.route(routes, schemas)
 
     def _strikes(
         self, configuration: Configuration, in_force: StrikeList

@@ -40,6 +40,11 @@ def subject_of(configuration: Configuration) -> dict[str, Any]:
             for name, task in configuration.tasks.items()
             for index, error in enumerate(task.retry.never_on)
         ],
+        "upcasts": [
+            [["tasks", name, "upcast"], task.upcast]
+            for name, task in configuration.tasks.items()
+            if task.upcast is not None
+        ],
         "calls": [
             [["schedules", name], schedule.task, _as_text(schedule.args, schedule.kwargs)]
             for name, schedule in configuration.schedules.items()
@@ -106,7 +111,10 @@ def _unfinished(begun: str, ending: str, subject: Mapping[str, Any]) -> Finding:
             reference: ("tasks", task, "function")
             for task, reference in subject["functions"].items()
         },
-        **{name: tuple(path) for path, name in (*subject["errors"], *subject["modules"])},
+        **{
+            name: tuple(path)
+            for path, name in (*subject["errors"], *subject["modules"], *subject["upcasts"])
+        },
     }
     path = named.get(begun, ("tasks",))
     return Finding(path, f"can not be imported: {ending}", "value", "importing must only define")

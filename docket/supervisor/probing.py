@@ -47,6 +47,8 @@ class Probe:
             self._look_at_function(task, reference)
         for path, reference in subject["errors"]:
             self._look_at_error(path, reference)
+        for path, reference in subject["upcasts"]:
+            self._look_at_upcast(path, reference)
         for path, task, call in subject["calls"]:
             if task in self.functions:
                 self._look_at_call(path, task, base64.b64decode(call))
@@ -82,6 +84,19 @@ class Probe:
         found = self._imported(path, reference, load)
         if found is not None and not (isinstance(found, type) and issubclass(found, BaseException)):
             self.tell(path, "value", f"expected a class of errors, found {_kind(found)}")
+
+    def _look_at_upcast(self, path: list[Any], reference: str) -> None:
+        found = self._imported(path, reference, load)
+        if found is None:
+            return
+        if problem := _objection(found):
+            self.tell(path, "value", f"expected a function, found {problem}")
+        elif not _accepts(found, 3):
+            self.tell(
+                path,
+                "value",
+                "expected a function of the older shape, the arguments by position and those by name",
+            )
 
     def _look_at_call(self, path: list[Any], task: str, call: bytes) -> None:
         signature = get_signature(self.functions[task])
@@ -119,6 +134,15 @@ def _objection(function: Any) -> str:
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         return "a generator"
     return ""
+
+
+def _accepts(function: Callable[..., Any], count: int) -> bool:
+    """Whether it can be called with so many arguments."""
+    try:
+        inspect.signature(function).bind(*range(count))
+    except TypeError:
+        return False
+    return True
 
 
 def _kind(value: Any) -> str:

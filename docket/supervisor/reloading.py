@@ -227,6 +227,11 @@ class Reloader:
         if self._under_way.locked():
             ticker.is_leading = beat.leads
             return
+        if await self.applier.leaving.done():
+            async with self._under_way:
+                await self.applier.refresh(
+                    here(self.configuration, self._fleet.host), self.revision
+                )
         if beat.revision == 0 and self._adopted:
             logger.warning("Redis has lost the configuration: it is put in force again")
             await self._put_in_force(self.loaded, "restored")
@@ -323,6 +328,7 @@ class Reloader:
         local = plan(here(old.configuration, host), here(new.configuration, host))
         steps = local if isinstance(local, Apply) else Apply((), ())
         number = self.revision + 1
+        self.applier.leaving.follow(old.configuration, new.configuration)
         try:
             staged = await self.applier.stage(new.configuration, steps, number)
         except (Rejected, DocketError) as error:
@@ -341,6 +347,7 @@ class Reloader:
         try:
             await self.applier.roll(new.configuration, steps, self.revision, staged)
             await self.applier.settle_scales(here(new.configuration, self._fleet.host))
+            await self.applier.leaving.cancel(old.configuration, new.configuration)
         except Exception as error:
             self._held = new.meaning
             if new.configuration.supervisor.reload.on_failure == "hold":

@@ -195,6 +195,11 @@ class Executor:
                 self._observer.parked(claimed.task, claimed.key, ParkedReason.UNKNOWN_TASK.value)
                 return Parked(ParkedReason.UNKNOWN_TASK)
             function = self._fallback
+        else:
+            if not self._docket.registry.policy(claimed.task).can_read(claimed.schema):
+                parked = Parked(ParkedReason.ARGS_SCHEMA, detail=str(claimed.schema))
+                self._observer.parked(claimed.task, claimed.key, parked.why)
+                return parked
         try:
             execution = self._execution(run, function, now)
         except Undecodable as error:
@@ -223,7 +228,7 @@ class Executor:
     def _execution(self, run: Run, function: TaskFunction, now: int) -> Execution:
         claimed = run.claimed
         args, kwargs = self._docket.serializer.load_call(
-            claimed.call, get_signature(function), context=claimed.task
+            self._brought_up(claimed), get_signature(function), context=claimed.task
         )
         execution = Execution(
             self._docket,
@@ -246,6 +251,22 @@ class Executor:
         execution.worker = self._host.name
         execution.started_at = from_milliseconds(now)
         return execution
+
+    def _brought_up(self, claimed: Claimed) -> bytes:
+        """The arguments in the shape that the task has now."""
+        policy = self._docket.registry.policy(claimed.task)
+        if claimed.schema == policy.args_schema or policy.upcast is None:
+            return claimed.call
+        serializer = self._docket.serializer
+        args, kwargs = serializer.load_call(claimed.call, context=claimed.task)
+        try:
+            args, kwargs = policy.upcast(claimed.schema, args, kwargs)
+            return serializer.dump_call(tuple(args), dict(kwargs), context=claimed.task)
+        except Exception as error:
+            raise Undecodable(
+                f"expected the arguments of {claimed.task!r} in the shape {policy.args_schema}; its upcast "
+                f"could not bring them up from {claimed.schema}: {type(error).__name__}: {error}"
+            ) from error
 
     async def _attempt(self, run: Run, attempt: _Attempt) -> Outcome:
         # The context is the run's own, and ends with it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from ..clock import ServerClock
 from ..docket import Docket
@@ -84,12 +84,22 @@ class Heartbeat(Service):
         """What may have changed without a word: parked work that is known here, and the strikes."""
         await self._docket.strike_list.catch_up()
         if await self._docket.storage.workers.parked():
-            reason = ParkedReason.UNKNOWN_TASK.value
-            # Whoever frees it takes it: the bell may wake a worker that does not know it, and parks it again.
-            freed = await self._docket.storage.workers.unpark(
-                reason, sorted(self._known), is_quiet=True
-            )
-            for key, task in freed:
-                self._observer.released(task, key)
-            if freed:
-                self._call_for_work()
+            for reason, tasks in self._ours():
+                await self._release(reason, tasks)
+
+    def _ours(self) -> Iterator[tuple[str, list[str]]]:
+        """Why what is parked is parked that can be run here, and of which tasks."""
+        known = sorted(self._known)
+        yield ParkedReason.UNKNOWN_TASK.value, known
+        policies = {task: self._docket.registry.policy(task) for task in known}
+        for schema in range(1, max((one.args_schema for one in policies.values()), default=0) + 1):
+            readable = [task for task, policy in policies.items() if policy.can_read(schema)]
+            yield f"{ParkedReason.ARGS_SCHEMA.value} {schema}", readable
+
+    async def _release(self, reason: str, tasks: list[str]) -> None:
+        # Whoever frees it takes it: the bell may wake a worker that does not know it, and parks it again.
+        freed = await self._docket.storage.workers.unpark(reason, tasks, is_quiet=True)
+        for key, task in freed:
+            self._observer.released(task, key)
+        if freed:
+            self._call_for_work()

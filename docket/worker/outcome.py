@@ -88,6 +88,13 @@ class Parked:
     reason: ParkedReason
     rule: str = ""
     """The identity of the strike that keeps it back, if one does."""
+    detail: str = ""
+    """What is said of the reason beside its name."""
+
+    @property
+    def why(self) -> str:
+        """The reason as it is stored."""
+        return f"{self.reason.value} {self.detail}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +174,8 @@ class Bookkeeping:
                 return self._entry(run, "completed")
             case Dropped(reason):
                 return self._entry(run, "cancelled", reason=reason)
-            case Parked(reason, rule):
-                return self._entry(
-                    run, "parked", reason=reason.value, error=rule, attempt=run.attempt
-                )
+            case Parked(rule=rule, why=why):
+                return self._entry(run, "parked", reason=why, error=rule, attempt=run.attempt)
             case Cancelled():
                 return self._entry(run, "cancelled", reason="cancelled")
             case Interrupted():

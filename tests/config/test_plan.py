@@ -253,6 +253,55 @@ def test_removing_as_much_as_the_limit_is_allowed() -> None:
     assert refuse_removals(read(HELLO), read('name = "docket"'), 0.5) is None
 
 
+@pytest.mark.parametrize(
+    ("on_removed", "fate"),
+    [("park", "parks"), ("drain", "is run before it goes"), ("cancel", "is cancelled")],
+)
+def test_a_removed_task_says_what_becomes_of_its_queued_work(on_removed: str, fate: str) -> None:
+    text = f'[tasks.bye]\nfunction = "m:bye"\non_removed = "{on_removed}"\n'
+    other = '[tasks.other]\nfunction = "m:other"\n'
+    found = plan(parse(text + other).configuration, parse(other).configuration)
+
+    assert isinstance(found, Apply)
+    assert f"tasks.bye: removed (pools roll; queued work {fate})" in found.describe()
+
+
+@pytest.mark.parametrize(
+    ("change", "effect"),
+    [
+        ("[tasks.t]\nargs_schema = 2", "tasks.t.args_schema: 1 → 2 (pools roll)"),
+        ('[tasks.t]\nupcast = "m:up"', 'tasks.t.upcast: none → "m:up" (pools roll)'),
+        (
+            '[workers.default.secrets]\nTOKEN = "env:TOKEN"',
+            "workers.default.secrets.TOKEN: added (secret) (pool rolls)",
+        ),
+        (
+            '[workers.default]\nhosts = ["web-*"]',
+            'workers.default.hosts: ["*"] → ["web-*"] (workers start or stop on other hosts)',
+        ),
+        ("[workers.default]\nmax_surge = 2", "workers.default.max_surge: 1 → 2 (live)"),
+        (
+            "[workers.default.recycle]\nafter_tasks = 9",
+            "workers.default.recycle.after_tasks: none → 9 (live)",
+        ),
+        ("revision = 7", "revision: none → 7 (live)"),
+    ],
+)
+def test_each_change_says_what_it_brings_about(change: str, effect: str) -> None:
+    base = '[tasks.t]\nfunction = "m:t"\n[workers.default]\nconcurrency = 3\n'
+    old = parse(base).configuration
+    table, _, line = change.rpartition("\n")
+    text = (
+        base.replace(f"{table}\n", f"{table}\n{line}\n")
+        if table and table in base
+        else (f"{base}{change}\n" if table else f"{change}\n{base}")
+    )
+    found = plan(old, parse(text).configuration)
+
+    assert isinstance(found, Apply)
+    assert found.describe() == (effect,)
+
+
 def test_a_removed_schedule_is_named() -> None:
     problem = refuse_removals(read(HELLO + OFTEN), read(HELLO), 0.1)
     assert problem is not None

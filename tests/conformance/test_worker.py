@@ -7,12 +7,13 @@ import logging
 import threading
 import time
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
-from docket import Docket, ExecutionState, Worker
+from docket import Docket, ExecutionState, Perpetual, Worker
 from docket.errors import LeaseLost, Undecodable
-from docket.policy import RetryPolicy, TaskPolicy
+from docket.policy import RetryPolicy, TaskPolicy, Upcast
 from docket.storage.exchange import Catch, Claimant, Claimed, Exchange, Settlement, Verdict, release
 from docket.storage.executions import FRESH, NewExecution
 from tests.conformance.conftest import LEASE, until, working
@@ -274,6 +275,91 @@ async def test_an_unknown_task_is_parked_until_a_worker_knows_it(
         assert await execution.get_result(timeout=timedelta(seconds=10)) == 9
     async with docket.redis() as client:
         assert await client.zcard(docket.key("parked")) == 0
+
+
+def _of_shape(docket: Docket, schema: int, upcast: Upcast | None = None) -> None:
+    docket.registry.apply_policies({"greet": TaskPolicy(args_schema=schema, upcast=upcast)})
+
+
+async def _greet(name: str, punctuation: str) -> str:
+    return name + punctuation
+
+
+def _with_punctuation(
+    schema: int, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    assert schema == 1
+    return args, {**kwargs, "punctuation": "!"}
+
+
+async def test_arguments_of_an_older_shape_are_brought_up(docket: Docket, worker: Worker) -> None:
+    docket.register(_greet, ["greet"])
+    execution = await docket.add("greet")("Jane")
+    _of_shape(docket, 2, _with_punctuation)
+
+    await worker.run_until_finished()
+
+    assert await execution.get_result() == "Jane!"
+
+
+async def test_an_upcast_that_fails_is_told_with_the_dead_letter(
+    docket: Docket, worker: Worker
+) -> None:
+    docket.register(_greet, ["greet"])
+    execution = await docket.add("greet")("Jane")
+
+    def upcast(schema: int, *_: Any) -> Any:
+        raise KeyError(schema)
+
+    _of_shape(docket, 2, upcast)
+    await worker.run_until_finished()
+
+    with pytest.raises(Undecodable, match="could not bring them up from 1: KeyError: 1"):
+        await execution.get_result()
+
+
+async def test_a_shape_that_is_not_known_is_parked_until_a_worker_knows_it(
+    docket: Docket, worker: Worker
+) -> None:
+    docket.register(_greet, ["greet"])
+    await docket.storage.executions.route({}, {"greet": 2})
+    newer = await docket.add("greet")("Jane", "?")
+    await docket.storage.executions.route({}, {})
+    older = await docket.add("greet")("John")
+
+    _of_shape(docket, 3)
+    await worker.run_until_finished()
+    await newer.sync()
+    await older.sync()
+    assert (newer.state, newer.reason) == (ExecutionState.PARKED, "args_schema 2")
+    assert (older.state, older.reason) == (ExecutionState.PARKED, "args_schema 1")
+
+    _of_shape(docket, 2, _with_punctuation)
+    async with Worker(docket) as other, working(other):
+        assert await newer.get_result(timeout=timedelta(seconds=10)) == "Jane?"
+        assert await older.get_result(timeout=timedelta(seconds=10)) == "John!"
+
+
+async def test_what_a_task_puts_in_the_place_of_its_arguments_is_of_the_shape_of_now(
+    docket: Docket, worker: Worker
+) -> None:
+    calls: list[tuple[str, str]] = []
+
+    async def greet(name: str, punctuation: str, perpetual: Perpetual = Perpetual()) -> None:
+        calls.append((name, punctuation))
+        if len(calls) == 1:
+            perpetual.perpetuate("John", "?")
+        else:
+            perpetual.cancel()
+
+    docket.register(greet, ["greet"])
+    await docket.add("greet", key="key")("Jane")
+    await docket.storage.executions.route({}, {"greet": 2})
+    _of_shape(docket, 2, _with_punctuation)
+
+    await worker.run_until_finished()
+
+    assert calls == [("Jane", "!"), ("John", "?")]
 
 
 async def test_what_a_worker_frees_is_not_parked_again_by_one_that_waits_and_does_not_know_it(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from docket.connection.embedded import EmbeddedServer
+from tests.supervisor.inside import Home, Log
 from tests.supervisor.pooled import buried, desired, pools, url
 
 __all__ = ["buried", "desired", "pools", "url"]
@@ -228,3 +230,23 @@ def supervised(tmp_path: Path) -> Iterator[Supervised]:
     supervised = Supervised(tmp_path)
     yield supervised
     supervised.clean_up()
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    """What the package logs, wherever the supervisor sends it."""
+    log = Log()
+    logger, root = logging.getLogger("docket"), logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    logger.addHandler(log)
+    yield log
+    logger.removeHandler(log)
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    home = Home(tmp_path)
+    yield home
+    home.server.stop()

@@ -40,6 +40,7 @@ def generator(): yield 1
 async def stream(): yield 1
 
 def first(): ...
+def upcast(schema, args, kwargs): return args, kwargs
 async def torn(a: Perpetual = Perpetual(), b: Perpetual = Perpetual()): ...
 """
 
@@ -121,6 +122,23 @@ async def test_what_can_not_be_imported_is_told_where_it_is_named(directory: Pat
             "docket.toml:8:35: tasks.c.retry.never_on[1]: expected a class of errors, found something of"
             " the type int"
         ),
+    ]
+
+
+async def test_an_upcast_is_a_function_of_three_arguments(directory: Path) -> None:
+    text = "".join(
+        f'[tasks.{name}]\nfunction = "work:plain"\nargs_schema = 2\nupcast = "work:{upcast}"\n'
+        for name, upcast in (("a", "gone"), ("b", "number"), ("c", "plain"), ("d", "upcast"))
+    )
+
+    missing = "AttributeError: module 'work' has no attribute 'gone'"
+
+    found = await told(directory, text)
+
+    assert [line.partition(": ")[2] for line in found] == [
+        f"tasks.a.upcast: can not be imported: {missing}; look for the name in work",
+        "tasks.b.upcast: expected a function, found something of the type int",
+        "tasks.c.upcast: expected a function of the older shape, the arguments by position and those by name",
     ]
 
 
@@ -278,7 +296,7 @@ def test_the_probe_says_what_it_begins_with() -> None:
     subject = {
         "modules": [[["modules", 0], "json"]],
         "functions": {"join": "os.path:join"},
-        **dict.fromkeys(("errors", "calls", "parameters"), ()),
+        **dict.fromkeys(("errors", "upcasts", "calls", "parameters"), ()),
     }
 
     Probe(lambda *found: told.append(found), begun.append).look(subject)

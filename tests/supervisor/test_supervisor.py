@@ -6,143 +6,18 @@ import asyncio
 import logging
 import os
 import signal
-import time
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
 from docket import Docket
-from docket.connection.embedded import EmbeddedServer
 from docket.errors import ConfigurationError, ServerUnavailable
 from docket.service import Service
 from docket.supervisor.supervisor import Pulse, Supervisor
 from tests.fleet.process import ServerProcess
 
+from .inside import STRICT, TEXT, Home, Log, until, up
+
 pytestmark = pytest.mark.fleet
-
-WORK = """
-import os
-import __main__
-
-# What only workers do not have, the probe does not miss.
-IS_WORKER = __main__.__spec__.name == "docket.supervisor.child"
-
-
-async def note(number): ...
-
-
-if not (IS_WORKER and os.environ.get("ROLE") == "strict"):
-
-    class Harmless(Exception): ...
-
-
-if not IS_WORKER:
-
-    async def absent(number): ...
-"""
-
-TEXT = """
-name = "inside"
-
-[supervisor]
-listen = "127.0.0.1:0"
-
-[supervisor.reload]
-settle = "20ms"
-min_interval = "20ms"
-
-[tasks.note]
-function = "work:note"
-
-[workers.default]
-drain = "1s"
-"""
-
-STRICT = '[workers.strict]\nqueues = ["strict"]\nenv = { ROLE = "strict" }\n'
-
-
-class Log(logging.Handler):
-    """All that was logged, and a way to wait for more."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._lines.append(record.getMessage())
-
-    def __contains__(self, words: str) -> bool:
-        return any(words in line for line in self._lines)
-
-    async def until(self, words: str) -> None:
-        """Wait for words, and forget what was logged up to them."""
-        await until(lambda: words in self, f"{words!r} in {self._lines}")
-        while words not in self._lines.pop(0):
-            pass
-
-
-async def until(condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen"
-        await asyncio.sleep(0.01)
-
-
-@pytest.fixture
-def log() -> Iterator[Log]:
-    """What the package logs, wherever the supervisor sends it."""
-    log = Log()
-    logger, root = logging.getLogger("docket"), logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
-    logger.addHandler(log)
-    yield log
-    logger.removeHandler(log)
-    root.handlers[:] = handlers
-    root.setLevel(level)
-
-
-class Home:
-    """A directory with a configuration, its tasks and its server."""
-
-    def __init__(self, directory: Path) -> None:
-        self.file = directory / "docket.toml"
-        self.server = EmbeddedServer(directory / ".docket")
-        self.url = f"embedded://{self.server.directory}"
-        (directory / "work.py").write_text(WORK)
-        self.text = ""
-        self.save(TEXT)
-
-    def save(self, text: str) -> None:
-        """Write the file."""
-        self.text = text
-        self.file.write_text(text)
-
-    def edit(self, old: str, new: str) -> None:
-        """Change the file."""
-        assert old in self.text
-        self.save(self.text.replace(old, new))
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Home]:
-    home = Home(tmp_path)
-    yield home
-    home.server.stop()
-
-
-@asynccontextmanager
-async def up(home: Home) -> AsyncGenerator[Supervisor, None]:
-    """A supervisor for the length of a block."""
-    supervisor = Supervisor(home.file, {})
-    running = asyncio.create_task(supervisor.run())
-    await until(lambda: supervisor._status.is_up or running.done(), "the supervisor being up")
-    try:
-        yield supervisor
-    finally:
-        supervisor.stop()
-        await running
 
 
 async def routed(home: Home) -> int:

@@ -4,6 +4,7 @@ local LIVE = {scheduled = true, queued = true, running = true, parked = true}
 local now = milliseconds()
 local struck = redis.call('HLEN', P .. ':strikes') > 1
 local routed = redis.call('EXISTS', P .. ':routes') == 1
+local has_schemas = redis.call('EXISTS', P .. ':schemas') == 1
 local bells = {}   -- rung once at the end, however many executions came
 
 -- Returns {word, state, generation}. Sent twice it answers as the first time: a nonce that is already
@@ -49,6 +50,7 @@ local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rul
   with('queue', queue, '')
   with('trace', trace, '')
   with('nonce', nonce, '*')
+  with('schema', has_schemas and schema_of(task) or nil, nil)
   -- The record of a dead letter may have expired while its place in the index is still there. Not earlier:
   -- after its first write a script is not refused any more for want of memory.
   local function forget_death()

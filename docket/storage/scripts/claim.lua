@@ -66,7 +66,7 @@ local function take_one(queue, message, fields, crash)
   for at = 1, #fields, 2 do entry[fields[at]] = fields[at + 1] end
   local key = entry.key or ''   -- an entry that is none of ours names no record, and is dropped as stale
   local run = run_of(key)
-  local known = redis.call('HMGET', run, 'state', 'generation', 'task', 'call', 'attempt', 'due', 'crashes', 'trace', 'cancel', 'message', 'worker')
+  local known = redis.call('HMGET', run, 'state', 'generation', 'task', 'call', 'attempt', 'due', 'crashes', 'trace', 'cancel', 'message', 'worker', 'schema')
   local state, task, due, crashes = known[1], known[3], known[6], tonumber(known[7] or 0)
 
   -- The number counts, too: a key that was forgotten and used again counts its generations anew.
@@ -112,7 +112,7 @@ local function take_one(queue, message, fields, crash)
   announce(key, 'running', due, worker, integer(now))
   claimed[#claimed + 1] = {
     message, queue, key, entry.generation, fence, task, known[4], known[5] or '1', due, crashes, known[8] or '',
-    state == 'queued' and slot_of(queue, message) or ''}
+    state == 'queued' and slot_of(queue, message) or '', known[12] or '1'}
 end
 
 local function take(queue, message, fields, crash)

@@ -48,6 +48,11 @@ local function announce(key, state, due, worker, started, completed, error)
     state, due or '', worker or '', started or '', completed or '', error or ''}, '\n'))
 end
 
+-- Which shape the arguments of a task have that are added now; nil if it is the first.
+local function schema_of(task)
+  return redis.call('HGET', P .. ':schemas', task) or nil
+end
+
 local function put_on_stream(key, queue, generation)
   return redis.call('XADD', stream_of(queue), '*', 'key', key, 'generation', generation)
 end

@@ -21,8 +21,11 @@ local bells = {}
 
 local function again(key, run, queue, next_generation, due, attempt, call)
   local fields = {'generation', next_generation, 'attempt', attempt}
-  if call ~= '' then fields[#fields + 1] = 'call'; fields[#fields + 1] = call end
   redis.call('HDEL', run, 'worker', 'started', 'crashes', 'error', 'reason')
+  if call ~= '' then
+    fields[#fields + 1] = 'call'; fields[#fields + 1] = call
+    fields[#fields + 1] = 'schema'; fields[#fields + 1] = schema_of(redis.call('HGET', run, 'task')) or '1'
+  end
   due = tonumber(due)
   if due <= now then
     local message = put_on_stream(key, queue, next_generation)

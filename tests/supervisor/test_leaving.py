@@ -1,0 +1,101 @@
+"""What becomes of the queued executions of a task that leaves the file."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from docket import Docket, Execution, ExecutionState
+from docket.config.load import parse
+from docket.supervisor.leaving import Leaving
+
+from .inside import TEXT, Home, Log, until, up
+
+pytestmark = pytest.mark.fleet
+
+AN_HOUR = timedelta(hours=1)
+LEAVES = '[tasks.leaves]\nfunction = "work:wait"\non_removed = "{}"\nqueue = "{}"\n'
+WORK = """
+import asyncio, pathlib
+
+async def note(number): ...
+
+async def wait(number):
+    while not pathlib.Path("go").exists():
+        await asyncio.sleep(0.01)
+    return number
+"""
+
+
+async def until_state(execution: Execution, state: ExecutionState) -> None:
+    """Wait until it is in a state."""
+    async for event in execution.subscribe():
+        if event["type"] == "state" and event["state"] is state:
+            return
+
+
+@pytest.fixture
+async def docket(home: Home) -> AsyncIterator[Docket]:
+    (home.file.parent / "work.py").write_text(WORK)
+    async with Docket("inside", home.url) as docket:
+        docket.register(_declared_elsewhere, names=["leaves", "note"])
+        yield docket
+
+
+async def _declared_elsewhere(number: int) -> int: ...
+
+
+async def test_where_it_is_cancelled_what_waits_is_and_what_runs_goes_on(
+    home: Home, log: Log, docket: Docket
+) -> None:
+    text = TEXT.replace('drain = "1s"', 'drain = "20s"\nconcurrency = 1')
+    home.save(text + LEAVES.format("cancel", "default"))
+    async with up(home):
+        first, second = [await docket.add("leaves", key=f"{n}")(n) for n in range(2)]
+        later = await docket.add("leaves", datetime.now(timezone.utc) + AN_HOUR, key="later")(2)
+        other = await docket.add("note", datetime.now(timezone.utc) + AN_HOUR, key="note")(3)
+        await until_state(first, ExecutionState.RUNNING)
+        home.save(text)
+        await log.until("Cancelled 2 executions of leaves")
+        await log.until("tasks.leaves: removed (pools roll; queued work is cancelled)")
+        (home.file.parent / "go").touch()
+        assert await first.get_result(timeout=timedelta(seconds=20)) == 0
+
+    for execution in (second, later, other):
+        await execution.sync()
+    assert (second.state, later.state) == (ExecutionState.CANCELLED, ExecutionState.CANCELLED)
+    assert other.state is ExecutionState.SCHEDULED
+
+
+async def test_where_it_drains_what_waits_is_run_before_it_goes(
+    home: Home, log: Log, docket: Docket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("docket.supervisor.leaving.LOOK_EVERY", 0.1)
+    home.save(TEXT + LEAVES.format("drain", "default"))
+    async with up(home) as supervisor:
+        execution = await docket.add("leaves")(5)
+        home.save(TEXT)
+        await log.until("tasks.leaves: removed (pools roll; queued work is run before it goes)")
+        (home.file.parent / "go").touch()
+        assert await execution.get_result(timeout=timedelta(seconds=20)) == 5
+        await log.until("Nothing is left of leaves: it goes")
+        pools = supervisor._fleet.pools
+        await until(
+            lambda: "leaves" not in pools["default"].desired.orders.tasks, "the end of the task"
+        )
+        late = await docket.add("leaves")(6)
+        await until_state(late, ExecutionState.PARKED)
+
+
+async def test_one_that_comes_back_does_not_leave(home: Home, docket: Docket) -> None:
+    with_it = parse(TEXT + LEAVES.format("drain", "default")).configuration
+    without = parse(TEXT).configuration
+    leaving = Leaving(docket.storage)
+
+    leaving.follow(with_it, without)
+    assert set(leaving.known_with(without).tasks) == {"note", "leaves"}
+    leaving.follow(without, with_it)
+    assert leaving.tasks == {}
+    assert await leaving.done() == []
