@@ -9,7 +9,8 @@ import os
 import random
 import socket
 import stat
-from collections.abc import AsyncIterator, Mapping
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -308,11 +309,17 @@ async def test_it_outlives_whatever_is_said(place: Path) -> None:
     assert await asked(place, "echo", heard=1) == {"heard": 1}
 
 
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory whose path leaves room for that of a socket, whatever the tests run in."""
+    with tempfile.TemporaryDirectory(prefix="docket-") as directory:
+        yield Path(directory)
+
+
 async def test_a_path_too_long_for_a_socket_leads_to_one_elsewhere(
-    tmp_path: Path, answers: Answers, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, short_path: Path, answers: Answers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runtime = tmp_path / "r"
-    runtime.mkdir()
+    runtime = short_path
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
     place = tmp_path / ("deep" * 30) / "c.sock"
     monkeypatch.setattr("docket.supervisor.asking.LONGEST", len(os.fsencode(place)) - 1)
