@@ -14,6 +14,7 @@ from ..config.load import Chosen
 from ..config.problems import ConfigurationInvalid, ConfigurationUnreadable
 from ..config.report import Format
 from ..errors import ConfigurationError, DocketError, ServerUnavailable
+from ..supervisor.init import under_init
 from .checking import checked
 from .options import Config, Profile, Settings, chosen
 
@@ -43,7 +44,9 @@ def supervise(
 ) -> None:
     """Run the workers and schedules of a docket.toml, and follow its changes."""
     file, over = chosen(config, profile, settings)
-    raise SystemExit(_check(file, over, strict, probe, form) if check else _run(file, over))
+    if check:
+        raise SystemExit(_check(file, over, strict, probe, form))
+    raise SystemExit(under_init(lambda: _run(file, over)))
 
 
 def _check(file: Path, over: Chosen, strict: bool, probe: bool, form: Format) -> int:

@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import uuid
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,11 @@ from .conditions import Conditions
 from .control import Control
 from .fleet import Fleet
 from .leadership import Leadership
+from .notify import Notifier
 from .overview import Overview
 from .reloading import Reloader
 from .requests import Requests
+from .signals import answering, dump_stacks
 from .status import ReloadRecord, Status
 from .watcher import Rhythm, Watcher
 
@@ -90,6 +92,7 @@ class Supervisor:
             lambda: self._status.is_up and not self._stopping.is_set(),
             self.ask_to_reload,
         )
+        self._notifier = Notifier.of(environ, self._summary)
         self._failure = ""
         self._background: set[asyncio.Task[None]] = set()
 
@@ -127,13 +130,14 @@ class Supervisor:
         set_up_logging(settings.level, settings.format)
         for warning in self.reloader.loaded.warnings:
             logger.warning("%s", warning.render())
-        async with self._controlled(), self._connected(), self._answering(), self._signalled():
-            try:
-                await self.reloader.establish()
-                self._say_ready()
-                await self._serve()
-            finally:
-                await self._take_down()
+        async with self._controlled(), self._connected(), self._answering():
+            with answering(self._answers):
+                try:
+                    await self.reloader.establish()
+                    self._say_ready()
+                    await self._serve()
+                finally:
+                    await self._take_down()
         if self._failure:
             raise OperatorError(self._failure)
 
@@ -150,9 +154,12 @@ class Supervisor:
             )
             self.stop()
             return
-        giving_up = asyncio.ensure_future(self.reloader.give_up_on(pool))
-        self._background.add(giving_up)
-        giving_up.add_done_callback(self._background.discard)
+        self._in_background(self.reloader.give_up_on(pool))
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     def _about(self) -> dict[str, Any]:
         """How this supervisor stands, for the others."""
@@ -209,25 +216,47 @@ class Supervisor:
         finally:
             server.stop()
 
-    @asynccontextmanager
-    async def _signalled(self) -> AsyncGenerator[None, None]:
-        loop = asyncio.get_running_loop()
-        answers = {
+    @property
+    def _answers(self) -> dict[signal.Signals, Callable[[], object]]:
+        """What each signal means."""
+        return {
             signal.SIGTERM: self.stop,
             signal.SIGINT: self.stop,
             signal.SIGHUP: self.ask_to_reload,
+            signal.SIGTTIN: lambda: self._in_background(self._scale(1)),
+            signal.SIGTTOU: lambda: self._in_background(self._scale(-1)),
+            signal.SIGUSR1: self._log_status,
+            signal.SIGQUIT: lambda: dump_stacks(self._fleet),
         }
-        for number, answer in answers.items():
-            loop.add_signal_handler(number, answer)
-        try:
-            yield
-        finally:
-            for number in answers:
-                loop.remove_signal_handler(number)
+
+    async def _scale(self, by: int) -> None:
+        if self._status.is_up and not self._stopping.is_set():
+            scaled = await self.reloader.scale(by)
+            told = ", ".join(f"{name} {count}" for name, count in scaled.items())
+            logger.warning("Processes by hand, until the next configuration: %s", told)
+
+    def _log_status(self) -> None:
+        logger.info("%s", self._summary())
+        for condition in self.conditions:
+            if condition.status:
+                logger.info("%s: %s %s", condition.name, condition.reason, condition.message)
+        for name, pool in self._fleet.pools.items():
+            states = ", ".join(f"{one.pid} {one.state.value}" for one in pool.processes)
+            logger.info("Pool %s: %s", name, states or "no process")
+
+    def _summary(self) -> str:
+        """How it stands, in one line."""
+        pools = self._fleet.pools.values()
+        ready, wanted = (
+            sum(pool.ready for pool in pools),
+            sum(pool.desired.processes for pool in pools),
+        )
+        return f"revision {self.reloader.revision}, {ready} of {wanted} worker processes ready"
 
     def _say_ready(self) -> None:
         configuration = self._configuration
         self._status.is_up = True
+        self._notifier.ready()
         logger.info(
             "Docket %s is up at %s: %s; health and metrics on http://%s:%s",
             configuration.name,
@@ -248,7 +277,7 @@ class Supervisor:
             self._about,
             self.reloader.follow,
         )
-        services = Services(fleet.ticker, leadership, self._watcher, pulse)
+        services = Services(fleet.ticker, leadership, self._watcher, pulse, self._notifier)
         async with services.running() as failure:
             reloading = asyncio.create_task(self._follow_reloads())
             stopping = asyncio.create_task(self._stopping.wait())
@@ -269,10 +298,13 @@ class Supervisor:
             await self._reload_wanted.wait()
             is_asked, self._is_asked = self._is_asked, False
             self._reload_wanted.clear()
+            self._notifier.reloading()
             await self.reloader.reload(is_asked=is_asked)
+            self._notifier.ready()
 
     async def _take_down(self) -> None:
         self._status.is_up = False
+        self._notifier.stopping()
         limit = self._configuration.supervisor.shutdown_timeout.total_seconds()
         pools = list(self._fleet.pools.values())
         logger.info("Stopping: %d worker processes drain", sum(pool.ready for pool in pools))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -103,9 +103,11 @@ class Home:
 
 
 @asynccontextmanager
-async def up(home: Home) -> AsyncGenerator[Supervisor, None]:
+async def up(
+    home: Home, environ: Mapping[str, str] | None = None
+) -> AsyncGenerator[Supervisor, None]:
     """A supervisor for the length of a block."""
-    supervisor = Supervisor(home.file, {})
+    supervisor = Supervisor(home.file, environ or {})
     running = asyncio.create_task(supervisor.run())
     await until(lambda: supervisor._status.is_up or running.done(), "the supervisor being up")
     try:
