@@ -13,6 +13,8 @@ from ..errors import DocketError
 from .exits import exit_code
 
 COMMANDS: Final = {
+    "status": ("status:status", "Show how a supervisor stands, or all of them."),
+    "reload": ("reload:reload", "Have the supervisor read its file again."),
     "config": ("config:app", "Check, show and explain a configuration; plan a change."),
     "worker": ("worker:worker", "Run a worker until it is told to stop."),
     "strike": ("strike:strike", "Strike out a task, or whatever has such an argument."),

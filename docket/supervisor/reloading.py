@@ -131,6 +131,7 @@ class Reloader:
         await self.applier.start(self.configuration, self.revision)
         self._conditions.tell("Valid", True, "Loaded")
         self._conditions.tell("Applied", True, "Started")
+        self._tell_watching()
 
     async def reload(self, *, is_asked: bool = False, allow_removals: bool = False) -> Outcome:
         """Read the files again, and have what they say run, if it can.
@@ -173,8 +174,11 @@ class Reloader:
         async with self._under_way:
             processes = await self.applier.scale(by)
             scaled = self.applier.scaled(self.configuration)
-            told = f"the number of processes was changed by hand: {', '.join(scaled)}"
-            self._conditions.tell("Drift", bool(scaled), "Scaled" if scaled else "InForce", told)
+            if scaled:
+                told = f"the number of processes was changed by hand: {', '.join(scaled)}"
+                self._conditions.tell("Drift", True, "Scaled", told)
+            else:
+                self._conditions.tell("Drift", False, "InForce")
             return processes
 
     async def rollback(self, number: int) -> Outcome:
@@ -451,7 +455,12 @@ class Reloader:
         self._conditions.tell("Progressing", False, "")
         self._conditions.tell("Valid", outcome.result != "invalid", outcome.result, outcome.message)
         self._conditions.tell("Applied", is_good, outcome.result, outcome.message)
+        self._tell_watching()
         return outcome
+
+    def _tell_watching(self) -> None:
+        watch = self.configuration.supervisor.reload.watch
+        self._conditions.tell("Watching", watch != "off", watch.title())
 
 
 def _meaning_on_disk(path: Path, environ: Mapping[str, str], chosen: Chosen) -> str:

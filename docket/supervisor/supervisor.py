@@ -171,6 +171,11 @@ class Supervisor:
             "revision": reloader.revision,
             "digest": reloader.loaded.meaning,
             "drift": self.conditions["Drift"].status,
+            "leads": self._fleet.ticker.is_leading,
+            "pools": {
+                name: {"ready": pool.ready, "desired": pool.desired.processes}
+                for name, pool in self._fleet.pools.items()
+            },
         }
 
     @asynccontextmanager

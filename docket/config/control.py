@@ -1,0 +1,46 @@
+"""Where the control socket is, even if the configuration can not be used: just then it is asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, cast
+
+import tomli
+
+from ..errors import ConfigurationError
+from .load import NOTHING, Chosen, load
+from .tables.supervisor import Supervisor
+
+_VARIABLE: Final = "DOCKET_SUPERVISOR__CONTROL"
+
+
+def control_of(
+    path: Path, environ: Mapping[str, str] = os.environ, chosen: Chosen = NOTHING
+) -> str:
+    """What ``supervisor.control`` is, as far as it can be told.
+
+    Arguments:
+        path: the file.
+        environ: the environment, which overrides the file.
+        chosen: what the command line chose beside the file.
+
+    Example:
+        >>> control_of(Path("docket.toml"))
+        '.docket/control.sock'
+    """
+    try:
+        return load(path, environ, chosen).configuration.supervisor.control
+    except ConfigurationError:
+        written = environ.get(_VARIABLE) or _written(path)
+        return written or Supervisor().control
+
+
+def _written(path: Path) -> str | None:
+    try:
+        table = tomli.loads(path.read_text("utf-8")).get("supervisor")
+    except (OSError, ValueError):
+        return None
+    control = cast(dict[str, Any], table).get("control") if isinstance(table, dict) else None
+    return control if isinstance(control, str) else None

@@ -1,0 +1,151 @@
+"""``docket status``: how a supervisor stands, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from docket.cli.status import CLEAR, REFRESH
+from docket.supervisor.asking import ask
+from tests.cli.supervised import Desk, desk, nowhere, on_terminal, speaking, supervised, typed
+from tests.supervisor.conftest import until
+
+__all__ = ["desk", "nowhere", "supervised"]
+
+pytestmark = pytest.mark.fleet
+
+
+def test_people_see_revision_pools_processes_schedules_and_conditions(desk: Desk) -> None:
+    until(lambda: "it ticks the schedules" in desk.prints("status"), "its leading")
+    shown = desk.prints("status")
+    lines = shown.splitlines()
+    assert lines[0].startswith("docket supervised at embedded://")
+    assert lines[1].endswith("it ticks the schedules")
+    assert "runs; as the file says: " in lines[2]
+    for title in ("POOL ", "PROCESS", "SCHEDULE", "CONDITION"):
+        assert any(title in line for line in lines)
+    (pool,) = [line for line in lines if line.startswith("default  1/1")]
+    assert "ok" in pool
+    assert "WORKER" in desk.prints("status", "-o", "wide")
+
+
+def test_it_says_when_the_file_says_something_else(desk: Desk) -> None:
+    desk.write('name = "supervised"', 'name = "x"')
+    desk.type("reload", "--wait")
+    assert "; the file says something else (" in desk.prints("status")
+    desk.write("concurrency = 5", "concurrency = 0")
+    desk.type("reload", "--wait")
+    assert "; the file can not be used: " in desk.prints("status")
+
+
+def test_programs_read_it_as_json(desk: Desk) -> None:
+    told = json.loads(desk.prints("status", "-o", "json"))
+    assert (told["version"], told["kind"]) == (1, "status")
+    assert told["item"]["pools"][0]["name"] == "default"
+    assert json.loads(desk.prints("status", "-o", "jsonl"))["docket"] == "supervised"
+
+
+def test_all_supervisors_of_a_docket_are_those_that_redis_has_heard_of(desk: Desk) -> None:
+    until(lambda: "yes" in desk.prints("status", "--all"), "the beat of one that leads")
+    shown = desk.prints("status", "--all")
+    assert "HOST" in shown
+    assert "default 1/1" in shown
+    told = json.loads(desk.prints("status", "--all", "-o", "json", "--config", str(desk.file)))
+    (one,) = told["items"]
+    assert desk.supervised.process is not None
+    assert one["pid"] == desk.supervised.process.pid
+    assert (one["leads"], one["drift"]) == (True, False)
+
+
+def test_one_that_drifts_is_pointed_at(desk: Desk) -> None:
+    control = str(desk.file.with_name(".docket") / "control.sock")
+    ask(Path(control), "scale", by=1)
+
+    def drifts() -> bool:
+        return bool(json.loads(desk.prints("status", "--all", "-o", "json"))["items"][0]["drift"])
+
+    until(drifts, "the beat")
+    assert "not what is in force; `docket status` there" in desk.type("status", "--all").stderr
+    ask(Path(control), "scale", by=-1)
+    until(lambda: not drifts(), "the beat")
+
+
+def test_it_looks_again_until_somebody_has_seen_enough(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    naps: list[float] = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        if len(naps) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", nap)
+    assert desk.prints("status", "--watch").count("docket supervised at") == 2
+    assert naps == [REFRESH] * 2
+
+
+@pytest.mark.usefixtures("desk")
+def test_on_a_terminal_the_last_look_makes_room_for_the_next() -> None:
+    shown = on_terminal("status", "--watch", enough=b"RestartRequired")
+    first, _, second = shown.partition(CLEAR)
+    assert "docket supervised at" in first
+    assert "docket supervised at" in second
+
+
+def standing(**other: Any) -> dict[str, Any]:
+    """How a supervisor stands that is in trouble."""
+    pool = {
+        "name": "default",
+        "revision": 1,
+        "desired": 1,
+        "running": 0,
+        "ready": 0,
+        "queues": ["q"],
+    }
+    return {
+        "docket": "d",
+        "owner": "d",
+        "url": "redis://h",
+        "host": "h",
+        "pid": 1,
+        "file": "f",
+        "started": 0,
+        "is_up": False,
+        "leads": False,
+        "desired": {"hash": "a" * 64},
+        "running": {"hash": "a" * 64, "revision": 1},
+        "conditions": [],
+        "schedules": [],
+        "pools": [{**pool, "is_degraded": True, "exits": {"crash": 6}, "processes": []}],
+        **other,
+    }
+
+
+def test_a_degraded_pool_is_exit_1(nowhere: Path) -> None:
+    with speaking(nowhere / "c", answer=standing()):
+        result = typed("status", "--control", "c")
+    assert result.exit_code == 1
+    assert "default  0/1    0        1    degraded  q       crash 6" in result.stdout
+    assert "starting or stopping" in result.stdout
+    assert "it leaves the schedules to another supervisor" in result.stdout
+
+
+@pytest.mark.parametrize(("kind", "code"), [("refused", 4), ("failed", 4), ("misunderstood", 2)])
+def test_what_a_supervisor_will_not_or_does_not_know_is_told(
+    nowhere: Path, kind: str, code: int
+) -> None:
+    with speaking(nowhere / "c", error={"kind": kind, "message": "no"}):
+        result = typed("status", "--control", "c")
+    assert (result.exit_code, result.stderr) == (code, "no\n")
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_without_a_supervisor_it_is_exit_5() -> None:
+    result = typed("status")
+    assert result.exit_code == 5
+    assert "start one with docket-supervisor" in result.stderr
