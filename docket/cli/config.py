@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,13 +18,21 @@ from ..config.report import Format
 from ..config.schema import text as schema_text
 from ..config.show import DEFAULT, closest_path, explain_path, values_of
 from ..config.starter import STARTER
+from ..errors import ServerUnavailable
+from ..supervisor.asking import place_of
 from .checking import checked
 from .exits import FAILED, INVALID, USAGE, NotFound, Refused
+from .keeping import in_force, queued, touched
 from .options import Config, Profile, Settings, chosen
 from .output import Form, Output, note
 from .output import show as show_items
 from .output import show_one as show_item
-from .planning import Verdict, previewed
+from .planning import Preview, Verdict, against, previewed
+from .revisions import apply, diff, history, rollback
+from .saved import SavedPlan
+
+if TYPE_CHECKING:
+    from ..storage.configurations import Revision
 
 Probed = Annotated[
     bool,
@@ -37,6 +46,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+for command in (history, diff, rollback, apply):
+    app.command()(command)
 
 
 @app.command()
@@ -132,7 +144,16 @@ def plan(
     settings: Settings = None,
     base: Annotated[
         Path | None,
-        typer.Option(help="The configuration that runs; left out, nothing does."),
+        typer.Option(
+            help="The configuration that runs.", show_default="what Redis says is in force"
+        ),
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Do not ask Redis: without --base, nothing runs.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Save the plan, for docket config apply.", show_default=False),
     ] = None,
     detailed: Annotated[
         bool,
@@ -142,7 +163,7 @@ def plan(
     ] = False,
     output: Output = Form.TABLE,
 ) -> None:
-    """Say what a change would do: what becomes of each key, and when schedules fire before and after."""
+    """Say what a change would do: to each key, to what is queued, to the times of schedules."""
     try:
         new = _loaded(config, profile, settings)
         old = None if base is None else load(base, os.environ, Chosen(profile=profile))
@@ -151,16 +172,44 @@ def plan(
             note("the configuration can not be used; docket config check says why")
             raise typer.Exit(FAILED) from None
         raise
-    preview = previewed(old, new, datetime.now(timezone.utc))
+    running = None if offline or base is not None else _running(new)
+    now = datetime.now(timezone.utc)
+    preview = previewed(old, new, now) if running is None else against(running.entry, new, now)
+    if running is not None:
+        preview = replace(preview, queued=queued(new, touched(preview.changes)))
     if output in (Form.JSON, Form.JSONL):
         show_item("plan", preview.fields, output)
     else:
         for line in preview.lines():
             typer.echo(line)
+    if out is not None:
+        _save(out, new, running, preview)
     if detailed:
         raise typer.Exit(
             {Verdict.UNCHANGED: 0, Verdict.REFUSED: 1, Verdict.CHANGES: 2}[preview.verdict]
         )
+
+
+def _running(new: Loaded) -> Revision | None:
+    try:
+        return in_force(new)
+    except ServerUnavailable:
+        note("--offline plans without Redis, and --base compares with a file")
+        raise
+
+
+def _save(out: Path, new: Loaded, running: Revision | None, preview: Preview) -> None:
+    if running is None:
+        raise Refused(
+            f"nothing is in force that {out} could change; start docket-supervisor instead"
+        )
+    where = place_of(new.configuration.supervisor.control, new.path)
+    changes = [change["sentence"] for change in preview.fields["changes"]]
+    plan = SavedPlan(os.fspath(where), running.number, running.entry.digest, new.meaning, changes)
+    plan.save(out)
+    note(
+        f"saved; docket config apply {out} carries it out, unless something else has changed by then"
+    )
 
 
 def _loaded(config: list[Path] | None, profile: str | None, settings: list[str] | None) -> Loaded:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..config.diff import Change
 from ..config.keypath import dotted
@@ -14,8 +14,12 @@ from ..config.load import Loaded, shadowed_edits
 from ..config.model import Configuration
 from ..config.plan import RestartRequired, Unchanged, effect_of, plan, refuse_removals
 from ..config.sentences import sentence
+from ..config.text import kept, text_of
 from ..cron import exact_zone
 from ..schedules.desired import DesiredSchedule, desired_schedules
+
+if TYPE_CHECKING:
+    from ..storage.configurations import Entry
 
 TIMES: Final = 5
 """How many times of a schedule are shown."""
@@ -54,6 +58,7 @@ class Preview:
         firings: the schedules that it touches.
         why: why it would be refused.
         shadowed: edits that would have no effect.
+        queued: how many executions of tasks that it touches are there already, by task.
     """
 
     verdict: Verdict
@@ -61,6 +66,7 @@ class Preview:
     firings: tuple[Firing, ...]
     why: str
     shadowed: tuple[str, ...]
+    queued: Mapping[str, int] = field(default_factory=dict[str, int])
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -85,6 +91,7 @@ class Preview:
                 for one in self.firings
             ],
             "shadowed": list(self.shadowed),
+            "queued": dict(self.queued),
         }
 
     def lines(self) -> Iterator[str]:
@@ -95,10 +102,14 @@ class Preview:
             yield f"schedules.{firing.name} fires next"
             yield f"  before: {_listed(firing.before)}"
             yield f"  after:  {_listed(firing.after)}"
+        for task, count in sorted(self.queued.items()):
+            yield f"tasks.{task}: {count} executions are queued, scheduled or parked"
         yield from self.shadowed
         match self.verdict:
             case Verdict.UNCHANGED:
                 yield "unchanged: both mean the same"
+            case Verdict.CHANGES if not self.changes:
+                yield "secrets differ; what they are is not kept"
             case Verdict.REFUSED:
                 yield f"would be refused: {self.why}"
             case _:
@@ -131,6 +142,24 @@ def previewed(old: Loaded | None, new: Loaded, now: datetime) -> Preview:
     return Preview(
         verdict, found.changes, _firings(before, after, found.changes, now), why, shadowed
     )
+
+
+def against(running: Entry, new: Loaded, now: datetime) -> Preview:
+    """What a change of what is in force would do; its secrets are not kept, so they are compared as a whole.
+
+    Arguments:
+        running: the configuration in force.
+        new: what would run.
+        now: from when on the times of schedules are told.
+
+    Raises:
+        ConfigurationError: another release of Docket has kept what is in force.
+    """
+    shown = kept(text_of(new.configuration), new.path)
+    preview = previewed(kept(running.text, new.path), shown, now)
+    if preview.verdict is Verdict.UNCHANGED and running.digest != new.meaning:
+        return replace(preview, verdict=Verdict.CHANGES)
+    return preview
 
 
 def _nothing_of(configuration: Configuration) -> Configuration:

@@ -47,6 +47,19 @@ def rebuilt(text: str, present: Configuration, path: Path) -> Loaded:
     return parse("".join(f"{line}\n" for line in _lines((), tree)), path)
 
 
+def kept(text: str, path: Path) -> Loaded:
+    """The configuration that a text was made of, with its secrets masked: to be looked at, not to be run.
+
+    Arguments:
+        text: what ``text_of`` has made.
+        path: the file, beside which everything is.
+
+    Raises:
+        ConfigurationError: another release of Docket has kept it, and this one can not use it.
+    """
+    return parse(text, path)
+
+
 def _lines(path: tuple[str, ...], value: Any) -> Iterator[str]:
     if isinstance(value, dict) and value:
         for key, inner in cast(dict[str, Any], value).items():

@@ -1,0 +1,99 @@
+"""What Redis holds of a configuration: what is in force, what was before, what is queued."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from ..config.diff import Change
+from ..config.load import Loaded
+from .exits import Misused
+
+if TYPE_CHECKING:
+    from ..storage.configurations import Revision
+    from ..storage.storage import Storage
+
+T = TypeVar("T")
+
+TOUCHING: Final = frozenset(
+    {"function", "command", "http", "queue", "args_schema", "upcast", "on_removed"}
+)
+"""Keys of a task whose change concerns what is queued already."""
+
+
+def visit(loaded: Loaded, work: Callable[[Storage], Awaitable[T]]) -> T:
+    """Look at what Redis holds for a configuration.
+
+    Arguments:
+        loaded: the configuration.
+        work: what to do there.
+
+    Raises:
+        Misused: it is in the memory of another process.
+        ServerUnavailable: nothing answers there.
+    """
+    if loaded.url.lower().startswith("memory:"):
+        raise Misused(f"{loaded.url} is in the memory of one process, where no other can look")
+
+    import asyncio  # noqa: PLC0415 - --help needs none of it
+
+    from ..connection.url import connect  # noqa: PLC0415
+    from ..storage.storage import Storage  # noqa: PLC0415
+
+    async def visiting() -> T:
+        storage = Storage(connect(loaded.url), loaded.configuration.name)
+        await storage.open()
+        try:
+            return await work(storage)
+        finally:
+            await storage.close()
+
+    return asyncio.run(visiting())
+
+
+def history(loaded: Loaded) -> list[Revision]:
+    """The revisions of a configuration that are kept, the newest first."""
+    owner = loaded.configuration.owned_by
+    return visit(loaded, lambda storage: storage.configurations.history(owner))
+
+
+def in_force(loaded: Loaded) -> Revision | None:
+    """What is in force of a configuration; an embedded server that does not run is not started for that."""
+    if loaded.url.startswith("embedded:"):
+        from ..connection.embedded import EmbeddedServer  # noqa: PLC0415 - few ask for it
+
+        if not EmbeddedServer(loaded.url.partition("://")[2]).status().is_running:
+            return None
+    owner = loaded.configuration.owned_by
+    return visit(loaded, lambda storage: storage.configurations.current(owner))
+
+
+def queued(loaded: Loaded, tasks: Collection[str]) -> Mapping[str, int]:
+    """How many executions of these tasks are in the future, due, running or parked.
+
+    Arguments:
+        loaded: the configuration.
+        tasks: the tasks; none of them is no question.
+    """
+
+    async def count(storage: Storage) -> Counter[str]:
+        executions = storage.executions
+        found: Counter[str] = Counter()
+        queues = await executions.queues()
+        for records in (executions.future(), executions.due(queues), executions.parked()):
+            async for record in records:
+                found[record.task] += record.task in tasks
+        return +found
+
+    return visit(loaded, count) if tasks else {}
+
+
+def touched(changes: Collection[Change]) -> set[str]:
+    """The tasks whose queued executions are concerned by a change."""
+    return {
+        change.path[1]
+        for change in changes
+        if change.path[0] == "tasks"
+        and (change.is_removed if len(change.path) == 2 else change.path[2] in TOUCHING)
+    }

@@ -1,0 +1,69 @@
+"""A plan that is kept in a file until somebody applies it: what it is based on, and what it leads to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+from .exits import Misused, NotFound, Refused
+
+VERSION: Final = 1
+"""Of the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedPlan:
+    """A plan as it is kept.
+
+    Arguments:
+        control: the socket of the supervisor that shall carry it out.
+        revision: the revision that it changes.
+        base: what that means.
+        target: what the configuration shall mean then.
+        changes: what it changes, one sentence each.
+    """
+
+    control: str
+    revision: int
+    base: str
+    target: str
+    changes: Sequence[str]
+
+    def save(self, path: Path) -> None:
+        """Keep it.
+
+        Raises:
+            Refused: the file can not be written.
+        """
+        text = json.dumps({"version": VERSION, "kind": "plan", **asdict(self)}, indent=2)
+        try:
+            path.write_text(f"{text}\n", "utf-8")
+        except OSError as error:
+            raise Refused(f"{path} can not be written: {error.strerror}") from error
+
+    @classmethod
+    def read(cls, path: Path) -> SavedPlan:
+        """The plan that a file keeps.
+
+        Raises:
+            NotFound: the file is not there.
+            Misused: it is no plan.
+        """
+        try:
+            found = json.loads(path.read_text("utf-8"))
+        except OSError as error:
+            raise NotFound(f"{path} can not be read: {error.strerror}") from error
+        except ValueError as error:
+            raise Misused(f"{path} is no plan: {error}") from error
+        kept = cast(dict[str, Any], found) if isinstance(found, dict) else {}
+        if (kept.pop("version", None), kept.pop("kind", None)) != (VERSION, "plan"):
+            raise Misused(
+                f"{path} is no plan of version {VERSION}; docket config plan --out makes one"
+            )
+        try:
+            return cls(**kept)
+        except TypeError as error:
+            raise Misused(f"{path} is no plan: {error}") from error
