@@ -9,9 +9,7 @@ from __future__ import annotations
 from opentelemetry import metrics
 
 from .._version import __version__
-
-_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
-"""From a task that returns at once to one that takes an hour."""
+from .spread import BOUNDS
 
 _meter = metrics.get_meter("docket", __version__)
 
@@ -60,13 +58,13 @@ TASK_DURATION = _meter.create_histogram(
     "docket_task_duration",
     "s",
     "How long runs take.",
-    explicit_bucket_boundaries_advisory=_SECONDS,
+    explicit_bucket_boundaries_advisory=BOUNDS,
 )
 TASK_PUNCTUALITY = _meter.create_histogram(
     "docket_task_punctuality",
     "s",
     "How late runs begin, measured from their due time.",
-    explicit_bucket_boundaries_advisory=_SECONDS,
+    explicit_bucket_boundaries_advisory=BOUNDS,
 )
 QUEUE_DEPTH = _meter.create_gauge("docket_queue_depth", "1", "Executions that are due or running.")
 SCHEDULE_DEPTH = _meter.create_gauge(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 
 from typing_extensions import override
 
 from .events import Describe, Observer
+from .spread import Spread
 
 _ENDINGS = {
     "completed": ("docket_tasks_succeeded",),
@@ -24,18 +25,21 @@ class Tally(Observer):
 
     def __init__(self) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
+        self.spreads: defaultdict[tuple[str, str], Spread] = defaultdict(Spread)
 
     @override
     def started(
         self, task: str, describe: Describe, late: float, crashes: int, attempt: int = 1
     ) -> None:
         self.counts["docket_tasks_started", task] += 1
+        self.spreads["docket_task_punctuality_seconds", task].note(late)
         if crashes:
             self.counts["docket_tasks_redelivered", task] += 1
 
     @override
     def ended(self, task: str, describe: Describe, seconds: float, ending: str) -> None:
         self.counts["docket_tasks_completed", task] += 1
+        self.spreads["docket_task_duration_seconds", task].note(seconds)
         for metric in _ENDINGS.get(ending, ()):
             self.counts[metric, task] += 1
 

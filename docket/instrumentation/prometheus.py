@@ -6,11 +6,13 @@ import logging
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from itertools import accumulate
 from typing import Any, NamedTuple, cast
 
 from opentelemetry import metrics
 
 from .health import LOOPBACK, Answer, HealthServer
+from .spread import BOUNDS, Spread
 from .telemetry import is_measured
 
 logger = logging.getLogger(__name__)
@@ -22,9 +24,9 @@ class Sample(NamedTuple):
     metric: str
     help: str
     kind: str
-    """counter or gauge."""
+    """counter, gauge or histogram."""
     labels: dict[str, str]
-    value: float
+    value: float | Spread
 
 
 def page(samples: Iterable[Sample]) -> Answer:
@@ -52,17 +54,32 @@ class _Collector:
         from prometheus_client.core import (  # noqa: PLC0415 - an extra
             CounterMetricFamily,
             GaugeMetricFamily,
+            HistogramMetricFamily,
         )
 
-        families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
+        kinds: dict[str, Any] = {
+            "counter": CounterMetricFamily,
+            "gauge": GaugeMetricFamily,
+            "histogram": HistogramMetricFamily,
+        }
+        families: dict[str, Any] = {}
         for sample in self._samples:
             family = families.get(sample.metric)
             if family is None:
-                kind = CounterMetricFamily if sample.kind == "counter" else GaugeMetricFamily
-                names = list(sample.labels)
+                kind, names = kinds[sample.kind], list(sample.labels)
                 family = families[sample.metric] = kind(sample.metric, sample.help, labels=names)
-            family.add_metric(list(sample.labels.values()), sample.value)
+            labels, value = list(sample.labels.values()), sample.value
+            if isinstance(value, Spread):
+                family.add_metric(labels, _buckets(value), value.total)
+            else:
+                family.add_metric(labels, value)
         yield from families.values()
+
+
+def _buckets(spread: Spread) -> list[tuple[str, float]]:
+    """How many are at most as long as each bound."""
+    bounds = [*(f"{float(bound)}" for bound in BOUNDS), "+Inf"]
+    return list(zip(bounds, accumulate(spread.counts), strict=True))
 
 
 @contextmanager

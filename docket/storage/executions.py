@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Literal, NamedTuple
@@ -64,6 +64,19 @@ class Begun(NamedTuple):
     fence: int
     started: int
     """Unix time in ms."""
+
+
+class Backlog(NamedTuple):
+    """How much work there is."""
+
+    due: dict[str, int]
+    """Due or running, by queue."""
+    future: int
+    """Waiting for a time."""
+    waiting: int
+    """Waiting for a slot of a limit."""
+    parked: int
+    dead: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +256,24 @@ class Executions:
             ("ZCARD", self._keys.waiting),
         )
         return sum(value_of(length) for length in due), value_of(future) + value_of(waiting)
+
+    async def backlog(self, queues: Collection[str] = ()) -> Backlog:
+        """How much there is of everything.
+
+        Arguments:
+            queues: queues to look at beside those that tasks are routed to.
+        """
+        names = sorted({*queues, *await self.queues()})
+        *due, future, waiting, parked, dead = await read_patiently(
+            self._connection,
+            *(("XLEN", self._keys.stream(queue)) for queue in names),
+            *(("ZCARD", self._keys.future), ("ZCARD", self._keys.waiting)),
+            *(("ZCARD", self._keys.parked), ("ZCARD", self._keys.dead)),
+        )
+        return Backlog(
+            {name: value_of(length) for name, length in zip(names, due, strict=True)},
+            *(value_of(length) for length in (future, waiting, parked, dead)),
+        )
 
     async def _indexed(self, index: str) -> AsyncIterator[Record]:
         start = 0

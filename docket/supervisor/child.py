@@ -143,12 +143,17 @@ class Child:
             contact = self._worker.last_contact
             age = None if contact is None else asyncio.get_running_loop().time() - contact
             counts = [[*labels, count] for labels, count in self._worker.tally.counts.items()]
+            spreads = [
+                [*labels, spread.counts, spread.total]
+                for labels, spread in self._worker.tally.spreads.items()
+            ]
             await channel.say(
                 "status",
                 revision=self._revision,
                 in_flight=self._worker.in_flight,
                 contact_age=age,
                 counts=counts,
+                spreads=spreads,
             )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..errors import DocketError
 from ..schedules.ticker import Ticker
@@ -40,13 +41,13 @@ class Fleet:
     owner: str = "docket"
     host: str = field(default_factory=socket.gethostname)
     pools: dict[str, Pool] = field(default_factory=dict[str, Pool])
-    on_exit: Callable[[list[tuple[str, str, int]]], None] = lambda _: None
+    on_exit: Callable[[Mapping[str, Any]], None] = lambda _: None
     on_exhausted: Callable[[str], None] = lambda _: None
     queues: set[str] = field(default_factory=set[str])
 
     async def bury(self, process: WorkerProcess) -> None:
         """Keep what a process has counted, and have the work that it left taken over at once."""
-        self.on_exit(process.counts)
+        self.on_exit(process.status)
         if process.consumer is None:
             return
         try:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
+from typing import Any
 
 from ..instrumentation.health import Answer
 from ..instrumentation.prometheus import Sample, page
 from ..schedules.ticker import Ticker
+from .census import Census
 from .conditions import Conditions
 from .pool import Pool
+from .totals import Totals
 
 STUCK = 10.0
 """Seconds without a turn of the event loop, or without Redis, after which that is told."""
@@ -48,6 +51,7 @@ class Status:
         ticker: the schedules.
         reloads: how reloads went.
         conditions: how it stands.
+        census: how much work there is.
     """
 
     def __init__(
@@ -56,14 +60,16 @@ class Status:
         ticker: Ticker,
         reloads: ReloadRecord,
         conditions: Conditions | None = None,
+        census: Census | None = None,
     ) -> None:
+        self._census = census
         self._conditions = conditions or Conditions()
         self._pools = pools
         self._ticker = ticker
         self._reloads = reloads
         self._last_turn = time.monotonic()
         self._last_contact = time.monotonic()
-        self._retired: Counter[tuple[str, str]] = Counter()
+        self._retired = Totals()
         self.is_up = False
         """Whether everything was brought up, and nothing is taken down yet."""
 
@@ -75,10 +81,9 @@ class Status:
         """Redis has answered."""
         self._last_contact = time.monotonic()
 
-    def remember(self, counts: list[tuple[str, str, int]]) -> None:
+    def remember(self, status: Mapping[str, Any]) -> None:
         """Keep what a process counted that is gone now: counters never fall."""
-        for metric, task, count in counts:
-            self._retired[metric, task] += count
+        self._retired.add(status)
 
     def livez(self) -> Answer:
         """Whether the supervisor itself goes on."""
@@ -144,6 +149,7 @@ class Status:
         yield from self._pool_samples()
         yield from self._task_samples()
         yield from self._schedule_samples()
+        yield from self._backlog_samples()
 
     def _pool_samples(self) -> Iterator[Sample]:
         for name, pool in list(self._pools.items()):
@@ -163,16 +169,36 @@ class Status:
                 )
 
     def _task_samples(self) -> Iterator[Sample]:
-        counts = Counter(self._retired)
-        running = 0
+        totals, running = Totals(), 0
+        totals.include(self._retired)
         for pool in list(self._pools.values()):
             for process in list(pool.processes):
                 running += process.status.get("in_flight", 0)
-                for metric, task, count in process.counts:
-                    counts[metric, task] += count
+                totals.add(process.status)
         yield _gauge("docket_tasks_running", "Executions that run now.", running)
-        for (metric, task), count in sorted(counts.items()):
+        for (metric, task), count in sorted(totals.counts.items()):
             yield Sample(metric, "What workers did.", "counter", {"docket_task": task}, count)
+        for (metric, task), spread in sorted(totals.spreads.items()):
+            yield Sample(metric, "How long it took.", "histogram", {"docket_task": task}, spread)
+
+    def _backlog_samples(self) -> Iterator[Sample]:
+        backlog = None if self._census is None else self._census.last
+        if backlog is None:
+            return
+        for queue, count in sorted(backlog.due.items()):
+            yield Sample(
+                "docket_queue_depth",
+                "Executions that are due or running.",
+                "gauge",
+                {"queue": queue},
+                count,
+            )
+        yield _gauge(
+            "docket_schedule_depth", "Executions that wait for their due time.", backlog.future
+        )
+        yield _gauge("docket_waiting", "Executions that wait for a limit.", backlog.waiting)
+        yield _gauge("docket_parked", "Executions that are parked.", backlog.parked)
+        yield _gauge("docket_dead", "Dead letters that are kept.", backlog.dead)
 
     def _schedule_samples(self) -> Iterator[Sample]:
         for name, moment in list(self._ticker.next_times.items()):

@@ -25,6 +25,7 @@ from ..schedules.ticker import Ticker
 from ..service import Service, Services, end
 from ..storage.storage import Storage
 from .asking import place_of
+from .census import Census
 from .conditions import Conditions
 from .control import Control
 from .fleet import Fleet
@@ -79,7 +80,8 @@ class Supervisor:
         # Until everything is up, and this supervisor is known to lead, nothing fires here.
         ticker.is_leading = False
         self._fleet = Fleet(path, storage, ticker, owner)
-        self._status = Status(self._fleet.pools, ticker, reloads, self.conditions)
+        self._census = Census(storage.executions, lambda: self._fleet.queues)
+        self._status = Status(self._fleet.pools, ticker, reloads, self.conditions, self._census)
         self._fleet.on_exit = self._status.remember
         self._fleet.on_exhausted = self._give_up_on
         self.reloader = Reloader(
@@ -282,7 +284,9 @@ class Supervisor:
             self._about,
             self.reloader.follow,
         )
-        services = Services(fleet.ticker, leadership, self._watcher, pulse, self._notifier)
+        services = Services(
+            fleet.ticker, leadership, self._watcher, pulse, self._notifier, self._census
+        )
         async with services.running() as failure:
             reloading = asyncio.create_task(self._follow_reloads())
             stopping = asyncio.create_task(self._stopping.wait())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from docket import Docket
 from docket.errors import OperatorError
 from docket.supervisor.asking import NobodyAnswers, NotGranted, NotUnderstood, ask
 from docket.supervisor.requests import Requests
@@ -81,6 +83,23 @@ def test_the_same_is_on_its_page(shared: Supervised) -> None:
     page, told = json.loads(body), request(shared, "status")
     assert page.keys() == told.keys()
     assert page["running"] == told["running"]
+
+
+def test_how_long_runs_take_and_how_much_there_is_are_among_the_metrics(shared: Supervised) -> None:
+    async def note(number: int) -> None: ...
+
+    async def add() -> None:
+        async with Docket("supervised", shared.url) as docket:
+            await docket.add(note)(1)
+
+    asyncio.run(add())
+    counted = 'docket_task_duration_seconds_bucket{docket_task="note",le="+Inf"} 1.0'
+    until(lambda: counted in shared.page("/metrics")[1], "the run being counted")
+    assert (
+        'docket_task_punctuality_seconds_count{docket_task="note"} 1.0'
+        in shared.page("/metrics")[1]
+    )
+    until(lambda: 'docket_queue_depth{queue="default"}' in shared.page("/metrics")[1], "a look")
 
 
 def test_a_reload_that_is_waited_for_tells_what_became_of_it(asked: Supervised) -> None:

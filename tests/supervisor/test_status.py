@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from datetime import datetime, timezone
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from docket import Docket
+from docket.instrumentation.spread import Spread
 from docket.orders import WorkerOrders
 from docket.schedules.ticker import Ticker
+from docket.service import Services
+from docket.storage.executions import Backlog
+from docket.supervisor.census import Census
 from docket.supervisor.pool import Brake, Desired, Pool
 from docket.supervisor.process import ProcessState, WorkerProcess
 from docket.supervisor.status import STUCK, ReloadRecord, Status
@@ -34,6 +39,9 @@ ORDERS = WorkerOrders(
 
 
 async def forget(_: WorkerProcess) -> None: ...
+
+
+async def rest() -> None: ...
 
 
 def process_in(state: ProcessState, **status: object) -> WorkerProcess:
@@ -152,7 +160,64 @@ def test_counters_never_fall_when_a_process_is_gone(status: Status, pool: Pool) 
     before = samples(status)[f"{done}_total", "a"]
 
     pool.processes.remove(process)
-    status.remember(process.counts)
+    status.remember(process.status)
     pool.processes.append(process_in(ProcessState.READY, counts=[[done, "a", 1]]))
 
     assert samples(status)[f"{done}_total", "a"] == before + 1
+
+
+def test_how_long_runs_take_is_summed_up_over_processes_those_that_are_gone_included(
+    status: Status, pool: Pool
+) -> None:
+    def process(*seconds: float) -> WorkerProcess:
+        spread = Spread()
+        for one in seconds:
+            spread.note(one)
+        told = ["docket_task_duration_seconds", "a", spread.counts, spread.total]
+        return process_in(ProcessState.READY, spreads=[told])
+
+    status.remember(process(0.001, 7200).status)
+    pool.processes += [process(0.002), process(0.25, 0.3)]
+
+    found = samples(status)
+
+    metric = "docket_task_duration_seconds"
+    assert found[f"{metric}_count", "a"] == 5
+    assert found[f"{metric}_sum", "a"] == pytest.approx(7200.553)
+    by_bound = {
+        bound: found[f"{metric}_bucket", "a", bound] for bound in ("0.001", "0.005", "0.25")
+    }
+    assert by_bound == {"0.001": 1, "0.005": 2, "0.25": 3}
+    assert found[f"{metric}_bucket", "a", "3600.0"] == 4
+    assert found[f"{metric}_bucket", "a", "+Inf"] == 5
+
+
+async def test_how_much_work_there_is_is_looked_up_every_few_seconds(
+    pool: Pool, ticker: Ticker
+) -> None:
+    async with Docket("census", "memory://status") as docket:
+        executions = docket.storage.executions
+        census = Census(executions, lambda: {"slow"}, every=0.01)
+        status = Status({"default": pool}, ticker, ReloadRecord(), census=census)
+        assert ("docket_parked",) not in samples(status)
+        async with Services(census).running():
+            await until_seen(lambda: census.last is not None)
+            assert census.last == Backlog({"default": 0, "slow": 0}, 0, 0, 0, 0)
+            await docket.add(rest, key="now")()
+            later = datetime.now(timezone.utc) + timedelta(hours=1)
+            await docket.add(rest, when=later, key="later")()
+            await until_seen(lambda: samples(status)["docket_schedule_depth",] == 1)
+    found = samples(status)
+    assert found["docket_queue_depth", "default"] == 1
+    assert found["docket_queue_depth", "slow"] == 0
+    assert (found["docket_waiting",], found["docket_parked",], found["docket_dead",]) == (0, 0, 0)
+
+
+async def until_seen(condition: Callable[[], bool]) -> None:
+    """Wait for something that happens in this process."""
+
+    async def waiting() -> None:
+        while not condition():
+            await asyncio.sleep(0.005)
+
+    await asyncio.wait_for(waiting(), 20)

@@ -1,0 +1,41 @@
+"""How much work there is, looked up every few seconds: a page that is asked for must not wait for Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Collection
+from typing import Final
+
+from ..errors import ServerUnavailable
+from ..service import Service
+from ..storage.executions import Backlog, Executions
+
+EVERY: Final = 5.0
+"""Seconds between two looks."""
+
+
+class Census(Service):
+    """Looks how much work there is.
+
+    Arguments:
+        executions: what Redis holds.
+        queues: asked at each look: the queues that pools work on.
+        every: seconds between two looks.
+    """
+
+    def __init__(
+        self, executions: Executions, queues: Callable[[], Collection[str]], every: float = EVERY
+    ) -> None:
+        self._executions = executions
+        self._queues = queues
+        self._every = every
+        self.last: Backlog | None = None
+        """What was seen last; nothing before the first look."""
+
+    async def run(self) -> None:
+        """Look until stopped."""
+        while True:
+            with contextlib.suppress(ServerUnavailable):
+                self.last = await self._executions.backlog(self._queues())
+            await asyncio.sleep(self._every)
