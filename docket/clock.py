@@ -11,10 +11,13 @@ class ServerClock:
     def __init__(self) -> None:
         self._server = time.time() * 1000
         self._monotonic = time.monotonic()
+        self.skew = 0.0
+        """Seconds by which the own clock is ahead of the server's, give or take the way of its answer."""
 
     def set(self, milliseconds: int) -> None:
         """The server has just said what time it is."""
         self._server = milliseconds
+        self.skew = time.time() - milliseconds / 1000
         self._monotonic = time.monotonic()
 
     def now(self) -> int:

@@ -112,6 +112,15 @@ class WorkerLog(Observer):
             stack,
         )
 
+    @override
+    def skewed(self, seconds: float) -> None:
+        worker.warning(
+            "The clock of this host is %s %s the server's; due times are the server's, but moments that "
+            "programs here compute are not: have NTP set both",
+            duration(abs(seconds)),
+            "ahead of" if seconds > 0 else "behind",
+        )
+
 
 def duration(seconds: float) -> str:
     """Seconds as six characters at least: ms below one second."""

@@ -15,7 +15,7 @@ from .script import Script, run, time_query
 
 _REGISTER = Script("register", ("worker", "silence"))
 _RETIRE = Script("retire", ("worker", "consumer"))
-_UNPARK = Script("unpark", ("reason", "cursor", "quiet"))
+_UNPARK = Script("unpark", ("reason", "cursor", "quiet", "most"))
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Workers:
         return value_of(reply)
 
     async def unpark(
-        self, reason: str, tasks: Sequence[str], *, is_quiet: bool = False
+        self, reason: str, tasks: Sequence[str], *, is_quiet: bool = False, most: int = 0
     ) -> list[tuple[str, str]]:
         """Queue again what was parked for this reason and is known now; tells keys and tasks.
 
@@ -68,16 +68,19 @@ class Workers:
             reason: why it was parked.
             tasks: the names of the tasks that are known.
             is_quiet: whether the caller looks for it by itself, and no bell is rung.
+            most: how many at most; 0 is any number.
         """
         cursor, freed = b"0", list[tuple[str, str]]()
         quiet = int(is_quiet)
         while True:
-            call = _UNPARK.call(self._keys, reason, cursor, quiet, *tasks)
+            call = _UNPARK.call(
+                self._keys, reason, cursor, quiet, most - len(freed) if most else 0, *tasks
+            )
             (reply,) = await run(self._connection, call)
             cursor, *found = value_of(reply)
             names = [name.decode() for name in found]
             freed.extend(zip(names[::2], names[1::2], strict=True))
-            if cursor == b"0":
+            if cursor == b"0" or 0 < most <= len(freed):
                 return freed
 
     async def living(self, silence: timedelta) -> list[WorkerInfo]:

@@ -174,4 +174,7 @@ def _watch_for_orphanage(descriptor: int) -> None:
 
 
 if __name__ == "__main__":
+    # Processes of `runner = "process"` load the program of their parent by its path. This is none of
+    # theirs, and can not be loaded so.
+    del sys.modules["__main__"].__file__
     main()

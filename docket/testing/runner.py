@@ -280,6 +280,12 @@ class Traveller(Runner):
             """What the server has said last."""
             return int(self._server)
 
+        @override
+        def set(self, milliseconds: int) -> None:
+            """The server has just said what time it is; that it is another one here is meant so."""
+            super().set(milliseconds)
+            self.skew = 0.0
+
     clock_type: ClassVar[type[ServerClock]] = _StandingClock
 
     def __init__(

@@ -1,20 +1,22 @@
-"""Says that a worker lives and what it knows, and frees what was parked for want of it."""
+"""Says that a worker lives and what it knows."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from ..clock import ServerClock
 from ..docket import Docket
 from ..errors import ServerUnavailable
 from ..instrumentation.events import Observer
 from ..instrumentation.telemetry import is_measured
-from ..lifecycle import ParkedReason
 from ..service import Service
 
 LOOK_EVERY = 5
-"""Beats between two looks at what may have changed without a word."""
+"""Beats between two looks at strikes that may have changed without a word."""
+
+ASTRAY = 5.0
+"""Seconds by which the clock here may differ from the server's before somebody is told."""
 
 
 class Heartbeat(Service):
@@ -24,9 +26,8 @@ class Heartbeat(Service):
         docket: where the worker works.
         worker: its name.
         clock: the server's time.
-        observer: hears what is released, and how much waits.
+        observer: hears how much waits, and of a clock that is wrong.
         queues: gives the queues that the worker looks at.
-        look: has the worker look for work.
     """
 
     def __init__(
@@ -36,15 +37,14 @@ class Heartbeat(Service):
         clock: ServerClock,
         observer: Observer,
         queues: Callable[[], Sequence[str]],
-        look: Callable[[], None],
     ) -> None:
         self._docket = docket
         self._worker = worker
         self._clock = clock
         self._observer = observer
         self._queues = queues
-        self._call_for_work = look
         self._known: frozenset[str] = frozenset()
+        self._is_astray = False
         self.last_contact: float | None = None
         """When the server last answered, on the clock of the event loop."""
 
@@ -59,7 +59,7 @@ class Heartbeat(Service):
             try:
                 await self._beat()
                 if beats % LOOK_EVERY == 0:
-                    await self._look()
+                    await self._docket.strike_list.catch_up()
                 beats += 1
             except ServerUnavailable:
                 pass  # the trade reports it
@@ -77,29 +77,12 @@ class Heartbeat(Service):
             await self._register()
         await self._docket.storage.workers.beat(self._worker, self._clock.now())
         self.last_contact = asyncio.get_running_loop().time()
+        self._compare_clocks()
         if is_measured():
             self._observer.depths(*await self._docket.storage.executions.depths(self._queues()))
 
-    async def _look(self) -> None:
-        """What may have changed without a word: parked work that is known here, and the strikes."""
-        await self._docket.strike_list.catch_up()
-        if await self._docket.storage.workers.parked():
-            for reason, tasks in self._ours():
-                await self._release(reason, tasks)
-
-    def _ours(self) -> Iterator[tuple[str, list[str]]]:
-        """Why what is parked is parked that can be run here, and of which tasks."""
-        known = sorted(self._known)
-        yield ParkedReason.UNKNOWN_TASK.value, known
-        policies = {task: self._docket.registry.policy(task) for task in known}
-        for schema in range(1, max((one.args_schema for one in policies.values()), default=0) + 1):
-            readable = [task for task, policy in policies.items() if policy.can_read(schema)]
-            yield f"{ParkedReason.ARGS_SCHEMA.value} {schema}", readable
-
-    async def _release(self, reason: str, tasks: list[str]) -> None:
-        # Whoever frees it takes it: the bell may wake a worker that does not know it, and parks it again.
-        freed = await self._docket.storage.workers.unpark(reason, tasks, is_quiet=True)
-        for key, task in freed:
-            self._observer.released(task, key)
-        if freed:
-            self._call_for_work()
+    def _compare_clocks(self) -> None:
+        is_astray = abs(self._clock.skew) > ASTRAY
+        if is_astray and not self._is_astray:
+            self._observer.skewed(self._clock.skew)
+        self._is_astray = is_astray

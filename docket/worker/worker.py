@@ -46,6 +46,7 @@ from .outcome import Bookkeeping, Delayed, Failed, Waiting
 from .perpetuals import Perpetuals
 from .running import End, Run, Running
 from .trading import Trading
+from .unparking import Unparking
 
 DEAD_LETTER_TTL = timedelta(days=7)
 """How long dead letters are kept for replay, where finished executions are kept at all."""
@@ -172,8 +173,9 @@ class Worker:
             storage.connection, storage.keys, self.consumer, lease, self._running, observer
         )
         self._cancellation = Cancellation(storage, self._running, self._leases)
-        self._heartbeat = Heartbeat(
-            docket, self.name, self._clock, observer, lambda: self.queues, self._trading.look
+        self._heartbeat = Heartbeat(docket, self.name, self._clock, observer, lambda: self.queues)
+        self._unparking = Unparking(
+            docket, observer, lambda: self._running.free, self._trading.look
         )
 
     async def __aenter__(self) -> Self:
@@ -334,6 +336,7 @@ class Worker:
         await self.docket.wait_for_strikes_loaded()
         services: list[Service] = [
             self._heartbeat,
+            self._unparking,
             self._leases,
             self._cancellation,
             self._doorbell,
@@ -368,7 +371,7 @@ class Worker:
     async def _until_finished(self) -> None:
         executions = self.docket.storage.executions
         while True:
-            if self._trading.is_idle:
+            if self._trading.is_idle and not self._unparking.is_under_way:
                 due, future = await executions.depths(self.queues)
                 if not due and not future and self._trading.is_idle:
                     return

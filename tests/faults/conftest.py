@@ -11,9 +11,12 @@ import pytest
 from docket import Docket
 from tests.fleet.binaries import valkey_9
 from tests.fleet.process import ServerProcess
+from tests.supervisor.conftest import home, log, supervised
 
 from .ledger import Ledger, States
 from .workers import WorkerProgram
+
+__all__ = ["home", "log", "supervised"]
 
 
 @pytest.fixture(scope="session")

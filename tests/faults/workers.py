@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,13 @@ def tasks(ledger: Ledger) -> list[Callable[..., Any]]:
         note("end")
         return current_execution.get().fence or 0
 
-    return [work, block]
+    async def hog(seconds: float) -> int:
+        note("start")
+        time.sleep(seconds)
+        note("end")
+        return current_execution.get().fence or 0
+
+    return [work, block, hog]
 
 
 class Witness(Observer):
@@ -74,6 +80,15 @@ class Witness(Observer):
 
     def recovered(self) -> None:
         self._ledger.note("recovered")
+
+    def blocked(self, seconds: float, stack: str) -> None:
+        self._ledger.note("blocked", detail=stack)
+
+    def parked(self, task: str, key: str, reason: str) -> None:
+        self._ledger.note("parked", key, detail=reason)
+
+    def skewed(self, seconds: float) -> None:
+        self._ledger.note("skewed", detail=str(seconds))
 
 
 class Trades:
@@ -130,6 +145,22 @@ class Trades:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+def bend_time(ahead: float, speed: float) -> None:
+    """Have a wrong clock in this process; the one that only measures durations stays right."""
+    true, begin = time.time, time.time()
+    wrong = lambda: begin + ahead + (true() - begin) * speed  # noqa: E731
+    time.time = wrong
+
+    class Wrong(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return cls.fromtimestamp(wrong(), tz)
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith("docket.") and getattr(module, "datetime", None) is datetime:
+            module.datetime = Wrong  # type: ignore[attr-defined]
+
+
 async def serve(arguments: argparse.Namespace) -> None:
     """Work until SIGTERM, then drain and leave."""
     ledger = Ledger(Path(arguments.ledger))
@@ -138,7 +169,8 @@ async def serve(arguments: argparse.Namespace) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asked.set)
     async with Docket(arguments.docket, arguments.url) as docket:
         for task in tasks(ledger):
-            docket.register(task)
+            if task.__name__ in arguments.knows.split(","):
+                docket.register(task)
         async with Worker(
             docket,
             concurrency=arguments.concurrency,
@@ -165,6 +197,9 @@ class WorkerProgram:
         ledger: where it writes down what happens.
         kill_at: a kill point, and at which passage through it.
         late: seconds for which claims are on their way back.
+        knows: its tasks.
+        clock: seconds by which its clock is ahead.
+        drift: how fast its clock goes.
     """
 
     def __init__(
@@ -178,11 +213,15 @@ class WorkerProgram:
         drain: float = 5.0,
         kill_at: str = "",
         late: float = 0.0,
+        knows: str = "work,block,hog",
+        clock: float = 0.0,
+        drift: float = 1.0,
     ) -> None:
         self._ledger = ledger
         words = [url, docket, str(ledger.path), "--concurrency", str(concurrency)]
         words += ["--lease", str(lease), "--drain", str(drain), "--kill-at", kill_at]
-        words += ["--late", str(late)]
+        words += ["--late", str(late), "--knows", knows]
+        words += ["--clock", str(clock), "--drift", str(drift)]
         self._log = ledger.path.with_suffix(".log").open("ab")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.workers", *words],
@@ -248,7 +287,12 @@ def main() -> None:
     parser.add_argument("--drain", type=float, default=5.0)
     parser.add_argument("--kill-at", default="")
     parser.add_argument("--late", type=float, default=0.0)
-    asyncio.run(serve(parser.parse_args()))
+    parser.add_argument("--knows", default="work,block,hog")
+    parser.add_argument("--clock", type=float, default=0.0)
+    parser.add_argument("--drift", type=float, default=1.0)
+    arguments = parser.parse_args()
+    bend_time(arguments.clock, arguments.drift)
+    asyncio.run(serve(arguments))
 
 
 if __name__ == "__main__":

@@ -53,6 +53,11 @@ def block(number):
     write("block", number)
 
 
+def block_long(number):
+    write("begin", number)
+    time.sleep(60)
+
+
 async def block_loop(number):
     write("begin", number)
     time.sleep(60)
