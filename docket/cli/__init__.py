@@ -13,6 +13,7 @@ from ..errors import DocketError
 from .exits import exit_code
 
 COMMANDS: Final = {
+    "dev": ("dev:dev", "Run a docket.toml with a server of its own, and follow its code."),
     "status": ("status:status", "Show how a supervisor stands, or all of them."),
     "reload": ("reload:reload", "Have the supervisor read its file again."),
     "config": ("config:app", "Check, show and explain a configuration; plan a change."),

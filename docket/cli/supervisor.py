@@ -46,7 +46,7 @@ def supervise(
     file, over = chosen(config, profile, settings)
     if check:
         raise SystemExit(_check(file, over, strict, probe, form))
-    raise SystemExit(under_init(lambda: _run(file, over)))
+    raise SystemExit(under_init(lambda: run(file, over)))
 
 
 def _check(file: Path, over: Chosen, strict: bool, probe: bool, form: Format) -> int:
@@ -58,12 +58,19 @@ def _check(file: Path, over: Chosen, strict: bool, probe: bool, form: Format) ->
     return EXIT_WARNINGS if strict and outcome.warnings else 0
 
 
-def _run(file: Path, over: Chosen) -> int:
+def run(file: Path, over: Chosen, *, follows_code: bool = False) -> int:
+    """Run a configuration until told to stop; tells the exit code.
+
+    Arguments:
+        file: the configuration.
+        over: what is laid over it.
+        follows_code: whether the code beside it is followed, too.
+    """
     from ..supervisor.process import Rejected  # noqa: PLC0415 - --check and --help need none of it
     from ..supervisor.supervisor import Supervisor  # noqa: PLC0415
 
     try:
-        asyncio.run(Supervisor(file, os.environ, over).run())
+        asyncio.run(Supervisor(file, os.environ, over, follows_code=follows_code).run())
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return EXIT_INVALID

@@ -194,6 +194,15 @@ class Applier:
                 refreshed.append(name)
         return refreshed
 
+    async def renew(self, configuration: Configuration, revision: int) -> None:
+        """Replace the processes of all pools by new ones, which have the code as it is now.
+
+        Raises:
+            Rejected: those of a pool can not work; it, and those after it, stay as they were.
+        """
+        for name, pool in self._fleet.pools.items():
+            await pool.roll(self._desired(name, configuration, revision))
+
     async def scale(self, by: int) -> dict[str, int]:
         """Have more or fewer processes in every pool, until the next configuration; tells how many."""
         for pool in self._fleet.pools.values():

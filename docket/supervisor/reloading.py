@@ -165,6 +165,21 @@ class Reloader:
                 )
             return await self._reload_noted(True, allow_removals, target)
 
+    async def renew(self) -> None:
+        """Have the code as it is now run, if it fits the configuration; else what runs goes on."""
+        async with self._under_way:
+            self._probed = None
+            try:
+                if problems := await self._probe(self.loaded):
+                    found = ConfigurationInvalid(problems)
+                    logger.error("The code does not fit, what runs goes on:\n%s", found)
+                    return
+                await self.applier.renew(self.configuration, self.revision)
+            except (Rejected, DocketError) as error:
+                logger.error("The code can not be run, what runs goes on: %s", error)
+                return
+            logger.info("The code as it is now runs")
+
     async def scale(self, by: int) -> dict[str, int]:
         """Have more or fewer processes in every pool, until the next configuration; tells how many.
 

@@ -26,6 +26,7 @@ from ..service import Service, Services, end
 from ..storage.storage import Storage
 from .asking import place_of
 from .census import Census
+from .code import CodeWatcher
 from .conditions import Conditions
 from .control import Control
 from .fleet import Fleet
@@ -51,13 +52,19 @@ class Supervisor:
         path: the docket.toml.
         environ: the environment, which overrides the file.
         chosen: overlays, profile and settings of the command line.
+        follows_code: whether new processes take over when the code beside the file changes.
 
     Raises:
         ConfigurationError: the file can not be used as it is.
     """
 
     def __init__(
-        self, path: Path, environ: Mapping[str, str] = os.environ, chosen: Chosen = NOTHING
+        self,
+        path: Path,
+        environ: Mapping[str, str] = os.environ,
+        chosen: Chosen = NOTHING,
+        *,
+        follows_code: bool = False,
     ) -> None:
         self._path = path
         self._environ = environ
@@ -95,6 +102,9 @@ class Supervisor:
             self.ask_to_reload,
         )
         self._notifier = Notifier.of(environ, self._summary)
+        self._following = (
+            (CodeWatcher(path.resolve().parent, self.reloader.renew),) if follows_code else ()
+        )
         self._failure = ""
         self._background: set[asyncio.Task[None]] = set()
 
@@ -285,7 +295,8 @@ class Supervisor:
             self.reloader.follow,
         )
         services = Services(
-            fleet.ticker, leadership, self._watcher, pulse, self._notifier, self._census
+            *(fleet.ticker, leadership, self._watcher, pulse, self._notifier, self._census),
+            *self._following,
         )
         async with services.running() as failure:
             reloading = asyncio.create_task(self._follow_reloads())

@@ -75,7 +75,7 @@ def test_help_of_a_command_loads_nothing_heavy(words: list[str]) -> None:
     assert loaded & HEAVY == set()
 
 
-@pytest.mark.parametrize("words", [*VERBS, ["status"], ["reload"]], ids=" ".join)
+@pytest.mark.parametrize("words", [*VERBS, ["status"], ["reload"], ["dev"]], ids=" ".join)
 def test_help_of_a_command_says_how_it_is_called(words: list[str]) -> None:
     shown = _type(*words, "--help").stdout
 
