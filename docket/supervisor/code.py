@@ -37,7 +37,7 @@ class CodeWatcher(Service):
         try:
             async for changes in watch(
                 self._directory,
-                watch_filter=lambda _, path: is_code(self._directory, Path(path)),
+                watch_filter=self._counts,
                 debounce=400,
                 step=100,
                 stop_event=stop,
@@ -49,6 +49,9 @@ class CodeWatcher(Service):
                 await self._changed()
         finally:
             stop.set()
+
+    def _counts(self, _: object, path: str) -> bool:
+        return is_code(self._directory, Path(path))
 
 
 def is_code(directory: Path, path: Path) -> bool:
