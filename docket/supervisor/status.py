@@ -16,10 +16,15 @@ from ..schedules.ticker import Ticker
 from .census import Census
 from .conditions import Conditions
 from .pool import Pool
+from .process import ProcessState
 from .totals import Totals
 
 STUCK = 10.0
 """Seconds without a turn of the event loop, or without Redis, after which that is told."""
+
+
+RESULTS = ("applied", "unchanged", "invalid", "refused", "rolled_back", "failed")
+"""What can become of a reload."""
 
 
 @dataclass
@@ -142,10 +147,9 @@ class Status:
             "Whether what runs here is not what is in force.",
             float(self._conditions["Drift"].status),
         )
-        for result, count in reloads.results.items():
-            yield Sample(
-                "docket_config_reloads", "Reloads by result.", "counter", {"result": result}, count
-            )
+        for result in RESULTS:
+            labels, count = {"result": result}, reloads.results[result]
+            yield Sample("docket_config_reloads", "Reloads by result.", "counter", labels, count)
         yield from self._pool_samples()
         yield from self._task_samples()
         yield from self._schedule_samples()
@@ -153,9 +157,9 @@ class Status:
 
     def _pool_samples(self) -> Iterator[Sample]:
         for name, pool in list(self._pools.items()):
-            states = Counter(process.state.value for process in list(pool.processes))
-            for state, count in states.items():
-                labels = {"pool": name, "state": state}
+            states = Counter(process.state for process in list(pool.processes))
+            for state in ProcessState:
+                labels, count = {"pool": name, "state": state.value}, states[state]
                 yield Sample("docket_pool_workers", "Worker processes.", "gauge", labels, count)
             for reason in ("crash", "hung", "recycled", "drained"):
                 labels = {"pool": name, "reason": reason}

@@ -164,6 +164,24 @@ def test_an_earlier_revision_runs_again(asked: Supervised) -> None:
     assert (outcome["result"], "no revision 999" in outcome["message"]) == ("refused", True)
 
 
+def test_a_revision_that_can_not_be_read_is_a_failed_rollback(shared: Supervised) -> None:
+    entry = {"digest": "", "text": "[[[", "declared": None, "host": "", "why": ""}
+
+    async def change(command: str, *before: int) -> None:
+        async with Docket("supervised", shared.url) as docket, docket.redis() as client:
+            key = docket.key("revisions:supervised")
+            await client.execute_command(command, key, *before, f"777 0\n{json.dumps(entry)}")
+
+    asyncio.run(change("RPUSH"))
+    outcome = request(shared, "rollback", revision=777)
+    asyncio.run(change("LREM", 0))
+    assert outcome["result"] == "failed"
+    progressing = [
+        one for one in request(shared, "status")["conditions"] if one["name"] == "Progressing"
+    ]
+    assert [one["status"] for one in progressing] == [False]
+
+
 def test_processes_come_and_go_by_hand_and_that_is_drift(shared: Supervised) -> None:
     def drifts() -> bool:
         conditions = request(shared, "status")["conditions"]

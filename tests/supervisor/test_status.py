@@ -143,6 +143,8 @@ def test_everything_is_counted(status: Status, pool: Pool, ticker: Ticker) -> No
     assert found["docket_pool_workers", "default", "ready"] == 1
     assert found["docket_pool_workers", "default", "draining"] == 1
     assert found["docket_pool_workers", "default", "starting"] == 1
+    assert found["docket_pool_workers", "default", "exited"] == 0
+    assert found["docket_config_reloads_total", "rolled_back"] == 0
     assert found["docket_worker_exits_total", "default", "crash"] == 5
     assert found["docket_tasks_running",] == 3
     assert found["docket_tasks_completed_total", "a"] == 7
