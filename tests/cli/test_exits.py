@@ -23,11 +23,12 @@ CALLS = [
     *(("task", "ls"), ("task", "get", "k"), ("task", "add", "f"), ("task", "cancel", "k")),
     *(("queue", "ls"), ("strikes", "ls"), ("dead", "ls"), ("dead", "show", "k")),
     *(("parked", "ls"), ("parked", "release"), ("doctor",)),
+    *(("schedule", "ls"), ("schedule", "show", "s"), ("schedule", "next", "s")),
 ]
 
 
 def test_every_command_is_called_here() -> None:
-    elsewhere = {"worker", "server", "config"}
+    elsewhere = {"worker", "server", "config", "status", "reload", "dev"}
 
     assert {call[0] for call in CALLS} >= set(COMMANDS) - elsewhere
 
