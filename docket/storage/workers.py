@@ -43,10 +43,13 @@ class Workers:
         (reply,) = await run(self._connection, call)
         return int(value_of(reply))
 
-    async def beat(self, worker: str, now: int) -> None:
-        """Say that the worker lives, at ``now`` ms of the server's time."""
+    async def beat(self, worker: str, now: int) -> bool:
+        """Say that the worker lives, at ``now`` ms of the server's time; tells whether it was known still.
+
+        It is not where the server was emptied, or has not heard of it for so long that others forgot it.
+        """
         (reply,) = await self._connection.send(("ZADD", self._keys.workers, now, worker))
-        value_of(reply)
+        return not value_of(reply)
 
     async def parked(self) -> int:
         """How many executions are parked."""

@@ -28,6 +28,7 @@ class Heartbeat(Service):
         clock: the server's time.
         observer: hears how much waits, and of a clock that is wrong.
         queues: gives the queues that the worker looks at.
+        on_forgotten: called when the server may have lost what it knew of the worker, and so all else.
     """
 
     def __init__(
@@ -37,13 +38,16 @@ class Heartbeat(Service):
         clock: ServerClock,
         observer: Observer,
         queues: Callable[[], Sequence[str]],
+        on_forgotten: Callable[[], None],
     ) -> None:
         self._docket = docket
         self._worker = worker
         self._clock = clock
         self._observer = observer
         self._queues = queues
+        self._on_forgotten = on_forgotten
         self._known: frozenset[str] = frozenset()
+        self._may_be_forgotten = False
         self._is_astray = False
         self.last_contact: float | None = None
         """When the server last answered, on the clock of the event loop."""
@@ -62,7 +66,8 @@ class Heartbeat(Service):
                     await self._docket.strike_list.catch_up()
                 beats += 1
             except ServerUnavailable:
-                pass  # the trade reports it
+                # The trade reports it; a server that was started again may have kept nothing.
+                self._may_be_forgotten = True
             await asyncio.sleep(self._docket.heartbeat_interval.total_seconds())
 
     async def _register(self) -> None:
@@ -75,7 +80,12 @@ class Heartbeat(Service):
     async def _beat(self) -> None:
         if self._known != frozenset(self._docket.tasks):
             await self._register()
-        await self._docket.storage.workers.beat(self._worker, self._clock.now())
+        if not await self._docket.storage.workers.beat(self._worker, self._clock.now()):
+            self._may_be_forgotten = True
+        if self._may_be_forgotten:
+            await self._register()
+            self._may_be_forgotten = False
+            self._on_forgotten()
         self.last_contact = asyncio.get_running_loop().time()
         self._compare_clocks()
         if is_measured():

@@ -24,8 +24,8 @@ RESEED = 60.0
 class Perpetuals(Service):
     """Adds every automatic task under its name; one that is scheduled already is left alone.
 
-    Wakes every minute, and when tasks or strikes have changed since the last look: a restored task must
-    come back to life.
+    Wakes every minute, when it is asked to, and when tasks or strikes have changed since the last look: a
+    restored task must come back to life.
 
     Arguments:
         docket: whose tasks.
@@ -36,6 +36,10 @@ class Perpetuals(Service):
         self._docket = docket
         self._clock = clock
         self._seen: Hashable = None
+
+    def look(self) -> None:
+        """Look again soon: the server may have lost them."""
+        self._seen = None
 
     @override
     async def prepare(self) -> None:
@@ -50,7 +54,7 @@ class Perpetuals(Service):
             try:
                 await self._seed()
             except ServerUnavailable:
-                self._seen = None  # the trade reports it; the next look comes soon
+                self.look()  # the trade reports it; the next look comes soon
 
     async def _until_reason(self) -> None:
         # Nobody tells when a task is registered: looking costs nothing, it is a glance at a set.

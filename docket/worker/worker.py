@@ -173,7 +173,15 @@ class Worker:
             storage.connection, storage.keys, self.consumer, lease, self._running, observer
         )
         self._cancellation = Cancellation(storage, self._running, self._leases)
-        self._heartbeat = Heartbeat(docket, self.name, self._clock, observer, lambda: self.queues)
+        self._perpetuals = Perpetuals(docket, self._clock)
+        self._heartbeat = Heartbeat(
+            docket,
+            self.name,
+            self._clock,
+            observer,
+            lambda: self.queues,
+            self._perpetuals.look,
+        )
         self._unparking = Unparking(
             docket, observer, lambda: self._running.free, self._trading.look
         )
@@ -343,7 +351,7 @@ class Worker:
             self._trading,
         ]
         if self.schedule_automatic_tasks:
-            services.insert(1, Perpetuals(self.docket, self._clock))
+            services.insert(1, self._perpetuals)
         self._is_drained = False
         async with lifecycles(self), Services(*services).running() as failure:
             self._started.set()

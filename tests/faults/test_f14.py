@@ -1,7 +1,8 @@
 """F14: Redis is empty, after FLUSHALL under load or after a restart without its data.
 
-Consumer groups are made again, work is taken up within 5 s, and a supervisor puts its configuration, its
-schedules and its strikes in force again, once. About 10 s.
+Consumer groups are made again, work is taken up within 5 s, workers are known again by their tasks, and have
+their automatic ones scheduled again; a supervisor puts its configuration, its schedules and its strikes in
+force again, once. About 12 s.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from docket import Docket
+from docket import Docket, Perpetual, Worker
 from docket.errors import DocketError
+from tests.conformance.conftest import working
 from tests.fleet.binaries import valkey_9
 from tests.fleet.process import ServerProcess
 from tests.supervisor.inside import TEXT, Home, Log, up
@@ -72,6 +75,34 @@ async def test_workers_go_on_at_an_empty_server_and_lose_only_what_it_has_lost(
         state and state.state.value for state in await docket.storage.executions.read(*keys)
     } == {"completed"}
     nothing_is_left_behind(url, docket.name)
+
+    known = [*docket.tasks, "work", "block", "hog"]
+    while [info.tasks for info in await docket.workers()] != [set(known)] * 2:
+        assert time.monotonic() - begun <= 3 * LIVE, "the workers are not known again"
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("how", ["flush", "restart"])
+async def test_automatic_tasks_are_scheduled_again_by_a_worker_without_a_supervisor(
+    url: str, name: str, server: ServerProcess, how: str
+) -> None:
+    hourly = Perpetual(timedelta(hours=1), automatic=True)
+
+    async def poll(perpetual: Perpetual = hourly) -> None: ...
+
+    async with Docket(name, url, heartbeat_interval=timedelta(seconds=0.2)) as docket:
+        docket.register(poll)
+
+        async def until_scheduled() -> None:
+            begun = time.monotonic()
+            while [run.key for run in (await docket.snapshot()).future] != ["poll"]:
+                assert time.monotonic() - begun <= 3 * LIVE, "it is not scheduled"
+                await asyncio.sleep(0.02)
+
+        async with Worker(docket) as worker, working(worker):
+            await until_scheduled()
+            await empty(server, how)
+            await until_scheduled()
 
 
 @pytest.mark.parametrize("how", ["flush", "restart"])
