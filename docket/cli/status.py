@@ -169,7 +169,10 @@ def _show_all(where: Place, form: Form) -> Mapping[str, Any]:
     show("supervisors", found, SUPERVISORS, form)
     behind = [one["host"] for one in found if one["drift"]]
     if behind and form not in (Form.JSON, Form.JSONL):
-        note(f"{', '.join(behind)}: not what is in force; `docket status` there says why")
+        hosts = ", ".join(behind)
+        note(
+            f"{hosts}: not what is in force, or not what the file says; docket status there says why"
+        )
     return {"supervisors": found}
 
 

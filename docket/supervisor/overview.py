@@ -56,7 +56,7 @@ class Overview:
             "is_up": self._status.is_up,
             "leads": fleet.ticker.is_leading,
             "desired": {"hash": reloads.desired},
-            "running": {"hash": reloads.digest, "revision": reloads.revision},
+            "running": {"hash": self._reloader.loaded.meaning, "revision": reloads.revision},
             "conditions": self._conditions.fields,
             "pools": [_pool(pool) for pool in list(fleet.pools.values())],
             "schedules": [

@@ -37,6 +37,9 @@ Result: TypeAlias = Literal["applied", "unchanged", "invalid", "refused", "rolle
 APPLIED = "applied"
 """Why a revision is in force that came from the files."""
 
+FILE = "File"
+"""Why something drifts: the file says something else than what runs."""
+
 GOES_ON = "the last good configuration goes on"
 
 
@@ -194,6 +197,7 @@ class Reloader:
                 self._conditions.tell("Drift", True, "Scaled", told)
             else:
                 self._conditions.tell("Drift", False, "InForce")
+                self._tell_drift(self._reloads.desired == self.loaded.meaning)
             return processes
 
     async def rollback(self, number: int) -> Outcome:
@@ -465,13 +469,25 @@ class Reloader:
         return Outcome(result, self.revision, message, changes)
 
     def _note(self, outcome: Outcome) -> Outcome:
-        is_good = outcome.result in ("applied", "unchanged")
+        is_what_it_says = self._reloads.desired == self.loaded.meaning
+        # What is held is unchanged, and is still not what runs.
+        is_good = outcome.result == "applied" or (outcome.result == "unchanged" and is_what_it_says)
         self._reloads.note(outcome.result, succeeded=is_good)
         self._conditions.tell("Progressing", False, "")
         self._conditions.tell("Valid", outcome.result != "invalid", outcome.result, outcome.message)
-        self._conditions.tell("Applied", is_good, outcome.result, outcome.message)
+        reason = "Other" if is_good and not is_what_it_says else outcome.result
+        self._conditions.tell("Applied", is_what_it_says, reason, outcome.message)
+        self._tell_drift(is_what_it_says)
         self._tell_watching()
         return outcome
+
+    def _tell_drift(self, is_what_it_says: bool) -> None:
+        drift = self._conditions["Drift"]
+        if is_what_it_says and drift.reason == FILE:
+            self._conditions.tell("Drift", False, "InForce")
+        elif not is_what_it_says and not drift.status:
+            told = "the file says something else than what runs, or can not be used"
+            self._conditions.tell("Drift", True, FILE, told)
 
     def _tell_watching(self) -> None:
         watch = self.configuration.supervisor.reload.watch

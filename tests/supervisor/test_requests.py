@@ -47,6 +47,13 @@ def request(supervised: Supervised, word: str, **fields: Any) -> dict[str, Any]:
     return ask(supervised.directory / ".docket" / "control.sock", word, 30, **fields)
 
 
+def condition(supervised: Supervised, name: str) -> tuple[bool, str]:
+    """How it stands with one of its conditions, and why."""
+    conditions = request(supervised, "status")["conditions"]
+    (found,) = [one for one in conditions if one["name"] == name]
+    return found["status"], found["reason"]
+
+
 def test_it_tells_how_it_stands(shared: Supervised) -> None:
     until(lambda: request(shared, "status")["pools"][0]["processes"][0]["rss"] > 0, "a worker")
     status = request(shared, "status")
@@ -117,6 +124,9 @@ def test_a_reload_that_is_waited_for_tells_what_became_of_it(asked: Supervised) 
     assert result == "invalid"
     assert "workers.default.concurrency" in message
     assert request(asked, "status")["desired"]["hash"] is None
+    assert condition(asked, "Valid") == (False, "invalid")
+    assert condition(asked, "Applied") == (False, "invalid")
+    assert condition(asked, "Drift") == (True, "File")
     asked.edit(("concurrency = 0", "concurrency = 6"))
     asked.edit(('name = "supervised"', 'name = "other"'))
     result, message, _ = reloaded()
@@ -160,6 +170,11 @@ def test_an_earlier_revision_runs_again(asked: Supervised) -> None:
     outcome = request(asked, "rollback", revision=number)
     assert (outcome["result"], outcome["revision"]) == ("applied", number + 2)
     assert outcome["changes"] == ["workers.default.concurrency: 9 → 5 (live)"]
+    assert condition(asked, "Applied") == (False, "Other")
+    assert condition(asked, "Drift") == (True, "File")
+    assert request(asked, "reload", wait=True)["result"] == "applied"
+    assert condition(asked, "Applied") == (True, "applied")
+    assert condition(asked, "Drift") == (False, "InForce")
     outcome = request(asked, "rollback", revision=999)
     assert (outcome["result"], "no revision 999" in outcome["message"]) == ("refused", True)
 
