@@ -11,6 +11,7 @@ import itertools
 import random
 import time
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -68,7 +69,7 @@ TICK = """
 async def tick(number): ...
 """
 
-BROKEN = (
+BROKEN: tuple[Callable[[str], str], ...] = (
     lambda text: text[: len(text) // 2],
     lambda text: "",
     lambda text: text.replace("concurrency", "concurency"),
