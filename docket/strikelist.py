@@ -20,7 +20,7 @@ from .clock import ServerClock
 from .connection.base import Credentials
 from .connection.traced import Traced
 from .connection.url import connect
-from .errors import Undecodable
+from .errors import ServerRefused, Undecodable
 from .instrumentation import telemetry
 from .serialization import Serializer
 from .service import end
@@ -561,7 +561,11 @@ class StrikeList:
 
     async def _expire(self) -> None:
         """Remove what is over; whoever of all followers comes first also sees to what was parked."""
-        change = await self._store().change("expire")
+        try:
+            change = await self._store().change("expire")
+        except ServerRefused:
+            # Who may only read leaves it to others: what is over has no effect anyway.
+            return
         self._version = max(self._version, change.version)
         if change.over:
             await self.acquit()

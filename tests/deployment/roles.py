@@ -1,0 +1,145 @@
+"""Who may send what: the least that each role needs, from the scripts that it runs.
+
+``python -m tests.deployment.roles`` writes ``config/acl``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from docket.storage import script
+
+SCRIPTS: Final = Path(script.__file__).parent / "scripts"
+DIRECTORY: Final = Path(__file__).parents[2] / "config" / "acl"
+NAME: Final = "orders"
+"""The docket of the files; their users put their own in its place."""
+
+HELLO: Final = (
+    *("hello", "auth", "ping", "info", "client|setinfo", "client|setname", "time"),
+    *("eval", "evalsha", "subscribe", "unsubscribe", "readonly", "cluster|slots", "cluster|shards"),
+)
+READS: Final = (
+    *(
+        "get",
+        "exists",
+        "type",
+        "pttl",
+        "hget",
+        "hmget",
+        "hgetall",
+        "hvals",
+        "hkeys",
+        "hlen",
+        "hexists",
+    ),
+    *("llen", "lrange", "smembers", "xlen", "xrange", "xpending"),
+    *("zcard", "zrange", "zrangebyscore", "zrevrange", "zscore", "zrank", "zscan"),
+)
+WORK: Final = (
+    *(
+        "stream",
+        "stream:*",
+        "queue",
+        "runs:*",
+        "results:*",
+        "progress:*",
+        "state:*",
+        "cancellations",
+    ),
+    *("dead", "parked", "strikes", "routes", "schemas", "schedules", "schedule:*", "outcomes:*"),
+    *("workers", "worker-tasks:*", "task-workers:*", "bell", "bell:*", "fence", "sweep:*"),
+    *("slots:*", "holding", "waiters:*", "waiting", "sizes"),
+    *("cooldown:*", "rate:*", "moments:*", "debounce:*"),
+)
+"""Keys and channels of work: all but those of configurations, supervisors and what schedules remember."""
+_CALL = re.compile(r"redis\.p?call\('(\w+)'(?:, '(\w+)')?")
+_INCLUDE = re.compile(r"^--! include (\w+)$", re.MULTILINE)
+_CONTAINERS = ("xgroup",)
+
+
+@dataclass(frozen=True)
+class Role:
+    """What somebody does.
+
+    Arguments:
+        scripts: the scripts that it runs.
+        commands: what it sends besides.
+        keys: what of the docket it may touch.
+    """
+
+    scripts: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ("*",)
+
+    def __or__(self, other: Role) -> Role:
+        return Role(self.scripts + other.scripts, self.commands + other.commands, other.keys)
+
+    @property
+    def allowed(self) -> list[str]:
+        """All commands that it needs."""
+        return sorted({*HELLO, *READS, *self.commands, *commands_of(*self.scripts)})
+
+    def line(self, user: str, name: str = NAME) -> str:
+        """The line of an ACL file."""
+        # On a cluster all keys begin with the name in braces, so that they share a slot.
+        places = [f"{prefix}:{key}" for key in self.keys for prefix in (name, f"{{{name}}}")]
+        words = [
+            *("user", user, "on", ">change-me", "resetkeys"),
+            *(f"~{place}" for place in places),
+            "resetchannels",
+            *(f"&{place}" for place in places),
+            "-@all",
+            *(f"+{command}" for command in self.allowed),
+        ]
+        return " ".join(words) + "\n"
+
+
+def commands_of(*scripts: str) -> set[str]:
+    """The commands that scripts send, those that they include."""
+    found: set[str] = set()
+    for name in scripts:
+        text = (SCRIPTS / f"{name}.lua").read_text()
+        for command, word in _CALL.findall(text):
+            lowered = str(command).lower()
+            found.add(f"{lowered}|{word.lower()}" if lowered in _CONTAINERS else lowered)
+        found |= commands_of(*_INCLUDE.findall(text))
+    return found
+
+
+READER = Role(("open",))
+PRODUCER = Role(("open", "schedule", "cancel"), keys=WORK)
+WORKER = PRODUCER | Role(
+    (
+        *("claim", "settle", "begin", "renew", "release", "register", "retire", "unpark", "acquit"),
+        *("acquire", "cooldown", "rate", "debounce", "progress", "strike"),
+    ),
+    ("blpop", "zadd"),
+    WORK,
+)
+OPERATOR = PRODUCER | Role(("strike", "acquit", "unpark", "steer", "backfill"))
+SUPERVISOR = OPERATOR | Role(
+    ("commit", "beat", "resign", "reconcile", "tick", "awaited", "release"),
+    ("multi", "exec", "hset", "del"),
+)
+ROLES: Final = {
+    "reader": READER,
+    "producer": PRODUCER,
+    "worker": WORKER,
+    "operator": OPERATOR,
+    "supervisor": SUPERVISOR,
+    "docket": WORKER | SUPERVISOR,
+}
+
+
+def main() -> None:
+    """Write the files."""
+    for name, role in ROLES.items():
+        user = NAME if name == "docket" else f"{NAME}-{name}"
+        (DIRECTORY / f"{name}.acl").write_text(role.line(user))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""The users of ``config/acl``: each may do what its role is for, and nothing of what it is not."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from docket import Docket, Worker
+from docket.config.load import parse
+from docket.errors import ServerRefused
+from docket.schedules.desired import desired_schedules
+from docket.schedules.ticker import Ticker
+from docket.schedules.timetable import Timetable
+from docket.storage.configurations import Entry
+from tests.conformance.conftest import working
+from tests.fleet.binaries import redis_6, valkey_9
+from tests.fleet.process import ServerProcess
+
+from .roles import DIRECTORY, NAME, ROLES
+
+pytestmark = pytest.mark.fleet
+
+As = Callable[[str], Docket]
+
+
+async def greet(name: str) -> str:
+    return f"Hello {name}"
+
+
+@pytest.fixture(scope="module", params=[redis_6, valkey_9], ids=["redis-6.2", "valkey-9.1"])
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
+    """A server with all the users, as their files say."""
+    with ServerProcess(
+        request.param(), tmp_path_factory.mktemp("roles"), password="of the tests"
+    ) as server:
+        for role in ROLES:
+            _, user, *rules = (DIRECTORY / f"{role}.acl").read_text().split()
+            server.call("ACL", "SETUSER", user, *rules)
+        yield server
+
+
+@pytest.fixture
+async def root(server: ServerProcess) -> AsyncIterator[Docket]:
+    """The docket of a user who may do everything."""
+    server.call("FLUSHALL")
+    async with Docket(NAME, server.url) as docket:
+        docket.register(greet)
+        yield docket
+
+
+@pytest.fixture
+def as_(server: ServerProcess) -> As:
+    """The docket as a role sees it."""
+
+    def as_(role: str) -> Docket:
+        docket = Docket(NAME, f"redis://{NAME}-{role}:change-me@127.0.0.1:{server.port}/0")
+        docket.register(greet)
+        return docket
+
+    return as_
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_file_allows_what_the_scripts_of_its_role_need_and_no_more(role: str) -> None:
+    user = NAME if role == "docket" else f"{NAME}-{role}"
+
+    assert (DIRECTORY / f"{role}.acl").read_text() == ROLES[role].line(user), (
+        "write them anew: python -m tests.deployment.roles"
+    )
+
+
+async def test_a_reader_sees_everything_and_changes_nothing(root: Docket, as_: As) -> None:
+    await root.add(greet, key="one")("Jane")
+    await root.strike("other")
+    await _declare(root)
+    async with as_("reader") as reader:
+        assert (await reader.snapshot()).total_tasks == 1
+        assert await reader.get_execution("one") is not None
+        assert len(await reader.strikes()) == 1
+        assert list(await reader.workers()) == []
+        assert [one.id for one in await Timetable(reader).entries()] == ["ours/often"]
+        with pytest.raises(ServerRefused):
+            await reader.add(greet)("John")
+        with pytest.raises(ServerRefused):
+            await reader.cancel("one")
+        with pytest.raises(ServerRefused):
+            await reader.strike("greet")
+
+
+async def test_a_reader_does_not_mind_strikes_that_are_over(root: Docket, as_: As) -> None:
+    await root.strike("other", expires=timedelta(milliseconds=1))
+    async with as_("reader") as reader:
+        assert await reader.strikes() == []
+
+
+async def test_a_producer_adds_and_cancels_and_runs_nothing(root: Docket, as_: As) -> None:
+    async with as_("producer") as producer, Worker(root) as worker, working(worker):
+        execution = await producer.add(greet)("Jane")
+        assert await execution.get_result(timeout=timedelta(seconds=10)) == "Hello Jane"
+        later = (await root.snapshot()).taken + timedelta(hours=1)
+        await producer.add(greet, later, key="later")("John")
+        await producer.replace(greet, later, "later")("Jim")
+        await producer.cancel("later")
+        with pytest.raises(ServerRefused):
+            await Worker(producer).run_until_finished()
+        with pytest.raises(ServerRefused):
+            await _commit(producer)
+
+
+async def test_a_worker_runs_and_does_not_configure(root: Docket, as_: As) -> None:
+    execution = await root.add(greet)("Jane")
+    async with as_("worker") as docket:
+        async with Worker(docket) as worker:
+            await worker.run_until_finished()
+        with pytest.raises(ServerRefused):
+            await _commit(docket)
+        with pytest.raises(ServerRefused):
+            await _flush(docket)
+
+    assert await execution.get_result() == "Hello Jane"
+
+
+async def test_an_operator_steers_and_runs_nothing(root: Docket, as_: As) -> None:
+    await root.add(greet, key="one")("Jane")
+    await _declare(root)
+    async with as_("operator") as operator:
+        await operator.strike("greet", reason="INC-7", action="park")
+        await operator.restore("greet")
+        await operator.cancel("one")
+        timetable = Timetable(operator)
+        often = await timetable.find("often")
+        await timetable.pause(often, by="ann")
+        assert await timetable.resume(often)
+        assert await timetable.skip_next(often) is not None
+        assert await timetable.trigger(often) is not None
+        assert await operator.clear() == 1
+        with pytest.raises(ServerRefused):
+            await Worker(operator).run_until_finished()
+        with pytest.raises(ServerRefused):
+            await _flush(operator)
+
+
+async def test_a_supervisor_configures_and_ticks_and_runs_nothing_itself(
+    root: Docket, as_: As
+) -> None:
+    async with as_("supervisor") as docket:
+        await _commit(docket)
+        await docket.storage.executions.route({"greet": "slow"}, {"greet": 2})
+        ticker = await _declare(docket)
+        await ticker.fire_due()
+        beat = await docket.storage.configurations.beat("ours", "me", 1000, {"host": "here"})
+        assert beat.leads
+        await docket.storage.configurations.resign("ours", "me")
+        with pytest.raises(ServerRefused):
+            await Worker(docket).run_until_finished()
+        with pytest.raises(ServerRefused):
+            await _flush(docket)
+
+
+async def _flush(docket: Docket) -> None:
+    async with docket.redis() as client:
+        try:
+            await client.flushall()
+        except Exception as error:
+            raise ServerRefused(str(error)) from error
+
+
+async def _declare(docket: Docket) -> Ticker:
+    text = '[tasks.greet]\nfunction = "m:greet"\n[schedules.often]\ntask = "greet"\nevery = "1h"\n'
+    ticker = Ticker(docket.storage.schedules, docket.serializer, "ours")
+    await ticker.declare(desired_schedules(parse(text + 'args = ["Jane"]\n').configuration))
+    return ticker
+
+
+async def _commit(docket: Docket) -> Any:
+    entry = Entry("digest", "text", None, "here", "applied")
+    return await docket.storage.configurations.commit("ours", 0, entry, 20, [], [], [])
