@@ -25,6 +25,10 @@ LONGEST: Final = 100
 """Bytes of a socket's path; the kernel's limit is 108 on Linux and 104 on macOS."""
 
 
+NAME: Final = "control.sock"
+"""What a socket is called that is elsewhere."""
+
+
 class NobodyAnswers(OperatorError):
     """No supervisor listens there."""
 
@@ -52,19 +56,36 @@ def place_of(control: str, file: Path) -> Path:
 
 
 def socket_of(place: Path) -> Path:
-    """The socket itself: what stands at a place, or what is written there because the path is too long.
+    """The socket of the supervisor whose place this is: there, where is written there, or elsewhere.
 
     Arguments:
         place: where it shall be.
     """
-    if len(os.fsencode(place)) <= LONGEST:
-        return place
     try:
-        return Path(place.read_text("utf-8"))
+        if stat.S_ISREG(place.stat().st_mode):
+            # The environment of who listens decides, not the one of who asks.
+            written = place.read_text("utf-8", "replace")
+            return Path(written) if written.endswith(NAME) else place
     except OSError:
-        runtime = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
-        digest = hashlib.sha256(os.fsencode(place)).hexdigest()[:16]
-        return Path(runtime) / f"docket-{os.getuid()}-{digest}" / "control.sock"
+        other = elsewhere(place)
+        return other if other.exists() or not is_short(place) else place
+    return place
+
+
+def elsewhere(place: Path) -> Path:
+    """Where the socket is if it can not be at its place: the path is too long, or read only.
+
+    Arguments:
+        place: where it shall be.
+    """
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+    digest = hashlib.sha256(os.fsencode(place)).hexdigest()[:16]
+    return Path(runtime) / f"docket-{os.getuid()}-{digest}" / NAME
+
+
+def is_short(place: Path) -> bool:
+    """Whether a path is short enough for a socket."""
+    return len(os.fsencode(place)) <= LONGEST
 
 
 def ask(place: Path, word: str, seconds: float = 10.0, **fields: Any) -> dict[str, Any]:
@@ -127,7 +148,7 @@ def is_answered(found: Path) -> bool:
         with socket.socket(socket.AF_UNIX) as line:
             line.settimeout(1.0)
             line.connect(os.fspath(found))
-    except (FileNotFoundError, ConnectionRefusedError):
+    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
         return False
     except (TimeoutError, BlockingIOError):
         return True  # its queue is full: it hangs, but it is there

@@ -18,7 +18,7 @@ from typing import Any, Final, TypeAlias, cast
 
 from ..errors import DocketError, OperatorError
 from ..service import end
-from .asking import VERSION, is_answered, socket_of
+from .asking import VERSION, elsewhere, is_answered, socket_of
 
 logger = logging.getLogger("docket.supervisor")
 
@@ -39,6 +39,10 @@ class Misunderstood(DocketError):
     """What was asked for has no meaning."""
 
 
+class NoPlace(OperatorError):
+    """A supervisor can listen nowhere; it can do without."""
+
+
 class Control:
     """Listens on the control socket, and answers.
 
@@ -52,7 +56,7 @@ class Control:
         self, place: Path, answers: Mapping[str, Answer], patience: float = PATIENCE
     ) -> None:
         self._place = place
-        self._socket = socket_of(place)
+        self._socket = place
         self._answers = answers
         self._patience = patience
         self._talks: set[asyncio.Task[None]] = set()
@@ -63,22 +67,53 @@ class Control:
         """Listen from now on; the socket of a supervisor that is dead is replaced.
 
         Raises:
-            OperatorError: another supervisor listens there, or nobody may.
+            NoPlace: this user can listen nowhere.
+            OperatorError: another supervisor listens there.
         """
-        self._claim()
+        if is_answered(socket_of(self._place)):
+            raise OperatorError(
+                f"another supervisor listens on {socket_of(self._place)}: stop it, or set supervisor.control "
+                "(DOCKET_SUPERVISOR__CONTROL) to another path"
+            )
+        try:
+            line = self._bound(self._place)
+        except OSError as error:
+            try:
+                line = self._bound_elsewhere()
+            except OSError:
+                raise NoPlace(
+                    f"can not listen on {self._place}: {error.strerror or error}; set supervisor.control "
+                    "to a path that this user may write to"
+                ) from error
+        self._server = await asyncio.start_unix_server(self._meet, sock=line, limit=LARGEST)
+
+    def _bound(self, path: Path) -> socket.socket:
+        """A socket on a path; what was there was not answered."""
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
         line = socket.socket(socket.AF_UNIX)
         try:
-            line.bind(os.fspath(self._socket))
+            line.bind(os.fspath(path))
             # Nobody can connect before it listens, so nobody finds it open to others.
-            self._socket.chmod(0o600)
-            self._inode = self._socket.lstat().st_ino
-            self._server = await asyncio.start_unix_server(self._meet, sock=line, limit=LARGEST)
-        except OSError as error:
+            path.chmod(0o600)
+        except OSError:
             line.close()
-            raise OperatorError(
-                f"can not listen on {self._socket}: {error.strerror or error}; set supervisor.control to a "
-                "path that this user may write to"
-            ) from error
+            raise
+        self._socket, self._inode = path, path.lstat().st_ino
+        return line
+
+    def _bound_elsewhere(self) -> socket.socket:
+        """One where this user's files are; that is written down at the place, if that can be."""
+        path = elsewhere(self._place)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        found = path.parent.lstat()
+        if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+            raise PermissionError(f"{path.parent} is not this user's own")
+        line = self._bound(path)
+        with contextlib.suppress(OSError):
+            self._place.write_text(os.fspath(path), "utf-8")
+        logger.info("The control socket is %s", path)
+        return line
 
     async def stop(self) -> None:
         """Listen no longer, and leave no socket behind."""
@@ -90,42 +125,14 @@ class Control:
         self._server = None
         self._remove()
 
-    def _claim(self) -> None:
-        if is_answered(self._socket):
-            raise OperatorError(
-                f"another supervisor listens on {self._socket}: stop it, or set supervisor.control "
-                "(DOCKET_SUPERVISOR__CONTROL) to another path"
-            )
-        try:
-            self._place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if self._socket != self._place:
-                self._claim_elsewhere()
-            self._socket.unlink(missing_ok=True)
-        except OSError as error:
-            raise OperatorError(
-                f"can not listen on {self._socket}: {error.strerror or error}; set supervisor.control to a "
-                "path that this user may write to"
-            ) from error
-
-    def _claim_elsewhere(self) -> None:
-        """The path is too long for a socket: it is where this user's files are, and that is written down."""
-        directory = self._socket.parent
-        directory.mkdir(mode=0o700, exist_ok=True)
-        found = directory.lstat()
-        if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
-            raise OperatorError(
-                f"{directory} is not this user's own; set supervisor.control to a shorter path than "
-                f"{self._place}"
-            )
-        self._place.write_text(os.fspath(self._socket), "utf-8")
-
     def _remove(self) -> None:
         with contextlib.suppress(FileNotFoundError):
             if self._socket.lstat().st_ino != self._inode:
                 return  # somebody else has taken the place meanwhile
             self._socket.unlink()
         if self._socket != self._place:
-            self._place.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # where nothing could be written down
+                self._place.unlink()
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         talk = cast("asyncio.Task[None]", asyncio.current_task())

@@ -28,7 +28,7 @@ from .asking import place_of
 from .census import Census
 from .code import CodeWatcher
 from .conditions import Conditions
-from .control import Control
+from .control import Control, NoPlace
 from .fleet import Fleet
 from .leadership import Leadership
 from .notify import Notifier
@@ -194,7 +194,12 @@ class Supervisor:
     async def _controlled(self) -> AsyncGenerator[None, None]:
         place = place_of(self._configuration.supervisor.control, self._path)
         control = Control(place, self._requests.answers)
-        await control.start()
+        try:
+            await control.start()
+        except NoPlace as error:
+            logger.warning(
+                "docket status and docket reload do not reach this supervisor: %s", error
+            )
         try:
             yield
         finally:

@@ -216,3 +216,12 @@ async def test_a_part_that_fails_ends_the_supervisor_and_its_processes(
 
     assert "Stopping: 1 worker processes drain" in log
     assert "Stopped" in log
+
+
+async def test_one_that_can_have_no_control_socket_works_without(
+    home: Home, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(home.file))
+    home.edit("[supervisor]", '[supervisor]\ncontrol = "docket.toml/control.sock"')
+    async with up(home):
+        assert "docket status and docket reload do not reach this supervisor: can not listen" in log
