@@ -86,7 +86,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @contextmanager
 def speaking(path: Path, **said: object) -> Generator[None, None, None]:
-    """A supervisor that answers one request with these words, whatever it is."""
+    """A supervisor that answers one request in the working directory, whatever it is, with these words."""
 
     def speak() -> None:
         talk, _ = line.accept()
@@ -95,7 +95,7 @@ def speaking(path: Path, **said: object) -> Generator[None, None, None]:
             talk.sendall(json.dumps({"version": 1, **said}).encode() + b"\n")
 
     with socket.socket(socket.AF_UNIX) as line:
-        line.bind(str(path))
+        line.bind(path.name)  # here, because the whole path may be too long
         line.listen(1)
         speaker = threading.Thread(target=speak)
         speaker.start()

@@ -67,8 +67,8 @@ def answers() -> Answers:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
-    return tmp_path / "run" / "c.sock"
+def place(short_path: Path) -> Path:
+    return short_path / "run" / "c.sock"
 
 
 @pytest.fixture
@@ -183,12 +183,10 @@ async def test_what_is_no_socket_is_not_touched(place: Path, answers: Answers) -
 
 
 @pytest.fixture
-def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def runtime(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where files of this user are."""
-    runtime = tmp_path / "r"
-    runtime.mkdir()
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
-    return runtime
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(short_path))
+    return short_path
 
 
 async def test_where_nothing_may_be_written_it_is_elsewhere(
