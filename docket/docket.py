@@ -265,6 +265,7 @@ class Docket(KeyNames):
             InvalidKey, PayloadTooLarge, NotSerializable: the call can not be stored.
             ServerUnavailable: the server did not answer in time; calling again with the same key is
                 safe.
+            Closed: the docket was left.
 
         Example:
             >>> await docket.add(greet, when=soon)("John", greeting="Howdy")

@@ -5,7 +5,7 @@
     │   └── InvalidSetting      one value of it; CronError · UnknownZone
     ├── CallerError             whoever called the API
     │   ├── InvalidKey · InvalidUrl · PayloadTooLarge · NotSerializable
-    │   ├── UnknownSchedule · TooManyRuns
+    │   ├── UnknownSchedule · TooManyRuns · Closed
     │   └── ImmovableTime · EndlessWork, in tests
     ├── OperatorError           whoever runs the servers
     │   ├── ServerUnavailable   it may heal: the call can be repeated
@@ -86,6 +86,10 @@ class UnknownSchedule(CallerError, LookupError):
 
 class TooManyRuns(CallerError, ValueError):
     """More runs of a schedule are asked for than there may be at once."""
+
+
+class Closed(CallerError, RuntimeError):
+    """A docket is used after it was left."""
 
 
 class ImmovableTime(CallerError):

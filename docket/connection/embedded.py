@@ -116,7 +116,7 @@ class EmbeddedServer:
         try:
             # The environment of who started it decides, not the one of who asks.
             return Path((self.directory / "socket").read_text("utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return self._socket_elsewhere()
 
     def start(self) -> None:
@@ -177,7 +177,7 @@ class EmbeddedServer:
 
     @contextlib.contextmanager
     def _lock(self):
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make(self.directory)
         descriptor = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -278,7 +278,7 @@ class Embedded(Standalone):
 
 def _claim(directory: Path) -> None:
     """Make a directory, or make sure that it is this user's and nobody else's."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make(directory)
     found = directory.stat()
     if found.st_uid != os.getuid():
         raise OperatorError(
@@ -287,3 +287,13 @@ def _claim(directory: Path) -> None:
         )
     if stat.S_IMODE(found.st_mode) & 0o077:
         directory.chmod(0o700)
+
+
+def _make(directory: Path) -> None:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise OperatorError(
+            f"{directory} can not be the directory of an embedded server ({error.strerror}): move away what "
+            "is there, or use another directory, or a Redis server"
+        ) from error

@@ -23,7 +23,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 from typing_extensions import override
 
-from ..errors import DocketError, ServerUnavailable
+from ..errors import Closed, DocketError, ServerUnavailable
 from .base import Command, Connection, Facts, Reply, ThreadConnection
 from .errors import refused_unread, translate, unreachable
 from .facts import QUESTIONS, read_facts, refuse_unfit
@@ -91,6 +91,8 @@ class Standalone(Connection):
         self._pool: WaitingPool | None = None
         self._client: redis.asyncio.Redis | redis.asyncio.RedisCluster | None = None
         self._is_open = False
+        self._is_closed = False
+        """Whether it was open; one that never was comes up when it is first used."""
         self._locating = asyncio.Lock()
 
     def locate(self) -> Target:
@@ -101,6 +103,7 @@ class Standalone(Connection):
     async def open(self) -> None:
         assert not self._is_open, "RedisConnection is not reentrant"
         self._is_open = True
+        self._is_closed = False
         # Bound to the event loop of this opening: the next one may be in another loop.
         self._locating = asyncio.Lock()
         try:
@@ -112,6 +115,7 @@ class Standalone(Connection):
     @override
     async def close(self) -> None:
         self._is_open = False
+        self._is_closed = True
         if self._client is not None:
             client, self._client = self._client, None
             await _close_client(client)
@@ -228,6 +232,11 @@ class Standalone(Connection):
             await _close_client(client)
 
     async def _enter(self) -> WaitingPool:
+        if self._is_closed:
+            raise Closed(
+                f"the connection to {self.url} is closed: what a docket is asked to do belongs inside of "
+                "`async with Docket(...) as docket:`"
+            )
         async with self._locating:
             if self._pool is None:
                 # The time limit is that of the whole exchange: see send.

@@ -75,6 +75,9 @@ class Observer:
     def blocked(self, seconds: float, stack: str) -> None:
         """A task has kept the event loop from turning for so long; this is where it stands."""
 
+    def left_parked(self, count: int) -> None:
+        """The worker has nothing left to do, and so many executions are parked."""
+
     def skewed(self, seconds: float) -> None:
         """The clock here is ahead of the server's by so much, or behind it."""
 

@@ -113,6 +113,14 @@ class WorkerLog(Observer):
         )
 
     @override
+    def left_parked(self, count: int) -> None:
+        worker.warning(
+            "Parked and not run: %d; docket parked tells why, and they run as soon as a worker knows their "
+            "tasks or their strike is over",
+            count,
+        )
+
+    @override
     def skewed(self, seconds: float) -> None:
         worker.warning(
             "The clock of this host is %s %s the server's; due times are the server's, but moments that "

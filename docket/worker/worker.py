@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import secrets
 import signal
-import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
@@ -42,6 +40,7 @@ from .doorbell import Doorbell
 from .executor import Executor, ended_from_outside
 from .heartbeat import Heartbeat
 from .leases import Leases
+from .naming import Names
 from .outcome import Bookkeeping, Delayed, Failed, Waiting
 from .perpetuals import Perpetuals
 from .running import End, Run, Running
@@ -56,6 +55,8 @@ FAREWELL = 0.4
 
 _RECHECK = timedelta(milliseconds=100)
 
+_names: Names[Worker] = Names()
+
 
 class Worker:
     """Runs the executions of a docket, as many at a time as it has slots.
@@ -64,7 +65,7 @@ class Worker:
 
     Arguments:
         docket: where the work is.
-        name: what people see; the host and the process, if left out.
+        name: what people see; the host and the process, if left out, and a number beside others of these.
         concurrency: how many executions run at a time.
         redelivery_timeout: the lease: how long a silent worker keeps what it holds. It is renewed while
             a task runs, however long that takes.
@@ -114,7 +115,7 @@ class Worker:
         self.dependencies = validate_worker_dependencies(dependencies)
         self.message_batch = message_batch
         self.docket = docket
-        self.name = name or f"{socket.gethostname()}#{os.getpid()}"
+        self.name = name or _names.take(self, docket.storage.keys.prefix)
         # Two workers of one name are two consumers: what one holds must not be taken for the other's.
         self.consumer = f"{self.name}:{secrets.token_hex(4)}"
         self.redelivery_timeout = redelivery_timeout
@@ -196,6 +197,7 @@ class Worker:
         traceback: TracebackType | None,
     ) -> None:
         await self._executor.close()
+        _names.give_back(self, self.docket.storage.keys.prefix, self.name)
 
     @property
     def concurrency(self) -> int:
@@ -281,7 +283,10 @@ class Worker:
         await self._run(asyncio.Event().wait)
 
     async def run_until_finished(self) -> None:
-        """Work until nothing is queued, scheduled or running; waits for future executions."""
+        """Work until nothing is queued, scheduled or running; waits for future executions.
+
+        What is parked is not waited for: a warning tells how much that is.
+        """
         await self._run(self._until_finished)
 
     async def run_at_most(self, iterations_by_key: Mapping[str, int]) -> None:
@@ -382,6 +387,7 @@ class Worker:
             if self._trading.is_idle and not self._unparking.is_under_way:
                 due, future = await executions.depths(self.queues)
                 if not due and not future and self._trading.is_idle:
+                    await self._tell_parked()
                     return
                 if due:
                     # Another worker's, or just added: nobody tells when it is gone. One look per while.
@@ -390,6 +396,12 @@ class Worker:
                     continue
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._trading.until_traded(), _RECHECK.total_seconds())
+
+    async def _tell_parked(self) -> None:
+        """Whoever waits for the end of all work is told of what has none."""
+        backlog = await self.docket.storage.executions.backlog(self.queues)
+        if backlog.parked:
+            self._observer.left_parked(backlog.parked)
 
     def _begin(self, claimed: Claimed) -> None:
         run = self._running.add(claimed)

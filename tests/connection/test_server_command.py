@@ -58,3 +58,20 @@ def test_a_server_that_does_not_end_is_told_without_a_traceback(
 
     assert code == EXIT_FAILED
     assert "does not exit" in said
+
+
+@pytest.mark.parametrize("deep", ["", "d" * 120])
+@pytest.mark.parametrize("name", [".docket", ".docket/below"])
+def test_a_file_in_the_place_of_its_directory_is_told_without_a_traceback(
+    tmp_path: Path, deep: str, name: str
+) -> None:
+    place = tmp_path / deep
+    place.mkdir(exist_ok=True)
+    (place / ".docket").write_text("a file")
+
+    code, said = _run("start", place / name)
+
+    assert code == EXIT_FAILED
+    assert f"{place / name} can not be the directory of an embedded server" in said
+    assert _run("status", place / name)[0] == EXIT_NOT_RUNNING
+    assert (place / ".docket").read_text() == "a file"

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import threading
 import uuid
 from collections.abc import AsyncIterator
@@ -14,6 +15,7 @@ from datetime import timedelta
 import pytest
 
 from docket import Docket, Worker
+from docket.errors import Closed
 from docket.execution import Execution
 from docket.policy import TaskPolicy
 
@@ -200,3 +202,59 @@ async def test_a_worker_that_waits_for_the_work_of_another_looks_now_and_then() 
 async def _scripts_run(docket: Docket) -> int:
     async with docket.redis() as client:
         return (await client.info("commandstats"))["cmdstat_evalsha"]["calls"]
+
+
+async def test_workers_of_one_process_and_docket_have_names_of_their_own() -> None:
+    mine = f"{socket.gethostname()}#{os.getpid()}"
+    async with Docket(uuid.uuid4().hex, URL) as docket:
+        async with Worker(docket) as first, Worker(docket) as second, Worker(docket, "third"):
+            assert [first.name, second.name] == [mine, f"{mine}-2"]
+            working = [asyncio.create_task(one.run_forever()) for one in (first, second)]
+            await first.until_started()
+            await second.until_started()
+            assert {one.name for one in await docket.workers()} == {mine, f"{mine}-2"}
+            for task in working:
+                task.cancel()
+            await asyncio.gather(*working)
+        async with Docket(uuid.uuid4().hex, URL) as another:
+            assert (Worker(docket).name, Worker(another).name) == (mine, mine)
+
+
+async def test_a_name_that_is_free_again_is_given_again() -> None:
+    async with Docket(uuid.uuid4().hex, URL) as docket:
+        names: list[str] = []
+        for _ in range(3):
+            async with Worker(docket) as worker:
+                names.append(worker.name)
+        assert len(set(names)) == 1
+
+
+async def test_a_worker_that_has_finished_tells_how_much_is_parked(
+    docket: Docket, caplog: pytest.LogCaptureFixture
+) -> None:
+    docket.register(remember, ["nobody knows", "remember"])
+    await docket.add("nobody knows")(1)
+    async with Docket(docket.name, URL) as another:
+        another.register(remember)
+        await another.add(remember)(2)
+        async with Worker(another) as worker:
+            with caplog.at_level(logging.WARNING, "docket.worker"):
+                await worker.run_until_finished()
+                assert "Parked and not run: 1; docket parked tells why" in caplog.text
+            caplog.clear()
+            another.register(remember, ["nobody knows"])
+            await worker.run_until_finished()
+
+    assert remembered == [2, 1]
+    assert "Parked" not in caplog.text
+
+
+async def test_a_docket_that_was_left_says_so() -> None:
+    async with Docket(uuid.uuid4().hex, URL) as docket:
+        await docket.add(remember)(1)
+    with pytest.raises(
+        Closed, match=r"the connection to memory://programs is closed: .* inside of"
+    ):
+        await docket.add(remember)(2)
+    async with docket:
+        assert (await docket.snapshot()).total_tasks == 1
