@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timezone
 
 from ..storage.executions import from_milliseconds, to_milliseconds
-from ..storage.schedules import DeclaredSchedule, Schedules
+from ..storage.schedules import DeclaredSchedule, Known, Schedules
 from .desired import DesiredSchedule
+
+logger = logging.getLogger("docket.schedules")
 
 
 async def reconcile(
@@ -52,6 +55,28 @@ def due_next(desired: Sequence[DesiredSchedule], moments: Sequence[int]) -> dict
         for schedule, moment in zip(desired, moments, strict=True)
         if moment
     }
+
+
+def in_force(
+    known: Sequence[Known], owner: str
+) -> tuple[list[DesiredSchedule], dict[str, datetime]]:
+    """The schedules of an owner as Redis holds them, and when each of them is due next.
+
+    One that can not be read, because a newer release has written it, is left to others.
+
+    Arguments:
+        known: the schedules of all owners.
+        owner: whose.
+    """
+    schedules: list[DesiredSchedule] = []
+    for one in known:
+        if one.owner == owner:
+            try:
+                schedules.append(DesiredSchedule.read(one.name, one.definition))
+            except ValueError as error:
+                logger.error("Schedule %s is not ticked here: %s", one.name, error)
+    moments = {one.name: one.next_time for one in known if one.owner == owner}
+    return schedules, due_next(schedules, [moments[schedule.name] for schedule in schedules])
 
 
 def _first_due(schedule: DesiredSchedule, now: datetime) -> int:

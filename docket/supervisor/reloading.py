@@ -20,7 +20,7 @@ from ..config.plan import Apply, RestartRequired, Unchanged, plan, refuse_remova
 from ..config.problems import ConfigurationInvalid, Problem
 from ..config.text import rebuilt
 from ..errors import ConfigurationError, DocketError
-from ..schedules.desired import desired_schedules
+from ..schedules.reconciler import in_force
 from ..storage.configurations import Beat, Revision
 from .apply import Applier, Staged
 from .conditions import Conditions
@@ -211,8 +211,9 @@ class Reloader:
             try:
                 found = await self._revision(number)
                 loaded = rebuilt(found.entry.text, self.configuration, self._path)
-                self._held = _meaning_on_disk(self._path, self._environ, self._chosen)
                 outcome = await self._change(loaded, f"rolled back to {number}", True)
+                # What the file says was taken back: it waits for an edit.
+                self._held = _meaning_on_disk(self._path, self._environ, self._chosen)
             except (DocketError, Rejected) as error:
                 outcome = self._outcome("refused", str(error))
                 logger.error("Rollback refused, %s: %s", GOES_ON, error)
@@ -232,10 +233,10 @@ class Reloader:
             return
         async with self._under_way:
             logger.error("Pool %s crashes since revision %d: it is taken back", pool, self.revision)
-            self._held = self.loaded.meaning
-            self._previous = None
+            failed = self.loaded.meaning
             try:
                 outcome = await self._change(previous[0], f"rolled back from {self.revision}", True)
+                self._held, self._previous = failed, None
             except (DocketError, Rejected) as error:
                 outcome = self._outcome("failed", str(error))
             self._note(
@@ -265,12 +266,12 @@ class Reloader:
             await self._look_at_the_others()
 
     async def _adopt(self) -> None:
-        """Tick the schedules of the configuration in force, whoever put it there."""
-        current = await self._fleet.storage.configurations.current(self._fleet.owner)
+        """Tick the schedules that are in force, whoever put them there: as Redis holds them, not the file."""
+        storage, owner = self._fleet.storage, self._fleet.owner
+        current = await storage.configurations.current(owner)
         if current is None:
             return
-        theirs = rebuilt(current.entry.text, self.configuration, self._path).configuration
-        await self._fleet.ticker.declare(desired_schedules(theirs))
+        self._fleet.ticker.follow(*in_force(await storage.schedules.known(), owner))
         self._adopted = current.number
 
     async def _look_at_the_others(self) -> None:
@@ -435,6 +436,7 @@ class Reloader:
             f"{self._fleet.host} runs its own pools and leaves schedules and strikes alone"
         )
         logger.warning("Drift: %s", told)
+        self._reloads.digest = self.loaded.meaning
         self._conditions.tell("Drift", True, stands.name.title(), told)
 
     async def _revision(self, number: int) -> Revision:

@@ -314,6 +314,8 @@ class Supervisor:
                 await end(reloading)
                 await self._requests.stop()
                 await end(stopping)
+                for task in list(self._background):
+                    await end(task)
             if failure.done():
                 failure.result()
 

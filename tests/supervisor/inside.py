@@ -104,10 +104,17 @@ class Home:
 
 @asynccontextmanager
 async def up(
-    home: Home, environ: Mapping[str, str] | None = None
+    home: Home, environ: Mapping[str, str] | None = None, *, host: str = "here"
 ) -> AsyncGenerator[Supervisor, None]:
-    """A supervisor for the length of a block."""
+    """A supervisor for the length of a block.
+
+    Arguments:
+        home: its directory.
+        environ: its environment.
+        host: the name of the host on which it believes to be.
+    """
     supervisor = Supervisor(home.file, environ or {})
+    supervisor._fleet.host = host
     running = asyncio.create_task(supervisor.run())
     await until(lambda: supervisor._status.is_up or running.done(), "the supervisor being up")
     try:

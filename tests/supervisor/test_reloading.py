@@ -1,0 +1,182 @@
+"""What a reload does when the new configuration can not work, and how one goes back."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from docket import Docket
+from docket.storage.configurations import Revision
+from docket.supervisor.supervisor import Supervisor
+
+from .inside import TEXT, Home, Log, until, up
+
+pytestmark = pytest.mark.fleet
+
+BROKEN = '"work:absent"'
+"""A function that the probe finds, and no worker."""
+STRICT = '[workers.default.env]\nROLE = "strict"\n'
+
+
+async def history(home: Home) -> list[Revision]:
+    async with Docket("inside", home.url) as docket:
+        return await docket.storage.configurations.history("inside")
+
+
+async def test_a_canary_that_can_not_work_changes_nothing(home: Home, log: Log) -> None:
+    home.save(TEXT + STRICT)
+    async with up(home) as supervisor:
+        (before,) = supervisor._fleet.pools["default"].processes
+        home.edit('"work:note"', BROKEN)
+        await log.until("Reload rolled back")
+
+        assert supervisor._fleet.pools["default"].processes == [before]
+        assert not supervisor.conditions["Applied"].status
+        assert [one.number for one in await history(home)] == [1]
+
+
+async def test_what_has_failed_is_not_tried_again_unless_it_is_edited_or_asked_for(
+    home: Home, log: Log
+) -> None:
+    good = TEXT
+    bad = good.replace('"work:note"', BROKEN)
+    home.save(good)
+    async with up(home) as supervisor:
+        home.save(bad)
+        await log.until("Reload rolled back")
+        home.save(bad + "# the same\n")
+        await log.until("this content has failed before and waits for an edit or a reload")
+        supervisor.ask_to_reload()
+        await log.until("Reload rolled back")
+        home.save(good.replace('drain = "1s"', 'drain = "2s"'))
+        await log.until("applied as revision 2")
+        assert supervisor.conditions["Applied"].status
+
+
+async def test_one_goes_back_to_an_earlier_revision_as_a_new_one(home: Home, log: Log) -> None:
+    async with up(home) as supervisor:
+        home.edit('drain = "1s"', 'drain = "2s"')
+        await log.until("applied as revision 2")
+        outcome = await supervisor.reloader.rollback(1)
+
+        assert (outcome.result, outcome.revision) == ("applied", 3)
+        assert supervisor._fleet.pools["default"].desired.orders.drain == 1.0
+        assert [(one.number, one.entry.why) for one in await history(home)] == [
+            (3, "rolled back to 1"),
+            (2, "applied"),
+            (1, "started"),
+        ]
+        # The file waits for an edit: what it says was taken back.
+        supervisor.reload()
+        await log.until("this content has failed before and waits for an edit or a reload")
+        home.edit('drain = "2s"', 'drain = "3s"')
+        await log.until("applied as revision 4")
+
+
+async def test_a_revision_that_is_not_kept_is_told(home: Home, log: Log) -> None:
+    async with up(home) as supervisor:
+        outcome = await supervisor.reloader.rollback(7)
+
+    assert outcome.result == "refused"
+    assert outcome.message == "there is no revision 7; those that are kept are 1"
+
+
+async def test_so_many_revisions_are_kept_as_the_file_says(home: Home, log: Log) -> None:
+    home.edit('min_interval = "20ms"', 'min_interval = "20ms"\nhistory = 2')
+    async with up(home):
+        for drain in (2, 3, 4):
+            home.edit(f'drain = "{drain - 1}s"', f'drain = "{drain}s"')
+            await log.until(f"applied as revision {drain}")
+
+        assert [one.number for one in await history(home)] == [4, 3]
+
+
+def break_roll(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(supervisor._fleet.pools["default"], "roll", fail)
+
+
+async def test_where_it_shall_hold_a_roll_that_fails_stays_half_done(
+    home: Home, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.edit('min_interval = "20ms"', 'min_interval = "20ms"\non_failure = "hold"')
+    async with up(home) as supervisor:
+        break_roll(supervisor, monkeypatch)
+        home.save(home.text + STRICT)
+        await log.until("Reload failed half way, and stays as it is: the disk is full")
+
+        assert supervisor.conditions["Degraded"].reason == "RollFailed"
+        assert [one.entry.why for one in await history(home)] == ["applied", "started"]
+
+
+async def crash(supervisor: Supervisor, times: int) -> None:
+    """Kill the process of the pool again and again."""
+    pool = supervisor._fleet.pools["default"]
+    for _ in range(times):
+        await until(lambda: bool(pool.ready), "a process that works", 30)
+        os.kill(next(one.pid for one in pool.processes if one.pid), signal.SIGKILL)
+        ended = pool.exits["crash"] + 1
+        await until(lambda: pool.exits["crash"] == ended, "its end", 30)  # noqa: B023
+
+
+CRASHES = '[supervisor.restart]\nmax_crashes = 2\nbackoff = { initial = "10ms", max = "20ms" }\n'
+
+
+async def test_a_pool_that_crashes_since_an_edit_takes_the_edit_back(home: Home, log: Log) -> None:
+    home.save(TEXT + CRASHES)
+    async with up(home) as supervisor:
+        home.edit('drain = "1s"', 'drain = "2s"')
+        await log.until("applied as revision 2")
+        await crash(supervisor, 3)
+        await log.until("Pool default crashes since revision 2: it is taken back")
+        await until(lambda: supervisor.reloader.revision == 3, "the revision before it", 30)
+
+        assert supervisor._fleet.pools["default"].desired.orders.drain == 1.0
+        assert (await history(home))[0].entry.why == "rolled back from 2"
+
+
+@pytest.mark.parametrize("on_failure", ["rollback", "hold"])
+async def test_a_pool_that_crashes_for_another_reason_takes_nothing_back(
+    home: Home, log: Log, on_failure: str
+) -> None:
+    text = TEXT.replace(
+        'min_interval = "20ms"', f'min_interval = "20ms"\non_failure = "{on_failure}"'
+    )
+    home.save(text + CRASHES)
+    async with up(home) as supervisor:
+        if on_failure == "hold":
+            home.edit('drain = "1s"', 'drain = "2s"')
+            await log.until("applied as revision 2")
+        revision = supervisor.reloader.revision
+        await crash(supervisor, 3)
+        await until(lambda: supervisor.conditions["Degraded"].status, "the pool being given up")
+
+        assert supervisor.conditions["Degraded"].reason == "PoolGivenUp"
+        assert supervisor.reloader.revision == revision
+
+
+async def test_a_secret_with_another_content_rolls_its_pool_at_the_next_reload(
+    home: Home, log: Log
+) -> None:
+    secret = Path(home.file.parent / "token")
+    secret.write_text("first")
+    home.save(TEXT + '[workers.default.secrets]\nTOKEN = "file:token"\n')
+    async with up(home) as supervisor:
+        (before,) = supervisor._fleet.pools["default"].processes
+        secret.write_text("second")
+        supervisor.ask_to_reload()
+        await log.until("Reload: unchanged, but for secrets of default")
+
+        pool = supervisor._fleet.pools["default"]
+        assert pool.desired.environment["TOKEN"] == "second"
+        await until(lambda: before not in pool.processes, "the end of the old process")
+        secret.unlink()
+        supervisor.ask_to_reload()
+        await log.until("Pools can not work with the secrets as they are now")
+        assert pool.ready == 1
+        assert "first" not in "".join(log._lines)
