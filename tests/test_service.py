@@ -46,6 +46,17 @@ async def test_a_service_that_fails_is_told_of() -> None:
     assert said == ["first runs", "first ends"]
 
 
+class Brief(Service):
+    async def run(self) -> None:
+        return
+
+
+async def test_services_that_come_to_their_end_are_no_failure() -> None:
+    async with Services(Brief(), Brief()).running() as failure:
+        await asyncio.wait({failure})
+        assert failure.exception() is None
+
+
 async def test_stopping_twice_or_before_the_start_is_no_error() -> None:
     service = Steady([], "any")
     await service.stop()

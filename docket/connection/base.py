@@ -115,11 +115,14 @@ class Connection(ABC):
 
     @abstractmethod
     def waiting(self) -> AbstractAsyncContextManager[redis.asyncio.Redis]:
-        """A client of its own without a read timeout, for one blocking command at a time."""
+        """A client of its own without a read timeout, for one blocking command at a time.
+
+        What redis-py raises inside of the block leaves it in our words, ``ServerUnavailable`` for one.
+        """
 
     @abstractmethod
     def subscriber(self) -> AbstractAsyncContextManager[PubSub]:
-        """A pub/sub connection of its own, without a read timeout."""
+        """A pub/sub connection of its own, without a read timeout; errors as with ``waiting``."""
 
     @abstractmethod
     def threaded(self) -> ThreadConnection:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import lru_cache
 from types import TracebackType
-from typing import Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from typing_extensions import Self
 from uncalled_for import (
@@ -26,8 +27,12 @@ from ..registry import TaskFunction
 from .base import AdmissionBlocked, current_docket, current_execution, current_worker
 from .context import _TaskArgument
 
-if sys.version_info < (3, 11):
+if TYPE_CHECKING:
     from exceptiongroup import ExceptionGroup
+else:
+    # Builtin from Python 3.11 on; before that the distribution of this name brings it.
+    _home = "exceptiongroup" if sys.version_info < (3, 11) else "builtins"
+    ExceptionGroup = importlib.import_module(_home).ExceptionGroup
 
 D = TypeVar("D", bound=Dependency[Any])
 

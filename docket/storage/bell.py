@@ -6,10 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from ..connection.base import Connection
-from ..connection.errors import translate
 from .keys import Keys
 
 PATIENCE = 30
@@ -37,11 +34,8 @@ class Bell:
         Raises:
             ServerUnavailable: the line is lost.
         """
-        try:
-            async with self._connection.waiting() as client:
-                yield Line(client, [self._keys.bell(queue) for queue in self.queues])
-        except RedisError as error:
-            raise translate(error) from error
+        async with self._connection.waiting() as client:
+            yield Line(client, [self._keys.bell(queue) for queue in self.queues])
 
 
 class Line:

@@ -8,10 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from ..connection.base import Connection
-from ..connection.errors import translate
 from ..errors import DocketError, ServerUnavailable
 from ..service import end
 from .patience import Backoff
@@ -134,8 +131,6 @@ class Subscriptions:
                     if message is not None:
                         backoff.reset()
                         self._deliver(message["type"], message["channel"].decode(), message["data"])
-        except RedisError as error:
-            raise translate(error) from error
         finally:
             self._line = None
             self._confirmed.clear()

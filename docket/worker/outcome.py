@@ -11,8 +11,6 @@ from datetime import timedelta
 from traceback import TracebackException
 from typing import Any, TypeAlias
 
-from typing_extensions import assert_never
-
 from ..errors import DocketError
 from ..execution import NextRun
 from ..lifecycle import DeadReason, ParkedReason
@@ -180,9 +178,12 @@ class Bookkeeping:
                 return self._entry(run, "cancelled", reason="cancelled")
             case Interrupted():
                 return self._entry(run, "back", attempt=run.attempt, due=run.due)
-            case Superseded():
-                return None
-        assert_never(outcome)
+            case _:
+                return self._nothing(outcome)
+
+    def _nothing(self, outcome: Superseded) -> None:
+        """What a newer submission of the key has taken is not ours to settle; no other outcome ends here."""
+        del outcome
 
     def _again(self, run: Claimed, following: NextRun, now: int) -> Settlement:
         if following.at is not None:

@@ -81,11 +81,8 @@ class Running:
 
     def held(self) -> list[Run]:
         """What is in flight; safe to call from the thread that renews the leases."""
-        while True:
-            try:
-                return list(self._runs.values())
-            except RuntimeError:  # the event loop changed the dictionary meanwhile
-                continue
+        # Copied in one step: the event loop may change it meanwhile.
+        return list(self._runs.copy().values())
 
     def find(self, key: str) -> Iterable[Run]:
         """The runs of a key: one, or two if the older one is superseded."""

@@ -144,6 +144,27 @@ async def test_a_command_that_ignores_the_polite_signal_is_killed(
     await _until_gone(process)
 
 
+async def test_what_a_command_has_left_behind_is_killed_though_it_ignores_the_polite_signal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "GRACE", 0.1)
+    child = (
+        "import os, signal, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n"
+        "time.sleep(60)\n"
+    )
+    script = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}])"
+    running = asyncio.create_task(command_task("leave", [PYTHON, "-c", script])())
+    process = await _pid_in(tmp_path / "pid")
+
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+    await _until_gone(process)
+
+
 async def _pid_in(file: Path) -> int:
     while not (file.exists() and file.read_text()):
         await asyncio.sleep(0.01)

@@ -9,10 +9,13 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from docket import Docket, Worker
-from docket.errors import ServerUnavailable
+from docket import Disposition, Docket, Worker
+from docket.errors import ServerRefused, ServerUnavailable
+from docket.storage import bell
+from docket.storage.bell import Bell
 from docket.storage.executions import FRESH, NewExecution
 from docket.storage.patience import Backoff
+from docket.storage.subscriptions import RESYNC, Listener
 from tests.conformance.conftest import until, working
 from tests.fleet.process import ServerProcess
 
@@ -143,3 +146,47 @@ def test_pauses_grow_to_their_limit_and_begin_again() -> None:
     assert [backoff.next_pause() for _ in range(4)] == [1, 2, 4, 4]
     backoff.reset()
     assert backoff.next_pause() == 1
+
+
+async def test_what_a_server_refuses_for_good_is_told_in_our_words(docket: Docket) -> None:
+    async with docket.redis() as client:
+        await client.set(docket.runs_key("key"), "not ours")
+
+    with pytest.raises(ServerRefused):
+        await docket.cancel("key")
+    (failed,) = await docket.add_many([docket.call(nothing, key="key")(1)])
+    assert failed.disposition is Disposition.FAILED
+
+
+async def test_more_parked_work_than_one_look_finds_is_freed_whole(docket: Docket) -> None:
+    docket.register(nothing, ["unknown"])
+    await docket.add_many([docket.call("unknown")(number) for number in range(1000)])
+    workers = docket.storage.workers
+    async with Docket(docket.name, docket.url) as another:
+        async with Worker(another, concurrency=200) as worker:
+            await worker.run_until_finished()
+
+    assert await workers.parked() == 1000
+    freed = await workers.unpark("unknown_task", ["unknown"])
+    assert len({key for key, _ in freed}) == 1000
+    assert await workers.parked() == 0
+
+
+async def test_a_bell_that_is_silent_for_a_while_is_waited_for_again(
+    docket: Docket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bell, "PATIENCE", 0.05)
+    async with Bell(docket.storage.connection, docket.storage.keys, ("default",)).line() as line:
+        assert not await line.rung()
+        await docket.add(nothing)(1)
+        assert await line.rung()
+
+
+async def test_a_listener_in_step_has_dropped_what_came_before() -> None:
+    listener = Listener()
+    for event in (("a", b"early"), ("a", RESYNC), ("b", b"early"), ("b", RESYNC), ("b", b"news")):
+        listener.tell(event)
+
+    await listener.until_in_step("a", "b")
+
+    assert await listener.next() == ("b", b"news")

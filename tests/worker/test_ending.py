@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from docket import Docket, ExecutionState, Worker
+from docket.instrumentation.events import Observer
 from docket.storage.exchange import Claimant, Claimed
-from docket.worker.running import End, Run
+from docket.worker.running import End, Run, Running
 
 ran: list[int] = []
 
@@ -98,3 +99,37 @@ async def test_a_run_that_is_thrown_away_with_its_event_loop_does_not_linger(
         running.close()
 
     assert inspect.getcoroutinestate(running) == inspect.CORO_CLOSED
+
+
+async def test_a_run_whose_message_was_claimed_again_leaves_the_later_one_alone(
+    docket: Docket,
+) -> None:
+    await docket.add(note)()
+    claimed = await claimed_of(docket)
+    running = Running(2)
+    earlier = running.add(claimed)
+    later = running.add(claimed._replace(fence=claimed.fence + 1))
+
+    running.remove(earlier)
+    assert running.held() == [later]
+
+    running.remove(later)
+    assert running.held() == []
+
+
+async def test_a_run_that_is_ending_already_does_not_lose_its_lease_as_well(docket: Docket) -> None:
+    lost: list[str] = []
+
+    class Losses(Observer):
+        def lost(self, task: str, key: str) -> None:
+            lost.append(key)
+
+    await docket.add(note)()
+    claimed = await claimed_of(docket)
+    async with Worker(docket, observers=[Losses()]) as worker:
+        run = Run(claimed)
+        run.begin(asyncio.create_task(asyncio.sleep(0)))
+        run.stop(End.CANCELLED)
+        worker._leases._lose(run)
+
+    assert (run.end, lost) == (End.CANCELLED, [])
