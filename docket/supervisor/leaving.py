@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 
 from ..config.model import Configuration
 from ..config.tables.tasks import Task
@@ -19,9 +21,12 @@ LOOK_EVERY = 5.0
 
 
 class Leaving:
-    """The tasks that are worked off before they go: workers know them as long as anything of them waits.
+    """The tasks that have left, as long as anything of them waits.
 
-    A supervisor that is started anew knows nothing of them; what is left is parked then.
+    Those that are worked off stay known to workers until nothing of them is left. Of those that are
+    cancelled more may come than waited at first: a process that is told of it has parked something
+    meanwhile, or a run that goes on is to be tried again. A supervisor that is started anew knows nothing
+    of them; what is left is parked.
 
     Arguments:
         storage: what Redis holds.
@@ -32,62 +37,64 @@ class Leaving:
         self._looked = 0.0
         self.tasks: dict[str, Task] = {}
         """Those that are worked off, by name."""
+        self._cancelled: dict[str, timedelta] = {}
+        """Those that are cancelled, and how long that is remembered."""
 
     def follow(self, old: Configuration, new: Configuration) -> None:
         """Take note of what leaves, and of what has come back."""
         for name, task in _gone(old, new).items():
             if task.on_removed == "drain":
                 self.tasks[name] = task
-        self.tasks = {name: task for name, task in self.tasks.items() if name not in new.tasks}
+            elif task.on_removed == "cancel":
+                self._cancelled[name] = old.execution_ttl
+        for name in new.tasks:
+            self.tasks.pop(name, None)
+            self._cancelled.pop(name, None)
 
     def known_with(self, configuration: Configuration) -> Configuration:
         """The configuration as workers are told it: with the tasks that are worked off."""
         tasks = {**self.tasks, **configuration.tasks}
         return configuration.model_copy(update={"tasks": tasks})
 
-    async def cancel(self, old: Configuration, new: Configuration) -> None:
-        """Cancel what waits of the tasks that leave and want that; what runs goes on.
+    async def look(self, configuration: Configuration) -> bool:
+        """Cancel what is to be cancelled, now and then; tells whether a task is worked off, and goes.
 
-        Raises:
-            ServerUnavailable: Redis did not answer in time.
-        """
-        names = {name for name, task in _gone(old, new).items() if task.on_removed == "cancel"}
-        if not names:
-            return
-        executions = self._storage.executions
-        waiting = [
-            record.key
-            async for record in self._waiting()
-            if record.task in names and record.state is not ExecutionState.RUNNING
-        ]
-        # New processes have begun to park what they do not know any more.
-        waiting += [record.key async for record in executions.parked() if record.task in names]
-        for key in waiting:
-            await executions.cancel(key, old.execution_ttl)
-        logger.info("Cancelled %d executions of %s", len(waiting), ", ".join(sorted(names)))
-
-    async def done(self) -> list[str]:
-        """Forget those of which nothing is left; tells which.
+        Arguments:
+            configuration: what runs; what it has does not leave.
 
         Raises:
             ServerUnavailable: Redis did not answer in time.
         """
         now = time.monotonic()
-        if not self.tasks or now - self._looked < LOOK_EVERY:
-            return []
+        if not (self.tasks or self._cancelled) or now - self._looked < LOOK_EVERY:
+            return False
         self._looked = now
-        left = {record.task async for record in self._waiting()}
-        done = [name for name in self.tasks if name not in left]
+        names = {*self.tasks, *self._cancelled} - set(configuration.tasks)
+        left = [record async for record in self._waiting() if record.task in names]
+        await self._cancel([record for record in left if record.task in self._cancelled])
+        still = {record.task for record in left}
+        self._cancelled = {name: ttl for name, ttl in self._cancelled.items() if name in still}
+        done = [name for name in self.tasks if name not in still]
         for name in done:
             logger.info("Nothing is left of %s: it goes", name)
             del self.tasks[name]
-        return done
+        return bool(done)
+
+    async def _cancel(self, records: Sequence[Record]) -> None:
+        """Cancel these, but for those that run."""
+        waiting = [record for record in records if record.state is not ExecutionState.RUNNING]
+        for record in waiting:
+            await self._storage.executions.cancel(record.key, self._cancelled[record.task])
+        for name, count in Counter(record.task for record in waiting).items():
+            logger.info("Cancelled %d executions of %s, which has left the file", count, name)
 
     async def _waiting(self) -> AsyncIterator[Record]:
         executions = self._storage.executions
         async for record in executions.future():
             yield record
         async for record in executions.due(await executions.queues()):
+            yield record
+        async for record in executions.parked():
             yield record
 
 

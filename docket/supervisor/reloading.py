@@ -251,7 +251,7 @@ class Reloader:
         if self._under_way.locked():
             ticker.is_leading = beat.leads
             return
-        if await self.applier.leaving.done():
+        if await self.applier.leaving.look(self.configuration):
             async with self._under_way:
                 await self.applier.refresh(
                     here(self.configuration, self._fleet.host), self.revision
@@ -371,7 +371,6 @@ class Reloader:
         try:
             await self.applier.roll(new.configuration, steps, self.revision, staged)
             await self.applier.settle_scales(here(new.configuration, self._fleet.host))
-            await self.applier.leaving.cancel(old.configuration, new.configuration)
         except Exception as error:
             self._held = new.meaning
             if new.configuration.supervisor.reload.on_failure == "hold":
@@ -412,7 +411,7 @@ class Reloader:
                 self._in_force(loaded, base)
                 return
             if stands is not Standing.NEWER and not is_wanted:
-                self._stand_back(stands, history[0])
+                self._stand_back(stands, history[0], loaded)
                 return
             commit = await self.applier.commit(loaded, base, why)
             if commit.is_done:
@@ -425,7 +424,7 @@ class Reloader:
         self._reloads.digest = loaded.meaning
         self._conditions.tell("Drift", False, "InForce")
 
-    def _stand_back(self, stands: Standing, current: Revision) -> None:
+    def _stand_back(self, stands: Standing, current: Revision, loaded: Loaded) -> None:
         message = {
             Standing.OLDER: "has a newer file",
             Standing.CONFLICT: f"has another file of the same revision {current.entry.declared}",
@@ -436,7 +435,7 @@ class Reloader:
             f"{self._fleet.host} runs its own pools and leaves schedules and strikes alone"
         )
         logger.warning("Drift: %s", told)
-        self._reloads.digest = self.loaded.meaning
+        self._reloads.digest = loaded.meaning
         self._conditions.tell("Drift", True, stands.name.title(), told)
 
     async def _revision(self, number: int) -> Revision:

@@ -68,7 +68,11 @@ class Log(logging.Handler):
 
     async def until(self, words: str) -> None:
         """Wait for words, and forget what was logged up to them."""
-        await until(lambda: words in self, f"{words!r} in {self._lines}")
+        try:
+            await until(lambda: words in self, f"{words!r} in the log")
+        except AssertionError:
+            print(*self._lines, sep="\n")
+            raise
         while words not in self._lines.pop(0):
             pass
 
