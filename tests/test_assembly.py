@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import math
+import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -223,6 +225,17 @@ def test_a_function_that_is_not_there_is_an_error(
 
     with pytest.raises(error, match=r"nothing|no_such_module"):
         build_docket(orders)
+
+
+def test_modules_of_the_file_are_imported_before_the_tasks(
+    orders: WorkerOrders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "imported_by_orders.py").write_text("is_imported = True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    build_docket(dataclasses.replace(orders, modules=("imported_by_orders",)))
+
+    assert sys.modules.pop("imported_by_orders").is_imported
 
 
 def test_tasks_run_as_the_orders_say_under_either_name(orders: WorkerOrders) -> None:

@@ -130,6 +130,7 @@ async def test_a_run_that_is_ending_already_does_not_lose_its_lease_as_well(dock
         run = Run(claimed)
         run.begin(asyncio.create_task(asyncio.sleep(0)))
         run.stop(End.CANCELLED)
+        run.stop(End.INTERRUPTED)
         worker._leases._lose(run)
 
     assert (run.end, lost) == (End.CANCELLED, [])

@@ -18,6 +18,8 @@ from docket import Docket, Worker
 from docket.errors import Closed
 from docket.execution import Execution
 from docket.policy import TaskPolicy
+from docket.storage import bell
+from docket.storage.bell import Line
 
 URL = "memory://programs"
 
@@ -258,3 +260,29 @@ async def test_a_docket_that_was_left_says_so() -> None:
         await docket.add(remember)(2)
     async with docket:
         assert (await docket.snapshot()).total_tasks == 1
+
+
+async def test_a_worker_that_nobody_rings_for_is_woken_by_the_next_ring(
+    docket: Docket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = asyncio.Event()
+    rung = Line.rung
+
+    async def listen(line: Line) -> bool:
+        is_rung = await rung(line)
+        if not is_rung:
+            silent.set()
+        return is_rung
+
+    monkeypatch.setattr(bell, "PATIENCE", 0.05)
+    monkeypatch.setattr(Line, "rung", listen)
+    docket.register(remember)
+    async with Worker(docket) as worker:
+        working = asyncio.create_task(worker.run_forever())
+        await asyncio.wait_for(silent.wait(), 20)
+        execution = await docket.add(remember)(7)
+        await execution.get_result(timeout=timedelta(seconds=20))
+        working.cancel()
+        await working
+
+    assert remembered == [7]
