@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -95,7 +96,7 @@ def hosts(tmp_path: Path, url: str, name: str) -> Iterator[list[Host]]:
 async def leader(docket: Docket) -> int:
     """The process of the supervisor that ticks; 0 if nobody does."""
     async with docket.redis() as client:
-        told = await client.get(docket.key(f"leader:{docket.name}"))
+        told: Any = await client.get(docket.key(f"leader:{docket.name}"))
     return int(told.split(b":")[-2]) if told else 0
 
 
