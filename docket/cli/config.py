@@ -21,6 +21,7 @@ from ..config.starter import STARTER
 from ..errors import ServerUnavailable
 from ..supervisor.asking import place_of
 from .checking import checked
+from .declaring import told_of
 from .exits import FAILED, INVALID, USAGE, NotFound, Refused
 from .keeping import in_force, queued, touched
 from .options import Config, Profile, Settings, chosen
@@ -111,7 +112,7 @@ def explain(
         meant = "" if keys is None else closest_path(loaded, keys)
         advice = f"did you mean {meant}?" if meant else "docket config show lists what there is"
         raise NotFound(f"{path}: there is no such key; {advice}")
-    for line in found.lines():
+    for line in [*found.lines(), *told_of(loaded, found.path)]:
         typer.echo(line)
 
 

@@ -209,7 +209,7 @@ def effect_of(change: Change) -> str:
         case ("workers", _, "hosts", *_):
             return "workers start or stop on other hosts"
         case ("tasks", _):
-            return "pools roll" if change.is_added else f"pools roll; {_fate(change)}"
+            return f"pools roll; {_fate(change)}" if change.is_removed else "pools roll"
         case ("tasks", _, key, *_) if key in _CODE:
             return "pools roll"
         case ("security", *_):

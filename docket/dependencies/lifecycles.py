@@ -32,12 +32,13 @@ async def lifecycles(host: Host) -> AsyncGenerator[None, None]:
 def _kinds(host: Host) -> list[type[Dependency[Any]]]:
     declared: list[Any] = list(host.dependencies.values())
     for function in host.docket.tasks.values():
-        declared.extend(_declared(function))
+        declared.extend(declared_by(function))
     kinds: list[type[Dependency[Any]]] = [type(dependency) for dependency in declared]
     return list(dict.fromkeys(kinds))
 
 
-def _declared(function: TaskFunction) -> Iterable[Any]:
+def declared_by(function: TaskFunction) -> Iterable[Any]:
+    """The dependencies that a function declares, as defaults or in annotations."""
     yield from get_dependency_parameters(function).values()
     for dependencies in get_annotation_dependencies(function).values():
         yield from dependencies

@@ -157,6 +157,50 @@ def test_explain_asks_what_was_meant(here: Here, path: str, advice: str) -> None
     assert err == f"{path}: there is no such key; {advice}\n"
 
 
+CODE = """
+from datetime import timedelta
+from typing import Annotated
+from docket import ConcurrencyLimit, ExponentialRetry, Timeout
+
+async def f(
+    customer: Annotated[str, ConcurrencyLimit(3)],
+    retry: ExponentialRetry = ExponentialRetry(attempts=3),
+    timeout: Timeout = Timeout(timedelta(seconds=5)),
+): ...
+"""
+
+
+def test_explain_says_what_the_code_declares_and_which_of_the_two_counts(
+    here: Here, tmp_path: Path
+) -> None:
+    (tmp_path / "declaring_code.py").write_text(CODE)
+    here.write('[tasks.t]\nfunction = "declaring_code:f"\ntimeout = "7s"\n')
+
+    _, whole, _ = here.type("explain", "tasks.t")
+    _, retry, _ = here.type("explain", "tasks.t.retry")
+    _, other, _ = here.type("explain", "tasks.t.queue")
+
+    assert whole.splitlines()[-3:] == [
+        "  code:     Timeout; the file says timeout as well, and wins",
+        "  code:     ExponentialRetry; the file says no retry, so it holds",
+        "  code:     ConcurrencyLimit; the file says no concurrency, so it holds",
+    ]
+    assert "code:     ExponentialRetry" in retry
+    assert "Timeout" not in retry
+    assert "code:" not in other
+
+
+def test_explain_says_when_the_code_can_not_be_imported(here: Here) -> None:
+    here.write('[tasks.t]\nfunction = "nowhere:f"\n[tasks.c]\ncommand = ["true"]\n')
+
+    code, out, _ = here.type("explain", "tasks.t")
+    _, command, _ = here.type("explain", "tasks.c")
+
+    assert code == 0
+    assert "code:     nowhere:f can not be imported: ModuleNotFoundError" in out
+    assert "code:" not in command
+
+
 def test_the_schema_is_printed(here: Here) -> None:
     _, out, _ = here.type("schema")
     assert json.loads(out)["$schema"] == "http://json-schema.org/draft-07/schema#"
