@@ -85,6 +85,9 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = (directory / "good" / "shipped.toml").read_text()
     shipped = text.replace("./schemas/docket.schema.json", "../docket.schema.json")
     (directory / "good" / "shipped.toml").write_text(shipped)
+    for overlay in (ROOT / "config").glob("*.toml"):
+        text = overlay.read_text().replace("../schemas/", "../")
+        (directory / "good" / f"shipped-{overlay.name}").write_text(text)
     starter = f"#:schema ../docket.schema.json\n{STARTER}"
     (directory / "good" / "starter.toml").write_text(starter)
     return directory

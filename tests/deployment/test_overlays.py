@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+import tomli
 
+from docket.config.catalogue import ANY_NAME, all_keys
 from docket.config.load import Chosen, load
 
 ROOT = Path(__file__).parents[2]
@@ -46,3 +50,38 @@ def test_overlays_can_be_laid_over_each_other() -> None:
     assert configuration.workers["batch"].hosts == ("batch-*",)
     assert configuration.supervisor.reload.watch == "poll"
     assert configuration.supervisor.reload.max_removals == 0.2
+
+
+def test_the_example_is_valid_and_has_every_key() -> None:
+    file = ROOT / "config" / "example.toml"
+    load(file, {})
+    tree = tomli.loads(file.read_text())
+    del tree["profiles"]
+    found = {_any_name(path) for path in _paths((), tree)}
+    # What only defaults have is what tasks and schedules have.
+    wanted = {
+        tuple(map(str, key.path))
+        for key in all_keys()
+        if not key.is_table and key.path[0] != "defaults"
+    }
+
+    assert {path for path in wanted if not any(path == one[: len(path)] for one in found)} == set()
+
+
+def _paths(path: tuple[str, ...], value: Any) -> Iterator[tuple[str, ...]]:
+    if isinstance(value, dict) and value:
+        for key, inner in cast("dict[str, Any]", value).items():
+            yield from _paths((*path, key), inner)
+    elif path == ("strikes",):
+        for one in value:
+            yield from _paths(("strikes", "0"), one)
+    else:
+        yield path
+
+
+def _any_name(path: tuple[str, ...]) -> tuple[str, ...]:
+    if path[0] in ("tasks", "schedules", "workers"):
+        return (path[0], ANY_NAME, *path[2:])
+    if path[:3] == ("strikes", "0", "when"):
+        return (*path[:3], ANY_NAME, *path[4:])
+    return path
