@@ -9,7 +9,7 @@ import pty
 import subprocess
 import sys
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -66,6 +66,20 @@ class Shell:
 
     def on_terminal(self, *words: str, typed: str = "", **environ: str) -> tuple[int, str]:
         """Run the real program on a terminal; tells its exit code and what stood there."""
+        return self._on_terminal(words, typed, environ, "", lambda: None)
+
+    def on_terminal_until(self, text: str, act: Callable[[], None], *words: str) -> tuple[int, str]:
+        """The same, and do something when a text stands there."""
+        return self._on_terminal(words, "", {}, text, act)
+
+    def _on_terminal(
+        self,
+        words: Sequence[str],
+        typed: str,
+        environ: Mapping[str, str],
+        awaited: str,
+        act: Callable[[], None],
+    ) -> tuple[int, str]:
         ours, theirs = pty.openpty()
         os.write(ours, typed.encode())
         with subprocess.Popen(
@@ -76,7 +90,12 @@ class Shell:
             stderr=theirs,
         ) as process:
             os.close(theirs)
-            shown = b"".join(iter(lambda: _read(ours), b""))
+            shown = b""
+            while read := _read(ours):
+                shown += read
+                if awaited and awaited.encode() in shown:
+                    awaited = ""
+                    act()
         os.close(ours)
         return process.returncode, shown.decode()
 

@@ -151,23 +151,14 @@ def test_watch_on_a_terminal_begins_a_new_line_after_progress(shell: Shell, tmp_
                 if event["type"] == "progress" and event["message"]:
                     break
             await events.aclose()
-            watching = asyncio.create_task(asyncio.to_thread(shell.on_terminal, "watch", "up"))
-            while not await _is_heard(docket):
-                await asyncio.sleep(0.01)
-            file.touch()
+            shown = await asyncio.to_thread(
+                lambda: shell.on_terminal_until("1/4", file.touch, "watch", "up")
+            )
             await working
-            return await watching
+            return shown
 
     code, shown = shell.visit(follow)
 
     assert code == 0
     assert "\r\x1b[K  1/4 (25%) one of four" in shown
     assert shown.endswith("\r\ncompleted on jane\r\n")
-
-
-async def _is_heard(docket: Docket) -> bool:
-    """Whether somebody listens to the progress of the execution."""
-    channel = docket.key("progress:up")
-    async with docket.redis() as client:
-        ((_, listeners),) = await client.pubsub_numsub(channel)
-    return listeners > 0
