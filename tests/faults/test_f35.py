@@ -137,6 +137,8 @@ async def test_what_is_cancelled_ends_within_two_seconds_and_stays_so(
         await until_state(again, ExecutionState.SCHEDULED)
         await execution.sync()
         assert execution.state is ExecutionState.CANCELLED
+        for other in (await docket.snapshot()).running:
+            await docket.cancel(other.key)
 
 
 async def test_what_a_dead_worker_held_is_cancelled_by_whoever_takes_it_over(
