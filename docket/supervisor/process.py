@@ -17,6 +17,9 @@ from typing import Any
 from ..orders import WorkerOrders
 from .protocol import CHANNEL, STACKS, Channel
 
+_LAST_WORDS = 1.0
+"""Seconds for what a process has said before it was gone."""
+
 
 class ProcessState(enum.Enum):
     """How a worker process stands."""
@@ -173,17 +176,23 @@ class WorkerProcess:
     async def _watch(self) -> None:
         assert self._process is not None
         assert self._channel is not None
-        while (message := await self._channel.hear()) is not None:
+        listening = asyncio.create_task(self._listen(self._channel))
+        await self._process.wait()
+        # Its last words are in the line, which has no end while something that it left behind holds it.
+        await asyncio.wait({listening}, timeout=_LAST_WORDS)
+        listening.cancel()
+        self._channel.close()
+        self.state = ProcessState.EXITED
+        self._answers.put_nowait(None)
+        self._exited.set()
+
+    async def _listen(self, channel: Channel) -> None:
+        while (message := await channel.hear()) is not None:
             self.heard_at = time.monotonic()
             if message["word"] == "status":
                 self.status = message
             else:
                 self._answers.put_nowait(message)
-        await self._process.wait()
-        self._channel.close()
-        self.state = ProcessState.EXITED
-        self._answers.put_nowait(None)
-        self._exited.set()
 
 
 def describe_exit(code: int | None) -> str:

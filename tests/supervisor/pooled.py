@@ -47,6 +47,21 @@ import os
 os._exit(3)
 """
 
+FORKS = """
+import os
+import time
+from pathlib import Path
+
+if not (left := os.fork()):
+    os.setsid()
+    time.sleep(60)
+    os._exit(0)
+(Path(__file__).parent / "left").write_text(str(left))
+
+
+async def fine() -> None: ...
+"""
+
 EAGER = Brake(initial=0.01, longest=0.02, jitter=0, max_crashes=3)
 
 
@@ -62,7 +77,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def desired(url: str, tmp_path: Path) -> Desired:
     """One process that works."""
-    for name, text in (("work", WORK), ("fickle", FICKLE), ("deadly", DEADLY)):
+    for name, text in (("work", WORK), ("fickle", FICKLE), ("deadly", DEADLY), ("forks", FORKS)):
         (tmp_path / f"{name}.py").write_text(text)
     orders = WorkerOrders(
         pool="default",

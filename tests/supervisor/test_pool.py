@@ -290,3 +290,24 @@ async def test_signals_of_a_terminal_do_not_reach_the_work(desired: Desired) -> 
 )
 def test_an_exit_code_is_told_in_words(code: int | None, words: str) -> None:
     assert describe_exit(code) == words
+
+
+async def test_the_death_of_a_process_is_noticed_whatever_it_leaves_behind(
+    pools: Pools, desired: Desired, buried: Buried
+) -> None:
+    pool = pools(running("forks:fine", desired))
+    left = Path(desired.directory) / "left"
+    await pool.start()
+    (first,) = pids(pool)
+    orphan = int(left.read_text())
+    left.unlink()
+    try:
+        os.kill(first, signal.SIGKILL)
+
+        await until(lambda: buried == [first] and pool.ready == 1)
+
+        assert is_alive(orphan)
+        assert pids(pool) != {first}
+    finally:
+        for pid in (orphan, int(left.read_text())):
+            os.kill(pid, signal.SIGKILL)
