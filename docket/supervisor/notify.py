@@ -67,6 +67,8 @@ class Notifier(Service):
         if self._address is None:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
+            # systemd may be busy with others: what it has no room for is told again in a second.
+            line.setblocking(False)
             try:
                 line.connect(self._address)
                 line.sendall("\n".join(lines).encode())

@@ -31,7 +31,8 @@ async def drained(worker: Worker) -> AsyncGenerator[None, None]:
         await worker.drain(DEADLINE)
         running.cancel()
         await running
-        assert time.monotonic() - start <= DEADLINE.total_seconds() + 1
+        # The farewell to a server that is away takes up to a second, and a busy machine its own time.
+        assert time.monotonic() - start <= DEADLINE.total_seconds() + 3
 
 
 @pytest.mark.parametrize("fail", [ServerProcess.kill, ServerProcess.pause])
