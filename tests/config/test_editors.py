@@ -40,6 +40,8 @@ BEYOND = {
     "schedule_of_no_task",
     "schedule_without_any_tasks",
     "start_after_the_end",
+    "strike_delay_idle",
+    "strike_delay_missing",
     "strike_id_twice",
     "strike_of_no_task",
     "strike_twice_without_id",

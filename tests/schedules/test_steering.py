@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from datetime import timedelta
 
@@ -9,6 +10,8 @@ import pytest
 
 from docket import Docket, Worker
 from docket.errors import TooManyRuns, UnknownSchedule
+from docket.schedules.reconciler import in_force
+from docket.schedules.words import in_words
 
 from .conftest import MINUTE, NOON, Host
 
@@ -347,3 +350,53 @@ async def test_every_docket_has_its_own(host: Host) -> None:
     await host.declare(EVERY_MINUTE)
     async with Docket("another", host.docket.url) as docket:
         assert await Host(docket).timetable.entries() == []
+
+
+async def test_what_a_strike_parks_is_told_and_has_a_run(
+    host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    await host.declare(EVERY_MINUTE)
+    await host.docket.strike("t", action="park")
+    with caplog.at_level(logging.WARNING):
+        await host.wait(MINUTE)
+
+    assert "a strike parks s@2026-03-01T12:01:00Z" in caplog.text
+    assert await host.outcomes() == ["parked"]
+    assert not host.ticker.skipped
+
+
+async def test_what_counts_from_its_runs_is_looked_at_again_and_again(host: Host) -> None:
+    host.docket.register(_nothing, names=["t"])
+    await host.declare('[schedules.s]\nevery = "1m"\nanchor = "finish"\n')
+    await host.wait(MINUTE)
+    await host.ticker.start()
+    async with Worker(host.docket) as worker:
+        await worker.run_until_finished()
+    while not host.ticker.next_times:
+        await asyncio.sleep(0.01)
+    await host.ticker.stop()
+
+    assert host.ticker.next_times == {"s": NOON + 2 * MINUTE}
+
+
+async def test_a_definition_of_a_newer_release_is_left_to_others(
+    host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    await host.declare(EVERY_MINUTE + '[schedules.new]\nevery = "1h"\n')
+    known = await host.schedules.known()
+    unreadable = [
+        one._replace(definition="{}") if one.name == "new" else one
+        for one in [*known, known[0]._replace(owner="other")]
+    ]
+
+    schedules, due = in_force(unreadable, "owner")
+
+    assert [one.name for one in schedules] == ["s"]
+    assert due == {"s": NOON + MINUTE}
+    assert "Schedule new is not ticked here" in caplog.text
+
+
+def test_times_are_told_as_people_write_them() -> None:
+    assert in_words({"at": "2026-12-24T17:00:00+00:00"}) == "at 2026-12-24T17:00:00+00:00"
+    assert in_words({"cron": "@daily", "timezone": "UTC"}) == "@daily (UTC)"
+    assert in_words({"every": 90.0, "phase": 0.0}) == "every 1m30s"
