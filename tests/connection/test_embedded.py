@@ -19,6 +19,7 @@ from docket.connection.embedded import LONGEST_SOCKET, EmbeddedServer, find_bina
 from docket.connection.url import connect
 from docket.errors import OperatorError, ServerMissing, ServerUnavailable
 from tests.fleet.process import until
+from tests.pids import is_alive
 
 pytestmark = pytest.mark.fleet
 
@@ -51,14 +52,7 @@ def _servers_in(directory: Path) -> list[int]:
 
 
 def _until_gone(pid: int) -> None:
-    def is_gone() -> bool:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        return False
-
-    until(is_gone, f"the end of process {pid}")
+    until(lambda: not is_alive(pid), f"the end of process {pid}")
 
 
 def test_whoever_needs_it_starts_it_and_starting_it_again_changes_nothing(

@@ -13,7 +13,8 @@ import time
 import pytest
 
 from docket import Docket, ExecutionState
-from tests.supervisor.conftest import Supervised, is_alive, until
+from tests.pids import is_alive
+from tests.supervisor.conftest import Supervised, until
 
 pytestmark = pytest.mark.fault
 

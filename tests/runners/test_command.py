@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from docket.errors import CommandFailed
 from docket.runners import command as module
 from docket.runners.command import OUTPUT, command_task
+from tests.pids import is_alive
 
 PYTHON = sys.executable
 
@@ -172,14 +172,5 @@ async def _pid_in(file: Path) -> int:
 
 
 async def _until_gone(pid: int) -> None:
-    while _is_alive(pid):
+    while is_alive(pid):
         await asyncio.sleep(0.01)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-        state = Path(f"/proc/{pid}/stat")
-        return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
-    except ProcessLookupError:
-        return False

@@ -14,6 +14,7 @@ import pytest
 
 from docket import Docket, ExecutionState, Worker
 from docket.policy import TaskPolicy
+from tests.pids import is_alive
 
 
 def compute(number: int) -> tuple[int, int]:
@@ -72,9 +73,5 @@ async def test_its_process_is_killed_at_a_timeout(docket: Docket, tmp_path: Path
 
 
 async def _until_gone(process: int) -> None:
-    while True:
-        try:
-            os.kill(process, 0)
-        except ProcessLookupError:
-            return
+    while is_alive(process):
         await asyncio.sleep(0.01)

@@ -221,15 +221,6 @@ class Supervised:
         return [line.split() for line in ledger.read_text().splitlines()] if ledger.exists() else []
 
 
-def is_alive(pid: int) -> bool:
-    """Whether a process runs."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 @pytest.fixture
 def supervised(tmp_path: Path) -> Iterator[Supervised]:
     supervised = Supervised(tmp_path)

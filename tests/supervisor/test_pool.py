@@ -13,7 +13,7 @@ import pytest
 from docket.orders import RetryOrder, TaskOrder
 from docket.supervisor.pool import Desired
 from docket.supervisor.process import Rejected, WorkerProcess, describe_exit
-from tests.supervisor.conftest import is_alive
+from tests.pids import is_alive
 from tests.supervisor.pooled import EAGER, WORK, Buried, Pools, pids, running, until
 
 pytestmark = pytest.mark.fleet

@@ -9,7 +9,8 @@ import time
 import pytest
 
 from docket import Docket, ExecutionState
-from tests.supervisor.conftest import Supervised, is_alive, until
+from tests.pids import is_alive
+from tests.supervisor.conftest import Supervised, until
 
 pytestmark = pytest.mark.fleet
 
@@ -54,7 +55,7 @@ async def test_no_worker_outlives_its_supervisor(supervised: Supervised) -> None
 
     supervised.signal(signal.SIGKILL)
 
-    until(lambda: not any(map(is_alive, supervised.workers())), "the end of the workers", 6)
+    until(lambda: not any(map(is_alive, supervised.workers())), "the end of the workers")
 
 
 async def test_a_stop_lets_tasks_finish_within_the_drain_time(supervised: Supervised) -> None:

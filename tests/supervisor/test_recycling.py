@@ -18,7 +18,7 @@ from docket.supervisor import pool as pools_module
 from docket.supervisor import vitals
 from docket.supervisor.pool import Desired, Pool
 from docket.supervisor.recycling import NEVER, Recycling
-from tests.supervisor.conftest import is_alive
+from tests.pids import is_alive
 from tests.supervisor.pooled import EAGER, Buried, Pools, pids, running, until
 
 pytestmark = pytest.mark.fleet
