@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from ..connection.base import Connection
@@ -17,6 +18,9 @@ from .script import Script, time_query
 _COMMIT = Script("commit", ("owner", "base", "token", "entry", "keep", "count", "lifted"))
 _BEAT = Script("beat", ("owner", "who", "lease", "about"))
 _RESIGN = Script("resign", ("owner", "who"))
+
+_BRIEFLY = timedelta(seconds=1)
+"""How long a beat is repeated, which the next one follows anyway, and a farewell, which nobody waits for."""
 
 
 class Entry(NamedTuple):
@@ -147,13 +151,14 @@ class Configurations:
             about: how it stands.
         """
         call = _BEAT.call(self._keys, owner, who, lease, json.dumps(about))
-        (reply,) = await run_patiently(self._connection, call)
+        (reply,) = await run_patiently(self._connection, call, patience=_BRIEFLY)
         leads, revision, leader = value_of(reply)
         return Beat(bool(leads), int(revision), leader.decode())
 
     async def resign(self, owner: str, who: str) -> None:
         """Have a supervisor be gone, and lead no longer."""
-        (reply,) = await run_patiently(self._connection, _RESIGN.call(self._keys, owner, who))
+        call = _RESIGN.call(self._keys, owner, who)
+        (reply,) = await run_patiently(self._connection, call, patience=_BRIEFLY)
         value_of(reply)
 
     async def supervisors(self, silence: int) -> list[Supervising]:

@@ -127,10 +127,10 @@ class Subscriptions:
                 await self._subscribe_all(line)
                 self._line = line
                 while True:
+                    # Always a message: the client has none of its own here, such as health checks.
                     message = await line.get_message(timeout=None)
-                    if message is not None:
-                        backoff.reset()
-                        self._deliver(message["type"], message["channel"].decode(), message["data"])
+                    backoff.reset()
+                    self._deliver(message["type"], message["channel"].decode(), message["data"])
         finally:
             self._line = None
             self._confirmed.clear()

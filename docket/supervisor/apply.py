@@ -17,8 +17,6 @@ from ..config.plan import (
     ChangeLogging,
     ReconfigurePool,
     ReconfigureSupervisor,
-    ReplaceSchedules,
-    ReplaceStrikes,
     ReplaceTaskPolicies,
     RollPool,
     StartPool,
@@ -248,8 +246,8 @@ class Applier:
                 await pools[name].roll(desired, staged.canaries.get(name))
             case ReconfigurePool(name=name):
                 await pools[name].reconfigure(self._desired(name, configuration, revision))
-            case ReplaceStrikes() | ReplaceSchedules():
-                pass  # committed
+            case _:
+                pass  # strikes and schedules: they were committed
 
     def _desired(self, name: str, configuration: Configuration, revision: int) -> Desired:
         pool, path = configuration.workers[name], self._fleet.path
@@ -285,9 +283,7 @@ class Applier:
         fleet.pools[name] = pool
 
     async def _stop(self, name: str) -> None:
-        pool = self._fleet.pools.pop(name, None)
-        if pool is not None:
-            await pool.stop()
+        await self._fleet.pools.pop(name).stop()
 
     async def _reconfigure_all(self, configuration: Configuration, revision: int) -> None:
         for name, pool in self._fleet.pools.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import faulthandler
 import logging
 import os
@@ -86,9 +85,8 @@ class Child:
             hearing = asyncio.create_task(channel.hear())
 
     def _ended_by_itself(self, working: asyncio.Task[None]) -> int:
-        with contextlib.suppress(asyncio.CancelledError):
-            if error := working.exception():
-                logger.critical("The worker can not go on: %s", error, exc_info=error)
+        error = working.exception()
+        logger.critical("The worker can not go on: %s", error, exc_info=error)
         return 1
 
     async def _configure(self, channel: Channel, message: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import Counter, deque
@@ -177,6 +178,8 @@ class Pool:
     async def unstage(self, canary: WorkerProcess) -> None:
         """Take a canary down again; the pool is what it was."""
         await self._retire([canary], 0)
+        # Beside the canary, one that crashed seemed not to be missing.
+        self._keep(self._restart())
 
     async def roll(self, desired: Desired, canary: WorkerProcess | None = None) -> None:
         """Replace all processes, as many at a time as the surge allows: new ones work before old ones drain.
@@ -191,7 +194,9 @@ class Pool:
             Rejected: the new processes can not work; the old ones go on.
         """
         async with self._restarting:
-            await self._roll(desired, [] if canary is None else [canary])
+            # A canary that is gone by now is none.
+            await self._roll(desired, [one for one in self._working() if one is canary])
+        self._keep(self._restart())
 
     async def _roll(self, desired: Desired, fresh: list[WorkerProcess]) -> None:
         self._forgive()
@@ -242,7 +247,8 @@ class Pool:
             await process.configure(desired.revision, desired.orders)
         except BaseException:
             await process.kill()
-            if process in self.processes:
+            # Who stops the pool may have removed it.
+            with contextlib.suppress(ValueError):
                 self.processes.remove(process)
             raise
         logger.info(

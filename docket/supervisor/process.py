@@ -142,8 +142,8 @@ class WorkerProcess:
         self.was_told_to_go = True
         if self.state is not ProcessState.EXITED:
             self.state = ProcessState.DRAINING
-        if self._channel is not None:
-            await self._channel.say("drain", seconds=seconds)
+        assert self._channel is not None
+        await self._channel.say("drain", seconds=seconds)
         over = asyncio.create_task(self._hurried.wait())
         gone = asyncio.create_task(self._exited.wait())
         await asyncio.wait(

@@ -7,6 +7,9 @@ import subprocess
 from pathlib import Path
 
 
+_PS = "/bin/ps"
+
+
 def resident_bytes(pid: int) -> int:
     """The memory that a process holds now; 0 if nobody can tell."""
     try:
@@ -28,7 +31,7 @@ def computed_seconds(pid: int) -> float:
 
 def _asked(pid: int, what: str) -> str:
     """What ``ps`` says, where there is no ``/proc``."""
-    command = ["/bin/ps", "-o", f"{what}=", "-p", str(pid)]
+    command = [_PS, "-o", f"{what}=", "-p", str(pid)]
     try:
         told = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
     except OSError:

@@ -69,8 +69,10 @@ class Trading(Service):
         self.last_contact: float | None = None
         """When the server last answered, on the clock of the event loop."""
 
-    def settle(self, claimed: Claimed, settlement: Settlement) -> None:
-        """Write down what a run ended with, with the next round trip."""
+    def settle(self, claimed: Claimed, settlement: Settlement | None) -> None:
+        """Write down what a run ended with, with the next round trip, if there is anything to write."""
+        if settlement is None:
+            return
         self._settlements.append((claimed, settlement))
         self._unanswered += 1
         self._wake.set()

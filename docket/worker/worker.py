@@ -419,8 +419,7 @@ class Worker:
                 settlement = await self._keep_result(run, settlement)
         finally:
             self._running.remove(run)
-        if settlement is not None:
-            self._trading.settle(run.claimed, settlement)
+        self._trading.settle(run.claimed, settlement)
 
     async def _keep_result(self, run: Run, settlement: Settlement) -> Settlement | None:
         """Take the result to the user's own storage, before its end is written down."""

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from key_value.aio.stores.memory import MemoryStore
 
 from docket import Docket, ExecutionState, Perpetual, Worker
 from docket.errors import LeaseLost, Undecodable
@@ -727,6 +728,30 @@ async def test_a_task_may_ignore_that_its_lease_was_lost_and_is_refused(docket: 
             )
 
     assert await state_of(docket, execution.key) is ExecutionState.RUNNING
+
+
+async def test_a_run_whose_lease_was_lost_while_its_result_is_stored_writes_nothing(
+    server_url: str, name: str
+) -> None:
+    storing = asyncio.Event()
+
+    class Slow(MemoryStore):
+        async def put(self, *args: Any, **kwargs: Any) -> None:
+            storing.set()
+            await asyncio.Event().wait()
+
+    async with Docket(name, server_url, result_storage=Slow()) as docket:
+        docket.register(nothing)
+        execution = await docket.add(nothing)(8)
+        async with Worker(docket, redelivery_timeout=timedelta(seconds=6)) as worker:
+            async with working(worker):
+                await asyncio.wait_for(storing.wait(), 10)
+                async with docket.redis() as client:
+                    await client.hincrby(docket.runs_key(execution.key), "fence", 1)
+                    await client.hset(docket.runs_key(execution.key), "worker", "another")
+                await until(lambda: _is(worker.in_flight == 0))
+
+        assert await state_of(docket, execution.key) is ExecutionState.RUNNING
 
 
 async def test_a_silent_workers_execution_is_taken_over_after_its_lease(docket: Docket) -> None:

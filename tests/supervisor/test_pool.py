@@ -138,6 +138,56 @@ async def test_a_roll_that_fails_half_way_brings_the_old_ones_back(
     assert {process.revision for process in pool.processes if process.state.value == "ready"} == {1}
 
 
+async def test_a_canary_that_is_taken_down_leaves_the_pool_as_it_was(
+    pools: Pools, desired: Desired
+) -> None:
+    pool = pools(desired)
+    await pool.start()
+    before = pids(pool)
+    canary = await pool.stage(replace(desired, revision=2))
+    assert pids(pool) == before | {canary.pid}
+
+    await pool.unstage(canary)
+
+    assert pids(pool) == before
+    assert not is_alive(canary.pid)
+    assert pool.crashes == 0
+
+
+async def test_what_crashes_beside_a_canary_is_replaced_when_the_canary_is_taken_down(
+    pools: Pools, desired: Desired, buried: Buried
+) -> None:
+    pool = pools(desired)
+    await pool.start()
+    (first,) = pids(pool)
+    canary = await pool.stage(replace(desired, revision=2))
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: buried == [first])
+
+    await pool.unstage(canary)
+
+    await until(lambda: pool.ready == 1)
+    assert [process.revision for process in pool.processes] == [1]
+
+
+async def test_a_canary_that_is_gone_before_the_roll_is_made_up_for(
+    pools: Pools, desired: Desired, buried: Buried
+) -> None:
+    pool = pools(desired)
+    await pool.start()
+    (first,) = pids(pool)
+    new = replace(desired, revision=2)
+    canary = await pool.stage(new)
+    os.kill(canary.pid, signal.SIGKILL)
+    await until(lambda: buried == [canary.pid])
+
+    await pool.roll(new, canary)
+
+    await until(lambda: set(buried) == {canary.pid, first})
+    await until(lambda: pool.ready == 1)
+    assert [process.revision for process in pool.processes] == [2]
+
+
 async def test_a_process_that_dies_is_replaced_and_counted(
     pools: Pools, desired: Desired, buried: Buried, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -72,6 +72,14 @@ def test_of_a_process_that_is_gone_nothing_is_told() -> None:
     assert vitals.computed_seconds(process.pid) == 0
 
 
+def test_where_nobody_can_be_asked_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vitals, "_PS", "/no/such/ps")
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    assert vitals.resident_bytes(process.pid) == 0
+    assert vitals.computed_seconds(process.pid) == 0
+
+
 @pytest.mark.parametrize(
     ("printed", "seconds"),
     [("", 0), ("0:00.25", 0.25), ("01:02", 62), ("1:00:01", 3601), ("2-00:00:01", 172801)],
@@ -119,6 +127,23 @@ async def test_limits_change_while_a_process_runs_and_one_that_can_not_be_replac
 
     assert pids(pool) >= {first}
     assert first not in buried
+
+
+async def test_a_process_that_ends_before_its_turn_is_replaced_once(
+    pools: Pools, desired: Desired, buried: Buried
+) -> None:
+    pool = pools(desired)
+    await pool.start()
+    (process,) = pool.processes
+    async with pool._restarting:
+        replacing = asyncio.create_task(pool._replace(process, "it is old"))
+        os.kill(process.pid, signal.SIGKILL)
+        await until(lambda: buried == [process.pid])
+    await replacing
+
+    await until(lambda: pool.ready == 1)
+    assert len(pool.processes) == 1
+    assert pool.exits == {"crash": 1}
 
 
 async def test_so_many_processes_come_up_at_a_time_as_the_surge_allows(

@@ -1,0 +1,102 @@
+"""A worker process, from the inside: it follows the line, and ends when its worker can not go on."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from docket.orders import WorkerOrders
+from docket.supervisor import child
+from docket.supervisor.child import Child
+from docket.supervisor.pool import Desired
+from docket.supervisor.protocol import Channel
+from tests.fleet.process import ServerProcess
+from tests.supervisor.inside import Log
+
+pytestmark = pytest.mark.fleet
+
+
+class Line:
+    """The supervisor's end, and what became of the child at the other one."""
+
+    def __init__(self, channel: Channel, serving: asyncio.Task[int]) -> None:
+        self.channel = channel
+        self.serving = serving
+
+    async def answer(self) -> dict[str, Any] | None:
+        """What the child says next that is no status."""
+        while (message := await asyncio.wait_for(self.channel.hear(), 20)) is not None:
+            if message["word"] != "status":
+                return message
+        return None
+
+    async def exit_code(self) -> int:
+        return await asyncio.wait_for(self.serving, 20)
+
+
+@pytest.fixture
+async def line(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Line]:
+    # It would end the process of the test.
+    monkeypatch.setattr(child, "_watch_for_orphanage", lambda _: None)  # pyright: ignore[reportUnknownLambdaType]
+    ours, theirs = socket.socketpair()
+    line = Line(await Channel.over(ours), asyncio.create_task(Child().serve(theirs)))
+    yield line
+    line.channel.close()
+    await line.exit_code()
+
+
+@pytest.fixture
+def orders(
+    own_server: ServerProcess, desired: Desired, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> WorkerOrders:
+    """Those of a user whose rights may change."""
+    own_server.call("ACL", "SETUSER", "app", "on", ">pw", "~*", "&*", "+@all")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return replace(desired.orders, url=own_server.url.replace("redis://", "redis://app:pw@"))
+
+
+async def test_a_process_without_orders_says_nothing_and_can_be_told_to_go(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "_STATUS_EVERY", 0)
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+    await line.channel.say("drain", seconds=1)
+
+    assert await line.channel.hear() is None
+    assert await line.exit_code() == 0
+
+
+async def test_a_worker_that_is_refused_its_work_ends_its_process(
+    line: Line, orders: WorkerOrders, own_server: ServerProcess, log: Log
+) -> None:
+    await line.channel.say("configure", revision=1, orders=orders.dump())
+    answer = await line.answer()
+    assert answer is not None
+    assert answer["word"] == "ready"
+
+    own_server.call("ACL", "SETUSER", "app", "-evalsha")
+
+    assert await line.exit_code() == 1
+    assert "The worker can not go on: the server refuses" in log
+    assert await line.answer() is None
+
+
+async def test_a_worker_that_is_refused_at_its_start_says_why(
+    line: Line, orders: WorkerOrders, own_server: ServerProcess
+) -> None:
+    own_server.call("ACL", "SETUSER", "app", "-evalsha")
+
+    await line.channel.say("configure", revision=1, orders=orders.dump())
+
+    answer = await line.answer()
+    assert answer is not None
+    assert (answer["word"], answer["revision"]) == ("rejected", 1)
+    assert "evalsha" in answer["reason"]
