@@ -120,6 +120,17 @@ def test_a_rule_that_drops_goes_before_one_that_parks_and_that_before_one_that_d
     assert strikes.find(Subject("other", {"amount": 1})) is None
 
 
+def test_the_stronger_rule_counts_whichever_came_first() -> None:
+    strikes = StrikeList()
+    drops = Rule("work")
+    one = (Condition("amount", Operator.EQUAL, 1),)
+    delays = Rule(None, one, action="delay", delay=timedelta(seconds=1))
+    strikes._local.update({drops.identity: drops, delays.identity: delays})
+
+    assert strikes.find(Subject("work", {"amount": 1})) is drops
+    assert strikes.find(Subject("other", {"amount": 1})) is delays
+
+
 def test_a_rule_whose_time_is_over_has_no_effect() -> None:
     strikes = StrikeList()
     over = Rule("work", expires=datetime.now(timezone.utc) - timedelta(seconds=1))

@@ -201,6 +201,13 @@ def test_explain_says_when_the_code_can_not_be_imported(here: Here) -> None:
     assert "code:" not in command
 
 
+def test_explain_has_nothing_to_say_of_code_where_there_is_none(here: Here) -> None:
+    here.write(GOOD)
+    code, out, _ = here.type("explain", "supervisor.listen")
+    assert code == 0
+    assert "code:" not in out
+
+
 def test_the_schema_is_printed(here: Here) -> None:
     _, out, _ = here.type("schema")
     assert json.loads(out)["$schema"] == "http://json-schema.org/draft-07/schema#"

@@ -13,6 +13,7 @@ from docket import Disposition, Docket, Execution, ExecutionState, StrikeList, W
 from docket.docket import Restore, Strike, StrikePreview
 from docket.errors import Undecodable
 from docket.storage.executions import FRESH, NewExecution
+from docket.storage.strikes import StoredRules
 from docket.strikelist import CONDITION, Operator
 from tests.compat.conftest import soon, until, working
 
@@ -244,6 +245,23 @@ async def test_one_of_all_who_follow_removes_what_is_over(docket: Docket) -> Non
     await docket.strike_list._expire()
 
     assert await docket.storage.strikes.version() == version
+
+
+async def test_what_was_read_before_a_change_of_ones_own_does_not_undo_it(
+    docket: Docket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = docket.storage.strikes.read
+
+    async def overtaken() -> StoredRules:
+        stored = await read()
+        await docket.strike(pay)
+        return stored
+
+    await docket.strike("other")
+    monkeypatch.setattr(docket.storage.strikes, "read", overtaken)
+    await docket.strike_list.refresh()
+
+    assert (await docket.add(pay)("Jane")).disposition is Disposition.STRUCK
 
 
 async def test_a_strike_whose_end_is_past_has_no_effect_though_it_is_still_stored(

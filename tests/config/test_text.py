@@ -26,6 +26,10 @@ def test_a_text_means_what_its_configuration_means(path: Path) -> None:
     assert text_of(again.configuration) == text_of(configuration)
 
 
+def test_a_configuration_that_says_nothing_is_an_empty_text() -> None:
+    assert text_of(Configuration()) == ""
+
+
 def test_every_kind_of_value_survives() -> None:
     configuration = parse(
         """

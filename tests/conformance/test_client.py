@@ -325,6 +325,13 @@ async def test_no_result_is_kept_where_none_shall_be(server_url: str, name: str)
         assert await execution.get_result(timeout=timedelta()) is None
 
 
+async def test_of_a_docket_without_any_nothing_is_dead_parked_or_to_come(docket: Docket) -> None:
+    executions = docket.storage.executions
+
+    for found in (executions.dead(), executions.parked(), executions.future()):
+        assert [record async for record in found] == []
+
+
 async def test_a_record_that_has_expired_gives_no_result(docket: Docket) -> None:
     execution = await docket.add(greet, when=soon())("Jane")
     async with docket.redis() as client:

@@ -16,6 +16,7 @@ from docket.config.load import parse
 from docket.schedules.desired import DesiredSchedule, desired_schedules
 from docket.schedules.reconciler import reconcile
 from docket.schedules.ticker import Ticker
+from docket.storage.schedules import Tick
 
 
 def declared(every: str = "100ms", **settings: str) -> tuple[DesiredSchedule, ...]:
@@ -209,6 +210,28 @@ async def test_a_struck_schedule_makes_no_execution_and_goes_on(
 
 async def _moved(ticker: Ticker, before: datetime) -> bool:
     return ticker.next_times["s"] > before
+
+
+async def test_what_is_withdrawn_while_it_is_ticked_is_not_expected_again(
+    docket: Docket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticker = ticker_of(docket)
+    await ticker.declare(declared(kwargs="{ a = 1 }"))
+    ticked = asyncio.Event()
+    tick = docket.storage.schedules.tick
+
+    async def withdrawn_meanwhile(*args: Any, **kwargs: Any) -> Tick:
+        ticker.follow((), {})
+        told = await tick(*args, **kwargs)
+        ticked.set()
+        return told
+
+    monkeypatch.setattr(docket.storage.schedules, "tick", withdrawn_meanwhile)
+    await ticker.start()
+    await asyncio.wait_for(ticked.wait(), 10)
+    await ticker.stop()
+
+    assert ticker.next_times == {}
 
 
 async def test_arguments_that_can_not_be_stored_are_told_of(

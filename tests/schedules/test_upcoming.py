@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
+from docket.cron import CronExpression, exact_zone
 from docket.schedules.desired import DesiredSchedule
 from docket.schedules.upcoming import Due, upcoming
 
@@ -48,6 +49,13 @@ def test_what_is_left_out_is_explained_at_the_due_time_after_it() -> None:
         "30 02:30",
         "the clocks jump from 02:00 to 03:00: 02:30 is left out",
     )
+
+
+def test_between_two_moments_with_nothing_odd_there_is_nothing_to_explain() -> None:
+    daily = CronExpression("30 2 * * *", exact_zone("Europe/Paris"))
+    first, _, third = daily.upcoming(NOON, 3)
+
+    assert daily.explain(first, third) == ""
 
 
 def test_what_the_clocks_show_twice_is_explained() -> None:

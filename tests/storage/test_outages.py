@@ -11,7 +11,7 @@ import pytest
 
 from docket import Disposition, Docket, Worker
 from docket.errors import ServerRefused, ServerUnavailable
-from docket.storage import bell
+from docket.storage import bell, patience
 from docket.storage.bell import Bell
 from docket.storage.executions import FRESH, NewExecution
 from docket.storage.patience import Backoff
@@ -100,6 +100,36 @@ async def _disrupted(worker: Worker) -> bool:
     return worker.tally.counts["docket_redis_disruptions", ""] > 0
 
 
+async def test_a_worker_is_heard_of_again_after_an_outage(
+    own_server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missed = asyncio.Event()
+    interval = timedelta(milliseconds=50)
+    async with Docket("heard", own_server.url, heartbeat_interval=interval) as docket:
+        beat = docket.storage.workers.beat
+
+        async def told_when_missed(worker: str, now: int) -> bool:
+            try:
+                return await beat(worker, now)
+            except ServerUnavailable:
+                missed.set()
+                raise
+
+        monkeypatch.setattr(docket.storage.workers, "beat", told_when_missed)
+        monkeypatch.setattr(patience, "PATIENCE", timedelta(milliseconds=100))
+        async with Worker(docket) as worker, working(worker):
+            own_server.kill()
+            await asyncio.wait_for(missed.wait(), 20)
+            await asyncio.to_thread(own_server.start)
+            (before,) = await docket.storage.workers.living(timedelta(hours=1))
+            await until(lambda: _is_heard_of_after(docket, before.last_seen))
+
+
+async def _is_heard_of_after(docket: Docket, moment: datetime) -> bool:
+    (worker,) = await docket.storage.workers.living(timedelta(hours=1))
+    return worker.last_seen > moment
+
+
 async def test_who_waits_for_a_result_hears_of_it_after_an_outage(
     docket: Docket, own_server: ServerProcess
 ) -> None:
@@ -138,6 +168,19 @@ async def test_a_user_who_may_not_subscribe_is_told(
         assert found is not None
         with pytest.raises(Exception, match=r"NOPERM|permission"):
             await found.get_result(timeout=timedelta(seconds=5))
+
+
+async def test_what_is_confirmed_after_its_last_listener_left_counts_for_nothing(
+    docket: Docket,
+) -> None:
+    subscriptions = docket.storage.subscriptions
+    channel = docket.key("state:gone")
+    async with subscriptions.listen(channel) as listener:
+        await asyncio.wait_for(listener.until_in_step(channel), 10)
+
+    subscriptions._deliver("subscribe", channel, b"")
+
+    assert channel not in subscriptions._confirmed
 
 
 def test_pauses_grow_to_their_limit_and_begin_again() -> None:

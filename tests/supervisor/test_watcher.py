@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -248,6 +248,25 @@ async def test_a_file_that_can_not_be_watched_is_read_now_and_then(
         await seen.until("two")
 
     assert "it is read now and then" in caplog.text
+
+
+async def test_a_watch_that_ends_is_begun_anew(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch: Any = watchfiles.awatch  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    begun: list[object] = []
+
+    async def once(*paths: str, **settings: Any) -> AsyncIterator[set[tuple[Any, str]]]:
+        begun.append(paths)
+        async for changes in watch(*paths, **settings):
+            yield changes
+            if len(begun) == 1:
+                return
+
+    monkeypatch.setattr("watchfiles.awatch", once)
+
+    async with watching(file) as seen:
+        save(file, "two")
+        await seen.until("two")
+        assert len(begun) > 1
 
 
 async def test_a_file_that_is_included_or_that_begins_to_be_is_seen(tmp_path: Path) -> None:

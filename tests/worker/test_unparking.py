@@ -1,0 +1,70 @@
+"""What was parked for want of a worker that knows it is taken up by one that does, as it has room."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from datetime import timedelta
+
+import pytest
+
+from docket import Docket, Worker
+from docket.instrumentation.events import Observer
+from docket.worker.unparking import Unparking
+from tests.fleet.process import ServerProcess
+
+BRIEF = timedelta(milliseconds=20)
+
+
+async def note(number: int) -> int:
+    return number
+
+
+async def park(docket: Docket) -> None:
+    """Have an execution lie parked: who added it knows the task, the worker that met it did not."""
+    await docket.add(note)(1)
+    async with Docket(docket.name, docket.url) as ignorant, Worker(ignorant) as worker:
+        await worker.run_until_finished()
+    assert await docket.storage.workers.parked() == 1
+
+
+class Host:
+    """What there is of a worker."""
+
+    def __init__(self, docket: Docket, free: int) -> None:
+        self.free = free
+        self.looked = asyncio.Event()
+        self.unparking = Unparking(docket, Observer(), lambda: self.free, self.looked.set)
+
+
+async def test_what_is_parked_waits_until_the_worker_has_room() -> None:
+    async with Docket(uuid.uuid4().hex, "memory://unparking", heartbeat_interval=BRIEF) as docket:
+        await park(docket)
+        host = Host(docket, free=0)
+        assert await host.unparking._take_up()
+        assert await docket.storage.workers.parked() == 1
+        await host.unparking.start()
+        host.free = 1
+
+        await asyncio.wait_for(host.looked.wait(), 10)
+
+        await host.unparking.stop()
+        assert await docket.storage.workers.parked() == 0
+
+
+@pytest.mark.fleet
+async def test_what_is_parked_is_taken_up_after_an_outage(own_server: ServerProcess) -> None:
+    async with Docket("unparking", own_server.url, heartbeat_interval=BRIEF) as docket:
+        await park(docket)
+        host = Host(docket, free=1)
+        own_server.kill()
+        await host.unparking.start()
+        while host.unparking.is_under_way:
+            await asyncio.sleep(0.01)
+        assert not host.looked.is_set()
+
+        await asyncio.to_thread(own_server.start)
+        await asyncio.wait_for(host.looked.wait(), 10)
+
+        await host.unparking.stop()
+        assert await docket.storage.workers.parked() == 0
