@@ -94,6 +94,8 @@ class Pool:
         self._lookout = Lookout(name, hang)
         self.brake = brake
         self._recent_crashes: deque[float] = deque()
+        self._canaries: list[WorkerProcess] = []
+        """Processes that are up beside the pool, and are not of it before it rolls."""
         self._keepers: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._restarting = asyncio.Lock()
@@ -173,13 +175,15 @@ class Pool:
         Raises:
             Rejected: it can not work; nothing has changed.
         """
-        return await self._spawn(desired)
+        canary = await self._spawn(desired)
+        self._canaries.append(canary)
+        return canary
 
     async def unstage(self, canary: WorkerProcess) -> None:
-        """Take a canary down again; the pool is what it was."""
-        await self._retire([canary], 0)
-        # Beside the canary, one that crashed seemed not to be missing.
-        self._keep(self._restart())
+        """Take a canary down again, unless a roll has taken it in; the pool is what it was."""
+        if canary in self._canaries:
+            self._canaries.remove(canary)
+            await self._retire([canary], 0)
 
     async def roll(self, desired: Desired, canary: WorkerProcess | None = None) -> None:
         """Replace all processes, as many at a time as the surge allows: new ones work before old ones drain.
@@ -194,9 +198,15 @@ class Pool:
             Rejected: the new processes can not work; the old ones go on.
         """
         async with self._restarting:
-            # A canary that is gone by now is none.
-            await self._roll(desired, [one for one in self._working() if one is canary])
+            await self._roll(desired, self._taken_in(canary))
+        # One of the new ones may have ended meanwhile.
         self._keep(self._restart())
+
+    def _taken_in(self, canary: WorkerProcess | None) -> list[WorkerProcess]:
+        """The canary as a process of the pool, if it has not ended meanwhile."""
+        if canary is not None:
+            self._canaries.remove(canary)
+        return [process for process in self._working() if process is canary]
 
     async def _roll(self, desired: Desired, fresh: list[WorkerProcess]) -> None:
         self._forgive()
@@ -237,7 +247,11 @@ class Pool:
         self.is_degraded = False
 
     def _working(self) -> list[WorkerProcess]:
-        return [process for process in self.processes if process.state is ProcessState.READY]
+        return [
+            process
+            for process in self.processes
+            if process.state is ProcessState.READY and process not in self._canaries
+        ]
 
     async def _spawn(self, desired: Desired) -> WorkerProcess:
         process = WorkerProcess(self.name, desired.directory, desired.environment)

@@ -19,7 +19,7 @@ from ..config.model import Configuration
 from ..config.plan import Apply, RestartRequired, Unchanged, plan, refuse_removals
 from ..config.problems import ConfigurationInvalid, Problem
 from ..config.text import rebuilt
-from ..errors import ConfigurationError, DocketError
+from ..errors import ConfigurationError, DocketError, ServerUnavailable
 from ..schedules.reconciler import in_force
 from ..storage.configurations import Beat, Revision
 from .apply import Applier, Staged
@@ -102,6 +102,8 @@ class Reloader:
         """What ran before, and when that ended."""
         self._adopted = 0
         """The revision whose schedules are ticked here."""
+        self.waits_for_redis = False
+        """Whether a change is to be made still, because Redis was away when it was to be made."""
         self._under_way = asyncio.Lock()
 
     @property
@@ -252,10 +254,7 @@ class Reloader:
             ticker.is_leading = beat.leads
             return
         if await self.applier.leaving.look(self.configuration):
-            async with self._under_way:
-                await self.applier.refresh(
-                    here(self.configuration, self._fleet.host), self.revision
-                )
+            await self._forget_what_has_left()
         if beat.revision == 0 and self._adopted:
             logger.warning("Redis has lost the configuration: it is put in force again")
             await self._put_in_force(self.loaded, "restored")
@@ -264,6 +263,16 @@ class Reloader:
         ticker.is_leading = beat.leads
         if beat.revision > 0 and beat.revision != self.revision:
             await self._look_at_the_others()
+
+    async def _forget_what_has_left(self) -> None:
+        """Roll the pools without the tasks of which nothing is left."""
+        async with self._under_way:
+            try:
+                await self.applier.refresh(
+                    here(self.configuration, self._fleet.host), self.revision
+                )
+            except (Rejected, DocketError) as error:
+                logger.error("Pools know tasks still that have left: they can not roll: %s", error)
 
     async def _adopt(self) -> None:
         """Tick the schedules that are in force, whoever put them there: as Redis holds them, not the file."""
@@ -293,8 +302,15 @@ class Reloader:
         self, is_asked: bool, allow_removals: bool, target: str | None = None
     ) -> Outcome:
         self._conditions.tell("Progressing", True, "Reloading")
+        self.waits_for_redis = False
         try:
             outcome = await self._reload(is_asked, allow_removals, target)
+        except ServerUnavailable as error:
+            self.waits_for_redis = True
+            logger.error(
+                "Reload failed, %s, and it is tried again when Redis answers: %s", GOES_ON, error
+            )
+            outcome = self._outcome("failed", str(error))
         except Exception as error:
             logger.exception("The reload failed; revision %d goes on", self.revision)
             outcome = self._outcome("failed", str(error))
@@ -352,6 +368,8 @@ class Reloader:
         local = plan(here(old.configuration, host), here(new.configuration, host))
         steps = local if isinstance(local, Apply) else Apply((), ())
         number = self.revision + 1
+        # Without Redis no canary can work, and that would not be the configuration's fault.
+        await self._fleet.storage.configurations.current(self._fleet.owner)
         self.applier.leaving.follow(old.configuration, new.configuration)
         try:
             staged = await self.applier.stage(new.configuration, steps, number)
@@ -373,6 +391,7 @@ class Reloader:
             await self.applier.settle_scales(here(new.configuration, self._fleet.host))
         except Exception as error:
             self._held = new.meaning
+            await self.applier.unstage(Staged(staged.canaries))
             if new.configuration.supervisor.reload.on_failure == "hold":
                 self.loaded = new
                 self._conditions.tell("Degraded", True, "RollFailed", str(error))

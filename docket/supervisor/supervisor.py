@@ -23,6 +23,7 @@ from ..instrumentation.console import set_up_logging
 from ..instrumentation.health import HealthServer
 from ..schedules.ticker import Ticker
 from ..service import Service, Services, end
+from ..storage.configurations import Beat
 from ..storage.storage import Storage
 from .asking import place_of
 from .census import Census
@@ -30,7 +31,7 @@ from .code import CodeWatcher
 from .conditions import Conditions
 from .control import Control, NoPlace
 from .fleet import Fleet
-from .leadership import Leadership
+from .leadership import LOST, Leadership
 from .notify import Notifier
 from .overview import Overview
 from .reloading import Reloader
@@ -297,7 +298,7 @@ class Supervisor:
             fleet.owner,
             f"{fleet.host}:{os.getpid()}:{uuid.uuid4().hex[:8]}",
             self._about,
-            self.reloader.follow,
+            self._follow,
         )
         services = Services(
             *(fleet.ticker, leadership, self._watcher, pulse, self._notifier, self._census),
@@ -318,6 +319,11 @@ class Supervisor:
                     await end(task)
             if failure.done():
                 failure.result()
+
+    async def _follow(self, beat: Beat) -> None:
+        await self.reloader.follow(beat)
+        if self.reloader.waits_for_redis and beat is not LOST:
+            self.reload()
 
     async def _follow_reloads(self) -> None:
         """One reload at a time, until the end."""

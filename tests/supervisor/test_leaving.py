@@ -91,6 +91,24 @@ async def test_where_it_drains_what_waits_is_run_before_it_goes(
         await until_state(late, ExecutionState.PARKED)
 
 
+async def test_pools_that_can_not_roll_without_it_go_on_as_they_are(
+    home: Home, log: Log, docket: Docket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("docket.supervisor.leaving.LOOK_EVERY", 0.1)
+    home.save(TEXT + LEAVES.format("drain", "default"))
+    async with up(home) as supervisor:
+        execution = await docket.add("leaves")(5)
+        home.save(TEXT)
+        await log.until("tasks.leaves: removed")
+        (home.file.parent / "work.py").write_text("raise RuntimeError('broken meanwhile')")
+        (home.file.parent / "go").touch()
+        assert await execution.get_result(timeout=timedelta(seconds=20)) == 5
+        await log.until("they can not roll: RuntimeError: broken meanwhile")
+
+        assert supervisor._fleet.pools["default"].ready == 1
+        assert await (await docket.add("leaves")(6)).get_result(timeout=timedelta(seconds=20)) == 6
+
+
 async def test_one_that_comes_back_does_not_leave(home: Home, docket: Docket) -> None:
     with_it = parse(TEXT + LEAVES.format("drain", "default")).configuration
     without = parse(TEXT).configuration

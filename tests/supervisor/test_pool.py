@@ -154,7 +154,25 @@ async def test_a_canary_that_is_taken_down_leaves_the_pool_as_it_was(
     assert pool.crashes == 0
 
 
-async def test_what_crashes_beside_a_canary_is_replaced_when_the_canary_is_taken_down(
+async def test_a_pool_with_a_canary_can_become_something_else_and_then_roll(
+    pools: Pools, desired: Desired, buried: Buried
+) -> None:
+    pool = pools(desired)
+    await pool.start()
+    (first,) = pids(pool)
+    new = replace(desired, revision=2)
+    canary = await pool.stage(new)
+
+    await pool.reconfigure(new)
+    assert pids(pool) == {first, canary.pid}
+    await pool.roll(new, canary)
+
+    await until(lambda: buried == [first])
+    assert pids(pool) == {canary.pid}
+    assert pool.ready == 1
+
+
+async def test_what_crashes_beside_a_canary_is_replaced(
     pools: Pools, desired: Desired, buried: Buried
 ) -> None:
     pool = pools(desired)
@@ -162,11 +180,10 @@ async def test_what_crashes_beside_a_canary_is_replaced_when_the_canary_is_taken
     (first,) = pids(pool)
     canary = await pool.stage(replace(desired, revision=2))
     os.kill(first, signal.SIGKILL)
-    await until(lambda: buried == [first])
+    await until(lambda: buried == [first] and pool.ready == 2)
 
     await pool.unstage(canary)
 
-    await until(lambda: pool.ready == 1)
     assert [process.revision for process in pool.processes] == [1]
 
 
@@ -307,6 +324,19 @@ async def test_a_process_that_was_never_configured_can_be_told_to_go(desired: De
     assert process.exit_code == 0
     await process.drain(5, 5)
     await process.kill()
+
+
+async def test_an_answer_to_orders_of_the_past_is_not_taken_for_one_to_these(
+    desired: Desired,
+) -> None:
+    process = WorkerProcess("default", desired.directory, {})
+    await process.spawn()
+    process._answers.put_nowait({"word": "rejected", "revision": 0, "reason": "long ago"})
+
+    await process.configure(1, desired.orders)
+
+    assert process.revision == 1
+    await process.drain(1, 5)
 
 
 async def test_a_process_whose_supervisor_hangs_up_exits(desired: Desired) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from docket import Docket
-from docket.storage.configurations import Revision
+from docket.config.load import parse
+from docket.errors import ServerUnavailable
+from docket.storage.configurations import Beat, Commit, Revision
 from docket.supervisor.supervisor import Supervisor
 
 from .inside import TEXT, Home, Log, until, up
@@ -138,6 +140,82 @@ async def test_a_pool_that_crashes_since_an_edit_takes_the_edit_back(home: Home,
 
         assert supervisor._fleet.pools["default"].desired.orders.drain == 1.0
         assert (await history(home))[0].entry.why == "rolled back from 2"
+        await until(
+            lambda: supervisor.conditions["Applied"].message == "pool default crashed",
+            "the report of it",
+        )
+        # What the file says was taken back: it waits for an edit.
+        supervisor.reload()
+        await log.until("this content has failed before and waits for an edit or a reload")
+
+
+async def test_an_edit_that_can_not_be_taken_back_stays_and_that_is_told(
+    home: Home, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> Commit:
+        raise ServerUnavailable("nothing answers")
+
+    home.save(TEXT + CRASHES)
+    async with up(home) as supervisor:
+        home.edit('drain = "1s"', 'drain = "2s"')
+        await log.until("applied as revision 2")
+        monkeypatch.setattr(supervisor.reloader.applier, "commit", away)
+        await crash(supervisor, 3)
+        await until(lambda: supervisor.reloader.record.results["failed"] == 1, "the failure")
+
+        assert supervisor.reloader.revision == 2
+        assert supervisor.conditions["Applied"].message == "nothing answers"
+
+
+async def test_one_goes_back_from_a_file_that_can_not_be_used(home: Home, log: Log) -> None:
+    async with up(home) as supervisor:
+        home.edit('drain = "1s"', 'drain = "2s"')
+        await log.until("applied as revision 2")
+        home.save("no toml")
+        await log.until("Reload refused")
+
+        outcome = await supervisor.reloader.rollback(1)
+
+        assert (outcome.result, outcome.revision) == ("applied", 3)
+        home.save(TEXT.replace('drain = "1s"', 'drain = "3s"'))
+        await log.until("applied as revision 4")
+
+
+async def test_what_another_host_puts_in_force_with_the_same_meaning_is_no_drift(
+    home: Home, log: Log
+) -> None:
+    async with up(home) as supervisor:
+        reloader = supervisor.reloader
+        await reloader.applier.commit(reloader.loaded, 1, "of another host")
+
+        await until(lambda: reloader.revision == 2, "the revision of the other one")
+
+        assert not supervisor.conditions["Drift"].status
+
+
+async def test_another_configuration_in_force_is_told_once(home: Home, log: Log) -> None:
+    async with up(home) as supervisor:
+        reloader = supervisor.reloader
+        other = parse(TEXT.replace('drain = "1s"', 'drain = "9s"'), home.file)
+        await reloader.applier.commit(other, 1, "of another host")
+        await log.until("has another configuration; its pools run")
+
+        await reloader.follow(Beat(leads=True, revision=2, leader="me"))
+
+        assert supervisor.conditions["Drift"].reason == "OtherHost"
+        assert "has another configuration" not in log
+
+
+async def test_what_is_gone_before_it_is_looked_at_is_not_followed(home: Home, log: Log) -> None:
+    async with up(home) as supervisor:
+        reloader = supervisor.reloader
+        async with Docket("inside", home.url) as docket, docket.redis() as client:
+            assert await client.delete(docket.storage.keys.configuration("inside"))
+
+            await reloader.follow(Beat(leads=True, revision=7, leader="me"))
+
+        assert reloader.revision == 1
+        assert not supervisor.conditions["Drift"].status
 
 
 @pytest.mark.parametrize("on_failure", ["rollback", "hold"])

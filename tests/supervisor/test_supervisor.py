@@ -10,7 +10,7 @@ import signal
 import pytest
 
 from docket import Docket
-from docket.errors import ConfigurationError, ServerUnavailable
+from docket.errors import ConfigurationError, OperatorError, ServerUnavailable
 from docket.service import Service
 from docket.supervisor.supervisor import Pulse, Supervisor
 from tests.fleet.process import ServerProcess
@@ -200,6 +200,36 @@ async def test_a_server_that_is_away_is_waited_for(
         await log.until("Schedules wait for Redis")
         await asyncio.to_thread(own_server.start)
         await log.until("Schedule often: queued")
+
+
+async def test_where_it_shall_exit_a_pool_that_crashes_too_often_ends_the_supervisor(
+    home: Home, log: Log
+) -> None:
+    home.save(
+        TEXT + '[supervisor.restart]\nmax_crashes = 1\non_exhausted = "exit"\n'
+        'backoff = { initial = "10ms", max = "20ms" }\n'
+    )
+    supervisor = Supervisor(home.file, {})
+    running = asyncio.create_task(supervisor.run())
+    for crashes in (1, 2):
+        await until(lambda: _works(supervisor), "a process that works")
+        pool = supervisor._fleet.pools["default"]
+        os.kill(next(one.pid for one in pool.processes), signal.SIGKILL)
+        await until(lambda: pool.crashes == crashes, "its end")  # noqa: B023
+
+    with pytest.raises(OperatorError, match="pool default crashes too often"):
+        await running
+
+
+def _works(supervisor: Supervisor) -> bool:
+    pool = supervisor._fleet.pools.get("default")
+    return supervisor._status.is_up and pool is not None and pool.ready == 1
+
+
+async def test_processes_are_not_counted_by_hand_before_there_are_any(home: Home, log: Log) -> None:
+    await Supervisor(home.file, {})._scale(1)
+
+    assert "Processes by hand" not in log
 
 
 async def test_a_part_that_fails_ends_the_supervisor_and_its_processes(
