@@ -32,9 +32,13 @@ async def wait(number):
 
 async def until_state(execution: Execution, state: ExecutionState) -> None:
     """Wait until it is in a state."""
-    while execution.state is not state:
-        await asyncio.sleep(0.01)
-        await execution.sync()
+
+    async def waiting() -> None:
+        while execution.state is not state:
+            await asyncio.sleep(0.01)
+            await execution.sync()
+
+    await asyncio.wait_for(waiting(), 20)
 
 
 @pytest.fixture
@@ -80,13 +84,12 @@ async def test_where_it_drains_what_waits_is_run_before_it_goes(
         execution = await docket.add("leaves")(5)
         home.save(TEXT)
         await log.until("tasks.leaves: removed (pools roll; queued work is run before it goes)")
+        pool = supervisor._fleet.pools["default"]
+        know_it = list(pool.processes)
         (home.file.parent / "go").touch()
         assert await execution.get_result(timeout=timedelta(seconds=20)) == 5
         await log.until("Nothing is left of leaves: it goes")
-        pools = supervisor._fleet.pools
-        await until(
-            lambda: "leaves" not in pools["default"].desired.orders.tasks, "the end of the task"
-        )
+        await until(lambda: not set(know_it) & set(pool.processes), "the end of who knows it")
         late = await docket.add("leaves")(6)
         await until_state(late, ExecutionState.PARKED)
 
