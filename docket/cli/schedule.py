@@ -18,7 +18,7 @@ from .place import Config, Name, Place, Url, visit
 from .tell import text, when, wide
 
 if TYPE_CHECKING:
-    from ..schedules.timetable import Backfilled, Entry, Timetable
+    from ..schedules.timetable import Backfilled, Entry, KeptUp, Timetable
     from ..schedules.upcoming import Due
 
 T = TypeVar("T")
@@ -64,11 +64,12 @@ app = typer.Typer(
 def list_schedules(
     *, docket: Name = None, url: Url = None, config: Config = None, output: Output = Form.TABLE
 ) -> None:
-    """List the schedules in force, of all owners."""
+    """List the schedules in force, of all owners, and the tasks that keep themselves up."""
 
     async def look(timetable: Timetable) -> list[dict[str, Any]]:
         now = await timetable.now()
-        return [await _of(timetable, entry, now) for entry in await timetable.entries()]
+        entries = [await _of(timetable, entry, now) for entry in await timetable.entries()]
+        return entries + [_kept_up(one) for one in await timetable.kept_up()]
 
     show("schedules", _visit(docket, url, config, look), SCHEDULES, output)
 
@@ -319,6 +320,18 @@ async def _of(timetable: Timetable, entry: Entry, now: datetime) -> dict[str, An
         "overlap": schedule.overlap,
         "catchup": schedule.catchup,
         "notes": schedule.notes,
+    }
+
+
+def _kept_up(one: KeptUp) -> dict[str, Any]:
+    return {
+        **dict.fromkeys(("last", "paused", "runs", "overlap", "catchup", "notes")),
+        "name": one.task,
+        "owner": "task",
+        "task": one.task,
+        "times": "perpetual",
+        "next": one.next_time,
+        "outcome": one.state,
     }
 
 

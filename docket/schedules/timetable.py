@@ -10,7 +10,8 @@ from typing import Final, Literal, NamedTuple
 
 from ..docket import Docket
 from ..errors import TooManyRuns, UnknownSchedule
-from ..storage.executions import from_milliseconds, to_milliseconds
+from ..lifecycle import ExecutionState
+from ..storage.executions import Record, from_milliseconds, to_milliseconds
 from ..storage.schedules import Known, Outcome
 from .desired import DesiredSchedule
 from .telling import key_of, utc
@@ -66,6 +67,20 @@ class Entry:
         return f"{pause['by']}{why}{until}"
 
 
+class KeptUp(NamedTuple):
+    """A task that keeps itself up: its code, or its table in the file, says ``Perpetual`` or ``Cron``.
+
+    Arguments:
+        task: its name, which is the key of its one execution.
+        state: how that stands.
+        next_time: when it is due next; None while it runs.
+    """
+
+    task: str
+    state: str
+    next_time: datetime | None
+
+
 class Backfilled(NamedTuple):
     """What became of a due time that has passed."""
 
@@ -88,6 +103,7 @@ class Timetable:
     """
 
     def __init__(self, docket: Docket) -> None:
+        self._docket = docket
         self._serializer = docket.serializer
         self._schedules = docket.storage.schedules
 
@@ -98,6 +114,19 @@ class Timetable:
     async def entries(self) -> list[Entry]:
         """All schedules of all owners, by owner and name."""
         return [_entry(known) for known in await self._schedules.known()]
+
+    async def kept_up(self) -> list[KeptUp]:
+        """All perpetual tasks that living workers keep up, by name.
+
+        An automatic task has one execution, whose key is the name of the task.
+        """
+        tasks = {task for worker in await self._docket.workers() for task in worker.tasks}
+        records = await self._docket.storage.executions.read(*sorted(tasks)) if tasks else []
+        return [
+            _kept_up(record)
+            for record in records
+            if record is not None and record.task == record.key and not record.state.is_terminal
+        ]
 
     async def find(self, name: str) -> Entry:
         """The schedule of a name.
@@ -115,6 +144,11 @@ class Timetable:
         if found:
             ids = ", ".join(entry.id for entry in found)
             raise UnknownSchedule(f"several owners have a schedule {name!r}: say which, of {ids}")
+        if any(one.task == name for one in await self.kept_up()):
+            raise UnknownSchedule(
+                f"{name!r} is a task that keeps itself up, not a schedule: `docket strike {name}` pauses it, "
+                f"`docket restore {name}` resumes it"
+            )
         names = sorted({entry.known.name for entry in entries})
         close = difflib.get_close_matches(name, names, 1)
         advice = (
@@ -226,6 +260,11 @@ class Timetable:
         if word == "UNKNOWN":
             raise UnknownSchedule(f"schedule {entry.id!r} was removed just now")
         return word
+
+
+def _kept_up(record: Record) -> KeptUp:
+    is_running = record.state is ExecutionState.RUNNING
+    return KeptUp(record.task, record.state.value, None if is_running else record.due)
 
 
 def _entry(known: Known) -> Entry:

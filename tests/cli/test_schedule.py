@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import json
+import subprocess
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
-from docket import Docket
+from docket import Docket, ExecutionState, Perpetual, Worker
 from docket.config.load import parse
 from docket.schedules.desired import desired_schedules
 from docket.schedules.reconciler import reconcile
+from tests.conformance.conftest import until, working
 
 from .conftest import Shell
 
@@ -55,6 +58,34 @@ def test_without_schedules_it_says_so(shell: Shell) -> None:
     done = shell.type("schedule", "ls")
 
     assert (done.exit_code, done.stdout, done.stderr) == (0, "", "no schedules\n")
+
+
+async def poll(every: Perpetual = Perpetual(timedelta(hours=1), automatic=True)) -> None: ...
+
+
+def test_a_task_that_keeps_itself_up_is_listed_and_is_no_schedule(shell: Shell) -> None:
+    async def look(docket: Docket) -> list[subprocess.CompletedProcess[str]]:
+        docket.register(poll)
+        async with Worker(docket) as worker, working(worker):
+            await until(lambda: _is_to_run_again(docket))
+            return [
+                await asyncio.to_thread(shell.program, "schedule", *words)
+                for words in (("ls", "-o", "json"), ("pause", "poll"))
+            ]
+
+    listed, paused = shell.visit(look)
+
+    (item,) = json.loads(listed.stdout)["items"]
+    assert (item["name"], item["owner"], item["times"]) == ("poll", "task", "perpetual")
+    assert item["outcome"] == "scheduled"
+    assert datetime.fromisoformat(item["next"]) > datetime.now(timezone.utc)
+    assert paused.returncode == 3
+    assert "`docket strike poll` pauses it" in paused.stderr
+
+
+async def _is_to_run_again(docket: Docket) -> bool:
+    execution = await docket.get_execution("poll")
+    return execution is not None and execution.state is ExecutionState.SCHEDULED
 
 
 def test_one_is_shown_with_what_became_of_it(nightly: Shell) -> None:
