@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="all",
         help=f"kinds of servers to run on, separated by commas, or all: {', '.join(KINDS)}",
     )
+
+
+def pytest_configure() -> None:
+    # A shell that runs tests in the background may have told them to ignore Ctrl-C, and all that they start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

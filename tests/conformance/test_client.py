@@ -332,6 +332,18 @@ async def test_of_a_docket_without_any_nothing_is_dead_parked_or_to_come(docket:
         assert [record async for record in found] == []
 
 
+async def test_what_is_to_come_is_listed_whole_however_much_it_is(
+    docket: Docket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("docket.storage.executions.PAGE", 2)
+    for number in range(5):
+        await docket.add(greet, soon(60 + number), key=f"{number}")("Jane")
+
+    found = [record.key async for record in docket.storage.executions.future()]
+
+    assert found == ["0", "1", "2", "3", "4"]
+
+
 async def test_a_record_that_has_expired_gives_no_result(docket: Docket) -> None:
     execution = await docket.add(greet, when=soon())("Jane")
     async with docket.redis() as client:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from docket import Docket
+from docket.errors import ServerUnavailable
 from docket.storage.configurations import Beat
 from docket.supervisor import leadership
 from docket.supervisor.leadership import LOST, Leadership
@@ -54,13 +56,28 @@ async def leading(
 
 
 async def test_a_moment_without_redis_changes_nothing(
-    leading: Leadership, heard: Heard, own_server: ServerProcess
+    leading: Leadership,
+    heard: Heard,
+    own_server: ServerProcess,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    missed = asyncio.Event()
+    beat = leading._configurations.beat
+
+    async def told_when_missed(*args: Any) -> Beat:
+        try:
+            return await beat(*args)
+        except ServerUnavailable:
+            missed.set()
+            raise
+
+    monkeypatch.setattr(leading._configurations, "beat", told_when_missed)
     own_server.kill()
+    await asyncio.wait_for(missed.wait(), 20)
+    heard.clear()
     await asyncio.to_thread(own_server.start)
-    before = len(heard)
-    while len(heard) == before:
-        await asyncio.sleep(0.01)
+
+    await heard.until(Beat(leads=True, revision=0, leader="me"))
 
     assert LOST not in heard
 

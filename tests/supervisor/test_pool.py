@@ -168,6 +168,8 @@ async def test_a_pool_with_a_canary_can_become_something_else_and_then_roll(
     await pool.roll(new, canary)
 
     await until(lambda: buried == [first])
+    # It is of the pool now, and no canary any more.
+    await pool.unstage(canary)
     assert pids(pool) == {canary.pid}
     assert pool.ready == 1
 

@@ -248,6 +248,22 @@ async def test_a_part_that_fails_ends_the_supervisor_and_its_processes(
     assert "Stopped" in log
 
 
+async def test_what_is_under_way_when_it_stops_is_ended(home: Home, log: Log) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def endless() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with up(home) as supervisor:
+        supervisor._in_background(endless())
+        await begun.wait()
+    assert ended.is_set()
+
+
 async def test_one_that_can_have_no_control_socket_works_without(
     home: Home, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
