@@ -136,8 +136,11 @@ async def test_a_newcomer_does_not_overtake_those_who_wait(docket: Docket, meter
             await go_on.wait()
 
     docket.register(work)
-    await docket.add_many([docket.call(work)(what) for what in ("first", "second", "third")])
+    await docket.add(work)("first")
     async with several_workers(docket, 1):
+        # Who is claimed together asks for the slot together.
+        await until(lambda: _is(_slots(docket, "work"), 1))
+        await docket.add_many([docket.call(work)(what) for what in ("second", "third")])
         await until(lambda: _is(waiters_of(docket, "work"), 2))
         go_on.set()
         await docket.add(work)("newcomer")
