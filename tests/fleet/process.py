@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import random
 import signal
 import socket
@@ -26,13 +27,18 @@ PATIENCE = 20.0
 LARGEST_PORT = 32767 - 10000
 """A cluster's bus listens at port + 10000; above 32768 the system gives ports to clients."""
 
+LANES = 16
+"""Processes that run tests next to each other each have ports of their own: one looks whether a port is
+free some time before its server takes it."""
+
 _given: set[int] = set()
+_lane = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % LANES
 
 
 def free_port() -> int:
     """A port that is free, and whose bus port is free, and that was not given before."""
     while True:
-        port = random.randint(10000, LARGEST_PORT)
+        port = random.randrange(10000 + _lane, LARGEST_PORT, LANES)
         if port not in _given and _is_free(port) and _is_free(port + 10000):
             _given.add(port)
             return port
