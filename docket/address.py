@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import tomli
 
@@ -51,14 +51,15 @@ def find(
     name: str | None = None,
     url: str | None = None,
     *,
-    config: Path | str | None = None,
+    config: Path | str | Literal[False] | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Address:
     """The address from, in this order: the arguments, the environment, the file, the defaults.
 
     The file is the one that is given, else the one that ``DOCKET_CONFIG`` names, else ``docket.toml`` in
     the working directory if there is one. A file without a url means the embedded server beside it. Files
-    that it includes, overlays that ``DOCKET_CONFIG`` names after it, and the chosen profile count.
+    that it includes, overlays that ``DOCKET_CONFIG`` names after it, and the chosen profile count. With
+    ``False`` there is no file, whatever lies there.
 
     Raises:
         ConfigurationError: the file can not be read, or the environment names one that is not there.
@@ -109,7 +110,9 @@ def read_secret(reference: str, environ: Mapping[str, str], directory: Path) -> 
     return reference
 
 
-def _files(config: Path | str | None, environ: Mapping[str, str]) -> list[Path]:
+def _files(config: Path | str | Literal[False] | None, environ: Mapping[str, str]) -> list[Path]:
+    if config is False:
+        return []
     if config is not None:
         return [Path(config)]
     if named := environ.get("DOCKET_CONFIG"):

@@ -125,6 +125,8 @@ def build_docket(orders: WorkerOrders) -> Docket:
         codecs=orders.codecs,
         signing_keys={identity: key.encode() for identity, key in orders.signing_keys.items()},
         max_payload=orders.max_payload,
+        # The orders say it all. The file may say something else by now, or be broken.
+        config=False,
     )
     for module in orders.modules:
         importlib.import_module(module)

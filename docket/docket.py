@@ -98,7 +98,7 @@ class Docket(KeyNames):
             py-key-value.
         enable_internal_instrumentation: show the docket's own Redis traffic in traces.
         credential_provider: gives user and password where they rotate.
-        config: the docket.toml to take name, url and security from.
+        config: the docket.toml to take name, url and security from; ``False`` is none, whatever lies there.
         codecs: the codecs that are allowed; ``("safe",)`` refuses pickle on both sides.
         signing_keys: secrets by id; the first one signs, all of them verify.
         max_payload: the limit of serialized arguments in bytes.
@@ -123,7 +123,7 @@ class Docket(KeyNames):
         enable_internal_instrumentation: bool = False,
         credential_provider: Credentials | None = None,
         *,
-        config: str | Path | None = None,
+        config: str | Path | Literal[False] | None = None,
         codecs: Sequence[str] | None = None,
         signing_keys: Mapping[str, bytes] | None = None,
         max_payload: int | None = None,

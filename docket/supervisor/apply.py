@@ -101,7 +101,7 @@ class Applier:
         for name, canary in staged.canaries.items():
             await self._fleet.pools[name].unstage(canary)
         for name in staged.started:
-            await self._stop(name)
+            self._fleet.let_go(name)
 
     async def commit(self, loaded: Loaded, base: int, why: str) -> Commit:
         """Put a configuration in force: its record, its schedules and its strikes at once.
@@ -177,6 +177,19 @@ class Applier:
             except Exception as error:
                 logger.error("Could not undo %s: %s", type(action).__name__, error)
 
+    def read_secrets(self, configuration: Configuration) -> None:
+        """Look whether every secret of this host's pools can be read.
+
+        Raises:
+            ConfigurationError: one of them can not.
+        """
+        for name in here(configuration, self._fleet.host).workers:
+            self._desired(name, configuration, 0)
+
+    def revive(self) -> list[str]:
+        """Have pools that were given up, or have too few processes, try again; tells which."""
+        return [name for name, pool in self._fleet.pools.items() if pool.revive()]
+
     async def refresh(self, configuration: Configuration, revision: int) -> list[str]:
         """Roll the pools whose secrets have another content by now; tells which.
 
@@ -240,7 +253,7 @@ class Applier:
             case StartPool(name=name):
                 await self._start(name, configuration, revision)
             case StopPool(name=name):
-                await self._stop(name)
+                self._fleet.let_go(name)
             case RollPool(name=name):
                 desired = self._desired(name, configuration, revision)
                 await pools[name].roll(desired, staged.canaries.get(name))
@@ -281,9 +294,6 @@ class Applier:
         pool = Pool(name, desired, brake_of(configuration), fleet.bury, fleet.on_exhausted)
         await pool.start()
         fleet.pools[name] = pool
-
-    async def _stop(self, name: str) -> None:
-        await self._fleet.pools.pop(name).stop()
 
     async def _reconfigure_all(self, configuration: Configuration, revision: int) -> None:
         for name, pool in self._fleet.pools.items():

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..assembly import build_docket, build_worker, instruct
 from ..docket import Docket
+from ..errors import ServerUnavailable
 from ..instrumentation.console import set_up_logging
 from ..orders import WorkerOrders
 from ..worker import Worker
@@ -95,7 +96,8 @@ class Child:
             await self._become(WorkerOrders.load(message["orders"]))
         except Exception as error:
             reason = "".join(traceback.format_exception_only(error)).strip()
-            await channel.say("rejected", revision=revision, reason=reason)
+            is_away = isinstance(error, ServerUnavailable)
+            await channel.say("rejected", revision=revision, reason=reason, is_away=is_away)
             return
         self._revision = revision
         assert self._worker is not None

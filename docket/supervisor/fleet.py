@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 from collections.abc import Callable, Mapping
@@ -44,6 +45,38 @@ class Fleet:
     on_exit: Callable[[Mapping[str, Any]], None] = lambda _: None
     on_exhausted: Callable[[str], None] = lambda _: None
     queues: set[str] = field(default_factory=set[str])
+    leaving: dict[asyncio.Task[None], Pool] = field(default_factory=dict[asyncio.Task[None], Pool])
+    """Pools that have left the configuration, while they drain."""
+
+    def let_go(self, name: str) -> None:
+        """Have a pool drain and be gone, without waiting for it."""
+        pool = self.pools.pop(name)
+        stopping = asyncio.create_task(pool.stop(), name=f"docket pool {name} leaves")
+        self.leaving[stopping] = pool
+        stopping.add_done_callback(self.leaving.pop)
+
+    def hurry(self) -> None:
+        """Have no process drain any longer."""
+        for pool in [*self.pools.values(), *self.leaving.values()]:
+            pool.hurry()
+
+    async def stop(self, limit: float) -> None:
+        """Drain everything, and wait until it is gone.
+
+        Arguments:
+            limit: seconds after which nothing drains any more, whatever a pool's own drain time is.
+        """
+        await asyncio.gather(
+            self._stop_leaving(limit),
+            *(pool.stop(min(limit, pool.desired.orders.drain)) for pool in self.pools.values()),
+        )
+
+    async def _stop_leaving(self, limit: float) -> None:
+        if leaving := dict(self.leaving):
+            _, late = await asyncio.wait(leaving, timeout=limit)
+            for stopping in late:
+                leaving[stopping].hurry()
+            await asyncio.wait(leaving)
 
     async def bury(self, process: WorkerProcess) -> None:
         """Keep what a process has counted, and have the work that it left taken over at once."""

@@ -10,11 +10,12 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from ..errors import ServerUnavailable
 from ..orders import WorkerOrders
 from ..service import end
 from ..storage.patience import Backoff
 from .lookout import HANG, Lookout
-from .process import ProcessState, Rejected, WorkerProcess, describe_exit
+from .process import Died, ProcessState, Rejected, WorkerProcess, describe_exit
 from .recycling import NEVER, Recycling
 from .vitals import resident_bytes
 
@@ -22,6 +23,9 @@ logger = logging.getLogger("docket.supervisor")
 
 KILL_AFTER = 1.0
 """Seconds that a process gets to exit when its drain is over."""
+
+ANSWER_WITHIN = 5.0
+"""Seconds that a process that works gets to say that it has become what it was told to be."""
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at the processes: whether they hang, and whether they have done enough."""
@@ -148,8 +152,19 @@ class Pool:
         Raises:
             Rejected: a process can not become this; all are as they were.
         """
-        async with self._restarting:
-            await self._reconfigure(desired)
+        try:
+            async with self._restarting:
+                await self._reconfigure(desired)
+        finally:
+            self._keep(self._restart())
+
+    def revive(self) -> bool:
+        """Try again to have as many processes as are desired; tells whether there were too few."""
+        if len(self._working()) >= self.desired.processes:
+            return False
+        self._forgive()
+        self._keep(self._restart())
+        return True
 
     async def _reconfigure(self, desired: Desired) -> None:
         self._forgive()
@@ -157,17 +172,40 @@ class Pool:
         staying = self._working()[: desired.processes]
         previous, self.desired = self.desired, desired
         try:
-            for process in staying:
-                await process.configure(desired.revision, desired.orders)
+            await self._tell(staying, desired)
             while len(self._working()) < desired.processes:
                 await self._spawn(desired)
-        except Rejected:
+        except (Rejected, ServerUnavailable):
             self.desired = previous
-            for process in self._working():
-                await process.configure(previous.revision, previous.orders)
+            await self._tell(self._working(), previous)
             raise
         for process in surplus:
             self._retire_later(process)
+
+    async def _tell(self, processes: list[WorkerProcess], desired: Desired) -> None:
+        """Have processes that work become this; who does not answer becomes it as soon as it can.
+
+        Raises:
+            Rejected: one of them can not become it.
+        """
+        answers = await asyncio.gather(
+            *(
+                asyncio.wait_for(process.configure(desired.revision, desired.orders), ANSWER_WITHIN)
+                for process in processes
+            ),
+            return_exceptions=True,
+        )
+        for process, answer in zip(processes, answers, strict=True):
+            if isinstance(answer, asyncio.TimeoutError):
+                # The orders are in the line: they are read when its event loop turns again.
+                logger.warning(
+                    "Pool %s: process %d does not answer, a task may block it; it follows when it can",
+                    self.name,
+                    process.pid,
+                )
+            elif isinstance(answer, BaseException) and not isinstance(answer, Died):
+                # One that has died is replaced by one that is what is desired now.
+                raise answer
 
     async def stage(self, desired: Desired) -> WorkerProcess:
         """Bring up one process beside the others that is what the pool shall be: the canary.
@@ -197,10 +235,12 @@ class Pool:
         Raises:
             Rejected: the new processes can not work; the old ones go on.
         """
-        async with self._restarting:
-            await self._roll(desired, self._taken_in(canary))
-        # One of the new ones may have ended meanwhile.
-        self._keep(self._restart())
+        try:
+            async with self._restarting:
+                await self._roll(desired, self._taken_in(canary))
+        finally:
+            # Some may have ended meanwhile.
+            self._keep(self._restart())
 
     def _taken_in(self, canary: WorkerProcess | None) -> list[WorkerProcess]:
         """The canary as a process of the pool, if it has not ended meanwhile."""
@@ -218,10 +258,11 @@ class Pool:
                 fresh.append(await self._spawn(desired))
             while (missing := desired.processes - len(fresh)) > 0:
                 fresh += await self._spawn_several(desired, min(missing, desired.surge))
-                for process in old[: len(fresh) - 1]:
+                surplus = len(old) + len(fresh) - desired.processes
+                for process in old[: max(0, surplus)]:
                     old.remove(process)
                     self._retire_later(process)
-        except Rejected:
+        except (Rejected, ServerUnavailable):
             self.desired = previous
             await self._retire(fresh, 0)
             while len(self._working()) < previous.processes:
@@ -337,7 +378,7 @@ class Pool:
                 return
             try:
                 await self._spawn(self.desired)
-            except Rejected as error:
+            except (Rejected, ServerUnavailable) as error:
                 logger.error("Pool %s: a new process can not work: %s", self.name, error)
                 return
         logger.info("Pool %s: process %d is replaced: %s", self.name, process.pid, reason)
@@ -395,6 +436,9 @@ class Pool:
                 async with self._restarting:
                     if len(self._working()) < self.desired.processes:
                         await self._spawn(self.desired)
+            except ServerUnavailable as error:
+                logger.warning("Pool %s: a new process waits for Redis: %s", self.name, error)
+                await asyncio.sleep(self._backoff.next_pause())
             except Rejected as error:
                 self._recent_crashes.append(time.monotonic())
                 self._give_up_if_exhausted()

@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from ..errors import ServerUnavailable
 from ..orders import WorkerOrders
 from .protocol import CHANNEL, STACKS, Channel
 
@@ -32,6 +33,10 @@ class ProcessState(enum.Enum):
 
 class Rejected(Exception):
     """A process can not become what it was told to be."""
+
+
+class Died(Rejected):
+    """A process has ended before it could answer."""
 
 
 class WorkerProcess:
@@ -114,18 +119,20 @@ class WorkerProcess:
         """Have it become this, and wait until it is.
 
         Raises:
-            Rejected: it can not, or it died over it.
+            Rejected: it can not.
+            Died: it ended over it.
+            ServerUnavailable: it does not reach Redis.
         """
         assert self._channel is not None
         await self._channel.say("configure", revision=revision, orders=orders.dump())
         while True:
             answer = await self._answers.get()
             if answer is None:
-                raise Rejected(f"the process exited with {describe_exit(self.exit_code)}")
+                raise Died(f"the process exited with {describe_exit(self.exit_code)}")
             if answer["revision"] != revision:
                 continue
             if answer["word"] == "rejected":
-                raise Rejected(answer["reason"])
+                raise (ServerUnavailable if answer["is_away"] else Rejected)(answer["reason"])
             self.revision = revision
             self.consumer = answer["consumer"]
             if self.state is ProcessState.STARTING:
@@ -192,6 +199,8 @@ class WorkerProcess:
             if message["word"] == "status":
                 self.status = message
             else:
+                if message["word"] == "ready":
+                    self.revision = message["revision"]
                 self._answers.put_nowait(message)
 
 

@@ -40,6 +40,9 @@ APPLIED = "applied"
 FILE = "File"
 """Why something drifts: the file says something else than what runs."""
 
+AGAIN_AFTER = 5.0
+"""Seconds after which a change is tried again that found no Redis, at the earliest."""
+
 GOES_ON = "the last good configuration goes on"
 
 
@@ -102,8 +105,8 @@ class Reloader:
         """What ran before, and when that ended."""
         self._adopted = 0
         """The revision whose schedules are ticked here."""
-        self.waits_for_redis = False
-        """Whether a change is to be made still, because Redis was away when it was to be made."""
+        self._again_at = float("inf")
+        """When a change is tried again that found no Redis."""
         self._under_way = asyncio.Lock()
 
     @property
@@ -247,6 +250,15 @@ class Reloader:
                 else outcome
             )
 
+    @property
+    def is_to_be_tried_again(self) -> bool:
+        """Whether a change is to be made still that found no Redis, and it is time to."""
+        return time.monotonic() >= self._again_at
+
+    def _try_again_later(self) -> None:
+        # Redis may answer here and not where the workers are: not every second.
+        self._again_at = time.monotonic() + AGAIN_AFTER
+
     async def follow(self, beat: Beat) -> None:
         """Go by what Redis says is in force: who ticks, which schedules, and whether this host is behind."""
         ticker = self._fleet.ticker
@@ -302,11 +314,11 @@ class Reloader:
         self, is_asked: bool, allow_removals: bool, target: str | None = None
     ) -> Outcome:
         self._conditions.tell("Progressing", True, "Reloading")
-        self.waits_for_redis = False
+        self._again_at = float("inf")
         try:
             outcome = await self._reload(is_asked, allow_removals, target)
         except ServerUnavailable as error:
-            self.waits_for_redis = True
+            self._try_again_later()
             logger.error(
                 "Reload failed, %s, and it is tried again when Redis answers: %s", GOES_ON, error
             )
@@ -356,6 +368,11 @@ class Reloader:
         except (Rejected, DocketError) as error:
             logger.error("Pools can not work with the secrets as they are now: %s", error)
             return self._outcome("refused", str(error))
+        if revived := self.applier.revive():
+            logger.info(
+                "Reload: unchanged; %s had too few processes, and gets new ones", ", ".join(revived)
+            )
+            self._conditions.tell("Degraded", False, "")
         if refreshed:
             logger.info("Reload: unchanged, but for secrets of %s", ", ".join(refreshed))
             return self._outcome("applied", changes=tuple(f"pool {n} rolls" for n in refreshed))
@@ -368,11 +385,17 @@ class Reloader:
         local = plan(here(old.configuration, host), here(new.configuration, host))
         steps = local if isinstance(local, Apply) else Apply((), ())
         number = self.revision + 1
+        try:
+            self.applier.read_secrets(new.configuration)
+        except ConfigurationError as error:
+            return self._refuse("a secret can not be read", [str(error)])
         # Without Redis no canary can work, and that would not be the configuration's fault.
         await self._fleet.storage.configurations.current(self._fleet.owner)
         self.applier.leaving.follow(old.configuration, new.configuration)
         try:
             staged = await self.applier.stage(new.configuration, steps, number)
+        except ServerUnavailable:
+            raise
         except (Rejected, DocketError) as error:
             self._held = new.meaning
             return self._roll_back(error)
@@ -390,7 +413,8 @@ class Reloader:
             await self.applier.roll(new.configuration, steps, self.revision, staged)
             await self.applier.settle_scales(here(new.configuration, self._fleet.host))
         except Exception as error:
-            self._held = new.meaning
+            is_away = isinstance(error, ServerUnavailable)
+            self._held = "" if is_away else new.meaning
             await self.applier.unstage(Staged(staged.canaries))
             if new.configuration.supervisor.reload.on_failure == "hold":
                 self.loaded = new
@@ -400,6 +424,8 @@ class Reloader:
             why = f"rolled back from {self.revision}"
             await self._put_in_force(old, why, is_wanted=True)
             await self.applier.undo(old.configuration, new.configuration, self.revision)
+            if is_away:
+                self._try_again_later()
             return self._roll_back(error)
         self._held = ""
         self._previous = old, time.monotonic()

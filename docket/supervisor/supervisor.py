@@ -127,8 +127,7 @@ class Supervisor:
         """Drain and stop; a second request stops at once."""
         if self._stopping.is_set():
             logger.warning("Stopping at once: what runs is handed back")
-            for pool in self._fleet.pools.values():
-                pool.hurry()
+            self._fleet.hurry()
         self._stopping.set()
 
     async def run(self) -> None:
@@ -322,7 +321,7 @@ class Supervisor:
 
     async def _follow(self, beat: Beat) -> None:
         await self.reloader.follow(beat)
-        if self.reloader.waits_for_redis and beat is not LOST:
+        if self.reloader.is_to_be_tried_again and beat is not LOST:
             self.reload()
 
     async def _follow_reloads(self) -> None:
@@ -341,7 +340,7 @@ class Supervisor:
         limit = self._configuration.supervisor.shutdown_timeout.total_seconds()
         pools = list(self._fleet.pools.values())
         logger.info("Stopping: %d worker processes drain", sum(pool.ready for pool in pools))
-        await asyncio.gather(*(pool.stop(limit) for pool in pools))
+        await self._fleet.stop(limit)
         logger.info("Stopped")
 
     def _rhythm(self) -> Rhythm:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -11,6 +14,7 @@ from docket import Docket
 from docket.config.load import Loaded
 from docket.errors import ServerUnavailable
 from docket.storage.configurations import Commit
+from docket.supervisor import reloading
 from docket.supervisor.process import ProcessState
 from tests.fleet.process import ServerProcess
 
@@ -90,7 +94,7 @@ async def test_a_task_and_its_new_code_come_together(home: Home, log: Log) -> No
         assert supervisor._fleet.pools["default"].ready == 1
 
 
-async def _declared_elsewhere() -> str: ...  # pyright: ignore[reportReturnType]
+async def _declared_elsewhere(*_: int) -> str: ...  # pyright: ignore[reportReturnType]
 
 
 @pytest.mark.parametrize("on_failure", ["rollback", "hold"])
@@ -192,6 +196,7 @@ async def test_what_is_saved_while_redis_is_away_is_applied_when_it_is_back(
     change: str,
 ) -> None:
     monkeypatch.setattr("docket.storage.patience.PATIENCE", timedelta(milliseconds=200))
+    monkeypatch.setattr(reloading, "AGAIN_AFTER", 0.1)
     async with up(home, {"DOCKET_URL": own_server.url}) as supervisor:
         own_server.kill()
         home.edit('drain = "1s"', change)
@@ -202,6 +207,120 @@ async def test_what_is_saved_while_redis_is_away_is_applied_when_it_is_back(
         await log.until("applied as revision")
 
         assert supervisor.conditions["Applied"].status
+
+
+async def test_processes_come_up_as_they_were_told_to_while_the_file_is_broken(
+    home: Home, log: Log
+) -> None:
+    async with up(home) as supervisor:
+        pool = supervisor._fleet.pools["default"]
+        good = home.text
+        home.save(good + "[[broken")
+        await log.until("Reload refused")
+        (process,) = pool.processes
+        os.kill(process.pid, signal.SIGKILL)
+
+        await until(lambda: process not in pool.processes and pool.ready == 1, "another process")
+
+        home.save(good)
+        await log.until("Reload: unchanged")
+
+
+async def test_a_reload_that_is_asked_for_has_pools_that_were_given_up_try_again(
+    home: Home, log: Log
+) -> None:
+    home.save(TEXT + "[supervisor.restart]\nmax_crashes = 1\nbackoff = { initial = '10ms' }\n")
+    work = home.file.parent / "work.py"
+    good = work.read_text()
+    async with up(home) as supervisor:
+        pool = supervisor._fleet.pools["default"]
+        work.write_text("raise RuntimeError('broken')")
+        os.kill(pool.processes[0].pid, signal.SIGKILL)
+        await until(lambda: supervisor.conditions["Degraded"].status, "the pool being given up")
+        work.write_text(good)
+        supervisor.ask_to_reload()
+        await log.until("default had too few processes, and gets new ones")
+
+        await until(lambda: pool.ready == 1, "a process that works")
+        assert not supervisor.conditions["Degraded"].status
+
+
+async def test_a_pool_that_leaves_drains_without_keeping_anybody_waiting(
+    home: Home, log: Log
+) -> None:
+    (home.file.parent / "work.py").write_text(
+        "import asyncio, pathlib\n\nasync def note(number):\n    pathlib.Path('begun').touch()\n"
+        "    while not pathlib.Path('go').exists():\n        await asyncio.sleep(0.01)\n    return number\n"
+    )
+    home.save(TEXT + '[workers.leaves]\nqueues = ["other"]\ndrain = "1m"\n')
+    async with Docket("inside", home.url) as docket, up(home) as supervisor:
+        docket.register(_declared_elsewhere, names=["note"])
+        home.save(home.text.replace('"work:note"', '"work:note"\nqueue = "other"'))
+        await log.until("applied as revision 2")
+        execution = await docket.add("note")(7)
+        await until((home.file.parent / "begun").exists, "the run")
+        home.save(home.text.replace('[workers.leaves]\nqueues = ["other"]\ndrain = "1m"\n', ""))
+        await log.until("applied as revision 3")
+        home.edit('drain = "1s"', 'drain = "2s"')
+        await log.until("applied as revision 4")
+        assert set(supervisor._fleet.pools) == {"default"}
+        assert len(supervisor._fleet.leaving) == 1
+        supervisor.stop()
+        await log.until("Stopping")
+        (home.file.parent / "go").touch()
+
+        assert await execution.get_result(timeout=timedelta(seconds=20)) == 7
+
+
+async def test_who_is_in_a_hurry_waits_for_no_pool_that_leaves(home: Home, log: Log) -> None:
+    home.save(TEXT + '[workers.leaves]\nqueues = ["other"]\ndrain = "1m"\n')
+    async with up(home) as supervisor:
+        fleet = supervisor._fleet
+        (process,) = fleet.pools["leaves"].processes
+        os.kill(process.pid, signal.SIGSTOP)
+        home.save(TEXT)
+        await log.until("applied as revision 2")
+
+        await fleet.stop(0.1)
+
+        assert process.exit_code == -signal.SIGKILL
+        assert not fleet.leaving
+
+
+async def test_a_secret_that_can_not_be_read_is_refused_before_anything_is_touched(
+    home: Home, log: Log
+) -> None:
+    async with up(home) as supervisor:
+        before = list(supervisor._fleet.pools["default"].processes)
+        home.save(TEXT + '[workers.default.secrets]\nTOKEN = "file:token"\n')
+        await log.until("a secret can not be read")
+        assert supervisor._fleet.pools["default"].processes == before
+        (home.file.parent / "token").write_text("here by now")
+
+        supervisor.reload()
+        await log.until("applied as revision 2")
+
+
+async def test_redis_going_away_in_a_roll_is_tried_again_when_it_is_back(
+    home: Home, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reloading, "AGAIN_AFTER", 0.1)
+    async with up(home) as supervisor:
+        pool = supervisor._fleet.pools["default"]
+        roll, failures = pool.roll, [ServerUnavailable("gone")]
+
+        async def away_once(*args: Any) -> None:
+            if failures:
+                raise failures.pop()
+            await roll(*args)
+
+        monkeypatch.setattr(pool, "roll", away_once)
+        home.save(TEXT + '[workers.default.env]\nMORE = "1"\n')
+        await log.until("Reload rolled back")
+        await log.until("Reload: applied as revision 4")
+
+        assert supervisor.conditions["Applied"].status
+        assert pool.ready == 1
 
 
 async def test_trouble_that_concerns_no_pool_of_this_host_takes_back_the_configuration_alone(

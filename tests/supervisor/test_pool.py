@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from docket.errors import ServerUnavailable
 from docket.orders import RetryOrder, TaskOrder
+from docket.service import end
 from docket.supervisor.pool import Desired
 from docket.supervisor.process import Rejected, WorkerProcess, describe_exit
+from tests.fleet.process import ServerProcess
 from tests.pids import is_alive
 from tests.supervisor.pooled import EAGER, WORK, Buried, Pools, pids, running, until
 
@@ -107,6 +110,101 @@ async def test_a_roll_replaces_every_process_and_gives_the_new_ones_their_enviro
     after = pids(pool)
     assert not before & after
     assert colours(desired) == ["", "", "blue", "blue"]
+
+
+async def test_a_roll_never_has_fewer_processes_that_work_than_are_desired(
+    pools: Pools, desired: Desired
+) -> None:
+    pool = pools(replace(desired, processes=5))
+    await pool.start()
+    ready: list[int] = []
+
+    async def watch() -> None:
+        while True:
+            ready.append(pool.ready)
+            await asyncio.sleep(0.005)
+
+    watching = asyncio.create_task(watch())
+    await pool.roll(replace(desired, revision=2, processes=5))
+    await end(watching)
+
+    assert min(ready) == 5
+    assert max(ready) == 6
+
+
+async def test_a_process_whose_event_loop_is_blocked_follows_when_it_can(
+    pools: Pools,
+    desired: Desired,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("docket.supervisor.pool.ANSWER_WITHIN", 0.2)
+    pool = pools(replace(desired, processes=2))
+    await pool.start()
+    blocked, other = pool.processes
+    os.kill(blocked.pid, signal.SIGSTOP)
+
+    await pool.reconfigure(replace(desired, revision=2, processes=2))
+
+    assert f"process {blocked.pid} does not answer" in caplog.text
+    assert (blocked.revision, other.revision) == (1, 2)
+    os.kill(blocked.pid, signal.SIGCONT)
+    await until(lambda: blocked.revision == 2)
+
+
+async def test_a_process_that_dies_while_it_is_told_something_else_is_replaced_by_one_that_is_that(
+    pools: Pools, desired: Desired
+) -> None:
+    pool = pools(desired)
+    await pool.start()
+    (process,) = pool.processes
+    os.kill(process.pid, signal.SIGSTOP)
+    becoming = asyncio.create_task(pool.reconfigure(replace(desired, revision=2)))
+    await asyncio.sleep(0)
+    os.kill(process.pid, signal.SIGKILL)
+
+    await becoming
+
+    await until(lambda: pool.ready == 1 and process not in pool.processes)
+    assert [one.revision for one in pool.processes] == [2]
+
+
+async def test_a_process_that_does_not_reach_redis_is_no_fault_of_its_configuration(
+    pools: Pools, desired: Desired, own_server: ServerProcess, caplog: pytest.LogCaptureFixture
+) -> None:
+    on_it = replace(desired, orders=replace(desired.orders, url=own_server.url))
+    pool = pools(on_it)
+    await pool.start()
+    own_server.kill()
+
+    with pytest.raises(ServerUnavailable):
+        await pool.stage(on_it)
+    with pytest.raises(ServerUnavailable):
+        await pool.roll(on_it)
+    await pool._replace(pool.processes[0], "it is old")
+    assert "a new process can not work: docket.errors.ServerUnavailable" in caplog.text
+    os.kill(pool.processes[0].pid, signal.SIGKILL)
+    await until(lambda: "a new process waits for Redis" in caplog.text)
+    await asyncio.to_thread(own_server.start)
+
+    await until(lambda: pool.ready == 1)
+    assert not pool.is_degraded
+
+
+async def test_a_pool_that_was_given_up_tries_again_when_it_is_asked_to(
+    pools: Pools, desired: Desired, tmp_path: Path
+) -> None:
+    pool = pools(desired)
+    await pool.start()
+    assert not pool.revive()
+    (tmp_path / "work.py").write_text("raise RuntimeError('broken')")
+    os.kill(next(iter(pids(pool))), signal.SIGKILL)
+    await until(lambda: pool.is_degraded)
+    (tmp_path / "work.py").write_text(WORK)
+
+    assert pool.revive()
+
+    await until(lambda: pool.ready == 1)
 
 
 async def test_a_roll_whose_first_process_can_not_work_leaves_the_old_ones_alone(
