@@ -200,6 +200,14 @@ def desired_schedules(configuration: Configuration) -> tuple[DesiredSchedule, ..
     )
 
 
+def _former_name(configuration: Configuration, name: str, schedule: Schedule) -> str | None:
+    """The name whose state is taken over: of a schedule that keeps its own name, nothing is."""
+    former = schedule.renamed_from
+    holder = None if former is None else configuration.schedules.get(former)
+    stays = holder is not None and (former == name or holder.renamed_from is None)
+    return None if stays else former
+
+
 def _desired(configuration: Configuration, name: str, schedule: Schedule) -> DesiredSchedule:
     seed = schedule_seed(configuration.name, name)
     times = _times(configuration, schedule)
@@ -222,7 +230,7 @@ def _desired(configuration: Configuration, name: str, schedule: Schedule) -> Des
         overlap=schedule.overlap,
         limit=schedule.limit,
         pause_on_failure=schedule.pause_on_failure,
-        renamed_from=schedule.renamed_from,
+        renamed_from=_former_name(configuration, name, schedule),
         notes=schedule.notes,
     )
 

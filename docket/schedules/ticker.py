@@ -188,6 +188,7 @@ class Ticker(Service):
                 ),
                 expected=to_milliseconds(expected),
                 following=0 if following is None else to_milliseconds(following),
+                due=to_milliseconds(expected if due is None else due),
                 key=key,
                 task=schedule.task,
                 call=call,

@@ -18,7 +18,7 @@ _RECONCILE = Script("reconcile", ("owner",))
 _TICK = Script(
     "tick",
     (
-        *("id", "expected", "following", "key", "task", "call"),
+        *("id", "expected", "following", "due", "key", "task", "call"),
         *("overlap", "limit", "rests", "ttl", "missed", "late"),
     ),
 )
@@ -139,6 +139,7 @@ class Schedules:
         *,
         expected: int,
         following: int,
+        due: int,
         key: str,
         task: str,
         call: bytes,
@@ -151,12 +152,13 @@ class Schedules:
             turn: what it is to become.
             expected: the due time that is known here, in ms.
             following: the one after it, in ms.
+            due: the due time of the execution, in ms; later than expected where those before it are missed.
             key, task, call: the execution; without a key the due time passes without one.
             ttl: for how long a run is remembered that is cancelled for this one.
         """
         command = _TICK.call(
             self._keys,
-            *(schedule, expected, following, key, task, call),
+            *(schedule, expected, following, due, key, task, call),
             *(turn.overlap, turn.limit, int(turn.rests), _milliseconds(ttl)),
             *(turn.missed, turn.late),
         )

@@ -305,6 +305,46 @@ async def test_due_times_that_have_passed_are_run_once_each(host: Host) -> None:
     assert len(await host.keys()) == 153
 
 
+async def test_a_run_that_makes_up_for_others_counts_for_its_own_due_time(host: Host) -> None:
+    await host.declare(EVERY_MINUTE)
+    await host.sleep(4 * MINUTE + MINUTE / 2)
+    await host.ticker.fire_due()
+    entry = await host.timetable.find("s")
+    assert await host.keys() == ["s@2026-03-01T12:04:00Z"]
+    assert entry.last == NOON + 4 * MINUTE
+
+    # Whatever becomes of its record: the schedule knows what had a run.
+    async with host.docket.redis() as client:
+        await client.delete(host.docket.storage.keys.run("s@2026-03-01T12:04:00Z"))
+    made_up = await host.timetable.backfill(entry, NOON + MINUTE, NOON + 5 * MINUTE)
+
+    assert [one.word for one in made_up] == ["FIRED"] * 3 + ["ALREADY"]
+
+
+async def test_a_due_time_that_was_to_be_skipped_and_is_missed_skips_no_other(host: Host) -> None:
+    await host.declare(EVERY_MINUTE)
+    assert await host.timetable.skip_next(await host.timetable.find("s")) == NOON + MINUTE
+    await host.sleep(4 * MINUTE)
+    await host.ticker.fire_due()
+    await host.wait(MINUTE)
+
+    assert await host.keys() == ["s@2026-03-01T12:04:00Z", "s@2026-03-01T12:05:00Z"]
+
+
+@pytest.mark.parametrize("name", ["s", "other"])
+async def test_a_schedule_that_stays_keeps_what_it_has_whoever_says_to_come_from_it(
+    host: Host, name: str
+) -> None:
+    await host.declare(EVERY_MINUTE)
+    await host.timetable.pause(await host.timetable.find("s"), by="ann", reason="keep")
+    claims = 'renamed_from = "s"\n' if name == "s" else ""
+    other = EVERY_MINUTE.replace("s]", "other]") + 'renamed_from = "s"\n'
+    await host.declare(EVERY_MINUTE + claims + ("" if name == "s" else other))
+
+    entry = await host.timetable.find("s")
+    assert entry.pause_at(await host.now()) == "ann: keep"
+
+
 async def test_very_many_are_not_run_by_mistake(host: Host) -> None:
     await host.declare(EVERY_MINUTE)
 

@@ -9,6 +9,7 @@
 -- id         owner/name of the schedule
 -- expected   the next time (ms) that the caller knows
 -- following  the next time (ms) after this one; 0 if there is none
+-- due        the due time (ms) of the execution: later than expected where earlier ones are not made up for
 -- key, task, call   the execution of this tick; no key: the due time passes without one
 -- overlap    what becomes of it while the run before it is not over: skip, queue_one, queue_all, cancel_running, allow
 -- limit      how many runs there are in all; 0 is any number
@@ -24,10 +25,10 @@ local state = P .. ':schedule:' .. id
 local slot = turns_of(id)
 local waiters = P .. ':waiters:' .. slot
 
-local function count_skipped(reason, count)
+local function count_skipped(reason, count, at, run)
   if count <= 0 then return end
   redis.call('HINCRBY', state, 'skipped:' .. reason, count)
-  note_outcome(id, expected, reason .. ' ' .. integer(count), key)
+  note_outcome(id, at, reason .. ' ' .. integer(count), run)
 end
 
 local function move_to(time)
@@ -36,7 +37,7 @@ local function move_to(time)
 end
 
 local function skip(reason, time, who)
-  count_skipped(reason, 1)
+  count_skipped(reason, 1, due, key)
   return {'SKIPPED', move_to(time), reason, who or ''}
 end
 
@@ -67,8 +68,8 @@ end
 
 local known = redis.call('HGET', P .. ':schedules', 'next:' .. id)
 if known ~= expected then return {'MOVED', known or '0', '', ''} end
-count_skipped('window', tonumber(late))
-count_skipped('missed', tonumber(missed) - tonumber(late))
+count_skipped('window', tonumber(late), expected, '')
+count_skipped('missed', tonumber(missed) - tonumber(late), expected, '')
 if key == '' then return {'PASSED', move_to(following), '', ''} end
 
 local runs = tonumber(redis.call('HGET', state, 'runs') or 0)
@@ -76,9 +77,11 @@ local most = tonumber(limit)
 if most > 0 and runs >= most then return skip('limit', '0') end
 local paused = pause_in_force()
 if paused then return skip('paused', following, paused) end
-if redis.call('HGET', state, 'skip') == expected then
+local asked = redis.call('HGET', state, 'skip')
+if asked and tonumber(asked) <= tonumber(due) then
   redis.call('HDEL', state, 'skip')
-  return skip('asked', following)
+  -- One that was missed anyway has been skipped by that.
+  if asked == due then return skip('asked', following) end
 end
 
 local former = overlap ~= 'allow' and former_run()
@@ -94,21 +97,21 @@ end
 local reply = add('add', key, '*', 0, task, call, '', '1', '', nil, waits)
 if reply[1] == 'STRUCK' and reply[2] ~= 'parked' then return skip('struck', following) end
 redis.call('HSET', run_of(key), 'schedule', id)
-redis.call('HSET', state, 'last', expected, 'runs', integer(runs + 1))
-remember_run(id, expected)
+redis.call('HSET', state, 'last', due, 'runs', integer(runs + 1))
+remember_run(id, due)
 if most > 0 and runs + 1 >= most then following = '0' end
 if rests == '1' and reply[2] ~= 'parked' then following = '0' end
 move_to(following)
 if reply[2] == 'parked' then
-  note_outcome(id, expected, 'parked', key)
+  note_outcome(id, due, 'parked', key)
   return {'STRUCK', following, 'parked', ''}
 elseif waits then
-  redis.call('ZADD', waiters, expected, key)
+  redis.call('ZADD', waiters, due, key)
   redis.call('ZADD', P .. ':waiting', integer(now), key)
-  note_outcome(id, expected, 'waits', key)
+  note_outcome(id, due, 'waits', key)
   return {'WAITS', following, former, ''}
 end
 redis.call('HSET', state, 'key', key)
-note_outcome(id, expected, 'fired', key)
+note_outcome(id, due, 'fired', key)
 ring_bells()
 return {'FIRED', following, '', ''}
