@@ -1,15 +1,13 @@
-"""Carries out a plan in three steps: canaries come up, the configuration is committed, pools roll."""
+"""Makes the pools of a host what a configuration says: canaries come up before the commit, and pools roll."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ..address import read_secret
-from ..assembly import lane_of, orders_for, rule_for, serializer_for, source_of
-from ..config.load import Loaded
+from ..assembly import orders_for
 from ..config.model import Configuration
 from ..config.plan import (
     Action,
@@ -17,21 +15,15 @@ from ..config.plan import (
     ChangeLogging,
     ReconfigurePool,
     ReconfigureSupervisor,
+    ReplaceSchedules,
+    ReplaceStrikes,
     ReplaceTaskPolicies,
     RollPool,
     StartPool,
     StopPool,
     plan,
 )
-from ..config.tables.tasks import Task
-from ..config.text import text_of
 from ..instrumentation.console import set_up_logging
-from ..schedules.desired import desired_schedules
-from ..schedules.reconciler import declarations, due_next
-from ..storage.configurations import Commit, Entry, StruckRule
-from ..storage.executions import from_milliseconds, to_milliseconds
-from ..storage.keys import DEFAULT_QUEUE
-from ..strikelist import StrikeList
 from .fleet import Fleet
 from .hosts import here
 from .leaving import Leaving
@@ -102,51 +94,6 @@ class Applier:
             await self._fleet.pools[name].unstage(canary)
         for name in staged.started:
             self._fleet.let_go(name)
-
-    async def commit(self, loaded: Loaded, base: int, why: str) -> Commit:
-        """Put a configuration in force: its record, its schedules and its strikes at once.
-
-        Arguments:
-            loaded: the configuration.
-            base: the revision that it follows; 0 is none.
-            why: what made it so.
-
-        Raises:
-            ServerUnavailable: Redis did not answer in time.
-        """
-        fleet, configuration = self._fleet, loaded.configuration
-        fleet.ticker.serializer = serializer_for(configuration, fleet.path)
-        desired = desired_schedules(configuration)
-        now = from_milliseconds(await fleet.storage.schedules.now())
-        in_force = StrikeList(serializer=fleet.ticker.serializer, storage=fleet.storage)
-        await in_force.refresh()
-        lifted, struck = self._strikes(configuration, in_force)
-        commit = await fleet.storage.configurations.commit(
-            fleet.owner,
-            base,
-            self.entry_of(loaded, why),
-            configuration.supervisor.reload.history,
-            declarations(desired, now),
-            lifted,
-            struck,
-        )
-        if commit.is_done:
-            fleet.ticker.follow(desired, due_next(desired, commit.next_times))
-            await self._route(configuration.tasks)
-            if lifted:
-                await in_force.acquit()
-        return commit
-
-    def entry_of(self, loaded: Loaded, why: str) -> Entry:
-        """A configuration as it is kept."""
-        configuration = loaded.configuration
-        return Entry(
-            digest=loaded.meaning,
-            text=text_of(configuration),
-            declared=configuration.revision,
-            host=self._fleet.host,
-            why=why,
-        )
 
     async def roll(
         self, new: Configuration, apply: Apply, revision: int, staged: Staged | None = None
@@ -259,8 +206,9 @@ class Applier:
                 await pools[name].roll(desired, staged.canaries.get(name))
             case ReconfigurePool(name=name):
                 await pools[name].reconfigure(self._desired(name, configuration, revision))
-            case _:
-                pass  # strikes and schedules: they were committed
+            case committed:
+                # Nothing is left to do. A kind of action that is forgotten above does not have this type.
+                _: ReplaceSchedules | ReplaceStrikes = committed
 
     def _desired(self, name: str, configuration: Configuration, revision: int) -> Desired:
         pool, path = configuration.workers[name], self._fleet.path
@@ -302,36 +250,6 @@ class Applier:
             desired = self._desired(name, configuration, revision)
             if dict(pool.desired.environment) == desired.environment:  # else it rolls
                 await pool.reconfigure(desired)
-
-    async def _route(self, tasks: Mapping[str, Task]) -> None:
-        lanes = {name: lane_of(task) for name, task in tasks.items()}
-        routes = {name: lane for name, lane in lanes.items() if lane != DEFAULT_QUEUE}
-        schemas = {name: task.args_schema for name, task in tasks.items() if task.args_schema > 1}
-        await self._fleet.storage.executions.route(routes, schemas)
-
-    def _strikes(
-        self, configuration: Configuration, in_force: StrikeList
-    ) -> tuple[list[str], list[StruckRule]]:
-        """What is taken back of what this owner has struck, and what is struck; others are not touched."""
-        owner = self._fleet.owner
-        rules = [rule_for(strike, owner) for strike in configuration.strikes]
-        wanted = {rule.identity: rule for rule in rules}
-        lifted = [
-            identity
-            for identity, rule in in_force.rules.items()
-            if identity not in wanted and rule.source.startswith(source_of(owner))
-        ]
-        struck = [
-            StruckRule(
-                identity,
-                rule.action,
-                0 if rule.expires is None else to_milliseconds(rule.expires),
-                in_force.written(rule),
-            )
-            for identity, rule in wanted.items()
-            if in_force.rules.get(identity) != rule
-        ]
-        return lifted, struck
 
 
 def brake_of(configuration: Configuration) -> Brake:

@@ -20,12 +20,12 @@ from ..config.plan import Apply, RestartRequired, Unchanged, plan, refuse_remova
 from ..config.problems import ConfigurationInvalid, Problem
 from ..config.text import rebuilt
 from ..errors import ConfigurationError, DocketError, ServerUnavailable
-from ..schedules.reconciler import in_force
-from ..storage.configurations import Beat, Revision
+from ..storage.configurations import Beat
 from .apply import Applier, Staged
 from .conditions import Conditions
 from .fleet import Fleet
-from .hosts import Standing, here, standing
+from .hosts import here
+from .in_force import InForce
 from .probe import probe, subject_of
 from .process import Rejected
 from .status import ReloadRecord
@@ -95,6 +95,7 @@ class Reloader:
         self._chosen = chosen
         self.loaded = loaded
         self.applier = Applier(fleet)
+        self.in_force = InForce(fleet, reloads, conditions)
         self._fleet = fleet
         self._reloads = reloads
         self._conditions = conditions
@@ -103,8 +104,6 @@ class Reloader:
         """What the content means that is not applied again unless it is asked for."""
         self._previous: tuple[Loaded, float] | None = None
         """What ran before, and when that ended."""
-        self._adopted = 0
-        """The revision whose schedules are ticked here."""
         self._again_at = float("inf")
         """When a change is tried again that found no Redis."""
         self._under_way = asyncio.Lock()
@@ -135,7 +134,7 @@ class Reloader:
         if problems := await self._probe(self.loaded):
             raise ConfigurationInvalid(problems)
         # Rules come first, so that nothing is run that they strike; schedules are ticked when all is up.
-        await self._put_in_force(self.loaded, "started")
+        await self.in_force.put(self.loaded, "started")
         await self.applier.start(self.configuration, self.revision)
         self._conditions.tell("Valid", True, "Loaded")
         self._conditions.tell("Applied", True, "Started")
@@ -214,7 +213,7 @@ class Reloader:
         async with self._under_way:
             self._conditions.tell("Progressing", True, "RollingBack")
             try:
-                found = await self._revision(number)
+                found = await self.in_force.revision(number)
                 loaded = rebuilt(found.entry.text, self.configuration, self._path)
                 outcome = await self._change(loaded, f"rolled back to {number}", True)
                 # What the file says was taken back: it waits for an edit.
@@ -261,20 +260,12 @@ class Reloader:
 
     async def follow(self, beat: Beat) -> None:
         """Go by what Redis says is in force: who ticks, which schedules, and whether this host is behind."""
-        ticker = self._fleet.ticker
         if self._under_way.locked():
-            ticker.is_leading = beat.leads
+            self._fleet.ticker.is_leading = beat.leads
             return
         if await self.applier.leaving.look(self.configuration):
             await self._forget_what_has_left()
-        if beat.revision == 0 and self._adopted:
-            logger.warning("Redis has lost the configuration: it is put in force again")
-            await self._put_in_force(self.loaded, "restored")
-        elif beat.leads and beat.revision > 0 and beat.revision != self._adopted:
-            await self._adopt()
-        ticker.is_leading = beat.leads
-        if beat.revision > 0 and beat.revision != self.revision:
-            await self._look_at_the_others()
+        await self.in_force.follow(beat, self.loaded)
 
     async def _forget_what_has_left(self) -> None:
         """Roll the pools without the tasks of which nothing is left."""
@@ -285,30 +276,6 @@ class Reloader:
                 )
             except (Rejected, DocketError) as error:
                 logger.error("Pools know tasks still that have left: they can not roll: %s", error)
-
-    async def _adopt(self) -> None:
-        """Tick the schedules that are in force, whoever put them there: as Redis holds them, not the file."""
-        storage, owner = self._fleet.storage, self._fleet.owner
-        current = await storage.configurations.current(owner)
-        if current is None:
-            return
-        self._fleet.ticker.follow(*in_force(await storage.schedules.known(), owner))
-        self._adopted = current.number
-
-    async def _look_at_the_others(self) -> None:
-        current = await self._fleet.storage.configurations.current(self._fleet.owner)
-        if current is None or current.entry.digest == self.loaded.meaning:
-            if current is not None:
-                self._reloads.revision = current.number
-            self._conditions.tell("Drift", False, "InForce")
-            return
-        message = (
-            f"revision {current.number} of {current.entry.host} is in force, and {self._fleet.host} has "
-            "another configuration; its pools run, schedules and strikes are those in force"
-        )
-        if not self._conditions["Drift"].status:
-            logger.warning("Drift: %s", message)
-        self._conditions.tell("Drift", True, "OtherHost", message)
 
     async def _reload_noted(
         self, is_asked: bool, allow_removals: bool, target: str | None = None
@@ -400,7 +367,7 @@ class Reloader:
             self._held = new.meaning
             return self._roll_back(error)
         try:
-            await self._put_in_force(new, why, is_wanted=why != APPLIED)
+            await self.in_force.put(new, why, is_wanted=why != APPLIED)
         except Exception:
             await self.applier.unstage(staged)
             raise
@@ -422,7 +389,7 @@ class Reloader:
                 logger.error("Reload failed half way, and stays as it is: %s", error)
                 return self._outcome("failed", str(error))
             why = f"rolled back from {self.revision}"
-            await self._put_in_force(old, why, is_wanted=True)
+            await self.in_force.put(old, why, is_wanted=True)
             await self.applier.undo(old.configuration, new.configuration, self.revision)
             if is_away:
                 self._try_again_later()
@@ -437,59 +404,6 @@ class Reloader:
         for warning in new.warnings:
             logger.warning("%s", warning.render())
         return self._outcome("applied", changes=told)
-
-    async def _put_in_force(self, loaded: Loaded, why: str, *, is_wanted: bool = False) -> None:
-        """Commit a configuration, unless another host has one that goes before it.
-
-        Arguments:
-            loaded: the configuration.
-            why: what makes it so.
-            is_wanted: whether it goes before any other, because somebody takes one back.
-        """
-        configurations, owner = self._fleet.storage.configurations, self._fleet.owner
-        while True:
-            history = await configurations.history(owner)
-            stands = standing(self.applier.entry_of(loaded, why), history)
-            base = history[0].number if history else 0
-            if stands is Standing.SAME:
-                await self._adopt()
-                self._in_force(loaded, base)
-                return
-            if stands is not Standing.NEWER and not is_wanted:
-                self._stand_back(stands, history[0], loaded)
-                return
-            commit = await self.applier.commit(loaded, base, why)
-            if commit.is_done:
-                self._adopted = commit.revision
-                self._in_force(loaded, commit.revision)
-                return
-
-    def _in_force(self, loaded: Loaded, revision: int) -> None:
-        self._reloads.revision = revision
-        self._reloads.digest = loaded.meaning
-        self._conditions.tell("Drift", False, "InForce")
-
-    def _stand_back(self, stands: Standing, current: Revision, loaded: Loaded) -> None:
-        message = {
-            Standing.OLDER: "has a newer file",
-            Standing.CONFLICT: f"has another file of the same revision {current.entry.declared}",
-            Standing.FLAPPING: "and this host have put their own in force in turns",
-        }[stands]
-        told = (
-            f"{current.entry.host} {message}; revision {current.number} stays in force, "
-            f"{self._fleet.host} runs its own pools and leaves schedules and strikes alone"
-        )
-        logger.warning("Drift: %s", told)
-        self._reloads.digest = loaded.meaning
-        self._conditions.tell("Drift", True, stands.name.title(), told)
-
-    async def _revision(self, number: int) -> Revision:
-        history = await self._fleet.storage.configurations.history(self._fleet.owner)
-        for one in history:
-            if one.number == number:
-                return one
-        kept = ", ".join(str(one.number) for one in history)
-        raise Refused(f"there is no revision {number}; those that are kept are {kept}")
 
     async def _probe(self, loaded: Loaded) -> tuple[Problem, ...]:
         """What does not fit the code, unless nothing has changed since that was looked at."""

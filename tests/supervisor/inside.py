@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from docket.connection.embedded import EmbeddedServer
 from docket.supervisor.supervisor import Supervisor
@@ -50,6 +51,8 @@ function = "work:note"
 drain = "1s"
 """
 
+FULL = OSError("the disk is full")
+
 STRICT = '[workers.strict]\nqueues = ["strict"]\nenv = { ROLE = "strict" }\n'
 
 
@@ -82,6 +85,20 @@ async def until(condition: Callable[[], bool], what: str, seconds: float = 20) -
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not happen"
         await asyncio.sleep(0.01)
+
+
+def failing(
+    error: Exception, then: Callable[..., Awaitable[Any]] | None = None
+) -> Callable[..., Awaitable[Any]]:
+    """Something that fails: always, or once, if it is said what it does then."""
+    errors = [error]
+
+    async def fail(*args: object) -> object:
+        if then is not None and not errors:
+            return await then(*args)
+        raise error if then is None else errors.pop()
+
+    return fail
 
 
 class Home:

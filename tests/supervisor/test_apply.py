@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -18,7 +17,7 @@ from docket.supervisor import reloading
 from docket.supervisor.process import ProcessState
 from tests.fleet.process import ServerProcess
 
-from .inside import STRICT, TEXT, Home, Log, until, up
+from .inside import FULL, STRICT, TEXT, Home, Log, failing, until, up
 
 pytestmark = pytest.mark.fleet
 
@@ -101,15 +100,12 @@ async def _declared_elsewhere(*_: int) -> str: ...  # pyright: ignore[reportRetu
 async def test_no_canary_outlives_a_roll_that_fails_before_its_turn(
     home: Home, log: Log, monkeypatch: pytest.MonkeyPatch, on_failure: str
 ) -> None:
-    async def fail(*_: object) -> None:
-        raise OSError("the disk is full")
-
     settings = f'min_interval = "20ms"\non_failure = "{on_failure}"'
     home.save(TEXT.replace('min_interval = "20ms"', settings) + STRICT)
     async with up(home) as supervisor:
         pools = supervisor._fleet.pools
         (before,) = pools["strict"].processes
-        monkeypatch.setattr(pools["default"], "roll", fail)
+        monkeypatch.setattr(pools["default"], "roll", failing(FULL))
         home.save(home.text + '[tasks.more]\nfunction = "work:note"\n')
         results = supervisor.reloader.record.results
         await until(lambda: bool(results["failed"] + results["rolled_back"]), "the failure")
@@ -147,8 +143,8 @@ async def test_who_commits_too_late_follows_what_is_in_force_by_then(
     home: Home, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with up(home) as supervisor:
-        applier = supervisor.reloader.applier
-        commit, done = applier.commit, list[bool]()
+        in_force = supervisor.reloader.in_force
+        commit, done = in_force.commit, list[bool]()
 
         async def too_late(loaded: Loaded, base: int, why: str) -> Commit:
             for _ in ("another host, with the same file", "this one"):
@@ -156,7 +152,7 @@ async def test_who_commits_too_late_follows_what_is_in_force_by_then(
                 done.append(told.is_done)
             return told  # pyright: ignore[reportPossiblyUnboundVariable]
 
-        monkeypatch.setattr(applier, "commit", too_late)
+        monkeypatch.setattr(in_force, "commit", too_late)
         home.edit('drain = "1s"', 'drain = "2s"')
         await log.until("applied as revision 2")
 
@@ -170,13 +166,10 @@ async def test_who_commits_too_late_follows_what_is_in_force_by_then(
 async def test_what_came_up_goes_down_when_the_commit_fails(
     home: Home, log: Log, monkeypatch: pytest.MonkeyPatch, trouble: Exception
 ) -> None:
-    async def away(*_: object) -> Commit:
-        raise trouble
-
     async with up(home) as supervisor:
         pool = supervisor._fleet.pools["default"]
         before = list(pool.processes)
-        monkeypatch.setattr(supervisor.reloader.applier, "commit", away)
+        monkeypatch.setattr(supervisor.reloader.in_force, "commit", failing(trouble))
         home.save(home.text + '[workers.default.env]\nMORE = "1"\n')
         await until(lambda: supervisor.reloader.record.results["failed"] > 0, "the failure")
 
@@ -301,23 +294,23 @@ async def test_a_secret_that_can_not_be_read_is_refused_before_anything_is_touch
         await log.until("applied as revision 2")
 
 
-async def test_redis_going_away_in_a_roll_is_tried_again_when_it_is_back(
-    home: Home, log: Log, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("step", "told", "revision"),
+    [
+        ("stage", "Reload failed, the last good configuration goes on, and it is tried again", 2),
+        ("roll", "Reload rolled back, the last good configuration goes on: gone", 4),
+    ],
+)
+async def test_redis_going_away_half_way_is_tried_again_when_it_is_back(
+    home: Home, log: Log, monkeypatch: pytest.MonkeyPatch, step: str, told: str, revision: int
 ) -> None:
     monkeypatch.setattr(reloading, "AGAIN_AFTER", 0.1)
     async with up(home) as supervisor:
         pool = supervisor._fleet.pools["default"]
-        roll, failures = pool.roll, [ServerUnavailable("gone")]
-
-        async def away_once(*args: Any) -> None:
-            if failures:
-                raise failures.pop()
-            await roll(*args)
-
-        monkeypatch.setattr(pool, "roll", away_once)
+        monkeypatch.setattr(pool, step, failing(ServerUnavailable("gone"), getattr(pool, step)))
         home.save(TEXT + '[workers.default.env]\nMORE = "1"\n')
-        await log.until("Reload rolled back")
-        await log.until("Reload: applied as revision 4")
+        await log.until(told)
+        await log.until(f"Reload: applied as revision {revision}")
 
         assert supervisor.conditions["Applied"].status
         assert pool.ready == 1
@@ -326,13 +319,10 @@ async def test_redis_going_away_in_a_roll_is_tried_again_when_it_is_back(
 async def test_trouble_that_concerns_no_pool_of_this_host_takes_back_the_configuration_alone(
     home: Home, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(*_: object) -> None:
-        raise OSError("the disk is full")
-
     home.save(TEXT + ELSEWHERE)
     async with up(home) as supervisor:
         before = list(supervisor._fleet.pools["default"].processes)
-        monkeypatch.setattr(supervisor.reloader.applier, "settle_scales", fail)
+        monkeypatch.setattr(supervisor.reloader.applier, "settle_scales", failing(FULL))
         home.edit('queues = ["batch"]', 'queues = ["batch", "more"]')
         await log.until("Reload rolled back, the last good configuration goes on: the disk is full")
 

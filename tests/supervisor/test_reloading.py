@@ -11,10 +11,10 @@ import pytest
 from docket import Docket
 from docket.config.load import parse
 from docket.errors import ServerUnavailable
-from docket.storage.configurations import Beat, Commit, Revision
+from docket.storage.configurations import Beat, Revision
 from docket.supervisor.supervisor import Supervisor
 
-from .inside import TEXT, Home, Log, until, up
+from .inside import FULL, TEXT, Home, Log, failing, until, up
 
 pytestmark = pytest.mark.fleet
 
@@ -97,10 +97,7 @@ async def test_so_many_revisions_are_kept_as_the_file_says(home: Home, log: Log)
 
 
 def break_roll(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fail(*_: object) -> None:
-        raise OSError("the disk is full")
-
-    monkeypatch.setattr(supervisor._fleet.pools["default"], "roll", fail)
+    monkeypatch.setattr(supervisor._fleet.pools["default"], "roll", failing(FULL))
 
 
 async def test_where_it_shall_hold_a_roll_that_fails_stays_half_done(
@@ -152,14 +149,13 @@ async def test_a_pool_that_crashes_since_an_edit_takes_the_edit_back(home: Home,
 async def test_an_edit_that_can_not_be_taken_back_stays_and_that_is_told(
     home: Home, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def away(*_: object) -> Commit:
-        raise ServerUnavailable("nothing answers")
-
     home.save(TEXT + CRASHES)
     async with up(home) as supervisor:
         home.edit('drain = "1s"', 'drain = "2s"')
         await log.until("applied as revision 2")
-        monkeypatch.setattr(supervisor.reloader.applier, "commit", away)
+        monkeypatch.setattr(
+            supervisor.reloader.in_force, "commit", failing(ServerUnavailable("nothing answers"))
+        )
         await crash(supervisor, 3)
         await until(lambda: supervisor.reloader.record.results["failed"] == 1, "the failure")
 
@@ -186,7 +182,7 @@ async def test_what_another_host_puts_in_force_with_the_same_meaning_is_no_drift
 ) -> None:
     async with up(home) as supervisor:
         reloader = supervisor.reloader
-        await reloader.applier.commit(reloader.loaded, 1, "of another host")
+        await reloader.in_force.commit(reloader.loaded, 1, "of another host")
 
         await until(lambda: reloader.revision == 2, "the revision of the other one")
 
@@ -197,7 +193,7 @@ async def test_another_configuration_in_force_is_told_once(home: Home, log: Log)
     async with up(home) as supervisor:
         reloader = supervisor.reloader
         other = parse(TEXT.replace('drain = "1s"', 'drain = "9s"'), home.file)
-        await reloader.applier.commit(other, 1, "of another host")
+        await reloader.in_force.commit(other, 1, "of another host")
         await log.until("has another configuration; its pools run")
 
         await reloader.follow(Beat(leads=True, revision=2, leader="me"))

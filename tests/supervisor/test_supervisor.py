@@ -15,7 +15,7 @@ from docket.service import Service
 from docket.supervisor.supervisor import Pulse, Supervisor
 from tests.fleet.process import ServerProcess
 
-from .inside import STRICT, TEXT, Home, Log, until, up
+from .inside import FULL, STRICT, TEXT, Home, Log, failing, until, up
 
 pytestmark = pytest.mark.fleet
 
@@ -116,11 +116,8 @@ async def test_every_step_before_the_one_that_fails_is_taken_back(home: Home, lo
 async def test_what_can_not_be_taken_back_is_told(
     home: Home, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(*_: object) -> None:
-        raise OSError("the disk is full")
-
     async with up(home) as supervisor:
-        monkeypatch.setattr(supervisor._fleet.pools["default"], "roll", fail)
+        monkeypatch.setattr(supervisor._fleet.pools["default"], "roll", failing(FULL))
         home.save(TEXT + '[workers.default.env]\nROLE = "other"\n')
         await log.until("Could not undo RollPool: the disk is full")
         await log.until("Reload rolled back, the last good configuration goes on: the disk is full")
@@ -166,12 +163,11 @@ async def test_a_pool_that_gets_another_environment_and_level_is_rolled_once(
 async def test_work_of_a_dead_process_waits_for_its_lease_when_the_server_is_away(
     home: Home, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def away(*_: object) -> int:
-        raise ServerUnavailable("nobody there")
-
     async with up(home) as supervisor:
         (process,) = supervisor._fleet.pools["default"].processes
-        monkeypatch.setattr("docket.supervisor.fleet.release", away)
+        monkeypatch.setattr(
+            "docket.supervisor.fleet.release", failing(ServerUnavailable("nobody there"))
+        )
         os.kill(process.pid, signal.SIGKILL)
         await log.until("is taken over when its leases end: nobody there")
 

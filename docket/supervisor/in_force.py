@@ -1,0 +1,230 @@
+"""What is in force on a docket: ours is committed, others' is followed, and how the two stand is told.
+
+Redis holds one configuration for all the supervisors that follow it, whatever each one's file says: its
+record, its schedules and its strikes. Pools are each host's own, and not looked at here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from ..assembly import lane_of, rule_for, serializer_for, source_of
+from ..config.load import Loaded
+from ..config.model import Configuration
+from ..config.tables.tasks import Task
+from ..config.text import text_of
+from ..errors import DocketError
+from ..schedules.desired import desired_schedules
+from ..schedules.reconciler import declarations, due_next, in_force
+from ..storage.configurations import Beat, Commit, Entry, Revision, StruckRule
+from ..storage.executions import from_milliseconds, to_milliseconds
+from ..storage.keys import DEFAULT_QUEUE
+from ..strikelist import StrikeList
+from .conditions import Conditions
+from .fleet import Fleet
+from .hosts import Standing, standing
+from .status import ReloadRecord
+
+logger = logging.getLogger("docket.supervisor")
+
+
+class UnknownRevision(DocketError, LookupError):
+    """A revision is not among those that are kept."""
+
+
+class InForce:
+    """The configuration that is in force on a docket, as one of its supervisors deals with it.
+
+    Arguments:
+        fleet: what is kept here: it knows the docket, and ticks its schedules.
+        reloads: is told what runs here.
+        conditions: are told how that stands to what is in force.
+    """
+
+    def __init__(self, fleet: Fleet, reloads: ReloadRecord, conditions: Conditions) -> None:
+        self._fleet = fleet
+        self._configurations = fleet.storage.configurations
+        self._reloads = reloads
+        self._conditions = conditions
+        self._adopted = 0
+        """The revision whose schedules are ticked here."""
+
+    async def put(self, ours: Loaded, why: str, *, is_wanted: bool = False) -> None:
+        """Commit a configuration, unless another host has one that goes before it.
+
+        Arguments:
+            ours: the configuration.
+            why: what makes it so.
+            is_wanted: whether it goes before any other, because somebody takes one back.
+
+        Raises:
+            ServerUnavailable: Redis did not answer in time.
+        """
+        while True:
+            history = await self._configurations.history(self._fleet.owner)
+            stands = standing(self._entry(ours, why), history)
+            base = history[0].number if history else 0
+            if stands is Standing.SAME:
+                await self._adopt()
+                self._runs(ours, base)
+                return
+            if stands is not Standing.NEWER and not is_wanted:
+                self._stand_back(stands, history[0], ours)
+                return
+            commit = await self.commit(ours, base, why)
+            if commit.is_done:
+                self._adopted = commit.revision
+                self._runs(ours, commit.revision)
+                return
+
+    async def commit(self, ours: Loaded, base: int, why: str) -> Commit:
+        """Write a configuration, its schedules and its strikes at once, if none has come between.
+
+        Arguments:
+            ours: the configuration.
+            base: the revision that it follows; 0 is none.
+            why: what made it so.
+
+        Raises:
+            ServerUnavailable: Redis did not answer in time.
+        """
+        fleet, configuration = self._fleet, ours.configuration
+        fleet.ticker.serializer = serializer_for(configuration, fleet.path)
+        desired = desired_schedules(configuration)
+        now = from_milliseconds(await fleet.storage.schedules.now())
+        strikes = StrikeList(serializer=fleet.ticker.serializer, storage=fleet.storage)
+        await strikes.refresh()
+        lifted, struck = self._strikes(configuration, strikes)
+        commit = await self._configurations.commit(
+            fleet.owner,
+            base,
+            self._entry(ours, why),
+            configuration.supervisor.reload.history,
+            declarations(desired, now),
+            lifted,
+            struck,
+        )
+        if commit.is_done:
+            fleet.ticker.follow(desired, due_next(desired, commit.next_times))
+            await self._route(configuration.tasks)
+            if lifted:
+                await strikes.acquit()
+        return commit
+
+    async def follow(self, beat: Beat, ours: Loaded) -> None:
+        """Go by what Redis says: who ticks, which schedules, and whether this host is behind.
+
+        Arguments:
+            beat: what it says.
+            ours: what runs here.
+
+        Raises:
+            ServerUnavailable: Redis did not answer in time.
+        """
+        if beat.revision == 0 and self._adopted:
+            logger.warning("Redis has lost the configuration: it is put in force again")
+            await self.put(ours, "restored")
+        elif beat.leads and beat.revision > 0 and beat.revision != self._adopted:
+            await self._adopt()
+        self._fleet.ticker.is_leading = beat.leads
+        if beat.revision > 0 and beat.revision != self._reloads.revision:
+            await self._look_at_the_others(ours)
+
+    async def revision(self, number: int) -> Revision:
+        """A revision that is in force, or was.
+
+        Raises:
+            UnknownRevision: it is not kept.
+            ServerUnavailable: Redis did not answer in time.
+        """
+        history = await self._configurations.history(self._fleet.owner)
+        for one in history:
+            if one.number == number:
+                return one
+        kept = ", ".join(str(one.number) for one in history)
+        raise UnknownRevision(f"there is no revision {number}; those that are kept are {kept}")
+
+    async def _adopt(self) -> None:
+        """Tick the schedules that are in force, whoever put them there: as Redis holds them, not the file."""
+        storage, owner = self._fleet.storage, self._fleet.owner
+        current = await self._configurations.current(owner)
+        if current is None:
+            return
+        self._fleet.ticker.follow(*in_force(await storage.schedules.known(), owner))
+        self._adopted = current.number
+
+    async def _look_at_the_others(self, ours: Loaded) -> None:
+        current = await self._configurations.current(self._fleet.owner)
+        if current is None or current.entry.digest == ours.meaning:
+            if current is not None:
+                self._reloads.revision = current.number
+            self._conditions.tell("Drift", False, "InForce")
+            return
+        message = (
+            f"revision {current.number} of {current.entry.host} is in force, and {self._fleet.host} has "
+            "another configuration; its pools run, schedules and strikes are those in force"
+        )
+        if not self._conditions["Drift"].status:
+            logger.warning("Drift: %s", message)
+        self._conditions.tell("Drift", True, "OtherHost", message)
+
+    def _runs(self, ours: Loaded, revision: int) -> None:
+        self._reloads.revision = revision
+        self._reloads.digest = ours.meaning
+        self._conditions.tell("Drift", False, "InForce")
+
+    def _stand_back(self, stands: Standing, current: Revision, ours: Loaded) -> None:
+        message = {
+            Standing.OLDER: "has a newer file",
+            Standing.CONFLICT: f"has another file of the same revision {current.entry.declared}",
+            Standing.FLAPPING: "and this host have put their own in force in turns",
+        }[stands]
+        told = (
+            f"{current.entry.host} {message}; revision {current.number} stays in force, "
+            f"{self._fleet.host} runs its own pools and leaves schedules and strikes alone"
+        )
+        logger.warning("Drift: %s", told)
+        self._reloads.digest = ours.meaning
+        self._conditions.tell("Drift", True, stands.name.title(), told)
+
+    def _entry(self, ours: Loaded, why: str) -> Entry:
+        """A configuration as it is kept."""
+        configuration = ours.configuration
+        return Entry(
+            digest=ours.meaning,
+            text=text_of(configuration),
+            declared=configuration.revision,
+            host=self._fleet.host,
+            why=why,
+        )
+
+    def _strikes(
+        self, configuration: Configuration, strikes: StrikeList
+    ) -> tuple[list[str], list[StruckRule]]:
+        """What is taken back of what this owner has struck, and what is struck; others are not touched."""
+        owner = self._fleet.owner
+        rules = [rule_for(strike, owner) for strike in configuration.strikes]
+        wanted = {rule.identity: rule for rule in rules}
+        lifted = [
+            identity
+            for identity, rule in strikes.rules.items()
+            if identity not in wanted and rule.source.startswith(source_of(owner))
+        ]
+        struck = [
+            StruckRule(
+                identity,
+                rule.action,
+                0 if rule.expires is None else to_milliseconds(rule.expires),
+                strikes.written(rule),
+            )
+            for identity, rule in wanted.items()
+            if strikes.rules.get(identity) != rule
+        ]
+        return lifted, struck
+
+    async def _route(self, tasks: Mapping[str, Task]) -> None:
+        lanes = {name: lane_of(task) for name, task in tasks.items()}
+        routes = {name: lane for name, lane in lanes.items() if lane != DEFAULT_QUEUE}
+        schemas = {name: task.args_schema for name, task in tasks.items() if task.args_schema > 1}
+        await self._fleet.storage.executions.route(routes, schemas)
