@@ -40,7 +40,8 @@ schema: $(STAMP)  ## Write the schema and the reference of docket.toml again
 
 test: check  ## Everything: lint, types, all servers, faults, coverage, all Pythons
 	rm -f .coverage .coverage.*
-	$(BIN)/python -m coverage run -m pytest -n 4 --dist worksteal
+	$(BIN)/python -m coverage run -m pytest -n 4 --dist worksteal -m "not alone"
+	$(BIN)/python -m coverage run -m pytest -m alone
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 	$(MAKE) test-pythons

@@ -46,6 +46,7 @@ async def test_the_work_of_a_killed_worker_is_taken_over_at_once(supervised: Sup
     until(lambda: len(supervised.workers()) == 3, "the process that replaces it")
 
 
+@pytest.mark.alone
 async def test_no_worker_outlives_its_supervisor(supervised: Supervised) -> None:
     supervised.edit(("processes = 1", "processes = 2"))
     supervised.start()
@@ -55,7 +56,7 @@ async def test_no_worker_outlives_its_supervisor(supervised: Supervised) -> None
 
     supervised.signal(signal.SIGKILL)
 
-    until(lambda: not any(map(is_alive, supervised.workers())), "the end of the workers")
+    until(lambda: not any(map(is_alive, supervised.workers())), "the end of the workers", 6)
 
 
 async def test_a_stop_lets_tasks_finish_within_the_drain_time(supervised: Supervised) -> None:
