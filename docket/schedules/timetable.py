@@ -118,7 +118,8 @@ class Timetable:
     async def kept_up(self) -> list[KeptUp]:
         """All perpetual tasks that living workers keep up, by name.
 
-        An automatic task has one execution, whose key is the name of the task.
+        An automatic task has one execution, whose key is the name of the task. One that somebody adds by
+        hand under the name of its task looks the same.
         """
         tasks = {task for worker in await self._docket.workers() for task in worker.tasks}
         records = await self._docket.storage.executions.read(*sorted(tasks)) if tasks else []

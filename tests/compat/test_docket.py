@@ -31,6 +31,7 @@ from docket import (
 from docket.errors import DocketError, ForeignData, ServerRefused, Undecodable
 from docket.strikelist import Operator
 from tests.compat.conftest import soon, until, working
+from tests.stores import Endless
 
 stored_tasks: list[Any] = []
 
@@ -239,17 +240,11 @@ async def test_a_result_whose_storage_is_not_at_hand_says_so(url: str, name: str
 async def test_a_run_that_is_ended_while_its_result_is_stored_ends_as_told(
     url: str, name: str, way: str
 ) -> None:
-    storing = asyncio.Event()
-
-    class Slow(MemoryStore):
-        async def put(self, *args: Any, **kwargs: Any) -> None:
-            storing.set()
-            await asyncio.Event().wait()
-
-    async with Docket(name, url, result_storage=Slow()) as docket, Worker(docket) as worker:
+    store = Endless()
+    async with Docket(name, url, result_storage=store) as docket, Worker(docket) as worker:
         execution = await docket.add(greet)("Jane")
         async with working(worker):
-            await asyncio.wait_for(storing.wait(), 10)
+            await asyncio.wait_for(store.begun.wait(), 10)
             if way == "drain":
                 await worker.drain(timedelta())
             else:

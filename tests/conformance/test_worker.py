@@ -10,7 +10,6 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from key_value.aio.stores.memory import MemoryStore
 
 from docket import Docket, ExecutionState, Perpetual, Worker
 from docket.errors import LeaseLost, Undecodable
@@ -18,6 +17,7 @@ from docket.policy import RetryPolicy, TaskPolicy, Upcast
 from docket.storage.exchange import Catch, Claimant, Claimed, Exchange, Settlement, Verdict, release
 from docket.storage.executions import FRESH, NewExecution
 from tests.conformance.conftest import LEASE, until, working
+from tests.stores import Endless
 
 
 async def nothing(number: int = 0) -> int:
@@ -735,19 +735,13 @@ async def test_a_task_may_ignore_that_its_lease_was_lost_and_is_refused(docket: 
 async def test_a_run_whose_lease_was_lost_while_its_result_is_stored_writes_nothing(
     server_url: str, name: str
 ) -> None:
-    storing = asyncio.Event()
-
-    class Slow(MemoryStore):
-        async def put(self, *args: Any, **kwargs: Any) -> None:
-            storing.set()
-            await asyncio.Event().wait()
-
-    async with Docket(name, server_url, result_storage=Slow()) as docket:
+    store = Endless()
+    async with Docket(name, server_url, result_storage=store) as docket:
         docket.register(nothing)
         execution = await docket.add(nothing)(8)
         async with Worker(docket, redelivery_timeout=timedelta(seconds=6)) as worker:
             async with working(worker):
-                await asyncio.wait_for(storing.wait(), 10)
+                await asyncio.wait_for(store.begun.wait(), 10)
                 async with docket.redis() as client:
                     await client.hincrby(docket.runs_key(execution.key), "fence", 1)
                     await client.hset(docket.runs_key(execution.key), "worker", "another")

@@ -105,3 +105,4 @@ async def test_a_worker_that_is_refused_at_its_start_says_why(
     assert answer is not None
     assert (answer["word"], answer["revision"]) == ("rejected", 1)
     assert answer["reason"].startswith("docket.errors.ServerRefused: ")
+    assert not answer["is_away"]

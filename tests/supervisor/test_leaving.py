@@ -11,6 +11,7 @@ import pytest
 from docket import Docket, Execution, ExecutionState
 from docket.config.load import parse
 from docket.supervisor.leaving import Leaving
+from docket.supervisor.pool import Pool
 
 from .inside import TEXT, Home, Log, until, up
 
@@ -75,41 +76,44 @@ async def test_where_it_is_cancelled_what_waits_is_and_what_runs_goes_on(
     assert other.state is ExecutionState.SCHEDULED
 
 
-async def test_where_it_drains_what_waits_is_run_before_it_goes(
+@pytest.fixture
+async def draining(
     home: Home, log: Log, docket: Docket, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> AsyncIterator[tuple[Pool, Execution]]:
+    """A pool whose task has left the file, and one execution of it that runs still."""
     monkeypatch.setattr("docket.supervisor.leaving.LOOK_EVERY", 0.1)
     home.save(TEXT + LEAVES.format("drain", "default"))
     async with up(home) as supervisor:
         execution = await docket.add("leaves")(5)
         home.save(TEXT)
         await log.until("tasks.leaves: removed (pools roll; queued work is run before it goes)")
-        pool = supervisor._fleet.pools["default"]
-        know_it = list(pool.processes)
-        (home.file.parent / "go").touch()
-        assert await execution.get_result(timeout=timedelta(seconds=20)) == 5
-        await log.until("Nothing is left of leaves: it goes")
-        await until(lambda: not set(know_it) & set(pool.processes), "the end of who knows it")
-        late = await docket.add("leaves")(6)
-        await until_state(late, ExecutionState.PARKED)
+        yield supervisor._fleet.pools["default"], execution
+
+
+async def test_where_it_drains_what_waits_is_run_before_it_goes(
+    home: Home, log: Log, docket: Docket, draining: tuple[Pool, Execution]
+) -> None:
+    pool, execution = draining
+    know_it = list(pool.processes)
+    (home.file.parent / "go").touch()
+    assert await execution.get_result(timeout=timedelta(seconds=20)) == 5
+    await log.until("Nothing is left of leaves: it goes")
+    await until(lambda: not set(know_it) & set(pool.processes), "the end of who knows it")
+    late = await docket.add("leaves")(6)
+    await until_state(late, ExecutionState.PARKED)
 
 
 async def test_pools_that_can_not_roll_without_it_go_on_as_they_are(
-    home: Home, log: Log, docket: Docket, monkeypatch: pytest.MonkeyPatch
+    home: Home, log: Log, docket: Docket, draining: tuple[Pool, Execution]
 ) -> None:
-    monkeypatch.setattr("docket.supervisor.leaving.LOOK_EVERY", 0.1)
-    home.save(TEXT + LEAVES.format("drain", "default"))
-    async with up(home) as supervisor:
-        execution = await docket.add("leaves")(5)
-        home.save(TEXT)
-        await log.until("tasks.leaves: removed")
-        (home.file.parent / "work.py").write_text("raise RuntimeError('broken meanwhile')")
-        (home.file.parent / "go").touch()
-        assert await execution.get_result(timeout=timedelta(seconds=20)) == 5
-        await log.until("they can not roll: RuntimeError: broken meanwhile")
+    pool, execution = draining
+    (home.file.parent / "work.py").write_text("raise RuntimeError('broken meanwhile')")
+    (home.file.parent / "go").touch()
+    assert await execution.get_result(timeout=timedelta(seconds=20)) == 5
+    await log.until("they can not roll: RuntimeError: broken meanwhile")
 
-        assert supervisor._fleet.pools["default"].ready == 1
-        assert await (await docket.add("leaves")(6)).get_result(timeout=timedelta(seconds=20)) == 6
+    assert pool.ready == 1
+    assert await (await docket.add("leaves")(6)).get_result(timeout=timedelta(seconds=20)) == 6
 
 
 async def test_one_that_comes_back_does_not_leave(home: Home, docket: Docket) -> None:

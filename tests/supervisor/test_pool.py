@@ -13,7 +13,7 @@ import pytest
 from docket.errors import ServerUnavailable
 from docket.orders import RetryOrder, TaskOrder
 from docket.service import end
-from docket.supervisor.pool import Desired
+from docket.supervisor.pool import Desired, Pool
 from docket.supervisor.process import Rejected, WorkerProcess, describe_exit
 from tests.fleet.process import ServerProcess
 from tests.pids import is_alive
@@ -236,30 +236,34 @@ async def test_a_roll_that_fails_half_way_brings_the_old_ones_back(
     assert {process.revision for process in pool.processes if process.state.value == "ready"} == {1}
 
 
-async def test_a_canary_that_is_taken_down_leaves_the_pool_as_it_was(
-    pools: Pools, desired: Desired
-) -> None:
+@pytest.fixture
+async def staged(pools: Pools, desired: Desired) -> tuple[Pool, int, WorkerProcess]:
+    """A pool, its one process, and a canary of the next revision beside it."""
     pool = pools(desired)
     await pool.start()
-    before = pids(pool)
+    (first,) = pids(pool)
     canary = await pool.stage(replace(desired, revision=2))
-    assert pids(pool) == before | {canary.pid}
+    assert pids(pool) == {first, canary.pid}
+    return pool, first, canary
+
+
+async def test_a_canary_that_is_taken_down_leaves_the_pool_as_it_was(
+    staged: tuple[Pool, int, WorkerProcess],
+) -> None:
+    pool, first, canary = staged
 
     await pool.unstage(canary)
 
-    assert pids(pool) == before
+    assert pids(pool) == {first}
     assert not is_alive(canary.pid)
     assert pool.crashes == 0
 
 
 async def test_a_pool_with_a_canary_can_become_something_else_and_then_roll(
-    pools: Pools, desired: Desired, buried: Buried
+    staged: tuple[Pool, int, WorkerProcess], desired: Desired, buried: Buried
 ) -> None:
-    pool = pools(desired)
-    await pool.start()
-    (first,) = pids(pool)
+    pool, first, canary = staged
     new = replace(desired, revision=2)
-    canary = await pool.stage(new)
 
     await pool.reconfigure(new)
     assert pids(pool) == {first, canary.pid}
@@ -273,12 +277,9 @@ async def test_a_pool_with_a_canary_can_become_something_else_and_then_roll(
 
 
 async def test_what_crashes_beside_a_canary_is_replaced(
-    pools: Pools, desired: Desired, buried: Buried
+    staged: tuple[Pool, int, WorkerProcess], buried: Buried
 ) -> None:
-    pool = pools(desired)
-    await pool.start()
-    (first,) = pids(pool)
-    canary = await pool.stage(replace(desired, revision=2))
+    pool, first, canary = staged
     os.kill(first, signal.SIGKILL)
     await until(lambda: buried == [first] and pool.ready == 2)
 
@@ -288,17 +289,13 @@ async def test_what_crashes_beside_a_canary_is_replaced(
 
 
 async def test_a_canary_that_is_gone_before_the_roll_is_made_up_for(
-    pools: Pools, desired: Desired, buried: Buried
+    staged: tuple[Pool, int, WorkerProcess], desired: Desired, buried: Buried
 ) -> None:
-    pool = pools(desired)
-    await pool.start()
-    (first,) = pids(pool)
-    new = replace(desired, revision=2)
-    canary = await pool.stage(new)
+    pool, first, canary = staged
     os.kill(canary.pid, signal.SIGKILL)
     await until(lambda: buried == [canary.pid])
 
-    await pool.roll(new, canary)
+    await pool.roll(replace(desired, revision=2), canary)
 
     await until(lambda: set(buried) == {canary.pid, first})
     await until(lambda: pool.ready == 1)
