@@ -221,9 +221,12 @@ class Executions:
                 first = "(" + entries[-1][0].decode()
 
     async def queues(self) -> list[str]:
-        """All queues that work can be in: the default one, and those that tasks are routed to."""
-        (routes,) = await read_patiently(self._connection, ("HVALS", self._keys.routes))
-        return sorted({DEFAULT_QUEUE, *(queue.decode() for queue in value_of(routes))})
+        """All queues that work can be in: those that ever got any, and those that tasks are routed to."""
+        used, routes = await read_patiently(
+            self._connection, ("SMEMBERS", self._keys.queues), ("HVALS", self._keys.routes)
+        )
+        names = {queue.decode(errors="replace") for queue in (*value_of(used), *value_of(routes))}
+        return sorted({DEFAULT_QUEUE, *(name or DEFAULT_QUEUE for name in names)})
 
     async def route(
         self, routes: Mapping[str, str], schemas: Mapping[str, int] | None = None
@@ -261,7 +264,7 @@ class Executions:
         """How much there is of everything.
 
         Arguments:
-            queues: queues to look at beside those that tasks are routed to.
+            queues: queues to look at beside those that are known.
         """
         names = sorted({*queues, *await self.queues()})
         *due, future, waiting, parked, dead = await read_patiently(

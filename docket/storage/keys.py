@@ -10,6 +10,7 @@ Key                                   Type          Holds
 ``P:progress:<key>``                  hash          current, total, message
 ``P:dead``                            sorted set    dead letters by the time of their death
 ``P:parked``                          sorted set    parked executions by the time of their parking
+``P:queues``                          set           every queue that ever got work ('' is the default one)
 ``P:strikes``                         hash          rules by identity, and their version
 ``P:routes``                          hash          the queue of each task that has one of its own
 ``P:schemas``                         hash          which shape the arguments of a task have, if not the first
@@ -107,6 +108,11 @@ class Keys:
     def waiting(self) -> str:
         """All executions that wait for a slot of a concurrency limit."""
         return self.named("waiting")
+
+    @property
+    def queues(self) -> str:
+        """The names of all queues that ever got work."""
+        return self.named("queues")
 
     @property
     def strikes(self) -> str:

@@ -128,6 +128,7 @@ local function with_group(queue, read)
   local reply = read()
   if type(reply) == 'table' and reply.err then
     if not string.find(reply.err, 'NOGROUP', 1, true) then return error(reply.err) end
+    remember_queue(queue)
     redis.call('XGROUP', 'CREATE', stream_of(queue), GROUP, '0', 'MKSTREAM')
     reply = read()
   end

@@ -53,8 +53,19 @@ local function schema_of(task)
   return redis.call('HGET', P .. ':schemas', task) or nil
 end
 
+-- P:queues names every queue that ever got work, for whoever looks for all of it: a route that is taken back, or
+-- a queue that a task named only once, must not hide what still lies there.
+local function remember_queue(queue)
+  redis.call('SADD', P .. ':queues', queue or '')
+end
+
+-- Only a queue without a stream is not known yet, and NOMKSTREAM says so: all others cost nothing more.
 local function put_on_stream(key, queue, generation)
-  return redis.call('XADD', stream_of(queue), '*', 'key', key, 'generation', generation)
+  local stream = stream_of(queue)
+  local message = redis.call('XADD', stream, 'NOMKSTREAM', '*', 'key', key, 'generation', generation)
+  if message then return message end
+  remember_queue(queue)
+  return redis.call('XADD', stream, '*', 'key', key, 'generation', generation)
 end
 
 -- A fence is higher than all before it, also after the counter was lost: it starts at the time in us.

@@ -1,0 +1,72 @@
+"""Queues that ever got work are known, whatever becomes of the routes that led there."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from docket import Docket, ExecutionState, Worker
+from tests.compat.conftest import (
+    docket,
+    least_privileged,
+    name,
+    pytest_generate_tests,
+    soon,
+    until,
+    url,
+    working,
+)
+
+__all__ = ["docket", "least_privileged", "name", "pytest_generate_tests", "url"]
+
+
+async def nothing() -> None: ...
+
+
+async def routed_once(docket: Docket, key: str = "lost") -> None:
+    """Put work into a queue whose route is taken back at once."""
+    docket.register(nothing)
+    await docket.storage.executions.route({"nothing": "bulk"})
+    await docket.add(nothing, key=key)()
+    await docket.storage.executions.route({})
+
+
+async def test_work_in_a_queue_without_a_route_is_seen_and_counted(docket: Docket) -> None:
+    await routed_once(docket)
+
+    executions = docket.storage.executions
+    assert await executions.queues() == ["bulk", "default"]
+    assert (await executions.backlog()).due == {"bulk": 1, "default": 0}
+    assert await executions.depths(await executions.queues()) == (1, 0)
+    assert [one.key for one in (await docket.snapshot()).future] == ["lost"]
+
+
+async def test_work_in_a_queue_without_a_route_is_cleared(docket: Docket) -> None:
+    await routed_once(docket)
+
+    assert await docket.clear() == 1
+    execution = await docket.get_execution("lost")
+    assert execution is not None
+    assert execution.state is ExecutionState.CANCELLED
+
+
+async def test_a_queue_that_only_ever_got_future_work_is_known_when_it_falls_due(
+    docket: Docket,
+) -> None:
+    docket.register(nothing)
+    await docket.storage.executions.route({"nothing": "bulk"})
+    await docket.add(nothing, when=soon(0.2), key="later")()
+    await docket.storage.executions.route({})
+    async with Worker(docket) as worker, working(worker):
+
+        async def is_known() -> bool:
+            return "bulk" in await docket.storage.executions.queues()
+
+        await until(is_known)
+    assert (await docket.storage.executions.backlog()).due["bulk"] == 1
+
+
+async def test_a_queue_that_is_only_served_is_known(docket: Docket) -> None:
+    async with Worker(docket, queues=["fast"], redelivery_timeout=timedelta(seconds=2)) as worker:
+        async with working(worker):
+            pass
+    assert await docket.storage.executions.queues() == ["default", "fast"]
