@@ -65,7 +65,10 @@ async def keys_of(docket: Docket) -> set[str]:
     async with _operator_of(docket) as client:
         found = {key.decode() async for key in client.scan_iter(f"{docket.prefix}:*", count=1000)}
     kinds = {key.removeprefix(f"{docket.prefix}:") for key in found}
-    passing = ("workers", "worker-tasks:", "task-workers:", "sweep:", "bell", "fence", "stream")
+    passing = (
+        *("workers", "worker-tasks:", "task-workers:", "sweep:", "bell", "fence"),
+        *("stream", "queues"),
+    )
     return {kind for kind in kinds if not kind.startswith(passing)}
 
 

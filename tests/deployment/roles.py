@@ -42,6 +42,7 @@ WORK: Final = (
     *(
         "stream",
         "stream:*",
+        "queues",
         "queue",
         "runs:*",
         "results:*",
