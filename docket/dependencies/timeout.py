@@ -70,7 +70,8 @@ class Timeout(Runtime["Timeout"]):
             if not watch.has_struck:
                 raise
             raise asyncio.TimeoutError(
-                f"Docket task {execution.key} exceeded timeout of {self.base.total_seconds()}s"
+                f"Docket task {execution.function_name} {execution.key} exceeded timeout of "
+                f"{self.base.total_seconds()}s"
             ) from None
         finally:
             watch.end()

@@ -132,8 +132,8 @@ class Executor:
         self._observer = observer
         self._fallback = fallback
         self._shared = SharedScope()
-        # Slots bound how many threads there are, not the pool: a slot is free again when a timeout
-        # has given up on a thread that can not be stopped.
+        # Slots bound how many threads there are, not the pool: a run holds its slot until its thread
+        # has ended.
         self._threads = ThreadPoolExecutor(max_workers=1000, thread_name_prefix="docket-task")
 
     async def close(self) -> None:
@@ -339,7 +339,8 @@ class Executor:
         def call() -> Any:
             return context.run(function, *args, **kwargs)
 
-        result = await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        thread = asyncio.get_running_loop().run_in_executor(self._threads, call)
+        result = await until_ended(thread)
         # A plain callable may wrap a coroutine function (functools.partial, a decorator).
         return await result if inspect.isawaitable(result) else result
 
@@ -400,6 +401,25 @@ class Executor:
     @staticmethod
     def _perpetuated(execution: Execution) -> Outcome:
         return Perpetuated(execution.next_run) if execution.next_run else HandledElsewhere()
+
+
+async def until_ended(thread: asyncio.Future[Any]) -> Any:
+    """Return what a thread returns; when cancelled meanwhile, raise that once the thread has ended.
+
+    Nothing stops a thread. A run that ended before its thread would give slots to others while the body still
+    runs, and a retry would run beside it.
+    """
+    cancellation: asyncio.CancelledError | None = None
+    while not thread.done():
+        try:
+            await asyncio.wait([thread])
+        except asyncio.CancelledError as error:
+            cancellation = error
+    if cancellation is None:
+        return thread.result()
+    if not thread.cancelled():
+        thread.exception()  # nobody else will look at it, and asyncio would complain
+    raise cancellation
 
 
 class _Attempt:

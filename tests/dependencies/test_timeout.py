@@ -91,8 +91,8 @@ async def test_a_timeout_does_not_outlive_its_attempt(docket: Docket, worker: Wo
         assert await last.get_result(timeout=timedelta(seconds=5)) == "quick"
 
 
-async def test_a_timeout_within_a_plain_functions_thread_gives_the_slot_back(
-    docket: Docket,
+async def test_a_plain_function_has_timed_out_when_its_thread_has_ended(
+    docket: Docket, worker: Worker
 ) -> None:
     go_on = threading.Event()
 
@@ -100,9 +100,10 @@ async def test_a_timeout_within_a_plain_functions_thread_gives_the_slot_back(
         go_on.wait(20)
 
     execution = await docket.add(work)()
-    async with Worker(docket, concurrency=1) as worker:
-        await asyncio.wait_for(worker.run_until_finished(), 10)
+    async with working(worker):
+        await asyncio.sleep(0.1)
+        await execution.sync()
+        assert execution.state is not ExecutionState.FAILED
         go_on.set()
-    await execution.sync()
-
-    assert execution.state is ExecutionState.FAILED
+        with pytest.raises(asyncio.TimeoutError, match=f"work {execution.key} exceeded timeout"):
+            await execution.get_result(timeout=timedelta(seconds=10))

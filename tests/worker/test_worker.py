@@ -14,12 +14,13 @@ from datetime import timedelta
 
 import pytest
 
-from docket import Docket, Worker
+from docket import ConcurrencyLimit, Docket, ExecutionCancelled, ExecutionState, Worker
 from docket.errors import Closed
 from docket.execution import Execution
 from docket.policy import TaskPolicy
 from docket.storage import bell
 from docket.storage.bell import Line
+from tests.compat.conftest import working
 
 URL = "memory://programs"
 
@@ -90,21 +91,54 @@ async def test_the_standard_tasks_do_what_they_say(
         await failing.get_result()
 
 
-async def test_a_plain_function_that_takes_too_long_gives_its_slot_back(docket: Docket) -> None:
-    go_on = threading.Event()
+async def test_a_plain_function_holds_its_slots_until_its_thread_has_ended(docket: Docket) -> None:
+    go_on, began = threading.Event(), threading.Event()
+    running = peak = 0
 
-    def wait() -> None:
+    def wait(limit: ConcurrencyLimit = ConcurrencyLimit(max_concurrent=1)) -> None:
+        nonlocal running, peak
+        running += 1
+        peak = max(peak, running)
+        began.set()
         go_on.wait(20)
+        running -= 1
 
     docket.register(wait)
     docket.registry.apply_policies({"wait": TaskPolicy(timeout=timedelta(milliseconds=50))})
-    execution = await docket.add(wait)()
-    async with Worker(docket, concurrency=1) as worker:
-        await worker.run_until_finished()
+    first, second = [await docket.add(wait)() for _ in range(2)]
+    async with working(Worker(docket)) as worker:
+        await asyncio.to_thread(began.wait, 20)
+        await asyncio.sleep(0.2)  # several timeouts long
+        await first.sync()
+        assert (first.state, worker.in_flight, peak) == (ExecutionState.RUNNING, 1, 1)
+        docket.registry.apply_policies({})  # the other may take as long as it likes
         go_on.set()
+        with pytest.raises(asyncio.TimeoutError, match=f"wait {first.key} exceeded timeout of"):
+            await first.get_result(timeout=timedelta(seconds=10))
+        await second.get_result(timeout=timedelta(seconds=10))
 
-    with pytest.raises(asyncio.TimeoutError):
-        await execution.get_result()
+    assert peak == 1
+
+
+async def test_a_cancelled_plain_function_is_cancelled_once_its_thread_has_ended(
+    docket: Docket,
+) -> None:
+    go_on, began = threading.Event(), threading.Event()
+
+    def fail() -> None:
+        began.set()
+        go_on.wait(20)
+        raise ArithmeticError
+
+    execution = await docket.add(fail)()
+    async with working(Worker(docket)) as worker:
+        await asyncio.to_thread(began.wait, 20)
+        await docket.cancel(execution.key)
+        await asyncio.sleep(0.1)
+        assert worker.in_flight == 1
+        go_on.set()
+        with pytest.raises(ExecutionCancelled):
+            await execution.get_result(timeout=timedelta(seconds=10))
 
 
 async def test_a_task_that_exits_has_failed_and_its_worker_goes_on(docket: Docket) -> None:
