@@ -45,6 +45,8 @@ work carries a time to live; everything else that is kept per execution does.
 
 Channels: ``P:state:<key>`` and ``P:progress:<key>`` (events of one execution), ``P:cancellations``
 (keys that running workers shall stop), ``P:strikes`` (a new version of the rules).
+
+``P:none`` and ``P:none2`` never exist: scripts ask for them to see whether the slot is moving.
 """
 
 from __future__ import annotations

@@ -21,6 +21,15 @@ from .keys import Keys
 
 _INCLUDE = re.compile(r"^--! include (\w+)$", re.MULTILINE)
 
+_ENDING = """
+-- What was done before an error is told like the rest: nobody does it again, and somebody may wait for it.
+local ok, reply = pcall(script)
+send_events()
+if ok then return reply end
+return error(reply, 0)
+"""
+"""Ends every script. No script sends its events itself, so that none can forget to."""
+
 
 def _read(name: str) -> str:
     directory = resources.files("docket.storage") / "scripts"
@@ -42,14 +51,22 @@ class Script:
 
     @cached_property
     def source(self) -> str:
-        """The Lua text that the server gets: arguments, includes, body."""
+        """The Lua text that the server gets: arguments, what goes before every script, includes, body."""
         names = ["P", *self.arguments]
         values = [f"ARGV[{index}]" for index in range(1, len(names) + 1)]
-        prelude = f"local {', '.join(names)} = {', '.join(values)}\nlocal REST = {len(names) + 1}\n"
         body = _read(self.name)
-        includes = ["moved"] * self.is_movable + _INCLUDE.findall(body)
-        included = "\n".join(_read(name) for name in includes)
-        return prelude + included + "\n" + body
+        return "\n".join(
+            [
+                f"local {', '.join(names)} = {', '.join(values)}",
+                f"local REST = {len(names) + 1}",
+                *map(_read, ["probe", *["moved"] * self.is_movable, "events"]),
+                "local function script()",
+                *map(_read, _INCLUDE.findall(body)),
+                body,
+                "end",
+                _ENDING,
+            ]
+        )
 
     @cached_property
     def sha(self) -> str:

@@ -54,11 +54,13 @@ WORK: Final = (
     *("workers", "worker-tasks:*", "task-workers:*", "bell", "bell:*", "fence", "sweep:*"),
     *("slots:*", "holding", "waiters:*", "waiting", "sizes"),
     *("cooldown:*", "rate:*", "moments:*", "debounce:*"),
+    *("none", "none2"),
 )
 """Keys and channels of work: all but those of configurations, supervisors and what schedules remember."""
 _CALL = re.compile(r"redis\.p?call\('(\w+)'(?:, '(\w+)')?")
 _INCLUDE = re.compile(r"^--! include (\w+)$", re.MULTILINE)
 _CONTAINERS = ("xgroup",)
+_PUBSUB = frozenset({"publish", "spublish", "pubsub", "subscribe", "unsubscribe"})
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,10 @@ class Role:
     @property
     def allowed(self) -> list[str]:
         """All commands that it needs."""
-        return sorted({*HELLO, *READS, *self.commands, *commands_of(*self.scripts)})
+        allowed = {*HELLO, *READS, *self.commands, *commands_of(*self.scripts)}
+        # Those of shards are unknown to a server before 7.0, which refuses a user who may send them; a
+        # category is known to all of them.
+        return sorted(allowed - _PUBSUB | {"@pubsub"} if "publish" in allowed else allowed)
 
     def line(self, user: str, name: str = NAME) -> str:
         """The line of an ACL file."""
@@ -107,6 +112,8 @@ def commands_of(*scripts: str) -> set[str]:
             lowered = str(command).lower()
             found.add(f"{lowered}|{word.lower()}" if lowered in _CONTAINERS else lowered)
         found |= commands_of(*_INCLUDE.findall(text))
+        if name != "events" and "publish(" in text:
+            found |= commands_of("events")
     return found
 
 

@@ -8,7 +8,7 @@ local function cancel(key, ttl)
   if not state then return 'UNKNOWN' end
   if state == 'running' then
     redis.call('HSET', run, 'cancel', '1')
-    redis.call('PUBLISH', P .. ':cancellations', key)
+    publish(P .. ':cancellations', key)
     return 'REQUESTED'
   end
   if state == 'completed' or state == 'failed' or state == 'cancelled' then return 'FINISHED' end

@@ -44,7 +44,7 @@ end
 
 -- The event of a new state: six lines, the error last because it may hold newlines.
 local function announce(key, state, due, worker, started, completed, error)
-  redis.call('PUBLISH', P .. ':state:' .. key, table.concat({
+  publish(P .. ':state:' .. key, table.concat({
     state, due or '', worker or '', started or '', completed or '', error or ''}, '\n'))
 end
 

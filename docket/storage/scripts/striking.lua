@@ -30,6 +30,6 @@ local function tell()
   if version <= tonumber(before) then version = before + 1 end
   version = string.format('%.0f', version)
   redis.call('HSET', strikes, 'version', version)
-  redis.call('PUBLISH', strikes, version)
+  publish(strikes, version)
   return version
 end
