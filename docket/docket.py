@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import Counter
 from collections.abc import (
     AsyncGenerator,
@@ -39,6 +38,7 @@ from .results import Results, ResultStorage
 from .serialization import Serializer
 from .snapshot import DocketSnapshot, RunningExecution, StrikePreview
 from .storage.executions import NewExecution, Record
+from .storage.nonces import FRESH, new_nonce
 from .storage.patience import REMEMBERED
 from .storage.storage import Storage
 from .storage.workers import WorkerInfo
@@ -273,7 +273,8 @@ class Docket(KeyNames):
         name, task = self.registry.named(function)
 
         async def schedule(*args: Any, **kwargs: Any) -> Execution:
-            return await self._schedule_one("add", _task_call(task, name, args, kwargs, when, key))
+            call = _task_call(task, name, args, kwargs, when, key)
+            return await self._schedule_one("add", replace(call, is_fresh=key is None))
 
         return schedule
 
@@ -643,8 +644,8 @@ class Docket(KeyNames):
         """Schedule what is not struck, and tell each execution what became of it."""
         kept: list[Execution] = []
         new: list[NewExecution] = []
-        nonce, trace = os.urandom(8), tracing.outgoing()
-        for execution, call in pairs:
+        nonce, trace = new_nonce(), tracing.outgoing()
+        for index, (execution, call) in enumerate(pairs):
             rule = self.strike_list.find(execution)
             if rule is not None and rule.action == "drop":
                 execution.disposition = Disposition.STRUCK
@@ -654,7 +655,9 @@ class Docket(KeyNames):
             # the worker's.
             parks = rule.identity if rule is not None and rule.action == "park" else ""
             kept.append(execution)
-            new.append(new_execution(execution, call, nonce, trace, parks))
+            # Each call of a batch is one of its own, also of a key that the batch names twice.
+            own = FRESH if call.is_fresh else f"{nonce}.{index}" if index else nonce
+            new.append(new_execution(execution, call, own, trace, parks))
         way: Literal["add", "replace"] = "replace" if mode == "replace" else "add"
         answers = await self.storage.executions.schedule(new, mode=way)
         for execution, answer in zip(kept, answers, strict=True):

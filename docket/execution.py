@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import secrets
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -31,6 +31,7 @@ from .storage.executions import (
     to_milliseconds,
 )
 from .storage.keys import DEFAULT_QUEUE
+from .storage.nonces import new_nonce
 from .storage.subscriptions import RESYNC
 
 __all__ = [
@@ -65,6 +66,8 @@ class TaskCall:
     function_name: str | None = None
     immediate: bool = field(default=False, kw_only=True)
     """Due at once, by the server's clock; ``when`` is then only what the caller's clock said."""
+    is_fresh: bool = field(default=False, kw_only=True)
+    """Its key was made for this one use of it, and is nobody else's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +129,17 @@ class Execution:
         self.disposition = Disposition.LOADED
         self.schedule_exception: Exception | None = None
         self.fence: int | None = None
+        self.consumer: str | None = None
+        """Who has it, or had it last: one life of a worker."""
         self.worker: str | None = None
         self.started_at: datetime | None = None
         self.completed_at: datetime | None = None
         self.error: str | None = None
         self.reason: str | None = None
         self.result_key: str | None = None
+        self.identity = ""
+        """What tells this acceptance of its key from every other one: the same for all attempts of a call,
+        and another one for each run of a perpetual task."""
         self.slot: str | None = None
         """What it was given while it waited: the slots of a concurrency limit, a newline, the limit."""
         self.queue = DEFAULT_QUEUE
@@ -330,7 +338,7 @@ class Execution:
             self.disposition = Disposition.SUPERSEDED
             return self.disposition
         call = TaskCall(self._function, self._args, self._kwargs, self._key, self.when)
-        new = new_execution(self, call, os.urandom(8), tracing.outgoing())
+        new = new_execution(self, call, new_nonce(), tracing.outgoing())
         (answer,) = await self._home.storage.executions.schedule(
             [new], mode="replace" if replace else "add"
         )
@@ -347,11 +355,12 @@ class Execution:
 
         Returns whether it was to be had: not superseded, running elsewhere, or ended.
         """
-        begun = await self._home.storage.executions.begin(self._key, self._generation, worker)
+        consumer = f"{worker}:{secrets.token_hex(4)}"
+        begun = await self._home.storage.executions.begin(self._key, self._generation, consumer)
         if begun is None:
             return False
         self.state = ExecutionState.RUNNING
-        self.worker = worker
+        self.worker, self.consumer, self.identity = worker, consumer, begun.identity
         self.message_id, self.queue, self.fence = begun.message, begun.queue, begun.fence
         self._generation = begun.generation
         self.started_at = from_milliseconds(begun.started)
@@ -430,8 +439,8 @@ class Execution:
         )
 
     async def _settle(self, settlement: Settlement) -> Verdict:
-        nobody = Claimant(self.worker or "", "", (), 0, 0, 0)
-        exchange = self._home.storage.exchange(nobody)
+        ours = Claimant(self.worker or "", self.consumer or "", (), 0, 0, 0)
+        exchange = self._home.storage.exchange(ours)
         ((verdict,), _) = await exchange.trade([settlement], 0)
         return verdict
 
@@ -613,6 +622,8 @@ class Execution:
         self.queue = record.queue
         self.fence = record.fence
         self.worker = record.worker
+        self.consumer = record.consumer
+        self.identity = record.identity
         self.started_at = record.started_at
         self.completed_at = record.completed_at
         self.error = record.error
@@ -633,7 +644,7 @@ class Execution:
 
 
 def new_execution(
-    execution: Execution, call: TaskCall, nonce: bytes, trace: str = "", strike: str = ""
+    execution: Execution, call: TaskCall, nonce: str, trace: str = "", strike: str = ""
 ) -> NewExecution:
     """The execution of a call in the words of the storage.
 

@@ -95,5 +95,5 @@ def limit_name(scope: str | None, function: str, argument: str | None, value: An
 
 
 def owner(execution: Execution) -> str:
-    """One run, told apart from other runs of its key; the same when it is delivered again."""
-    return f"{execution.key}:{execution.generation}"
+    """One acceptance of a call, told apart from every other one of its key; the same in all its attempts."""
+    return execution.identity

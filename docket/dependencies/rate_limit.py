@@ -46,7 +46,7 @@ class RateLimit(Gate["RateLimit"]):
     async def _count(self, execution: Execution) -> None:
         name = self.name(execution)
         wait = await current_docket.get().storage.limits.count(
-            name, execution.key, owner(execution), self.limit, self.per, self.drop
+            name, execution.key, _start(execution), self.limit, self.per, self.drop
         )
         reason = f"rate limit ({self.limit}/{self.per}) on {name}"
         if wait is None:
@@ -65,4 +65,9 @@ class RateLimit(Gate["RateLimit"]):
         if isinstance(exc_value, AdmissionBlocked):
             execution = current_execution.get()
             limits = current_docket.get().storage.limits
-            await limits.undo_count(self.name(execution), owner(execution))
+            await limits.undo_count(self.name(execution), _start(execution))
+
+
+def _start(execution: Execution) -> str:
+    """One start: each attempt counts, however often it is delivered."""
+    return f"{owner(execution)}:{execution.attempt}"

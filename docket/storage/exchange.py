@@ -16,7 +16,7 @@ from .script import Call, Script, run, run_blocking
 _CLAIM = Script(
     "claim", ("consumer", "worker", "slots", "lease", "cursor", "queues", "ttl", "dead_ttl")
 )
-_SETTLE = Script("settle")
+_SETTLE = Script("settle", ("consumer",))
 _RENEW = Script("renew", ("consumer",))
 _RELEASE = Script("release", ("consumer",))
 
@@ -46,6 +46,8 @@ class Claimed(NamedTuple):
     """What was taken for it while it waited: the slots of a concurrency limit, a newline, the limit."""
     schema: int = 1
     """Which shape its arguments have."""
+    identity: str = ""
+    """What tells this acceptance of its key from every other one; the same in all its attempts."""
 
     @property
     def holder(self) -> bytes:
@@ -170,7 +172,7 @@ class Exchange:
         calls: list[Call] = []
         if settlements:
             fields = (field for settlement in settlements for field in settlement)
-            calls.append(_SETTLE.call(self._keys, *fields))
+            calls.append(_SETTLE.call(self._keys, self.claimant.consumer, *fields))
         if slots > 0:
             calls.append(self._claim(slots, holding, RELEASED if lenient else self.claimant.lease))
         replies = [value_of(reply) for reply in await run(self._connection, *calls)]
@@ -244,7 +246,7 @@ def _catch(reply: list[Any]) -> Catch:
 
 def _claimed(entry: list[bytes]) -> Claimed:
     message, queue, key, generation, fence, task, call, attempt, due, crashes, *more = entry
-    trace, slot, schema = more
+    trace, slot, schema, identity = more
     return Claimed(
         message,
         queue.decode(),
@@ -259,4 +261,5 @@ def _claimed(entry: list[bytes]) -> Claimed:
         trace.decode(),
         slot.decode(),
         int(schema),
+        identity.decode(),
     )

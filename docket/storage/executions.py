@@ -24,17 +24,14 @@ PAGE = 1000
 
 _SCHEDULE = Script("schedule", ("mode",))
 _CANCEL = Script("cancel", ("key", "ttl"))
-_BEGIN = Script("begin", ("key", "generation", "worker"))
-
-FRESH = b"*"
-"""The nonce of a key that was made for one call only: whoever finds it there has found that call."""
+_BEGIN = Script("begin", ("key", "generation", "consumer"))
 
 
 class NewExecution(NamedTuple):
     """What is to be scheduled, in the words of the script."""
 
     key: str
-    nonce: bytes
+    nonce: str
     due: int
     """Unix time in ms; 0 is now."""
     task: str
@@ -64,6 +61,7 @@ class Begun(NamedTuple):
     fence: int
     started: int
     """Unix time in ms."""
+    identity: str
 
 
 class Backlog(NamedTuple):
@@ -92,13 +90,27 @@ class Record:
     attempt: int = 1
     queue: str = DEFAULT_QUEUE
     fence: int | None = None
-    worker: str | None = None
+    consumer: str | None = None
+    """Who has it, or had it last: one life of a worker."""
     started_at: datetime | None = None
     completed_at: datetime | None = None
     error: str | None = None
     reason: str | None = None
     crashes: int = 0
     trace: str = ""
+    identity: str = ""
+    """What tells this acceptance of its key from every other one."""
+
+    @property
+    def worker(self) -> str | None:
+        """The name that people see of who has it, or had it last."""
+        return None if self.consumer is None else worker_of(self.consumer)
+
+
+def worker_of(consumer: str) -> str:
+    """The name that people see of a consumer: without the token of one life of a worker."""
+    name, colon, token = consumer.rpartition(":")
+    return name if colon else token
 
 
 def to_milliseconds(moment: datetime) -> int:
@@ -159,20 +171,22 @@ class Executions:
         (reply,) = await run_patiently(self._connection, call)
         return value_of(reply).decode()
 
-    async def begin(self, key: str, generation: int, worker: str) -> Begun | None:
+    async def begin(self, key: str, generation: int, consumer: str) -> Begun | None:
         """Take one execution, known by its key, to run it; None if it is not to be had.
 
         Arguments:
             key: the execution.
             generation: the one that is meant; 0 is whatever is there.
-            worker: who takes it.
+            consumer: who takes it.
         """
         # Sent once: an answer that is lost leaves it to be delivered again.
-        (reply,) = await run(self._connection, _BEGIN.call(self._keys, key, generation, worker))
+        (reply,) = await run(self._connection, _BEGIN.call(self._keys, key, generation, consumer))
         if not value_of(reply):
             return None
-        message, queue, current, fence, started = reply
-        return Begun(message, queue.decode(), int(current), int(fence), int(started))
+        message, queue, current, fence, started, identity = reply
+        return Begun(
+            message, queue.decode(), int(current), int(fence), int(started), identity.decode()
+        )
 
     async def read(self, *keys: str) -> list[Record | None]:
         """The records of these keys, None where there is none."""
@@ -326,11 +340,12 @@ def _record(key: str, fields: list[bytes]) -> Record | None:
         attempt=int(known.get(b"attempt", 1)),
         queue=text(b"queue") or DEFAULT_QUEUE,
         fence=int(known[b"fence"]) if b"fence" in known else None,
-        worker=text(b"worker"),
+        consumer=text(b"consumer"),
         started_at=moment(b"started"),
         completed_at=moment(b"completed"),
         error=text(b"error"),
         reason=text(b"reason"),
         crashes=int(known.get(b"crashes", 0)),
         trace=text(b"trace") or "",
+        identity=text(b"nonce") or key,
     )

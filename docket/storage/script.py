@@ -41,7 +41,8 @@ class Script:
     """One Lua file and the names of its arguments.
 
     ``arguments`` become Lua locals of the same names; whatever is passed beyond them stands in ``ARGV``
-    from the index ``REST`` on. ``P`` is the prefix of the docket.
+    from the index ``REST`` on. ``P`` is the prefix of the docket, ``server`` the server,
+    whose time was not moved.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Script:
             [
                 f"local {', '.join(names)} = {', '.join(values)}",
                 f"local REST = {len(names) + 1}",
+                "local server = redis",
                 *map(_read, ["probe", *["moved"] * self.is_movable, "events"]),
                 "local function script()",
                 *map(_read, _INCLUDE.findall(body)),

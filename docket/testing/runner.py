@@ -154,6 +154,7 @@ class _NotingExecutor(Executor):
             attempt=claimed.attempt,
             queue=claimed.queue,
             fence=claimed.fence,
+            identity=claimed.identity,
             started_at=from_milliseconds(now),
             error=None if error is None else f"{type(error).__name__}: {error}",
             crashes=claimed.crashes,

@@ -98,6 +98,11 @@ class Host(Protocol):
         ...
 
     @property
+    def consumer(self) -> str:
+        """Its name in the consumer group, unique to one life."""
+        ...
+
+    @property
     def docket(self) -> Docket:
         """Where the tasks are known, and the strikes."""
         ...
@@ -249,6 +254,8 @@ class Executor:
         execution.fence = claimed.fence
         execution.slot = claimed.slot or None
         execution.worker = self._host.name
+        execution.consumer = self._host.consumer
+        execution.identity = claimed.identity
         execution.started_at = from_milliseconds(now)
         return execution
 

@@ -159,9 +159,9 @@ class Bookkeeping:
             case Failed(error, reason):
                 return self._failed(run, error, reason)
             case Retry(_, following):
-                return self._again(run, following, now)
+                return self._again(run, "again", following, now)
             case Perpetuated(following):
-                return self._again(run, following, now)
+                return self._again(run, "next", following, now)
             case Delayed(_, pause):
                 due = now + _milliseconds(pause)
                 return self._entry(run, "again", due=due, attempt=run.attempt)
@@ -185,7 +185,7 @@ class Bookkeeping:
         """What a newer submission of the key has taken is not ours to settle; no other outcome ends here."""
         del outcome
 
-    def _again(self, run: Claimed, following: NextRun, now: int) -> Settlement:
+    def _again(self, run: Claimed, word: str, following: NextRun, now: int) -> Settlement:
         if following.at is not None:
             due = to_milliseconds(following.at)
         else:
@@ -196,7 +196,7 @@ class Bookkeeping:
                 call = self.dump_call(run.task, following.args, following.kwargs or {})
             except DocketError as error:
                 return self._failed(run, error, DeadReason.FAILED)
-        return self._entry(run, "again", due=due, attempt=following.attempt, call=call)
+        return self._entry(run, word, due=due, attempt=following.attempt, call=call)
 
     def _completed(self, run: Claimed, result: Any, annotation: Any) -> Settlement:
         if result is None or not self._result_ttl(run):

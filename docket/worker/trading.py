@@ -217,6 +217,7 @@ class Trading(Service):
 
 def _meant_by(claimed: Claimed, settlement: Settlement) -> str:
     """What would have followed the run: nothing (worker), another try (retry), its next run (on_complete)."""
-    if settlement.word != "again" or settlement.due == claimed.due:
-        return "worker"
-    return "retry" if settlement.attempt > claimed.attempt else "on_complete"
+    if settlement.word == "next":
+        return "on_complete"
+    is_retried = settlement.word == "again" and settlement.attempt > claimed.attempt
+    return "retry" if is_retried else "worker"

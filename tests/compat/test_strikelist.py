@@ -12,7 +12,8 @@ import pytest
 from docket import Disposition, Docket, Execution, ExecutionState, StrikeList, Worker
 from docket.docket import Restore, Strike, StrikePreview
 from docket.errors import Undecodable
-from docket.storage.executions import FRESH, NewExecution
+from docket.storage.executions import NewExecution
+from docket.storage.nonces import FRESH
 from docket.storage.strikes import StoredRules
 from docket.strikelist import CONDITION, Operator
 from tests.compat.conftest import soon, until, working

@@ -24,7 +24,8 @@ from docket.errors import (
     PayloadTooLarge,
     ServerRefused,
 )
-from docket.storage.executions import FRESH, NewExecution
+from docket.storage.executions import NewExecution
+from docket.storage.nonces import FRESH
 from tests.conformance.conftest import until, working
 
 
@@ -107,9 +108,9 @@ async def test_a_finished_key_can_be_added_again(docket: Docket, worker: Worker)
     assert await again.get_result() == "Hello, John"
 
 
-@pytest.mark.parametrize("nonce", [b"a nonce", FRESH], ids=["given key", "made key"])
+@pytest.mark.parametrize("nonce", ["a nonce", FRESH], ids=["given key", "made key"])
 async def test_an_add_that_is_sent_twice_answers_twice_and_runs_once(
-    docket: Docket, worker: Worker, nonce: bytes
+    docket: Docket, worker: Worker, nonce: str
 ) -> None:
     runs: list[int] = []
 

@@ -15,7 +15,8 @@ from docket import Docket, ExecutionState, Perpetual, Worker
 from docket.errors import LeaseLost, Undecodable
 from docket.policy import RetryPolicy, TaskPolicy, Upcast
 from docket.storage.exchange import Catch, Claimant, Claimed, Exchange, Settlement, Verdict, release
-from docket.storage.executions import FRESH, NewExecution
+from docket.storage.executions import NewExecution
+from docket.storage.nonces import FRESH
 from tests.conformance.conftest import LEASE, until, working
 from tests.stores import Endless
 
@@ -699,7 +700,7 @@ async def test_a_task_whose_lease_was_lost_is_told(docket: Docket) -> None:
             await begun.wait()
             async with docket.redis() as client:
                 await client.hincrby(docket.runs_key(execution.key), "fence", 1)
-                await client.hset(docket.runs_key(execution.key), "worker", "another")
+                await client.hset(docket.runs_key(execution.key), "consumer", "another:1")
             await until(lambda: _is(bool(told)))
 
     assert "another worker has taken it over" in told[0]
@@ -724,7 +725,7 @@ async def test_a_task_may_ignore_that_its_lease_was_lost_and_is_refused(docket: 
             await begun.wait()
             async with docket.redis() as client:
                 await client.hincrby(docket.runs_key(execution.key), "fence", 1)
-                await client.hset(docket.runs_key(execution.key), "worker", "another")
+                await client.hset(docket.runs_key(execution.key), "consumer", "another:1")
             await until(
                 lambda: _is(bool(worker.tally.counts["docket_tasks_superseded", "stubborn"]))
             )
@@ -744,7 +745,7 @@ async def test_a_run_whose_lease_was_lost_while_its_result_is_stored_writes_noth
                 await asyncio.wait_for(store.begun.wait(), 10)
                 async with docket.redis() as client:
                     await client.hincrby(docket.runs_key(execution.key), "fence", 1)
-                    await client.hset(docket.runs_key(execution.key), "worker", "another")
+                    await client.hset(docket.runs_key(execution.key), "consumer", "another:1")
                 await until(lambda: _is(worker.in_flight == 0))
 
         assert await state_of(docket, execution.key) is ExecutionState.RUNNING

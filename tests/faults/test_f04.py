@@ -19,7 +19,8 @@ import pytest
 from docket import Docket, ExecutionState, Worker
 from docket.lifecycle import DeadReason
 from docket.serialization import Serializer
-from docket.storage.executions import FRESH, NewExecution
+from docket.storage.executions import NewExecution
+from docket.storage.nonces import FRESH
 from tests.conformance.conftest import working
 
 from .conftest import Start

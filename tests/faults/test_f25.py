@@ -15,7 +15,8 @@ import pytest
 
 from docket import Docket
 from docket.errors import ServerUnavailable
-from docket.storage.executions import FRESH, NewExecution
+from docket.storage.executions import NewExecution
+from docket.storage.nonces import FRESH
 from tests.fleet.binaries import valkey_9
 from tests.fleet.process import ServerProcess
 from tests.fleet.process import until as wait

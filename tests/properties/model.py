@@ -24,13 +24,18 @@ class Entry:
     key: str
     task: str
     call: bytes
-    nonce: bytes
+    nonce: str
     queue: str
     state: ExecutionState
     due: int
     generation: int = 1
     attempt: int = 1
     fence: int | None = None
+    """The one that was handed out last; None if somebody else than its run has ended it."""
+    consumer: str | None = None
+    """Who has it, or has ended it."""
+    passed: list[object] = field(default_factory=list[object])
+    """Nonces that were displaced, and runs that were settled and followed by others: the last eight."""
     message: bytes = b""
     """The message under which it was handed out last."""
     crashes: int = 0
@@ -41,6 +46,10 @@ class Entry:
     has_result: bool = False
     life: int = field(default_factory=lambda: next(_lives))
     """A key that was forgotten and used again lives a second life, with generations of its own."""
+
+    def pass_on(self, what: object) -> None:
+        """Remember what it was once known by."""
+        self.passed = [*self.passed[-7:], what]
 
     @property
     def is_live(self) -> bool:
@@ -55,6 +64,7 @@ class Run:
     claimed: Claimed
     life: int
     entry: Entry
+    consumer: str
 
     @property
     def holder(self) -> bytes:
@@ -83,7 +93,7 @@ class Model:
     def schedule(self, mode: str, new: NewExecution) -> tuple[str, ExecutionState | None, int]:
         """One add or replace; tells what must be answered."""
         known = self.entries.get(new.key)
-        if known and new.nonce in (b"*", known.nonce):
+        if known and (new.nonce in ("*", known.nonce) or new.nonce in known.passed):
             struck = known.state is S.PARKED and known.rule
             return ("struck" if struck else "scheduled"), known.state, known.generation
         if known and known.is_live and mode == "add":
@@ -105,6 +115,11 @@ class Model:
         )
         if known:
             entry.generation, entry.life = known.generation + 1, known.life
+            entry.passed = known.passed
+            if not known.is_live and known.fence and known.consumer:
+                entry.pass_on((known.fence, known.consumer))
+            if known.nonce != "*":
+                entry.pass_on(known.nonce)
         self.entries[new.key] = entry
         return ("struck" if rule else "scheduled"), entry.state, entry.generation
 
@@ -127,7 +142,7 @@ class Model:
         """What waited for its time is on its stream now."""
         self.entries[key].state = S.QUEUED
 
-    def hand_out(self, claimed: Claimed) -> Run:
+    def hand_out(self, claimed: Claimed, consumer: str) -> Run:
         """A worker has it now."""
         entry = self.entries[claimed.key]
         assert claimed.fence > self.fence, "fences rise"
@@ -136,8 +151,9 @@ class Model:
         assert (claimed.attempt, claimed.queue) == (entry.attempt, entry.queue)
         entry.state = S.RUNNING
         self.fence = entry.fence = claimed.fence
+        entry.consumer = consumer
         entry.message = claimed.message
-        return Run(claimed, entry.life, entry)
+        return Run(claimed, entry.life, entry, consumer)
 
     def verdict(self, run: Run) -> Verdict:
         """What must be said to whatever this run ends with."""
@@ -146,7 +162,10 @@ class Model:
             return Verdict.GONE
         if entry.life != run.life:
             return Verdict.SUPERSEDED
-        if entry.fence != run.claimed.fence:
+        holder = (run.claimed.fence, run.consumer)
+        if holder in entry.passed:
+            return Verdict.ALREADY
+        if (entry.fence, entry.consumer) != holder:
             same = (entry.generation, entry.message) == (
                 run.claimed.generation,
                 run.claimed.message,
@@ -180,9 +199,18 @@ class Model:
 
     def _settle(self, entry: Entry, settlement: Settlement) -> None:
         word, reason = settlement.word, settlement.reason
-        if entry.is_cancelled and word in ("again", "back", "waiting", "parked"):
-            self.end(entry, S.CANCELLED, "cancelled")
-        elif word == "again":
+        goes_on = word in ("again", "next", "back", "waiting", "parked")
+        if goes_on and entry.is_cancelled:
+            self.end(entry, S.CANCELLED, "cancelled", by_its_run=True)
+            return
+        if goes_on:
+            entry.pass_on((entry.fence, entry.consumer))
+            if word == "next":
+                if entry.nonce[:1] not in "*~":
+                    entry.pass_on(entry.nonce)
+                entry.nonce = f"~{entry.fence}"
+            entry.consumer = None
+        if word in ("again", "next"):
             self._again(entry, settlement.due, settlement.attempt, settlement.call)
         elif word == "back":
             # The same generation once more: nothing has come of it yet.
@@ -200,7 +228,7 @@ class Model:
             entry.reason = "struck" if settlement.error else reason
             del self.outcomes[entry.life, entry.generation]
         else:
-            self.end(entry, S(word), reason or None)
+            self.end(entry, S(word), reason or None, by_its_run=True)
 
     def _again(self, entry: Entry, due: int, attempt: int, call: bytes = b"") -> None:
         entry.generation += 1
@@ -217,9 +245,18 @@ class Model:
         entry.rule = entry.reason = None
         entry.state = S.SCHEDULED if was_struck and is_future(entry.due) else S.QUEUED
 
-    def end(self, entry: Entry, state: ExecutionState, reason: str | None) -> None:
+    def end(
+        self,
+        entry: Entry,
+        state: ExecutionState,
+        reason: str | None,
+        *,
+        by_its_run: bool = False,
+    ) -> None:
         """A terminal state."""
         entry.state, entry.reason, entry.waits = state, reason, None
+        if not by_its_run:
+            entry.fence = None
 
 
 FAR = 4_102_444_800_000

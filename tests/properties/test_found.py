@@ -41,7 +41,7 @@ def exchange(docket: Docket, name: str) -> Exchange:
 
 
 def new(key: str, queue: str = "", due: int = 0) -> NewExecution:
-    return NewExecution(key, f"nonce of {key}".encode(), due, "task", b"call", queue)
+    return NewExecution(key, f"nonce of {key}", due, "task", b"call", queue)
 
 
 async def number_alike(docket: Docket) -> None:
@@ -190,11 +190,11 @@ async def test_a_message_of_a_forgotten_key_is_not_taken_for_that_of_its_success
     zombie, worker = exchange(docket, "zombie"), exchange(docket, "worker")
     await executions.schedule([new("a")])
     (first,) = await claimed_by(zombie)
-    await executions.schedule([new("a")._replace(nonce=b"second")], mode="replace")
+    await executions.schedule([new("a")._replace(nonce="second")], mode="replace")
     (second,) = await claimed_by(worker)
     await worker.trade([settlement(second, "completed")], 0)
     await forget(docket, "a")
-    await executions.schedule([new("a")._replace(nonce=b"third")])
+    await executions.schedule([new("a")._replace(nonce="third")])
     (third,) = await claimed_by(worker)
     assert third.generation == first.generation
 

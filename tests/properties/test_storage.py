@@ -141,7 +141,7 @@ class StorageMachine(RuleBasedStateMachine):
 
     def _new(self, key: str, task: str, due: int, queue: str, rule: str) -> NewExecution:
         number = next(self.numbers)
-        nonce = b"*" if key.startswith("fresh") else f"nonce-{number}".encode()
+        nonce = "*" if key.startswith("fresh") else f"nonce-{number}"
         return NewExecution(key, nonce, due, task, f"<call {number}>".encode(), queue, strike=rule)
 
     def _schedule(self, mode: Literal["add", "replace"], new: list[NewExecution]) -> None:
@@ -299,7 +299,7 @@ class StorageMachine(RuleBasedStateMachine):
             entry.rule, entry.reason = f"task:{entry.task}", "struck"
             assert self.model.rules[entry.rule] == "park"
             self._may_take(entry, lost, lenient)
-            entry.state = S.PARKED
+            entry.state, entry.consumer = S.PARKED, None
         for key, _ in catch.crashed:
             entry = self.model.entries[key]
             assert self._may_take(entry, lost, lenient), "only a crash is a crash"
@@ -312,7 +312,7 @@ class StorageMachine(RuleBasedStateMachine):
             entry.crashes += self._may_take(entry, lost, lenient)
             assert claimed.crashes == entry.crashes < 3
             assert claimed.queue in {queue.replace("default", "") for queue in worker.queues}
-            run = self.model.hand_out(claimed)
+            run = self.model.hand_out(claimed, worker.consumer)
             self.over.pop(claimed.holder, None)
             self.by_hand.discard(claimed.holder)
             self.runs = [*self.runs[-11:], run]
@@ -362,7 +362,8 @@ class StorageMachine(RuleBasedStateMachine):
     def _begin(self, who: int, by_key: bool, key: str, which: int) -> None:
         entry = self.model.entries.get(key)
         generation = 0 if by_key or entry is None else max(0, entry.generation - which // 9)
-        begun = self.bench.do(self.storage.executions.begin(key, generation, f"by-hand-{who}"))
+        consumer = f"by-hand:{who}"
+        begun = self.bench.do(self.storage.executions.begin(key, generation, consumer))
         is_meant = entry and generation in (0, entry.generation)
         if not entry or not is_meant or entry.state not in (S.SCHEDULED, S.QUEUED):
             assert begun is None
@@ -374,7 +375,7 @@ class StorageMachine(RuleBasedStateMachine):
         )
         entry.waits = None
         self.by_hand.add(claimed.holder)
-        self.runs = [*self.runs[-11:], self.model.hand_out(claimed)]
+        self.runs = [*self.runs[-11:], self.model.hand_out(claimed, consumer)]
 
     # Settling
 
@@ -404,7 +405,9 @@ class StorageMachine(RuleBasedStateMachine):
             for other in self.workers:
                 if other.held.get(run.holder) is run:
                     del other.held[run.holder]
-        self._trade(worker, batch, slots)
+        mine = [(run, end) for run, end in batch if run.consumer == worker.consumer]
+        self._settle_for_others([one for one in batch if one not in mine])
+        self._trade(worker, mine, slots)
         self.sent = [*self.sent[-5:], *batch]
 
     @precondition(lambda self: self.sent)
@@ -415,7 +418,13 @@ class StorageMachine(RuleBasedStateMachine):
     def _settle_once_more(self, batch: list[tuple[Run, Settlement]]) -> None:
         for run, _ in batch:
             assert self.model.verdict(run) is not Verdict.RECORDED
-        self._trade(self.workers[0], batch, 0)
+        self._settle_for_others(batch)
+
+    def _settle_for_others(self, batch: list[tuple[Run, Settlement]]) -> None:
+        """Whoever had the runs says what they have ended with: in another life, perhaps."""
+        for run, settlement in batch:
+            name, life = run.consumer.split(":")
+            self._trade(Worker(name, ("default",), int(life)), [(run, settlement)], 0)
 
     def _settlement(self, run: Run, end: str) -> Settlement:
         c = run.claimed
@@ -435,7 +444,9 @@ class StorageMachine(RuleBasedStateMachine):
                 return again._replace(due=FAR, attempt=c.attempt + 1)
             case "changed":
                 call = f"<call {next(self.numbers)}>".encode()
-                return again._replace(due=FAR, attempt=1, call=call, result=b"<result>")
+                return again._replace(
+                    word="next", due=FAR, attempt=1, call=call, result=b"<result>"
+                )
             case "back":
                 return again._replace(word="back", due=PAST)
             case "unknown":
@@ -598,7 +609,8 @@ class StorageMachine(RuleBasedStateMachine):
                 if messages[0].holder in self.by_hand:
                     left -= 1
                     continue
-                entry.state, entry.fence, entry.message = S.QUEUED, int(record["fence"]), b""
+                entry.state, entry.consumer, entry.message = S.QUEUED, None, b""
+                entry.fence = int(record["fence"])
                 fences.append(entry.fence)
         assert left == 0
         assert all(fence > self.model.fence for fence in fences)
@@ -698,7 +710,7 @@ class StorageMachine(RuleBasedStateMachine):
             assert record.get("waits") == entry.waits
             assert record.get("queue", "") == entry.queue
             if entry.state is not S.RUNNING and entry.is_live:
-                assert "worker" not in record
+                assert "consumer" not in record
             assert (records[key].ttl == -1) == entry.is_live, f"{key}: live work never expires"
             assert now.occurrences(entry.call) == [f"runs:{key}"], "a payload is kept once"
 

@@ -13,7 +13,8 @@ from docket import Disposition, Docket, Worker
 from docket.errors import ServerRefused, ServerUnavailable
 from docket.storage import bell, patience
 from docket.storage.bell import Bell
-from docket.storage.executions import FRESH, NewExecution
+from docket.storage.executions import NewExecution
+from docket.storage.nonces import FRESH
 from docket.storage.patience import Backoff
 from docket.storage.subscriptions import RESYNC, Listener
 from tests.conformance.conftest import until, working

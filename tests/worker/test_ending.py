@@ -29,8 +29,9 @@ async def docket() -> AsyncIterator[Docket]:
         yield docket
 
 
-async def claimed_of(docket: Docket) -> Claimed:
-    exchange = docket.storage.exchange(Claimant("one", "one", ("default",), 60_000, 60_000, 60_000))
+async def claimed_of(docket: Docket, consumer: str = "one") -> Claimed:
+    claimant = Claimant("one", consumer, ("default",), 60_000, 60_000, 60_000)
+    exchange = docket.storage.exchange(claimant)
     _, catch = await exchange.trade([], 1)
     assert catch is not None
     (claimed,) = catch.claimed
@@ -42,10 +43,9 @@ async def test_a_run_that_is_ended_before_its_first_step_is_settled(
     docket: Docket, end: End
 ) -> None:
     execution = await docket.add(note)()
-    claimed = await claimed_of(docket)
 
     async with Worker(docket) as worker:
-        worker._begin(claimed)
+        worker._begin(await claimed_of(docket, worker.consumer))
         (run,) = worker._running.find(execution.key)
         run.stop(end)
         await worker._running.until_empty()

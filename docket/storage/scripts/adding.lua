@@ -1,25 +1,35 @@
 -- How an execution comes into being. Expects runs.lua and strikes.lua.
 
 local LIVE = {scheduled = true, queued = true, running = true, parked = true}
+local ASKED_AGAIN = 60000   -- ms for which a call or a settlement may be sent again, as nobody has heard its answer
 local now = milliseconds()
 local struck = redis.call('HLEN', P .. ':strikes') > 1
 local routed = redis.call('EXISTS', P .. ':routes') == 1
 local has_schemas = redis.call('EXISTS', P .. ':schemas') == 1
 local bells = {}   -- rung once at the end, however many executions came
 
+-- What is remembered in the place of a record that this call displaces: its nonce, and the run that has ended it.
+-- After a while nobody asks any more.
+local function ring_of_displaced(nonce, ring, fence, consumer, completed)
+  if completed and now - completed > ASKED_AGAIN then return nil end
+  if completed and fence then ring = ring_with(ring, passed_run(fence, consumer)) end
+  if is_of_caller(nonce) then ring = ring_with(ring, nonce) end
+  return ring or nil
+end
+
 -- Returns {word, state, generation}. Sent twice it answers as the first time: a nonce that is already
--- recorded is this very call. A nonce of '*' says that the key itself was made for this call, so that
+-- recorded, or that was before another call has displaced it, is this very call. A nonce of '*' says that the key itself was made for this call, so that
 -- any record of it is ours. What is struck by a rule that parks is stored, and STRUCK with the state
 -- 'parked'; `rule` is one that its caller has found, because it looks at arguments ('' if there is none).
 -- With a `slot` it waits for that: the caller makes it one of those who do.
 local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rule, slot)
   local run = run_of(key)
-  local known = redis.call('HMGET', run, 'state', 'generation', 'nonce', 'queue', 'message')
+  local known = redis.call('HMGET', run, 'state', 'generation', 'nonce', 'queue', 'message', 'ring', 'fence', 'consumer', 'completed')
   local state = known[1]
   local generation = state and tonumber(known[2] or FIRST) or 0
 
   if state then
-    if nonce == '*' or nonce == known[3] then
+    if nonce == '*' or nonce == known[3] or has_passed(known[6], nonce) then
       return {state == 'parked' and redis.call('HEXISTS', run, 'strike') == 1 and 'STRUCK' or 'SCHEDULED', state, generation}
     end
     if mode == 'add' and LIVE[state] then return {'ALREADY_SCHEDULED', state, generation} end
@@ -50,6 +60,7 @@ local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rul
   with('queue', queue, '')
   with('trace', trace, '')
   with('nonce', nonce, '*')
+  with('ring', state and ring_of_displaced(known[3], known[6], known[7], known[8], known[9]) or nil, nil)
   with('schema', has_schemas and schema_of(task) or nil, nil)
   -- The record of a dead letter may have expired while its place in the index is still there. Not earlier:
   -- after its first write a script is not refused any more for want of memory.

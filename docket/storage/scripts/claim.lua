@@ -2,7 +2,7 @@
 --! include strikes
 -- Hands due executions to a worker: the only way a message reaches one.
 --
--- consumer   the name in the consumer group, unique to one life of one worker
+-- consumer   the name in the consumer group, unique to one life of one worker: its name, a colon, a token
 -- worker     the name that people see
 -- slots      how many executions it can take
 -- lease      ms after which a silent worker has lost what it holds
@@ -15,7 +15,8 @@
 -- returns    {now in ms, next due in ms or -1, next cursor, stale messages dropped, {claimed ...},
 --             {struck ...}, {crashed ...}, {parked ...}}
 --            claimed: {message, queue, key, generation, fence, task, call, attempt, due, crashes, trace,
---            slot}: what was taken for it while it waited ('<slots of the limit>\n<limit>'), or ''
+--            slot, schema, identity}; slot: what was taken for it while it waited ('<slots of the
+--            limit>\n<limit>'), or ''
 --            struck, crashed, parked (by a strike): {key, task}
 --
 -- Work per call is bounded: PROMOTED future tasks, and as many executions as there are slots.
@@ -66,7 +67,7 @@ local function take_one(queue, message, fields, crash)
   for at = 1, #fields, 2 do entry[fields[at]] = fields[at + 1] end
   local key = entry.key or ''   -- an entry that is none of ours names no record, and is dropped as stale
   local run = run_of(key)
-  local known = redis.call('HMGET', run, 'state', 'generation', 'task', 'call', 'attempt', 'due', 'crashes', 'trace', 'cancel', 'message', 'worker', 'schema')
+  local known = redis.call('HMGET', run, 'state', 'generation', 'task', 'call', 'attempt', 'due', 'crashes', 'trace', 'cancel', 'message', 'consumer', 'schema', 'nonce')
   local state, task, due, crashes = known[1], known[3], known[6], tonumber(known[7] or 0)
 
   -- The number counts, too: a key that was forgotten and used again counts its generations anew.
@@ -77,7 +78,7 @@ local function take_one(queue, message, fields, crash)
   end
   -- A message of an execution that runs elsewhere: its group was lost, or it was begun by hand. It stays
   -- pending, and is ours to run only if nobody settles it within a lease.
-  if state == 'running' and not crash and (crash == nil or known[11] ~= worker) then return end
+  if state == 'running' and not crash and (crash == nil or known[11] ~= consumer) then return end
   if known[9] then
     take_off_stream(queue, message)
     finish(key, 'cancelled', now, ttl, 'cancelled', nil, nil, nil, due)
@@ -106,13 +107,13 @@ local function take_one(queue, message, fields, crash)
     return
   end
 
-  local fence = next_fence(now)
-  redis.call('HSET', run, 'state', 'running', 'fence', fence, 'worker', worker, 'started', integer(now), 'message', message)
+  local fence = next_fence()
+  redis.call('HSET', run, 'state', 'running', 'fence', fence, 'consumer', consumer, 'started', integer(now), 'message', message)
   if crash and state == 'running' then redis.call('HSET', run, 'crashes', crashes) end
   announce(key, 'running', due, worker, integer(now))
   claimed[#claimed + 1] = {
     message, queue, key, entry.generation, fence, task, known[4], known[5] or '1', due, crashes, known[8] or '',
-    state == 'queued' and slot_of(queue, message) or '', known[12] or '1'}
+    state == 'queued' and slot_of(queue, message) or '', known[12] or '1', identity_of(key, known[13])}
 end
 
 local function take(queue, message, fields, crash)
@@ -184,4 +185,5 @@ end
 if is_full or #claimed >= slots then
   for at = REST, first_held - 1 do ring(ARGV[at]) end
 end
+keep_fence()
 return {integer(now), next_due or '-1', cjson.encode(cursors), stale, claimed, struck, crashed, parked}

@@ -1,9 +1,8 @@
 -- Goes in front of a script where the server's time can be moved: TIME then tells the moved time, and
--- everything else is the server's own. `server` is the server as it is. Expects P.
+-- everything else is the server's own. `server` is the server as it is. Expects P and server.
 --
 -- P:clock   '@<ms>': time stands still there · '<ms>': it is so far ahead · nothing: it was not moved
 
-local server = redis
 local moved = server.call('GET', P .. ':clock')
 local redis = redis
 if moved then

@@ -10,7 +10,6 @@
 -- Being handed back is no crash, and no attempt is spent. Whoever still runs it has an outdated fence.
 
 local MOST = 1000
-local now = milliseconds()
 local tasks = P .. ':worker-tasks:' .. worker
 for _, task in ipairs(redis.call('SMEMBERS', tasks)) do
   redis.call('SREM', P .. ':task-workers:' .. task, worker)
@@ -23,17 +22,17 @@ local function hand_back(queue, message)
   local entry = redis.call('XRANGE', stream_of(queue), message, message)[1]
   local key = entry and entry[2][2] or ''
   local run = run_of(key)
-  local known = redis.call('HMGET', run, 'state', 'message', 'worker', 'due', 'generation')
+  local known = redis.call('HMGET', run, 'state', 'message', 'consumer', 'due', 'generation')
   if known[2] ~= message then
     take_off_stream(queue, message)
     return 0
-  elseif known[1] ~= 'running' or known[3] ~= worker then
+  elseif known[1] ~= 'running' or known[3] ~= consumer then
     return 1
   end
   take_off_stream(queue, message)
   message = put_on_stream(key, queue, known[5] or FIRST)
-  redis.call('HSET', run, 'state', 'queued', 'message', message, 'fence', next_fence(now))
-  redis.call('HDEL', run, 'worker', 'started')
+  redis.call('HSET', run, 'state', 'queued', 'message', message, 'fence', next_fence())
+  redis.call('HDEL', run, 'consumer', 'started')
   announce(key, 'queued', known[4])
   ring(queue)
   return 0
@@ -54,4 +53,5 @@ for at = REST, #ARGV do
     end
   end
 end
+keep_fence()
 return left

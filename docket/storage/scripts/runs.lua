@@ -68,14 +68,60 @@ local function put_on_stream(key, queue, generation)
   return redis.call('XADD', stream, '*', 'key', key, 'generation', generation)
 end
 
--- A fence is higher than all before it, also after the counter was lost: it starts at the time in us.
-local function next_fence(now)
-  local fence = redis.call('INCR', P .. ':fence')
-  if fence == 1 then
-    fence = now * 1000
-    redis.call('SET', P .. ':fence', integer(fence))
+-- Fences. Each is higher than all before it, and at least the server's own time in us: a counter that was
+-- lost, or that has fallen back with the rest of the data, does not hand out again what it has handed out.
+-- It is read once per script and written once, by keep_fence at the end of the script.
+
+local fences   -- the last one that was handed out; nil before the first
+
+local function next_fence()
+  if not fences then
+    local time = server.call('TIME')
+    fences = math.max(tonumber(redis.call('GET', P .. ':fence') or 0), time[1] * 1000000 + time[2])
   end
-  return integer(fence)
+  fences = fences + 1
+  return integer(fences)
+end
+
+local function keep_fence()
+  if fences then redis.call('SET', P .. ':fence', integer(fences)) end
+end
+
+-- What people call a consumer: its name without the token that tells one life of a worker from the next.
+local function name_of(consumer)
+  return string.match(consumer, '^(.*):[^:]*$') or consumer
+end
+
+-- The identity of an acceptance: what it was accepted with, or the key, if that was made for the call.
+local function identity_of(key, nonce)
+  return nonce or key
+end
+
+-- The last EIGHT things that a record was once known by, a line each: nonces of calls that others have
+-- displaced, and runs whose end was recorded although the record lived on. Whoever has missed an answer, and
+-- asks again, is found here.
+
+local EIGHT = 8
+
+local function has_passed(ring, entry)
+  return ring and string.find('\n' .. ring .. '\n', '\n' .. entry .. '\n', 1, true) ~= nil
+end
+
+local function ring_with(ring, entry)
+  local entries = {}
+  for known in string.gmatch(ring or '', '[^\n]+') do entries[#entries + 1] = known end
+  entries[#entries + 1] = entry
+  return table.concat(entries, '\n', math.max(1, #entries - EIGHT + 1))
+end
+
+-- Whether a record was accepted with this nonce: a perpetual run has one that nobody asks for.
+local function is_of_caller(nonce)
+  return nonce and string.sub(nonce, 1, 1) ~= '~'
+end
+
+-- A run as such an entry: its fence, and the life of the worker that had it.
+local function passed_run(fence, consumer)
+  return '#' .. fence .. '/' .. (string.match(consumer, '[^:]*$'))
 end
 
 -- Slots. A slot of a limit belongs to a message: whoever takes the message off its stream, for whatever
@@ -225,6 +271,8 @@ local function finish(key, state, now, ttl, reason, error, worker, started, due,
   if reason and reason ~= '' then table.insert(fields, 'reason'); table.insert(fields, reason) end
   if error and error ~= '' then table.insert(fields, 'error'); table.insert(fields, error) end
   redis.call('HSET', run, unpack(fields))
+  -- An end that no run has brought: whoever runs it still must not take it for its own.
+  if not worker then redis.call('HDEL', run, 'fence') end
   redis.call('PEXPIRE', run, ttl)
   redis.call('PEXPIRE', P .. ':progress:' .. key, ttl)
   announce(key, state, due, worker, started, integer(now), error)

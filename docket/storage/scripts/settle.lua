@@ -2,26 +2,28 @@
 --! include strikes
 -- Records what runs ended with: outcome, result, next run and acknowledgement, together.
 --
+-- consumer  who had the runs, by its name in the consumer group
 -- REST...   per run: message, queue, key, generation, fence, word, due, attempt, call, result, error,
 --           reason, ttl (ms)
---           word: completed, failed, cancelled (terminal) · again (a next run at `due`, with `call` if
---           it is not empty) · back (the same run once more, as if it had not begun) · parked (by the rule
+--           word: completed, failed, cancelled (terminal) · again (another try at `due`, with `call` if
+--           it is not empty) · next (the run that follows this one, likewise: an acceptance of its own) · back (the same run once more, as if it had not begun) · parked (by the rule
 --           `error`, if it is not empty and still in force) · waiting (for a slot of the limit `reason`,
 --           which has `due` slots)
--- returns   per run: RECORDED, ALREADY (it was recorded before: sent twice), SUPERSEDED (a newer
+-- returns   per run: RECORDED, ALREADY (it was recorded before: sent twice, whatever has become of the key since), SUPERSEDED (a newer
 --           generation exists), STALE (another worker has taken it over), GONE (no record of it), BROKEN (its key
 --           holds something else)
 --
--- The fence decides: only the run that was handed the latest one may record. A run whose lease was
+-- Fence and consumer decide: only the run that was handed the latest fence may record. A run whose lease was
 -- lost leaves the message alone, because it belongs to the worker that took it over.
 
 local FIELDS = 13
+local GOES_ON = {again = true, next = true, back = true, waiting = true, parked = true}   -- not an end
 local now = milliseconds()
 local bells = {}
 
 local function again(key, run, queue, next_generation, due, attempt, call)
   local fields = {'generation', next_generation, 'attempt', attempt}
-  redis.call('HDEL', run, 'worker', 'started', 'crashes', 'error', 'reason')
+  redis.call('HDEL', run, 'consumer', 'started', 'crashes', 'error', 'reason')
   if call ~= '' then
     fields[#fields + 1] = 'call'; fields[#fields + 1] = call
     fields[#fields + 1] = 'schema'; fields[#fields + 1] = schema_of(redis.call('HGET', run, 'task')) or '1'
@@ -39,6 +41,14 @@ local function again(key, run, queue, next_generation, due, attempt, call)
   end
 end
 
+-- The record lives on: who asks again how this run has ended is answered from the ring. The run that follows
+-- a perpetual one is an acceptance of its own.
+local function note_passing(run, word, fence, ring, nonce)
+  ring = ring_with(ring, passed_run(fence, consumer))
+  if word ~= 'next' then return redis.call('HSET', run, 'ring', ring) end
+  redis.call('HSET', run, 'ring', is_of_caller(nonce) and ring_with(ring, nonce) or ring, 'nonce', '~' .. fence)
+end
+
 -- Those that wait are served in the order of their messages: in that in which they fell due, whatever order
 -- their workers asked in.
 local function seniority(message)
@@ -49,7 +59,7 @@ end
 -- Joins those that wait for a slot. One that was freed since the run asked is handed out at once: between
 -- the question and this answer nobody would have woken anybody.
 local function wait_for_slot(key, run, message, slot, size, due)
-  redis.call('HDEL', run, 'worker', 'started')
+  redis.call('HDEL', run, 'consumer', 'started')
   redis.call('HSET', run, 'state', 'scheduled', 'waits', slot)
   redis.call('HSET', P .. ':sizes', slot, size)
   redis.call('ZADD', P .. ':waiters:' .. slot, seniority(message), key)
@@ -63,13 +73,14 @@ local function settle(at)
     ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7],
     ARGV[at + 8], ARGV[at + 9], ARGV[at + 10], ARGV[at + 11], ARGV[at + 12]
   local run = run_of(key)
-  local known = redis.call('HMGET', run, 'state', 'generation', 'fence', 'worker', 'started', 'due', 'cancel', 'message', 'schedule')
+  local known = redis.call('HMGET', run, 'state', 'generation', 'fence', 'consumer', 'started', 'due', 'cancel', 'message', 'schedule', 'ring', 'nonce')
   local state, current = known[1], known[2] or FIRST
 
   if not state then
     take_off_stream(queue, message)
     return 'GONE'
-  elseif known[3] ~= fence then
+  elseif known[3] ~= fence or known[4] ~= consumer then
+    if has_passed(known[10], passed_run(fence, consumer)) then return 'ALREADY' end
     -- A key that was forgotten and used again counts its generations anew; messages are never the same.
     if current == generation and known[8] == message then return 'STALE' end
     take_off_stream(queue, message)
@@ -80,9 +91,10 @@ local function settle(at)
 
   local following = integer(tonumber(generation) + 1)
   take_off_stream(queue, message)
-  if known[7] and (word == 'again' or word == 'back' or word == 'waiting' or word == 'parked') then word, reason = 'cancelled', 'cancelled' end
+  if known[7] and GOES_ON[word] then word, reason = 'cancelled', 'cancelled' end
   if result ~= '' then redis.call('SET', P .. ':results:' .. key, result, 'PX', ttl) end
-  if word == 'again' then
+  if GOES_ON[word] then note_passing(run, word, fence, known[10], known[11]) end
+  if word == 'again' or word == 'next' then
     again(key, run, queue, following, due, attempt, call)
   elseif word == 'back' then
     -- Of the same generation: the gates that have let it in know it by that.
@@ -94,13 +106,13 @@ local function settle(at)
     else again(key, run, queue, following, known[6], attempt, '')
     end
   elseif word == 'parked' then
-    redis.call('HDEL', run, 'worker', 'started')
+    redis.call('HDEL', run, 'consumer', 'started')
     redis.call('HSET', run, 'state', 'parked', 'reason', reason)
     redis.call('ZADD', P .. ':parked', integer(now), key)
     announce(key, 'parked', known[6])
     if known[9] then turn_over(key, known[9], 'parked', now) end
   else
-    finish(key, word, now, ttl, reason, error, known[4], known[5], known[6], known[9])
+    finish(key, word, now, ttl, reason, error, name_of(consumer), known[5], known[6], known[9])
     if word == 'failed' then bury(key, now, tonumber(ttl)) end
   end
   return 'RECORDED'

@@ -16,7 +16,7 @@ end
 -- Kept, until the rule is no longer in force.
 local function park_struck(key, rule, now, due)
   local run = run_of(key)
-  redis.call('HDEL', run, 'worker', 'started')
+  redis.call('HDEL', run, 'consumer', 'started')
   redis.call('HSET', run, 'state', 'parked', 'reason', 'struck', 'strike', rule)
   redis.call('ZADD', P .. ':parked', integer(now), key)
   announce(key, 'parked', due)
