@@ -25,6 +25,7 @@ from .instrumentation import telemetry
 from .serialization import Serializer
 from .service import end
 from .storage.executions import from_milliseconds, to_milliseconds
+from .storage.parked import UNREADABLE
 from .storage.storage import Storage
 from .storage.strikes import StoredRule, StrikeRules
 
@@ -547,13 +548,20 @@ class StrikeList:
         if await self._connected().version() != self._version:
             await self.refresh()
         if self._acquitted != self._version:
-            await self.acquit()
+            try:
+                await self.acquit()
+            except ServerRefused as error:
+                # What is odd about parked work is no reason for whoever looks now and then to end.
+                logger.error("What strikes have parked cannot be looked at: %s", error)
 
     async def acquit(self) -> None:
         """Put back what rules have parked that are no longer in force."""
         version = self._version
-        for key, task in await self._store().acquit():
+        done = await self._store().acquit()
+        for key, task in done.released:
             logger.info("Released %s{%s}: its strike is over", task, key)
+        for key in done.unreadable:
+            logger.error(UNREADABLE, key)
         self._acquitted = version
 
     def _is_over(self, rule: Rule) -> bool:

@@ -102,7 +102,7 @@ async def _release(docket: Docket, records: list[Record]) -> int:
         await docket.storage.workers.unpark(reason, sorted(names))
         for reason, names in tasks.items()
     ]
-    return sum(map(len, released))
+    return sum(len(done.released) for done in released)
 
 
 async def _wonder(docket: Docket, records: list[Record]) -> None:

@@ -10,6 +10,8 @@ Key                                   Type          Holds
 ``P:progress:<key>``                  hash          current, total, message
 ``P:dead``                            sorted set    dead letters by the time of their death
 ``P:parked``                          sorted set    parked executions by the time of their parking
+``P:parked:<reason>:<task>``          sorted set    those for one reason, of one task (by one rule if struck)
+``P:parked-groups``                   set           the ``<reason>:<task>`` of which anything is parked
 ``P:queues``                          set           every queue that ever got work ('' is the default one)
 ``P:strikes``                         hash          rules by identity, and their version
 ``P:routes``                          hash          the queue of each task that has one of its own
@@ -105,6 +107,11 @@ class Keys:
     def parked(self) -> str:
         """The index of parked executions."""
         return self.named("parked")
+
+    @property
+    def parked_groups(self) -> str:
+        """For which reasons, and of which tasks, anything is parked."""
+        return self.named("parked-groups")
 
     @property
     def waiting(self) -> str:

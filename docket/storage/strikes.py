@@ -6,12 +6,13 @@ from typing import Literal, NamedTuple
 
 from ..connection.base import Connection
 from .keys import Keys
+from .parked import Released, released_of
 from .patience import read_patiently, run_patiently, value_of
 from .replies import pairs
 from .script import Script, time_query
 
 _STRIKE = Script("strike", ("direction", "field", "rule", "action", "ends", "lasts"))
-_ACQUIT = Script("acquit", ("cursor",))
+_ACQUIT = Script("acquit")
 _VERSION = b"version"
 
 
@@ -97,16 +98,15 @@ class StrikeRules:
         (reply,) = await read_patiently(self._connection, ("HGET", self._keys.strikes, _VERSION))
         return int(value_of(reply) or 0)
 
-    async def acquit(self) -> list[tuple[str, str]]:
-        """Put back what rules have parked that are no longer in force; tells keys and tasks."""
-        cursor, freed = b"0", list[tuple[str, str]]()
-        while True:
-            (reply,) = await run_patiently(self._connection, _ACQUIT.call(self._keys, cursor))
-            cursor, *found = value_of(reply)
-            names = [name.decode() for name in found]
-            freed.extend(zip(names[::2], names[1::2], strict=True))
-            if cursor == b"0":
-                return freed
+    async def acquit(self) -> Released:
+        """Put back what rules have parked that are no longer in force."""
+        done, is_more = Released([], []), True
+        while is_more:
+            (reply,) = await run_patiently(self._connection, _ACQUIT.call(self._keys))
+            is_more, slice_ = released_of(value_of(reply))
+            done.released.extend(slice_.released)
+            done.unreadable.extend(slice_.unreadable)
+        return done
 
 
 def _stored(text: bytes) -> StoredRule:

@@ -9,13 +9,17 @@ from datetime import datetime, timedelta
 from ..connection.base import Connection
 from .executions import from_milliseconds, queue_argument
 from .keys import Keys
+from .parked import Group, Released, released_of
 from .patience import read_patiently, value_of
 from .replies import pairs
 from .script import Script, run, time_query
 
 _REGISTER = Script("register", ("worker", "silence"))
 _RETIRE = Script("retire", ("worker", "consumer"))
-_UNPARK = Script("unpark", ("reason", "cursor", "quiet", "most"))
+_UNPARK = Script("unpark", ("quiet", "most"))
+
+GROUPS = 100
+"""Groups of parked work that one script looks at."""
 
 
 @dataclass
@@ -62,10 +66,15 @@ class Workers:
         (reply,) = await run(self._connection, call)
         return value_of(reply)
 
+    async def parked_groups(self) -> list[Group]:
+        """For which reasons, and of which tasks, anything is parked."""
+        (reply,) = await self._connection.send(("SMEMBERS", self._keys.parked_groups))
+        return sorted(Group.read(text) for text in value_of(reply))
+
     async def unpark(
         self, reason: str, tasks: Sequence[str], *, is_quiet: bool = False, most: int = 0
-    ) -> list[tuple[str, str]]:
-        """Queue again what was parked for this reason and is known now; tells keys and tasks.
+    ) -> Released:
+        """Queue again what was parked for this reason and is known now.
 
         Arguments:
             reason: why it was parked.
@@ -73,18 +82,18 @@ class Workers:
             is_quiet: whether the caller looks for it by itself, and no bell is rung.
             most: how many at most; 0 is any number.
         """
-        cursor, freed = b"0", list[tuple[str, str]]()
-        quiet = int(is_quiet)
-        while True:
-            call = _UNPARK.call(
-                self._keys, reason, cursor, quiet, most - len(freed) if most else 0, *tasks
-            )
-            (reply,) = await run(self._connection, call)
-            cursor, *found = value_of(reply)
-            names = [name.decode() for name in found]
-            freed.extend(zip(names[::2], names[1::2], strict=True))
-            if cursor == b"0" or 0 < most <= len(freed):
-                return freed
+        done = Released([], [])
+        for at in range(0, len(tasks), GROUPS):
+            groups = [str(Group(reason, task)) for task in tasks[at : at + GROUPS]]
+            is_more = True
+            while is_more and not 0 < most <= len(done.released):
+                left = most - len(done.released) if most else 0
+                call = _UNPARK.call(self._keys, int(is_quiet), left, *groups)
+                (reply,) = await run(self._connection, call)
+                is_more, slice_ = released_of(value_of(reply))
+                done.released.extend(slice_.released)
+                done.unreadable.extend(slice_.unreadable)
+        return done
 
     async def living(self, silence: timedelta) -> list[WorkerInfo]:
         """The workers that were heard of within ``silence``."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterable
 
 from ..docket import Docket
-from ..errors import ServerUnavailable
+from ..errors import ServerRefused, ServerUnavailable
 from ..instrumentation.events import Observer
 from ..lifecycle import ParkedReason
 from ..service import Service
+from ..storage.parked import UNREADABLE, Group
+
+logger = logging.getLogger("docket.worker")
 
 LOOK_EVERY = 5
 """Heartbeats between two looks at what is parked."""
@@ -52,33 +56,45 @@ class Unparking(Service):
                 self.is_under_way = await self._take_up()
             except ServerUnavailable:
                 self.is_under_way = False  # the trade reports it
+            except ServerRefused as error:
+                # Something is odd with what is parked: nothing else must suffer from that.
+                self.is_under_way = False
+                logger.error("Parked work cannot be looked at: %s", error)
             pause = LOOK_EVERY * self._docket.heartbeat_interval.total_seconds()
             await asyncio.sleep(SLICE_EVERY if self.is_under_way else pause)
 
     async def _take_up(self) -> bool:
-        """Free a slice; tells whether there may be more."""
-        if not await self._docket.storage.workers.parked():
-            return False
+        """Release a slice; tells whether there may be more."""
+        ours = self._ours(await self._docket.storage.workers.parked_groups())
         free = self._free()
-        if not free:
-            return True
-        return any([await self._release(*ours, free) for ours in self._ours()])
+        if not ours or not free:
+            return bool(ours)
+        return any([await self._release(reason, tasks, free) for reason, tasks in ours.items()])
 
-    def _ours(self) -> Iterator[tuple[str, list[str]]]:
-        """Why what is parked is parked that can be run here, and of which tasks."""
-        known = sorted(self._docket.tasks)
-        yield ParkedReason.UNKNOWN_TASK.value, known
-        policies = {task: self._docket.registry.policy(task) for task in known}
-        for schema in range(1, max((one.args_schema for one in policies.values()), default=0) + 1):
-            readable = [task for task, policy in policies.items() if policy.can_read(schema)]
-            yield f"{ParkedReason.ARGS_SCHEMA.value} {schema}", readable
+    def _ours(self, groups: Iterable[Group]) -> dict[str, list[str]]:
+        """The parked work that can be run here: its tasks by the reason why it is parked."""
+        found: dict[str, list[str]] = {}
+        for reason, task in groups:
+            if self._can_run(reason, task):
+                found.setdefault(reason, []).append(task)
+        return found
+
+    def _can_run(self, reason: str, task: str) -> bool:
+        if task not in self._docket.tasks:
+            return False
+        word, _, schema = reason.partition(" ")
+        if word == ParkedReason.ARGS_SCHEMA.value and schema.isdigit():
+            return self._docket.registry.policy(task).can_read(int(schema))
+        return word == ParkedReason.UNKNOWN_TASK.value
 
     async def _release(self, reason: str, tasks: list[str], most: int) -> bool:
         # Whoever frees it takes it: no bell is rung.
         workers = self._docket.storage.workers
-        freed = await workers.unpark(reason, tasks, is_quiet=True, most=most)
-        for key, task in freed:
+        done = await workers.unpark(reason, tasks, is_quiet=True, most=most)
+        for key, task in done.released:
             self._observer.released(task, key)
-        if freed:
+        for key in done.unreadable:
+            logger.error(UNREADABLE, key)
+        if done.released:
             self._call_for_work()
-        return bool(freed)
+        return bool(done.released)

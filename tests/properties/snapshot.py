@@ -84,6 +84,11 @@ class Snapshot:
         members = pairs(kept.value) if kept else {}
         return {member.decode(): float(score) for member, score in members.items()}
 
+    def members(self, name: str) -> set[str]:
+        """The members of a set, empty if there is none."""
+        kept = self.kept.get(name)
+        return {member.decode() for member in kept.value} if kept else set()
+
     def named(self, prefix: str) -> dict[str, Kept]:
         """What begins so, by the rest of its name."""
         return {

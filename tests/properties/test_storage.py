@@ -63,7 +63,8 @@ QUEUES: tuple[tuple[str, ...], ...] = (
     ("fast", "default"),
 )
 DOCUMENTED = re.compile(
-    r"(stream|bell)(:fast)?|queues?|(runs|results|progress):.+|dead|parked|strikes|routes|fence"
+    r"(stream|bell)(:fast)?|queues?|(runs|results|progress):.+|dead|strikes|routes|fence"
+    r"|parked(:.+|-groups)?"
     r"|(slots|waiters):.+|holding|waiting|sizes|sweep:(fast)?"
 )
 FOR_EVER = re.compile(r"(stream|bell)(:fast)?|queues|dead|strikes|routes|fence|sweep:(fast)?")
@@ -503,7 +504,7 @@ class StorageMachine(RuleBasedStateMachine):
         freed = self.bench.do(self.storage.strikes.acquit())
         parked = [e for e in self.model.live() if e.state is S.PARKED]
         over = {e.key for e in parked if e.rule and e.rule not in self.model.rules}
-        assert {key for key, _ in freed} == over
+        assert {key for key, _ in freed.released} == over
         for key in over:
             self.model.put_back(key)
 
@@ -511,7 +512,7 @@ class StorageMachine(RuleBasedStateMachine):
         freed = self.bench.do(self.storage.workers.unpark("unknown_task", sorted(known)))
         parked = [e for e in self.model.live() if e.state is S.PARKED]
         mine = {e.key for e in parked if e.reason == "unknown_task" and e.task in known}
-        assert {key for key, _ in freed} == mine
+        assert {key for key, _ in freed.released} == mine
         for key in mine:
             self.model.put_back(key)
 
@@ -691,6 +692,7 @@ class StorageMachine(RuleBasedStateMachine):
             self._stands_in_one_place(entry, now)
         self._messages_have_a_reason(now)
         self._slots_are_held_by_messages(now)
+        self._parked_work_is_in_its_group(now)
         self._bells_have_rung(now)
         self._nothing_else_is_kept(now)
         self._states_moved_along_the_table(now)
@@ -776,6 +778,15 @@ class StorageMachine(RuleBasedStateMachine):
             assert taken <= size, f"I5: {taken} hold the {size} slots of {slot}"
             assert taken == size or slot not in waiters.values(), "somebody waits for a free slot"
         assert set(now.hash("sizes")) == set(waiters.values())
+
+    def _parked_work_is_in_its_group(self, now: Snapshot) -> None:
+        groups: dict[str, set[str]] = {}
+        for entry in self.model.live():
+            if entry.state is S.PARKED:
+                what = entry.rule if entry.reason == "struck" else entry.task
+                groups.setdefault(f"{entry.reason}:{what}", set()).add(entry.key)
+        assert {name: set(now.scores(f"parked:{name}")) for name in now.named("parked:")} == groups
+        assert now.members("parked-groups") == set(groups)
 
     def _bells_have_rung(self, now: Snapshot) -> None:
         for message in now.messages:

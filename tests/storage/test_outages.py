@@ -212,7 +212,7 @@ async def test_more_parked_work_than_one_look_finds_is_freed_whole(docket: Docke
 
     assert await workers.parked() == 1000
     freed = await workers.unpark("unknown_task", ["unknown"])
-    assert len({key for key, _ in freed}) == 1000
+    assert len({key for key, _ in freed.released}) == 1000
     assert await workers.parked() == 0
 
 

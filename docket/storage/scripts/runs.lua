@@ -204,6 +204,39 @@ local function put_in_future(key, queue, due)
   if redis.call('ZRANGE', P .. ':queue', 0, 0)[1] == key then ring(queue) end
 end
 
+-- Parking. P:parked holds everything that is parked, by time; P:parked:<group> what is parked for one reason and of one
+-- task (by a strike: by one rule), and P:parked-groups the groups that hold anything. So whoever looks for what it can
+-- release finds that, and nothing else. The record is the truth: an index is checked against it whenever it is used.
+
+local function parked_group(reason, task, rule)
+  return reason .. ':' .. (reason == 'struck' and rule or task or '')
+end
+
+local function leave_group(group, key)
+  local index = P .. ':parked:' .. group
+  redis.call('ZREM', index, key)
+  if redis.call('EXISTS', index) == 0 then redis.call('SREM', P .. ':parked-groups', group) end
+end
+
+local function leave_parked(key)
+  local known = redis.call('HMGET', run_of(key), 'reason', 'task', 'strike')
+  redis.call('ZREM', P .. ':parked', key)
+  if known[1] then leave_group(parked_group(known[1], known[2], known[3]), key) end
+end
+
+-- `rule` is the strike that keeps it, if one does.
+local function park(key, reason, now, due, rule)
+  local run = run_of(key)
+  redis.call('HDEL', run, 'consumer', 'started')
+  redis.call('HSET', run, 'state', 'parked', 'reason', reason)
+  if rule then redis.call('HSET', run, 'strike', rule) end
+  local group = parked_group(reason, redis.call('HGET', run, 'task'), rule)
+  redis.call('ZADD', P .. ':parked', integer(now), key)
+  redis.call('ZADD', P .. ':parked:' .. group, integer(now), key)
+  redis.call('SADD', P .. ':parked-groups', group)
+  announce(key, 'parked', due)
+end
+
 -- Takes a live execution away from where it waits. A running one stays with its worker, whose
 -- settlement will find another generation and be refused.
 local function detach(key, state, queue, message)
@@ -212,7 +245,7 @@ local function detach(key, state, queue, message)
     local slot = redis.call('HGET', run_of(key), 'waits')
     if slot then stop_waiting(key, slot) end
   elseif state == 'queued' then take_off_stream(queue, message)
-  elseif state == 'parked' then redis.call('ZREM', P .. ':parked', key)
+  elseif state == 'parked' then leave_parked(key)
   end
 end
 

@@ -106,10 +106,7 @@ local function settle(at)
     else again(key, run, queue, following, known[6], attempt, '')
     end
   elseif word == 'parked' then
-    redis.call('HDEL', run, 'consumer', 'started')
-    redis.call('HSET', run, 'state', 'parked', 'reason', reason)
-    redis.call('ZADD', P .. ':parked', integer(now), key)
-    announce(key, 'parked', known[6])
+    park(key, reason, now, known[6])
     if known[9] then turn_over(key, known[9], 'parked', now) end
   else
     finish(key, word, now, ttl, reason, error, name_of(consumer), known[5], known[6], known[9])

@@ -15,11 +15,7 @@ end
 
 -- Kept, until the rule is no longer in force.
 local function park_struck(key, rule, now, due)
-  local run = run_of(key)
-  redis.call('HDEL', run, 'consumer', 'started')
-  redis.call('HSET', run, 'state', 'parked', 'reason', 'struck', 'strike', rule)
-  redis.call('ZADD', P .. ':parked', integer(now), key)
-  announce(key, 'parked', due)
-  local schedule = redis.call('HGET', run, 'schedule')
+  park(key, 'struck', now, due, rule)
+  local schedule = redis.call('HGET', run_of(key), 'schedule')
   if schedule then turn_over(key, schedule, 'parked', now) end
 end
