@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import (
     AsyncGenerator,
@@ -74,7 +73,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 STANDARD_TASKS = "docket.tasks:standard_tasks"
-CLEAR_BATCH = 1000
 LONGEST_KEY = 256
 EXECUTION_TTL = timedelta(minutes=15)
 DEAD_LETTER_TTL = timedelta(days=7)
@@ -418,7 +416,7 @@ class Docket(KeyNames):
     async def clear(self) -> int:
         """Cancel everything that is queued or scheduled; tells how much that was."""
         with tracing.spanning("docket.clear", self.labels):
-            return await self._clear()
+            return await self.storage.executions.clear(self.record_ttl)
 
     async def strike(
         self,
@@ -515,7 +513,7 @@ class Docket(KeyNames):
         """
         rule = rule_for(_name(function), parameter, operator, value)
         found: dict[str, ExecutionState | None] = {}
-        async for record in self._everything():
+        async for record in self.storage.executions.everything():
             if rule.task in (None, record.task):
                 execution = Execution.of(self, record)
                 if rule.conditions and not self._is_readable(record):
@@ -549,9 +547,7 @@ class Docket(KeyNames):
         taken = datetime.now(timezone.utc)
         future: list[Execution] = []
         running: list[RunningExecution] = []
-        # What moves on while it is read may be met twice: the later look counts.
-        records = {record.key: record async for record in self._everything()}
-        for record in records.values():
+        async for record in self.storage.executions.everything():
             if record.state is ExecutionState.RUNNING:
                 started = record.started_at or taken
                 execution = Execution.of(self, record)
@@ -578,24 +574,6 @@ class Docket(KeyNames):
     def dead_ttl(self) -> timedelta:
         """How long dead letters are kept; no longer than others where nothing is to be kept."""
         return max(self.record_ttl, DEAD_LETTER_TTL) if self.execution_ttl else self.record_ttl
-
-    async def _everything(self) -> AsyncGenerator[Record, None]:
-        executions = self.storage.executions
-        async for record in executions.future():
-            yield record
-        async for record in executions.due(await executions.queues()):
-            yield record
-
-    async def _clear(self) -> int:
-        waiting = [record.key async for record in self._everything() if record.state in _WAITING]
-        for at in range(0, len(waiting), CLEAR_BATCH):
-            await asyncio.gather(
-                *(
-                    self.storage.executions.cancel(key, self.record_ttl)
-                    for key in waiting[at : at + CLEAR_BATCH]
-                )
-            )
-        return len(waiting)
 
     def dump_call(self, task: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         """The arguments of a task as they are stored.
@@ -689,9 +667,6 @@ class Docket(KeyNames):
             attempt=1,
             function_name=call.function_name,
         )
-
-
-_WAITING = frozenset({ExecutionState.SCHEDULED, ExecutionState.QUEUED})
 
 
 def _task_call(

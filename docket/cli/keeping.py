@@ -78,12 +78,9 @@ def queued(loaded: Loaded, tasks: Collection[str]) -> Mapping[str, int]:
     """
 
     async def count(storage: Storage) -> Counter[str]:
-        executions = storage.executions
         found: Counter[str] = Counter()
-        queues = await executions.queues()
-        for records in (executions.future(), executions.due(queues), executions.parked()):
-            async for record in records:
-                found[record.task] += record.task in tasks
+        async for record in storage.executions.everything(parked=True):
+            found[record.task] += record.task in tasks
         return +found
 
     return visit(loaded, count) if tasks else {}

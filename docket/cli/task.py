@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
+from ..lifecycle import ExecutionState
 from .exits import Misused, NotFound, Partial, Refused
 from .lengths import duration_option, later
 from .loading import register
@@ -19,6 +19,9 @@ from .values import parse_argument, parse_value
 if TYPE_CHECKING:
     from ..docket import Docket
     from ..execution import Execution
+
+LISTED: Final = (ExecutionState.RUNNING, ExecutionState.QUEUED, ExecutionState.SCHEDULED)
+"""What is listed, in this order."""
 
 app = typer.Typer(
     help="Look at executions, add and cancel them.",
@@ -44,15 +47,24 @@ def list_executions(
     output: Output = Form.TABLE,
 ) -> None:
     """List the executions that wait or run, those first that run."""
-    taken = visit(Place(docket, url, config), lambda docket: docket.snapshot())
-    found = [
-        execution
-        for execution in [*taken.running, *taken.future]
-        if state in (None, execution.state.value) and task in (None, execution.function_name)
-    ]
-    show("executions", [*map(of_execution, islice(found, limit))], EXECUTIONS, output)
-    if len(found) > limit:
-        note(f"{len(found) - limit} more; --limit {len(found)} lists them, too")
+
+    async def look(docket: Docket) -> tuple[list[dict[str, Any]], str]:
+        from ..execution import Execution  # noqa: PLC0415 - --help needs none of it
+
+        executions = docket.storage.executions
+        states = [ExecutionState(state)] if state else [*LISTED]
+        found: list[dict[str, Any]] = []
+        async for record in executions.listed(states, limit + 1):
+            if task in (None, record.task):
+                if len(found) == limit:
+                    return found, await _rest(docket, limit, is_filtered=bool(state or task))
+                found.append(of_execution(Execution.of(docket, record)))
+        return found, ""
+
+    found, rest = visit(Place(docket, url, config), look)
+    show("executions", found, EXECUTIONS, output)
+    if rest:
+        note(rest)
 
 
 @app.command()
@@ -173,6 +185,15 @@ async def _cancel(docket: Docket, key: str) -> str:
     await docket.cancel(key)
     runs = execution.state.value == "running"
     return f"Cancelled {key}" + f", which runs on {execution.worker}" * runs
+
+
+async def _rest(docket: Docket, limit: int, *, is_filtered: bool) -> str:
+    """What is said of those that are not listed; how many fit a filter nobody has counted."""
+    if is_filtered:
+        return "there are more; a higher --limit lists them, too"
+    executions = docket.storage.executions
+    total = sum(await executions.depths(await executions.queues()))
+    return f"{total - limit} more; --limit {total} lists them, too"
 
 
 def _not_there(docket: Docket, key: str) -> NotFound:

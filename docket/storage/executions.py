@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Literal, NamedTuple
 
 from ..connection.base import Connection
-from ..errors import DocketError
-from ..lifecycle import Disposition, ExecutionState
+from ..errors import DocketError, ServerUnavailable
+from ..lifecycle import LIVE, Disposition, ExecutionState
 from .keys import DEFAULT_QUEUE, Keys
+from .pages import PAGE, Pages
 from .patience import PATIENCE, read_patiently, run_patiently, value_of
 from .progress import ProgressRecord, progress_of, progress_query
 from .replies import pairs
@@ -19,11 +21,17 @@ from .script import Script, run
 CHUNK = 100
 """How many executions one script call takes: well under a millisecond of the server's time."""
 
-PAGE = 1000
-"""How many records are read in one round trip."""
+FUTURE = ("queue", "waiting")
+"""Where executions wait that are not due, or wait for a slot of a limit."""
+
+LOOKS = 5
+"""How often it is looked again for what has moved meanwhile, at most."""
+
+logger = logging.getLogger("docket.storage")
 
 _SCHEDULE = Script("schedule", ("mode",))
 _CANCEL = Script("cancel", ("key", "ttl"))
+_CLEAR = Script("clear", ("ttl",))
 _BEGIN = Script("begin", ("key", "generation", "consumer"))
 
 
@@ -209,30 +217,96 @@ class Executions:
 
     async def future(self) -> AsyncIterator[Record]:
         """All that waits for its due time, earliest first, then all that waits for a slot of a limit."""
-        for index in (self._keys.future, self._keys.waiting):
-            async for record in self._indexed(index):
+        for index in FUTURE:
+            async for record in self._read_pages(self._pages().index(index)):
                 yield record
 
     def dead(self) -> AsyncIterator[Record]:
         """All that has failed for good and is still kept, the oldest first."""
-        return self._indexed(self._keys.dead)
+        return self._read_pages(self._pages().index("dead"))
 
     def parked(self) -> AsyncIterator[Record]:
         """All that is parked, the longest parked first."""
-        return self._indexed(self._keys.parked)
+        return self._read_pages(self._pages().index("parked"))
 
     async def due(self, queues: Sequence[str]) -> AsyncIterator[Record]:
         """All that is due or running in these queues, oldest first, a page per round trip."""
         for queue in queues:
-            first = "-"
-            while True:
-                command = ("XRANGE", self._keys.stream(queue), first, "+", "COUNT", PAGE)
-                (entries,) = await read_patiently(self._connection, command)
-                for record in await self._existing([entry[1][1] for entry in value_of(entries)]):
+            async for record in self._read_pages(self._pages().stream(queue)):
+                yield record
+
+    async def everything(self, *, parked: bool = False) -> AsyncIterator[Record]:
+        """All that waits or runs, each once, as it stands when it is read.
+
+        It is complete although work moves meanwhile between the places where it waits.
+
+        Arguments:
+            parked: whether what is parked belongs to it.
+        """
+        wanted = LIVE if parked else LIVE - {ExecutionState.PARKED}
+        indexes = (*FUTURE, "parked") if parked else FUTURE
+        seen = dict[str, None]()
+        for _ in range(LOOKS):
+            before = len(seen)
+            async for page in self._places(indexes):
+                seen.update(dict.fromkeys(page))
+            if len(seen) == before:
+                break
+        found = list(seen)
+        for at in range(0, len(found), PAGE):
+            for record in await self._existing(found[at : at + PAGE]):
+                if record.state in wanted:
                     yield record
-                if len(entries) < PAGE:
-                    break
-                first = "(" + entries[-1][0].decode()
+
+    async def listed(
+        self, states: Collection[ExecutionState], most: int = PAGE
+    ) -> AsyncIterator[Record]:
+        """What waits or runs, those first that run; as much is read as is taken.
+
+        Arguments:
+            states: running, queued, scheduled, or some of them.
+            most: how many the caller takes, about: the size of a page.
+        """
+        pages = self._pages(max(1, min(most, PAGE)))
+        queues = await self.queues()
+        places: list[AsyncIterator[list[str]]] = []
+        if ExecutionState.RUNNING in states:
+            places += [pages.held(queue) for queue in queues]
+        if ExecutionState.QUEUED in states:
+            places += [pages.stream(queue) for queue in queues]
+        if ExecutionState.SCHEDULED in states:
+            places += [pages.index(index) for index in FUTURE]
+        seen: set[str] = set()
+        for place in places:
+            async for record in self._read_pages(place, seen):
+                if record.state in states:
+                    yield record
+
+    async def clear(self, ttl: timedelta) -> int:
+        """Cancel all that is scheduled or queued; tells how much that was.
+
+        Work moves meanwhile: what falls due, or is put off, is found where it has gone to. What is added
+        meanwhile may be cancelled or not.
+
+        Arguments:
+            ttl: how long that is remembered.
+        """
+        cleared = 0
+        for _ in range(LOOKS):
+            before = cleared
+            async for page in self._places(FUTURE):
+                cleared += await self._clear(page, ttl)
+            if cleared == before:
+                break
+        return cleared
+
+    async def _clear(self, keys: Sequence[str], ttl: timedelta) -> int:
+        milliseconds = int(ttl / timedelta(milliseconds=1))
+        calls = [
+            _CLEAR.call(self._keys, milliseconds, *keys[at : at + CHUNK])
+            for at in range(0, len(keys), CHUNK)
+        ]
+        return sum(map(value_of, await run_patiently(self._connection, *calls)))
 
     async def queues(self) -> list[str]:
         """All queues that work can be in: those that ever got any, and those that tasks are routed to."""
@@ -292,22 +366,48 @@ class Executions:
             *(value_of(length) for length in (future, waiting, parked, dead)),
         )
 
-    async def _indexed(self, index: str) -> AsyncIterator[Record]:
-        start = 0
-        while True:
-            command = ("ZRANGE", index, start, start + PAGE - 1)
-            (members,) = await read_patiently(self._connection, command)
-            for record in await self._existing(value_of(members)):
-                yield record
-            if len(members) < PAGE:
-                break
-            start += PAGE
+    def _pages(self, size: int | None = None) -> Pages:
+        return Pages(self._connection, self._keys, size or PAGE)
 
-    async def _existing(self, keys: Sequence[bytes]) -> list[Record]:
-        if not keys:
-            return []
-        records = await self.read(*(key.decode() for key in keys))
-        return [record for record in records if record is not None]
+    async def _places(self, indexes: Sequence[str]) -> AsyncIterator[list[str]]:
+        """The keys of all that is in these indexes, then of all that is due or runs: what falls due
+        meanwhile is met there."""
+        pages = self._pages()
+        for index in indexes:
+            async for page in pages.index(index):
+                yield page
+        for queue in await self.queues():
+            async for page in pages.stream(queue):
+                yield page
+
+    async def _read_pages(
+        self, pages: AsyncIterator[list[str]], seen: set[str] | None = None
+    ) -> AsyncIterator[Record]:
+        """The records of keys, but for those that were seen before."""
+        seen = set() if seen is None else seen
+        async for page in pages:
+            new = [key for key in dict.fromkeys(page) if key not in seen]
+            seen.update(new)
+            for record in await self._existing(new):
+                yield record
+
+    async def _existing(self, keys: Sequence[str]) -> list[Record]:
+        """The records that there are; one that cannot be read takes no other with it."""
+        replies = await read_patiently(
+            self._connection, *(("HGETALL", self._keys.run(key)) for key in keys)
+        )
+        found: list[Record] = []
+        for key, reply in zip(keys, replies, strict=True):
+            try:
+                record = _record(key, value_of(reply))
+            except (DocketError, ValueError, KeyError, OverflowError) as error:
+                if isinstance(error, ServerUnavailable):
+                    raise
+                logger.warning("%s is left out: what is stored under its key is no record", key)
+                continue
+            if record is not None:
+                found.append(record)
+        return found
 
 
 def _scheduled(word: bytes, state: bytes, generation: int) -> Scheduled:

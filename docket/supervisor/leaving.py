@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 
 from ..config.model import Configuration
@@ -70,7 +70,8 @@ class Leaving:
             return False
         self._looked = now
         names = {*self.tasks, *self._cancelled} - set(configuration.tasks)
-        left = [record async for record in self._waiting() if record.task in names]
+        everything = self._storage.executions.everything(parked=True)
+        left = [record async for record in everything if record.task in names]
         await self._cancel([record for record in left if record.task in self._cancelled])
         still = {record.task for record in left}
         self._cancelled = {name: ttl for name, ttl in self._cancelled.items() if name in still}
@@ -87,15 +88,6 @@ class Leaving:
             await self._storage.executions.cancel(record.key, self._cancelled[record.task])
         for name, count in Counter(record.task for record in waiting).items():
             logger.info("Cancelled %d executions of %s, which has left the file", count, name)
-
-    async def _waiting(self) -> AsyncIterator[Record]:
-        executions = self._storage.executions
-        async for record in executions.future():
-            yield record
-        async for record in executions.due(await executions.queues()):
-            yield record
-        async for record in executions.parked():
-            yield record
 
 
 def _gone(old: Configuration, new: Configuration) -> dict[str, Task]:

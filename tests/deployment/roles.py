@@ -128,8 +128,8 @@ def commands_of(*scripts: str) -> set[str]:
     return found
 
 
-READER = Role(("open",))
-PRODUCER = Role(("open", "schedule", "cancel"), keys=WORK)
+READER = Role(("open", "page"))
+PRODUCER = Role(("open", "page", "schedule", "cancel", "clear"), keys=WORK)
 WORKER = PRODUCER | Role(
     (
         *("claim", "settle", "begin", "renew", "release", "register", "retire", "unpark", "acquit"),

@@ -1,0 +1,91 @@
+"""Keys of executions, page by page, from wherever they wait.
+
+A page of a sorted set begins behind a member and its score, one of a stream behind a message: what
+comes and goes meanwhile shifts nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+from ..connection.base import Connection, is_error
+from .keys import WORKER_GROUP, Keys
+from .patience import read_patiently, run_patiently, value_of
+from .script import Script
+
+PAGE = 1000
+"""How many keys, or records, are read in one round trip."""
+
+_PAGE = Script("page", ("index", "score", "member", "count"))
+
+
+class Pages:
+    """Reads indexes and streams.
+
+    Arguments:
+        connection: how the server is reached.
+        keys: the docket's.
+        size: how many keys a page has.
+    """
+
+    def __init__(self, connection: Connection, keys: Keys, size: int = PAGE) -> None:
+        self._connection = connection
+        self._keys = keys
+        self._size = size
+
+    async def index(self, name: str) -> AsyncIterator[list[str]]:
+        """The members of a sorted set, the lowest score first.
+
+        Arguments:
+            name: the set, without the prefix.
+        """
+        score = member = b""
+        while True:
+            call = _PAGE.call(self._keys, name, score, member, self._size)
+            (reply,) = await run_patiently(self._connection, call)
+            page: list[bytes] = value_of(reply)
+            if page:
+                yield [_text(one) for one in page[::2]]
+            if len(page) < 2 * self._size:
+                return
+            member, score = page[-2:]
+
+    async def stream(self, queue: str) -> AsyncIterator[list[str]]:
+        """What is due or running in a queue, the oldest first."""
+        first = "-"
+        while True:
+            command = ("XRANGE", self._keys.stream(queue), first, "+", "COUNT", self._size)
+            (reply,) = await read_patiently(self._connection, command)
+            entries = value_of(reply)
+            if entries:
+                yield _keys_of(entries)
+            if len(entries) < self._size:
+                return
+            first = "(" + entries[-1][0].decode()
+
+    async def held(self, queue: str) -> AsyncIterator[list[str]]:
+        """What workers hold of a queue, the oldest first."""
+        first, stream = "-", self._keys.stream(queue)
+        while True:
+            command = ("XPENDING", stream, WORKER_GROUP, first, "+", self._size)
+            (reply,) = await self._connection.send(command)
+            # Without a group nothing is held.
+            is_unread = is_error(reply) and "NOGROUP" in str(reply)
+            entries: list[list[bytes]] = [] if is_unread else value_of(reply)
+            found = await read_patiently(
+                self._connection, *(("XRANGE", stream, one[0], one[0]) for one in entries)
+            )
+            if entries:
+                yield _keys_of([entry for reply in found for entry in value_of(reply)])
+            if len(entries) < self._size:
+                return
+            first = "(" + entries[-1][0].decode()
+
+
+def _keys_of(entries: Sequence[tuple[bytes, list[bytes] | None]]) -> list[str]:
+    """The keys that messages name; one that is none of ours names no record."""
+    return [_text(fields[1]) for _, fields in entries if fields and len(fields) > 1]
+
+
+def _text(name: bytes) -> str:
+    return name.decode(errors="replace")
