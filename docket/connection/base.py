@@ -125,6 +125,10 @@ class Connection(ABC):
         """A pub/sub connection of its own, without a read timeout; errors as with ``waiting``."""
 
     @abstractmethod
+    async def has_left(self, line: PubSub) -> bool:
+        """Whether this subscriber is connected to a server that is not ours any more; False if unknown."""
+
+    @abstractmethod
     def threaded(self) -> ThreadConnection:
         """A blocking connection for a thread that must go on while the event loop is stuck."""
 

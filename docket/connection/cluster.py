@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -13,19 +14,31 @@ from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.crc import key_slot
-from redis.exceptions import AskError, ClusterDownError, MovedError, RedisError, ResponseError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    MovedError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 from redis.retry import Retry
 from typing_extensions import override
 
 from ..errors import DocketError, ServerUnavailable
 from ..instrumentation.tracing import suppressed
 from .base import Command, Reply
-from .errors import unreachable
+from .errors import refused_unread, unreachable
 from .standalone import CONNECT_TIMEOUT, Standalone, Target, make_pool
 from .wire import pack
 
 ASK_TIMEOUT = 1.0
 """Seconds that one node gets to tell the slots; the next one is asked then."""
+
+
+logger = logging.getLogger("docket.connection")
+
+_SCRIPTS = frozenset({"EVALSHA", "EVAL"})
 
 
 class Cluster(Standalone):
@@ -39,6 +52,7 @@ class Cluster(Standalone):
     """
 
     is_cluster = True
+    can_move = True
 
     def __init__(
         self, url: str, seeds: Sequence[tuple[str, int]], target: Target, size: int
@@ -47,6 +61,8 @@ class Cluster(Standalone):
         self._seeds = list(seeds)
         self._nodes: list[tuple[str, int]] = []
         self._slot = 0
+        self._is_moving = False
+        """Whether the slot was on its way to another node when a script was last sent."""
 
     @override
     def prefix(self, name: str) -> str:
@@ -93,19 +109,44 @@ class Cluster(Standalone):
         return holder
 
     @override
+    async def send(self, *commands: Command) -> list[Reply]:
+        replies = await super().send(*commands)
+        if self._is_moving and _has_run_scripts(commands, replies):
+            self._is_moving = False
+            logger.warning("slot %d of %s has arrived; work goes on", self._slot, self.url)
+        return [self._in_our_words(*pair) for pair in zip(commands, replies, strict=True)]
+
+    @override
     async def send_again(
         self, commands: Sequence[Command], refusals: Sequence[ResponseError]
     ) -> list[Reply]:
-        moving_to: set[tuple[str, int]] = {
-            vars(refusal)["node_addr"]
-            for refusal in refusals
-            if isinstance(refusal, AskError) and not isinstance(refusal, MovedError)
-        }
-        if len(moving_to) != 1:
+        moving_to = {place for place in map(_moving_to, refusals) if place}
+        if moving_to or any(isinstance(refusal, TryAgainError) for refusal in refusals):
+            self._tell_moving()
+        # A script works on many keys, some here and some there: it waits for the end of the move.
+        if len(moving_to) != 1 or any(command[0] in _SCRIPTS for command in commands):
             return await super().send_again(commands, refusals)
-        # The slot is on its way to this node, which answers for what has arrived, if asked politely;
-        # what has not it refuses again.
+        # Each of the others has one key, or is refused once more. The node that the slot is on its way to
+        # answers for what has arrived, if asked politely.
         return await self._send_politely(commands, *moving_to.pop())
+
+    def _tell_moving(self) -> None:
+        if not self._is_moving:
+            self._is_moving = True
+            logger.warning(
+                "slot %d of %s is moving to another node; work waits until it has arrived",
+                self._slot,
+                self.url,
+            )
+
+    def _in_our_words(self, command: Command, reply: Reply) -> Reply:
+        """What is to be done about a slot that is still moving after all the tries."""
+        if _moving_to(reply) or isinstance(reply, TryAgainError):
+            return TryAgainError(
+                f"TRYAGAIN slot {self._slot} is moving to another node, and {command[0]} waits until it has "
+                "arrived; if nobody moves it, it was left open: `redis-cli --cluster fix` closes it"
+            )
+        return reply
 
     async def _send_politely(
         self, commands: Sequence[Command], host: str, port: int
@@ -128,6 +169,20 @@ class Cluster(Standalone):
             protocol=2,
             **{"socket_connect_timeout": CONNECT_TIMEOUT, **self.target.options},
         )
+
+
+def _moving_to(reply: Reply) -> tuple[str, int] | None:
+    """The node that answers for what has already arrived there, if the reply names one."""
+    if isinstance(reply, AskError) and not isinstance(reply, MovedError):
+        return vars(reply)["node_addr"]
+    return None
+
+
+def _has_run_scripts(commands: Sequence[Command], replies: Sequence[Reply]) -> bool:
+    refused = set(refused_unread(replies))
+    return any(
+        command[0] in _SCRIPTS and index not in refused for index, command in enumerate(commands)
+    )
 
 
 class WaitingCluster(redis.asyncio.RedisCluster):

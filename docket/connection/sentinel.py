@@ -43,6 +43,8 @@ class Sentinel(Standalone):
         size: how many connections are used at a time.
     """
 
+    can_move = True
+
     def __init__(
         self,
         url: str,

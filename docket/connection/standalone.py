@@ -84,6 +84,9 @@ class Standalone(Connection):
         size: how many connections are used at a time; more callers wait for one.
     """
 
+    can_move: bool = False
+    """Whether another server can take over while this one goes on."""
+
     def __init__(self, url: str, target: Target, size: int) -> None:
         self.url = url
         self.target = target
@@ -215,6 +218,17 @@ class Standalone(Connection):
             finally:
                 with contextlib.suppress(RedisError, OSError):
                     await line.aclose()
+
+    @override
+    async def has_left(self, line: PubSub) -> bool:
+        if not self.can_move:
+            return False
+        try:
+            target = await asyncio.to_thread(self.locate)
+        except DocketError:
+            return False
+        connected = cast(Any, line).connection
+        return (connected.host, connected.port) != (target.host, target.port)
 
     @override
     def threaded(self) -> ThreadConnection:

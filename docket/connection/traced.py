@@ -60,5 +60,9 @@ class Traced(Connection):
         return self._connection.subscriber()
 
     @override
+    async def has_left(self, line: PubSub) -> bool:
+        return await self._connection.has_left(line)
+
+    @override
     def threaded(self) -> ThreadConnection:
         return self._connection.threaded()

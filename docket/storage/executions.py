@@ -32,6 +32,7 @@ logger = logging.getLogger("docket.storage")
 _SCHEDULE = Script("schedule", ("mode",))
 _CANCEL = Script("cancel", ("key", "ttl"))
 _CLEAR = Script("clear", ("ttl",))
+_ROUTE = Script("route", ("count",))
 _BEGIN = Script("begin", ("key", "generation", "consumer"))
 
 
@@ -325,18 +326,10 @@ class Executions:
             routes: the queue of each task whose is not the default one.
             schemas: the shape of the arguments of each task whose is not the first one.
         """
-        replies = await self._connection.send(
-            ("MULTI",),
-            ("DEL", self._keys.routes),
-            *(("HSET", self._keys.routes, task, queue) for task, queue in routes.items()),
-            ("DEL", self._keys.schemas),
-            *(
-                ("HSET", self._keys.schemas, task, schema)
-                for task, schema in (schemas or {}).items()
-            ),
-            ("EXEC",),
-        )
-        value_of(replies[-1])
+        shapes = schemas or {}
+        words = (word for pair in (*routes.items(), *shapes.items()) for word in pair)
+        (reply,) = await run(self._connection, _ROUTE.call(self._keys, len(routes), *words))
+        value_of(reply)
 
     async def depths(self, queues: Sequence[str]) -> tuple[int, int]:
         """How many are due or running in these queues, and how many wait for a time or a slot."""

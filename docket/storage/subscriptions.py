@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from ..connection.base import Connection
+from ..connection.channels import Channels
 from ..errors import DocketError, ServerUnavailable
 from ..service import end
 from .patience import Backoff
@@ -16,6 +16,9 @@ from .patience import Backoff
 RESYNC = b""
 """The first event of every listener, and the first one after the line was lost: events may be missing,
 so read the state."""
+
+SILENCE = 10.0
+"""Seconds without an event after which one looks whether another server publishes by now."""
 
 
 class Listener:
@@ -64,7 +67,7 @@ class Subscriptions:
         self._anchor = anchor
         self._listeners: dict[str, set[Listener]] = {}
         self._confirmed: set[str] = set()
-        self._line: Any = None
+        self._line: Channels | None = None
         self._reader: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
@@ -120,25 +123,28 @@ class Subscriptions:
                 return
 
     async def _follow(self, backoff: Backoff) -> None:
-        """Deliver until the line drops."""
+        """Deliver until the line drops, or the server has moved away from it."""
         try:
             async with self._connection.subscriber() as subscriber:
-                line: Any = subscriber
+                is_cluster = self._connection.is_cluster
+                line = await Channels.open(subscriber, self._anchor, is_cluster=is_cluster)
+                backoff.reset()
+                self._deliver("subscribe", self._anchor, b"")
                 await self._subscribe_all(line)
                 self._line = line
                 while True:
-                    # Always a message: the client has none of its own here, such as health checks.
-                    message = await line.get_message(timeout=None)
-                    backoff.reset()
-                    self._deliver(message["type"], message["channel"].decode(), message["data"])
+                    word = await line.next(SILENCE)
+                    if word is not None:
+                        self._deliver(*word)
+                    elif await self._connection.has_left(subscriber):
+                        return
         finally:
             self._line = None
             self._confirmed.clear()
 
-    async def _subscribe_all(self, line: Any) -> None:
+    async def _subscribe_all(self, line: Channels) -> None:
         """Subscribe to everything, also to what somebody begins to listen to meanwhile."""
         subscribed = {self._anchor}
-        await line.subscribe(self._anchor)
         while missing := self._listeners.keys() - subscribed:
             await line.subscribe(*missing)
             subscribed |= missing

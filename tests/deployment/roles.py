@@ -140,8 +140,7 @@ WORKER = PRODUCER | Role(
 )
 OPERATOR = PRODUCER | Role(("strike", "acquit", "unpark", "steer", "backfill"))
 SUPERVISOR = OPERATOR | Role(
-    ("commit", "beat", "resign", "reconcile", "tick", "awaited", "release"),
-    ("multi", "exec", "hset", "del"),
+    ("commit", "beat", "resign", "reconcile", "route", "tick", "awaited", "release"),
 )
 ROLES: Final = {
     "reader": READER,
