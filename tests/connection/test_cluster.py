@@ -49,7 +49,7 @@ async def test_a_slot_that_has_moved_is_followed(
     thread = connection.threaded()
     await connection.send(("SET", key, "1"))
     thread.send(("GET", key))
-    other = _other(cluster, key)
+    other = cluster.other(key)
 
     cluster.begin_move(key, other)
     cluster.finish_move(key, other)
@@ -65,7 +65,7 @@ async def test_a_slot_that_is_moving_is_asked_for_politely(
 ) -> None:
     here, there = f"{{{name}}}:here", f"{{{name}}}:there"
     await connection.send(("SET", here, "1"))
-    other = _other(cluster, here)
+    other = cluster.other(here)
 
     cluster.begin_move(here, other)
     replies = await connection.send(("INCR", here), ("INCR", there), ("INCR", there), ("TIME",))
@@ -81,7 +81,7 @@ async def test_keys_that_a_move_has_torn_apart_wait_for_its_end(
 ) -> None:
     here, there = f"{{{name}}}:here", f"{{{name}}}:there"
     await connection.send(("SET", here, "1"))
-    other = _other(cluster, here)
+    other = cluster.other(here)
     cluster.begin_move(here, other)
     await connection.send(("SET", there, "2"))
 
@@ -150,8 +150,3 @@ async def _until_answered(connection: Connection, command: tuple[str, ...]) -> R
             if not is_error(reply):
                 return reply
     raise AssertionError("nobody took over")
-
-
-def _other(cluster: Cluster, key: str) -> ServerProcess:
-    holder = cluster.holder(key)
-    return next(node for node in cluster.primaries if node is not holder)

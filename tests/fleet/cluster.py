@@ -76,15 +76,26 @@ class Cluster:
         to.call("CLUSTER", "SETSLOT", slot, "IMPORTING", source.call("CLUSTER", "MYID"))
         source.call("CLUSTER", "SETSLOT", slot, "MIGRATING", to.call("CLUSTER", "MYID"))
 
+    def carry(self, key: str, to: ServerProcess, most: int = 100) -> int:
+        """Carry over some of what is in the slot of a key; tells how much that was."""
+        source = self.holder(key)
+        keys = source.call("CLUSTER", "GETKEYSINSLOT", key_slot(key.encode()), most)
+        if keys:
+            source.call("MIGRATE", "127.0.0.1", to.port, "", 0, 5000, "KEYS", *keys)
+        return len(keys)
+
     def finish_move(self, key: str, to: ServerProcess) -> None:
-        """Carry over what is in the slot of a key, and tell everybody who serves it."""
-        slot, source = key_slot(key.encode()), self.holder(key)
-        while keys := source.call("CLUSTER", "GETKEYSINSLOT", slot, 100):
-            for moved in keys:
-                source.call("MIGRATE", "127.0.0.1", to.port, moved, 0, 5000)
+        """Carry over what is left in the slot of a key, and tell everybody who serves it."""
+        while self.carry(key, to):
+            pass
         identity = to.call("CLUSTER", "MYID")
         for node in (to, *(node for node in self.primaries if node is not to)):
-            node.call("CLUSTER", "SETSLOT", slot, "NODE", identity)
+            node.call("CLUSTER", "SETSLOT", key_slot(key.encode()), "NODE", identity)
+
+    def other(self, key: str) -> ServerProcess:
+        """A primary that does not serve a key."""
+        holder = self.holder(key)
+        return next(node for node in self.primaries if node is not holder)
 
     def _join(self) -> None:
         first = self.nodes[0]
