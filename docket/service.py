@@ -4,20 +4,74 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import re
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, ClassVar, Final
+
+from .errors import DocketError
+
+logger = logging.getLogger("docket.service")
+
+PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""Seconds before a loop that has failed begins again; the last one is used from then on."""
+
+CALM: Final = 5.0
+"""Seconds that a loop must last before its trouble counts as over."""
+
+REMIND: Final = 300.0
+"""Seconds after which a trouble that lasts is logged again."""
+
+_NUMBERS = re.compile(r"\d+")
+
+
+class Reports:
+    """Decides which of many equal reports are worth a line: the first one, and one now and then.
+
+    Errors that differ only in their numbers (a port, a count of seconds) are equal.
+    """
+
+    def __init__(self, remind: float = REMIND) -> None:
+        self._remind = remind
+        self._reported: dict[str, float] = {}
+
+    def is_news(self, error: BaseException) -> bool:
+        """Return whether this error was not reported lately."""
+        kind = f"{type(error).__name__}: {_NUMBERS.sub('#', str(error))}"
+        now = time.monotonic()
+        if now - self._reported.get(kind, float("-inf")) < self._remind:
+            return False
+        self._reported[kind] = now
+        return True
+
+    def clear(self) -> None:
+        """Forget all of them: the next one is news."""
+        self._reported.clear()
 
 
 class Service(ABC):
     """A loop that is started once and stopped once.
 
-    ``run`` is the loop. It returns only when the service is stopped; whatever it raises ends the
-    program that started it, so it handles the trouble that it can outlive by itself.
+    ``run`` is the loop. It returns only when the service is stopped. No error ends it: what it does not
+    handle by itself is logged once, and after a pause the loop begins again.
     """
 
+    silence: ClassVar[float | None] = None
+    """Seconds without a turn of the loop after which it counts as stuck; None if it may wait for ever."""
+
+    trouble: str = ""
+    """Why it does not work at the moment; empty if it does."""
+
+    failures: int = 0
+    """How many times it has failed and begun again."""
+
     _task: asyncio.Task[None] | None = None
+    _turned: float = 0.0
+    _streak: int = 0
+    _shared: Reports | None = None
 
     @abstractmethod
     async def run(self) -> None:
@@ -26,10 +80,16 @@ class Service(ABC):
     async def prepare(self) -> None:
         """What must have happened before the service counts as started."""
 
+    @property
+    def label(self) -> str:
+        """What it is called in the log and by ``/livez``."""
+        return type(self).__name__.lower()
+
     async def start(self) -> asyncio.Task[None]:
-        """Prepare, then run the loop in the background; the task ends with the loop."""
+        """Prepare, then run the loop in the background; the task ends when the service is stopped."""
         await self.prepare()
-        self._task = asyncio.create_task(self.run(), name=f"docket {type(self).__name__}")
+        self.turn()
+        self._task = asyncio.create_task(self._guarded(), name=f"docket {type(self).__name__}")
         return self._task
 
     async def stop(self) -> None:
@@ -37,6 +97,76 @@ class Service(ABC):
         if self._task is not None:
             await end(self._task)
             self._task = None
+
+    def share(self, reports: Reports) -> None:
+        """Report errors together with others, so that one that all of them meet is logged once."""
+        self._shared = reports
+
+    @property
+    def _reports(self) -> Reports:
+        self._shared = self._shared or Reports()
+        return self._shared
+
+    def turn(self) -> None:
+        """Note that the loop turns."""
+        self._turned = time.monotonic()
+
+    def stuck(self) -> str:
+        """Return why this loop no longer does its work; empty if it does. Safe to call from any thread."""
+        task = self._task
+        if task is not None and task.done():
+            return f"{self.label} has ended"
+        silent = time.monotonic() - self._turned
+        if task is not None and self.silence is not None and silent > self.silence:
+            return f"{self.label} has not turned for {silent:.0f} s"
+        return ""
+
+    async def _guarded(self) -> None:
+        """Run the loop again whenever it fails."""
+        while True:
+            calm = asyncio.get_running_loop().call_later(CALM, self._recover)
+            try:
+                await self.run()
+                return
+            except asyncio.CancelledError as error:
+                if _is_cancelled():
+                    raise
+                # A library has let out a cancellation that was meant for something of its own.
+                self._fail(error)
+            except Exception as error:
+                self._fail(error)
+            finally:
+                calm.cancel()
+            await asyncio.sleep(PAUSES[min(self._streak, len(PAUSES)) - 1])
+            self.turn()
+
+    def _fail(self, error: BaseException) -> None:
+        self.failures += 1
+        self._streak += 1
+        self.trouble = f"{type(error).__name__}: {error}"
+        if not self._reports.is_news(error):
+            return
+        if isinstance(error, DocketError):
+            logger.error("%s: %s; it is tried again until it works", self.label, error)
+        else:
+            logger.error(
+                "%s failed with an unexpected error; it begins again", self.label, exc_info=error
+            )
+
+    def _recover(self) -> None:
+        if not self.trouble:
+            return
+        self.trouble = ""
+        self._streak = 0
+        self._reports.clear()
+        logger.info("%s works again", self.label)
+
+
+def _is_cancelled() -> bool:
+    """Return whether somebody wants the running task to end."""
+    # Before 3.11 nobody can tell: then every cancellation is meant.
+    cancelling: Any = getattr(asyncio.current_task(), "cancelling", lambda: 1)
+    return cancelling() > 0
 
 
 async def end(task: asyncio.Task[Any]) -> None:
@@ -55,10 +185,16 @@ class Services:
 
     def __init__(self, *services: Service) -> None:
         self._services = services
+        reports = Reports()
+        for service in services:
+            service.share(reports)
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[asyncio.Task[None], None]:
-        """Run them for the length of a block; yields a task that raises when one of them fails."""
+        """Run them for the length of a block; yields a task that raises when one of them fails for good.
+
+        Only what is no error does that, such as ``KeyboardInterrupt``.
+        """
         tasks: list[asyncio.Task[None]] = []
         async with contextlib.AsyncExitStack() as stack:
             for service in self._services:
@@ -69,6 +205,18 @@ class Services:
                 yield failure
             finally:
                 await end(failure)
+
+    def stuck(self) -> list[str]:
+        """Return why some of them no longer do their work. Safe to call from any thread."""
+        return [told for service in self._services if (told := service.stuck())]
+
+    def troubles(self) -> dict[str, str]:
+        """Return why some of them do not work at the moment, by their labels."""
+        return {one.label: one.trouble for one in self._services if one.trouble}
+
+    def failures(self) -> dict[str, int]:
+        """Return how many times each of them has failed and begun again."""
+        return {one.label: one.failures for one in self._services}
 
 
 async def _first_failure(tasks: list[asyncio.Task[None]]) -> None:

@@ -40,7 +40,7 @@ POOLS: Final = (
     Column("READY", lambda item: f"{item['ready']}/{item['desired']}"),
     _number("running"),
     Column("REV", lambda item: str(item["revision"])),
-    Column("STATE", lambda item: "degraded" if item["is_degraded"] else "ok"),
+    text("state"),
     Column("QUEUES", lambda item: ", ".join(item["queues"])),
     Column("EXITS", lambda item: ", ".join(f"{why} {n}" for why, n in item["exits"].items() if n)),
 )
@@ -102,6 +102,12 @@ def status(
         raise typer.Exit(FAILED)
 
 
+def _state(pool: Mapping[str, Any]) -> str:
+    if pool["is_degraded"]:
+        return "degraded"
+    return f"short: {pool['trouble']}" if pool["trouble"] else "ok"
+
+
 def _where(config: list[Any] | None) -> Place:
     return Place(config=config[0] if config else None)
 
@@ -133,7 +139,8 @@ def _show(found: dict[str, Any], form: Form) -> Mapping[str, Any]:
         for pool in found["pools"]
         for process in pool["processes"]
     ]
-    show("pools", found["pools"], POOLS, form)
+    pools = [{**pool, "state": _state(pool)} for pool in found["pools"]]
+    show("pools", pools, POOLS, form)
     show("processes", processes, PROCESSES, form)
     if schedules:
         show("schedules", schedules, SCHEDULES, form)

@@ -60,6 +60,8 @@ class Ticker(Service):
         self.lag: dict[str, float] = {}
         """How many seconds after its due time each schedule was fired last."""
 
+    silence = 120.0
+
     async def declare(self, desired: Sequence[DesiredSchedule]) -> None:
         """Have these schedules from now on, and no others.
 
@@ -94,6 +96,7 @@ class Ticker(Service):
         """Fire until stopped."""
         backoff = Backoff(0.1, 2.0)
         while True:
+            self.turn()
             try:
                 await self.fire_due()
                 backoff.reset()

@@ -65,7 +65,7 @@ class Applier:
             Rejected: a pool can not work.
         """
         for name in here(configuration, self._fleet.host).workers:
-            await self._start(name, configuration, revision)
+            await self._start(name, configuration, revision, waits=True)
 
     async def stage(self, new: Configuration, apply: Apply, revision: int) -> Staged:
         """Have one process of every pool that changes be ready with the new configuration.
@@ -232,15 +232,18 @@ class Applier:
                 recycle.max_rss,
                 recycle.jitter,
             ),
+            path,
         )
 
-    async def _start(self, name: str, configuration: Configuration, revision: int) -> None:
+    async def _start(
+        self, name: str, configuration: Configuration, revision: int, *, waits: bool = False
+    ) -> None:
         fleet = self._fleet
         if name in fleet.pools:
             return
         desired = self._desired(name, configuration, revision)
         pool = Pool(name, desired, brake_of(configuration), fleet.bury, fleet.on_exhausted)
-        await pool.start()
+        await pool.start(waits=waits)
         fleet.pools[name] = pool
 
     async def _reconfigure_all(self, configuration: Configuration, revision: int) -> None:

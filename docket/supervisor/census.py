@@ -33,9 +33,12 @@ class Census(Service):
         self.last: Backlog | None = None
         """What was seen last; nothing before the first look."""
 
+    silence = 120.0
+
     async def run(self) -> None:
         """Look until stopped."""
         while True:
+            self.turn()
             with contextlib.suppress(ServerUnavailable):
                 self.last = await self._executions.backlog(self._queues())
             await asyncio.sleep(self._every)

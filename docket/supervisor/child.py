@@ -16,7 +16,7 @@ from typing import Any
 
 from ..assembly import build_docket, build_worker, instruct
 from ..docket import Docket
-from ..errors import ServerUnavailable
+from ..errors import ServerRefused, ServerUnavailable
 from ..instrumentation.console import set_up_logging
 from ..orders import WorkerOrders
 from ..worker import Worker
@@ -59,6 +59,7 @@ class Child:
     async def serve(self, line: socket.socket) -> int:
         """Follow orders until told to stop; tells the exit code."""
         channel = await Channel.over(line)
+        await channel.say("hello")
         _watch_for_orphanage(line.fileno())
         reporting = asyncio.create_task(self._report(channel))
         try:
@@ -96,8 +97,9 @@ class Child:
             await self._become(WorkerOrders.load(message["orders"]))
         except Exception as error:
             reason = "".join(traceback.format_exception_only(error)).strip()
-            is_away = isinstance(error, ServerUnavailable)
-            await channel.say("rejected", revision=revision, reason=reason, is_away=is_away)
+            await channel.say(
+                "rejected", revision=revision, reason=reason, trouble=_trouble_of(error)
+            )
             return
         self._revision = revision
         assert self._worker is not None
@@ -155,6 +157,13 @@ class Child:
                 counts=counts,
                 spreads=spreads,
             )
+
+
+def _trouble_of(error: Exception) -> str:
+    """Return what is wrong with Redis, in a word that the supervisor knows; empty if it is something else."""
+    if isinstance(error, ServerUnavailable):
+        return "away"
+    return "refused" if isinstance(error, ServerRefused) else ""
 
 
 def _watch_for_orphanage(descriptor: int) -> None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ..errors import ServerUnavailable
+from ..errors import OperatorError
 from ..service import Service
 from ..storage.configurations import Beat, Configurations
 
@@ -55,9 +55,12 @@ class Leadership(Service):
         self._heard = time.monotonic()
         self._led = False
 
+    silence = 300.0  # a beat may have pools roll, whose code takes its time
+
     async def run(self) -> None:
         """Beat until stopped."""
         while True:
+            self.turn()
             await self._beat()
             await asyncio.sleep(BEAT)
 
@@ -66,7 +69,7 @@ class Leadership(Service):
         await super().stop()
         try:
             await self._configurations.resign(self._owner, self._who)
-        except ServerUnavailable as error:
+        except OperatorError as error:
             logger.warning("Another supervisor leads when the lease ends: %s", error)
 
     async def _beat(self) -> None:
@@ -77,7 +80,7 @@ class Leadership(Service):
             self._heard = time.monotonic()
             self._tell(beat)
             await self._follow(beat)
-        except ServerUnavailable:
+        except OperatorError:
             if time.monotonic() - self._heard > LEASE:
                 self._tell(LOST)
                 await self._follow(LOST)

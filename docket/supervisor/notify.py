@@ -55,10 +55,13 @@ class Notifier(Service):
         """The end begins."""
         self._tell("STOPPING=1", f"STATUS={self._status()}")
 
+    silence = 30.0
+
     async def run(self) -> None:
         """Feed the watchdog until stopped."""
         pause = 1.0 if self._watchdog is None else min(1.0, self._watchdog / 2)
         while True:
+            self.turn()
             alive = () if self._watchdog is None else ("WATCHDOG=1",)
             self._tell(*alive, f"STATUS={self._status()}")
             await asyncio.sleep(pause)

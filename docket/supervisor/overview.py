@@ -78,6 +78,7 @@ def _pool(pool: Pool) -> dict[str, Any]:
         "running": len(pool.processes),
         "ready": pool.ready,
         "is_degraded": pool.is_degraded,
+        "trouble": pool.trouble,
         "queues": list(pool.desired.orders.queues),
         "exits": dict(pool.exits),
         "processes": [_process(process) for process in list(pool.processes)],

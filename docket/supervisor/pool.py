@@ -5,21 +5,33 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from ..errors import ServerUnavailable
+from ..errors import OperatorError
 from ..orders import WorkerOrders
-from ..service import end
+from ..service import Reports, Service, end
 from ..storage.patience import Backoff
 from .lookout import HANG, Lookout
-from .process import Died, ProcessState, Rejected, WorkerProcess, describe_exit
+from .process import (
+    Died,
+    ProcessState,
+    Rejected,
+    SpawnFailed,
+    WorkerProcess,
+    describe_exit,
+)
 from .recycling import NEVER, Recycling
 from .vitals import resident_bytes
 
 logger = logging.getLogger("docket.supervisor")
+
+SPAWN_PAUSES = (0.5, 5.0)
+"""The first and the longest pause in seconds after a process could not be started at all."""
 
 KILL_AFTER = 1.0
 """Seconds that a process gets to exit when its drain is over."""
@@ -43,6 +55,15 @@ class Desired:
     surge: int = 1
     """How many new processes come up at a time in a roll."""
     recycling: Recycling = NEVER
+    file: Path | None = None
+    """The configuration file. Processes start in its directory, where links lead to at that moment."""
+
+    @property
+    def place(self) -> str:
+        """The directory that a process starts in now."""
+        if self.file is None:
+            return self.directory
+        return os.fspath(self.file.resolve().parent)
 
 
 @dataclass(frozen=True)
@@ -64,6 +85,33 @@ class Brake:
     stable_after: float = 30.0
     max_crashes: int = 5
     window: float = 120.0
+
+
+class Care(Service):
+    """Looks after a pool, once a second.
+
+    Arguments:
+        pool: the name of the pool.
+        look: one look.
+    """
+
+    silence = 30.0
+
+    def __init__(self, pool: str, look: Callable[[], Awaitable[None]]) -> None:
+        self._pool = pool
+        self._look = look
+
+    @property
+    def label(self) -> str:
+        """What it is called in the log and by ``/livez``."""
+        return f"the care for pool {self._pool}"
+
+    async def run(self) -> None:
+        """Look until stopped."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            await self._look()
+            self.turn()
 
 
 class Pool:
@@ -93,6 +141,8 @@ class Pool:
         self.exits: Counter[str] = Counter()
         """Processes that are gone, by why: crash, hung, recycled, drained."""
         self.is_degraded = False
+        self.trouble = ""
+        """Why there are fewer processes than desired; empty if there are not."""
         self._bury = bury
         self._exhausted = exhausted
         self._lookout = Lookout(name, hang)
@@ -101,6 +151,13 @@ class Pool:
         self._canaries: list[WorkerProcess] = []
         """Processes that are up beside the pool, and are not of it before it rolls."""
         self._keepers: set[asyncio.Task[None]] = set()
+        self._care = Care(name, self._look)
+        self._reports = Reports()
+        self._spawning = Backoff(*SPAWN_PAUSES)
+        self._restarts = 0
+        """How many times it is tried at the moment to have as many processes as are desired."""
+        self._putting_down: set[WorkerProcess] = set()
+        self._replacing = False
         self._stopping = False
         self._restarting = asyncio.Lock()
 
@@ -114,21 +171,32 @@ class Pool:
         """How many processes work."""
         return sum(process.state is ProcessState.READY for process in self.processes)
 
-    async def start(self) -> None:
+    def stuck(self) -> str:
+        """Return why nobody looks after the processes any longer; empty if somebody does."""
+        return self._care.stuck()
+
+    async def start(self, *, waits: bool = False) -> None:
         """Bring all processes up; the pool is ready when they are.
+
+        Arguments:
+            waits: whether it is enough that processes which can not be started now are started later.
 
         Raises:
             Rejected: the first one can not become what is desired.
+            SpawnFailed: a process can not be started.
+            OperatorError: the processes do not reach Redis.
         """
         started = await asyncio.gather(
             *(self._spawn(self.desired) for _ in range(self.desired.processes)),
             return_exceptions=True,
         )
         for error in started:
-            if isinstance(error, BaseException):
+            if waits and isinstance(error, SpawnFailed):
+                self._tell(error)
+            elif isinstance(error, BaseException):
                 await self.stop(0)
                 raise error
-        self._keep(self._look_after())
+        await self._care.start()
 
     async def stop(self, seconds: float | None = None) -> None:
         """Drain all processes and wait until they are gone.
@@ -137,6 +205,7 @@ class Pool:
             seconds: how long running executions may go on; the pool's own drain time, if left out.
         """
         self._stopping = True
+        await self._care.stop()
         await self._retire(list(self.processes), seconds)
         for keeper in list(self._keepers):
             await end(keeper)
@@ -172,17 +241,18 @@ class Pool:
         staying = self._working()[: desired.processes]
         previous, self.desired = self.desired, desired
         try:
-            await self._tell(staying, desired)
+            await self._instruct(staying, desired)
             while len(self._working()) < desired.processes:
                 await self._spawn(desired)
-        except (Rejected, ServerUnavailable):
+        except (Rejected, OperatorError):
             self.desired = previous
-            await self._tell(self._working(), previous)
+            with contextlib.suppress(Rejected, OperatorError):
+                await self._instruct(self._working(), previous)
             raise
         for process in surplus:
             self._retire_later(process)
 
-    async def _tell(self, processes: list[WorkerProcess], desired: Desired) -> None:
+    async def _instruct(self, processes: list[WorkerProcess], desired: Desired) -> None:
         """Have processes that work become this; who does not answer becomes it as soon as it can.
 
         Raises:
@@ -262,11 +332,13 @@ class Pool:
                 for process in old[: max(0, surplus)]:
                     old.remove(process)
                     self._retire_later(process)
-        except (Rejected, ServerUnavailable):
+        except (Rejected, OperatorError):
             self.desired = previous
             await self._retire(fresh, 0)
-            while len(self._working()) < previous.processes:
-                await self._spawn(previous)
+            # What can not be started now is started by whoever looks after the pool.
+            with contextlib.suppress(Rejected, OperatorError):
+                while len(self._working()) < previous.processes:
+                    await self._spawn(previous)
             raise
         for process in old:
             self._retire_later(process)
@@ -295,7 +367,7 @@ class Pool:
         ]
 
     async def _spawn(self, desired: Desired) -> WorkerProcess:
-        process = WorkerProcess(self.name, desired.directory, desired.environment)
+        process = WorkerProcess(self.name, desired.place, desired.environment)
         await process.spawn()
         self.processes.append(process)
         try:
@@ -309,6 +381,7 @@ class Pool:
         logger.info(
             "Pool %s: process %d works with revision %d", self.name, process.pid, desired.revision
         )
+        self._recovered()
         self._keep(self._watch(process))
         return process
 
@@ -325,9 +398,30 @@ class Pool:
         return ready
 
     def _keep(self, work: Awaitable[None]) -> None:
-        keeper = asyncio.ensure_future(work)
+        keeper = asyncio.ensure_future(self._told_of(work))
         self._keepers.add(keeper)
         keeper.add_done_callback(self._keepers.discard)
+
+    async def _told_of(self, work: Awaitable[None]) -> None:
+        """Do one thing for the pool; an error is logged, and whoever looks after the pool makes up for it."""
+        try:
+            await work
+        except Exception as error:
+            if self._reports.is_news(error):
+                logger.exception("Pool %s: an unexpected error; the pool goes on", self.name)
+
+    def _tell(self, error: Exception) -> None:
+        """Say why a process could not be started, once for as long as it stays the same."""
+        self.trouble = str(error)
+        if self._reports.is_news(error):
+            logger.error("Pool %s: %s; it is tried again until it works", self.name, error)
+
+    def _recovered(self) -> None:
+        if self.trouble:
+            self.trouble = ""
+            self._reports.clear()
+            logger.info("Pool %s: processes can be started again", self.name)
+        self._spawning.reset()
 
     def _retire_later(self, process: WorkerProcess) -> None:
         process.state = ProcessState.DRAINING
@@ -342,18 +436,37 @@ class Pool:
             if process in self.processes:
                 self.processes.remove(process)
             self.exits["drained" if process.fate == "crash" else process.fate] += 1
-            await self._bury(process)
+            await self._bury_quietly(process)
 
-    async def _look_after(self) -> None:
-        """See to processes that hang, and to those that have done enough."""
-        while not self._stopping:
-            await asyncio.sleep(LOOK_EVERY)
-            for process in self._working():
-                if self._lookout.hangs(process):
-                    await self._put_down(process)
-            for process in self._working():
-                if reason := self._had_enough(process):
+    async def _bury_quietly(self, process: WorkerProcess) -> None:
+        """Have what it leaves behind taken care of; if that fails, its leases end by themselves."""
+        await self._told_of(self._bury(process))
+
+    async def _look(self) -> None:
+        """See to processes that hang, to those that have done enough, and to those that are missing."""
+        for process in self._working():
+            if process not in self._putting_down and self._lookout.hangs(process):
+                self._putting_down.add(process)
+                self._keep(self._put_down(process))
+        tired = {one: why for one in self._working() if (why := self._had_enough(one))}
+        if tired and not self._replacing:
+            self._replacing = True
+            self._keep(self._replace_all(tired))
+        if self._is_short_of_processes():
+            self._keep(self._restart())
+
+    def _is_short_of_processes(self) -> bool:
+        """Whether processes are missing, and nobody is about to start them."""
+        is_seen_to = self._restarts or self._restarting.locked() or self.is_degraded
+        return not is_seen_to and len(self._working()) < self.desired.processes
+
+    async def _replace_all(self, tired: Mapping[WorkerProcess, str]) -> None:
+        try:
+            for process, reason in tired.items():
+                if process not in self._putting_down:
                     await self._replace(process, reason)
+        finally:
+            self._replacing = False
 
     async def _put_down(self, process: WorkerProcess) -> None:
         logger.error(
@@ -378,8 +491,13 @@ class Pool:
                 return
             try:
                 await self._spawn(self.desired)
-            except (Rejected, ServerUnavailable) as error:
-                logger.error("Pool %s: a new process can not work: %s", self.name, error)
+            except OperatorError as error:
+                self._tell(error)
+                await asyncio.sleep(self._spawning.next_pause())
+                return
+            except Rejected as error:
+                if self._reports.is_news(error):
+                    logger.error("Pool %s: a new process can not work: %s", self.name, error)
                 return
         logger.info("Pool %s: process %d is replaced: %s", self.name, process.pid, reason)
         process.fate = "recycled"
@@ -391,7 +509,8 @@ class Pool:
         if self._stopping or process not in self.processes or process.was_told_to_go:
             return
         self.processes.remove(process)
-        await self._bury(process)
+        self._putting_down.discard(process)
+        await self._bury_quietly(process)
         self._count_crash(process, process.age)
         await self._restart()
 
@@ -419,6 +538,14 @@ class Pool:
             self._exhausted(self.name)
 
     async def _restart(self) -> None:
+        """Start what is missing, however long that takes."""
+        self._restarts += 1
+        try:
+            await self._start_missing()
+        finally:
+            self._restarts -= 1
+
+    async def _start_missing(self) -> None:
         while not self._stopping and len(self._working()) < self.desired.processes:
             if self.is_degraded:
                 logger.error(
@@ -436,10 +563,12 @@ class Pool:
                 async with self._restarting:
                     if len(self._working()) < self.desired.processes:
                         await self._spawn(self.desired)
-            except ServerUnavailable as error:
-                logger.warning("Pool %s: a new process waits for Redis: %s", self.name, error)
-                await asyncio.sleep(self._backoff.next_pause())
+            except OperatorError as error:
+                # Neither its code nor its configuration is to blame: it is no crash.
+                self._tell(error)
+                await asyncio.sleep(self._spawning.next_pause())
             except Rejected as error:
+                self.trouble = f"a new process can not work: {error}"
                 self._recent_crashes.append(time.monotonic())
                 self._give_up_if_exhausted()
                 logger.error("Pool %s: a new process can not work: %s", self.name, error)

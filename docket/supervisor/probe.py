@@ -17,7 +17,7 @@ from ..config.load import Loaded
 from ..config.model import Configuration
 from ..config.problems import Problem
 from ..serialization import Serializer
-from .process import describe_exit
+from .process import SpawnFailed, describe_exit, why_not_spawned
 
 PATIENCE = 20.0
 """Seconds that all the imports together may take."""
@@ -87,6 +87,9 @@ async def probe(
         loaded: the configuration, and where everything in it stands.
         patience: seconds after which the imports have failed.
         known: the subject of a probe that went well.
+
+    Raises:
+        SpawnFailed: no process could be started for it.
     """
     subject = subject_of(loaded.configuration)
     if subject == known or not (subject["modules"] or subject["functions"]):
@@ -124,14 +127,18 @@ async def _ask(
     subject: Mapping[str, Any], environment: Mapping[str, str], loaded: Loaded, patience: float
 ) -> tuple[list[dict[str, Any]], str]:
     """What the probe told, and how it ended if that was not by itself."""
-    ours, theirs = os.pipe()
+    directory = loaded.path.resolve().parent
+    try:
+        ours, theirs = os.pipe()
+    except OSError as error:
+        raise SpawnFailed(why_not_spawned(error, str(directory))) from error
     try:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "docket.supervisor.probing",
             str(theirs),
-            cwd=loaded.path.resolve().parent,
+            cwd=directory,
             env={**os.environ, **environment},
             pass_fds=[theirs],
             stdin=asyncio.subprocess.PIPE,
@@ -139,6 +146,9 @@ async def _ask(
             stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,
         )
+    except (OSError, MemoryError, RuntimeError) as error:
+        os.close(ours)
+        raise SpawnFailed(why_not_spawned(error, str(directory))) from error
     finally:
         os.close(theirs)
     words: list[dict[str, Any]] = []

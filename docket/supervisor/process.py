@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import errno
 import hashlib
 import os
 import signal
@@ -12,11 +13,15 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
-from ..errors import ServerUnavailable
+from ..errors import OperatorError, ServerRefused, ServerUnavailable
 from ..orders import WorkerOrders
 from .protocol import CHANNEL, STACKS, Channel
+
+REJECTIONS: Final = {"away": ServerUnavailable, "refused": ServerRefused}
+"""What a process is kept from that does not get to Redis, by the word that it says."""
 
 _LAST_WORDS = 1.0
 """Seconds for what a process has said before it was gone."""
@@ -37,6 +42,10 @@ class Rejected(Exception):
 
 class Died(Rejected):
     """A process has ended before it could answer."""
+
+
+class SpawnFailed(OperatorError):
+    """A process could not be started, for a reason that is not its own: it is tried again."""
 
 
 class WorkerProcess:
@@ -64,6 +73,8 @@ class WorkerProcess:
         self._directory = directory
         self._environment = environment
         self._answers: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self._has_begun = False
+        """Whether our code has run in it."""
         self._exited = asyncio.Event()
         self._hurried = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
@@ -97,23 +108,39 @@ class WorkerProcess:
         return int.from_bytes(digest[:4], "big") / 0xFFFFFFFF
 
     async def spawn(self) -> None:
-        """Start the interpreter; it waits for its orders."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            # A session of its own: a Ctrl-C in the terminal is the supervisor's to answer.
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "docket.supervisor.child",
-                cwd=self._directory,
-                env={**os.environ, **self._environment, CHANNEL: str(theirs.fileno())},
-                pass_fds=[theirs.fileno()],
-                stdin=asyncio.subprocess.DEVNULL,
-                start_new_session=True,
-            )
+        """Start the interpreter; it waits for its orders.
+
+        Raises:
+            SpawnFailed: the surroundings do not allow it now: the interpreter or the directory is away,
+                or there are no descriptors, processes or memory left.
+        """
+        try:
+            ours, theirs = socket.socketpair()
+            with theirs:
+                try:
+                    self._process = await self._executed(theirs.fileno())
+                    self._channel = await Channel.over(ours)
+                except BaseException:
+                    # One that has been started all the same ends with its line.
+                    ours.close()
+                    raise
+        except (OSError, MemoryError, RuntimeError) as error:
+            raise SpawnFailed(why_not_spawned(error, self._directory)) from error
         self.pid = self._process.pid
-        self._channel = await Channel.over(ours)
         self._watching = asyncio.create_task(self._watch(), name=f"docket process {self.pid}")
+
+    async def _executed(self, line: int) -> asyncio.subprocess.Process:
+        # A session of its own: a Ctrl-C in the terminal is the supervisor's to answer.
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "docket.supervisor.child",
+            cwd=self._directory,
+            env={**os.environ, **self._environment, CHANNEL: str(line)},
+            pass_fds=[line],
+            stdin=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     async def configure(self, revision: int, orders: WorkerOrders) -> None:
         """Have it become this, and wait until it is.
@@ -121,18 +148,25 @@ class WorkerProcess:
         Raises:
             Rejected: it can not.
             Died: it ended over it.
+            SpawnFailed: it ended before it could run any code of ours.
             ServerUnavailable: it does not reach Redis.
+            ServerRefused: Redis does not let it in.
         """
         assert self._channel is not None
         await self._channel.say("configure", revision=revision, orders=orders.dump())
         while True:
             answer = await self._answers.get()
+            if answer is None and not self._has_begun:
+                raise SpawnFailed(
+                    f"a worker process ended with {describe_exit(self.exit_code)} before it could begin; "
+                    f"{sys.executable} may lack packages or memory: its standard error says more"
+                )
             if answer is None:
                 raise Died(f"the process exited with {describe_exit(self.exit_code)}")
             if answer["revision"] != revision:
                 continue
             if answer["word"] == "rejected":
-                raise (ServerUnavailable if answer["is_away"] else Rejected)(answer["reason"])
+                raise REJECTIONS.get(answer["trouble"], Rejected)(answer["reason"])
             self.revision = revision
             self.consumer = answer["consumer"]
             if self.state is ProcessState.STARTING:
@@ -196,12 +230,39 @@ class WorkerProcess:
     async def _listen(self, channel: Channel) -> None:
         while (message := await channel.hear()) is not None:
             self.heard_at = time.monotonic()
-            if message["word"] == "status":
+            if message["word"] == "hello":
+                self._has_begun = True
+            elif message["word"] == "status":
                 self.status = message
             else:
                 if message["word"] == "ready":
                     self.revision = message["revision"]
                 self._answers.put_nowait(message)
+
+
+_REMEDIES: Final = {
+    errno.EMFILE: "raise the limit of open files (LimitNOFILE)",
+    errno.ENFILE: "the system has no file descriptors left",
+    errno.EAGAIN: "raise the limit of processes (LimitNPROC, TasksMax, the pids of a container)",
+    errno.ENOMEM: "there is no memory left: free some, or allow this service more",
+}
+
+
+def why_not_spawned(error: BaseException, directory: str) -> str:
+    """Return why a worker process could not be started, and what to do about it.
+
+    Arguments:
+        error: what starting it has raised.
+        directory: its working directory.
+    """
+    number = error.errno if isinstance(error, OSError) else None
+    remedy = _REMEDIES.get(number or 0)
+    if remedy is None and not Path(directory).is_dir():
+        remedy = f"the directory {directory} is not there"
+    if remedy is None and not os.access(sys.executable, os.X_OK):
+        remedy = f"the interpreter {sys.executable} is not there"
+    reason = (error.strerror if isinstance(error, OSError) else str(error)) or type(error).__name__
+    return f"can not start a worker process: {reason}" + (f"; {remedy}" if remedy else "")
 
 
 def describe_exit(code: int | None) -> str:

@@ -3,9 +3,10 @@
 ==============  ==================================  =============================================
 To the child    ``configure`` (revision, orders)    become this; answered by ready or rejected
 ..              ``drain`` (seconds)                 finish what runs, hand the rest back, exit
-From the child  ``ready`` (revision, consumer)      works with this revision
+From the child  ``hello``                           is there, and waits for orders
+..              ``ready`` (revision, consumer)      works with this revision
 ..              ``rejected`` (revision, reason,     can not become this, goes on as it was;
-..              is_away)                            whether Redis was away
+..              trouble)                            whether Redis was ``away`` or ``refused``
 ..              ``status``                          every second: what runs, counts, contact
 ==============  ==================================  =============================================
 

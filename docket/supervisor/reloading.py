@@ -19,15 +19,18 @@ from ..config.model import Configuration
 from ..config.plan import Apply, RestartRequired, Unchanged, plan, refuse_removals
 from ..config.problems import ConfigurationInvalid, Problem
 from ..config.text import rebuilt
-from ..errors import ConfigurationError, DocketError, ServerUnavailable
+from ..errors import ConfigurationError, DocketError, OperatorError
+from ..service import Reports
 from ..storage.configurations import Beat
+from ..storage.patience import Backoff
 from .apply import Applier, Staged
 from .conditions import Conditions
 from .fleet import Fleet
 from .hosts import here
 from .in_force import InForce
+from .pool import SPAWN_PAUSES
 from .probe import probe, subject_of
-from .process import Rejected
+from .process import Rejected, SpawnFailed
 from .status import ReloadRecord
 
 logger = logging.getLogger("docket.supervisor")
@@ -41,7 +44,7 @@ FILE = "File"
 """Why something drifts: the file says something else than what runs."""
 
 AGAIN_AFTER = 5.0
-"""Seconds after which a change is tried again that found no Redis, at the earliest."""
+"""Seconds after which a change is tried again that found no Redis, or no process, at the earliest."""
 
 GOES_ON = "the last good configuration goes on"
 
@@ -131,7 +134,7 @@ class Reloader:
             Rejected: a pool can not work with it.
             ServerUnavailable: Redis did not answer in time.
         """
-        if problems := await self._probe(self.loaded):
+        if problems := await self._probe_patiently():
             raise ConfigurationInvalid(problems)
         # Rules come first, so that nothing is run that they strike; schedules are ticked when all is up.
         await self.in_force.put(self.loaded, "started")
@@ -284,11 +287,10 @@ class Reloader:
         self._again_at = float("inf")
         try:
             outcome = await self._reload(is_asked, allow_removals, target)
-        except ServerUnavailable as error:
+        except OperatorError as error:
+            # Redis, or what processes need, is not what it should be: not the configuration's fault.
             self._try_again_later()
-            logger.error(
-                "Reload failed, %s, and it is tried again when Redis answers: %s", GOES_ON, error
-            )
+            logger.error("Reload failed, %s, and it is tried again soon: %s", GOES_ON, error)
             outcome = self._outcome("failed", str(error))
         except Exception as error:
             logger.exception("The reload failed; revision %d goes on", self.revision)
@@ -361,7 +363,7 @@ class Reloader:
         self.applier.leaving.follow(old.configuration, new.configuration)
         try:
             staged = await self.applier.stage(new.configuration, steps, number)
-        except ServerUnavailable:
+        except OperatorError:
             raise
         except (Rejected, DocketError) as error:
             self._held = new.meaning
@@ -380,8 +382,8 @@ class Reloader:
             await self.applier.roll(new.configuration, steps, self.revision, staged)
             await self.applier.settle_scales(here(new.configuration, self._fleet.host))
         except Exception as error:
-            is_away = isinstance(error, ServerUnavailable)
-            self._held = "" if is_away else new.meaning
+            is_passing = isinstance(error, OperatorError)
+            self._held = "" if is_passing else new.meaning
             await self.applier.unstage(Staged(staged.canaries))
             if new.configuration.supervisor.reload.on_failure == "hold":
                 self.loaded = new
@@ -391,7 +393,7 @@ class Reloader:
             why = f"rolled back from {self.revision}"
             await self.in_force.put(old, why, is_wanted=True)
             await self.applier.undo(old.configuration, new.configuration, self.revision)
-            if is_away:
+            if is_passing:
                 self._try_again_later()
             return self._roll_back(error)
         self._held = ""
@@ -404,6 +406,17 @@ class Reloader:
         for warning in new.warnings:
             logger.warning("%s", warning.render())
         return self._outcome("applied", changes=told)
+
+    async def _probe_patiently(self) -> tuple[Problem, ...]:
+        """Probe what is to run first, as soon as a process can be started for it."""
+        backoff, reports = Backoff(*SPAWN_PAUSES), Reports()
+        while True:
+            try:
+                return await self._probe(self.loaded)
+            except SpawnFailed as error:
+                if reports.is_news(error):
+                    logger.error("%s; it is tried again until it works", error)
+                await asyncio.sleep(backoff.next_pause())
 
     async def _probe(self, loaded: Loaded) -> tuple[Problem, ...]:
         """What does not fit the code, unless nothing has changed since that was looked at."""

@@ -13,6 +13,7 @@ from typing import Any
 from ..instrumentation.health import Answer
 from ..instrumentation.prometheus import Sample, page
 from ..schedules.ticker import Ticker
+from ..service import Services
 from .census import Census
 from .conditions import Conditions
 from .pool import Pool
@@ -75,6 +76,8 @@ class Status:
         self._last_turn = time.monotonic()
         self._last_contact = time.monotonic()
         self._retired = Totals()
+        self.services: Services | None = None
+        """What runs in the background, once it does."""
         self.is_up = False
         """Whether everything was brought up, and nothing is taken down yet."""
 
@@ -95,6 +98,8 @@ class Status:
         silent = time.monotonic() - self._last_turn
         if silent > STUCK:
             return _unavailable(f"the event loop has not turned for {silent:.0f} s")
+        if stuck := [*self._stuck()]:
+            return _unavailable("\n".join(stuck))
         return Answer(HTTPStatus.OK, "alive\n")
 
     def readyz(self) -> Answer:
@@ -111,6 +116,14 @@ class Status:
         """Everything that is counted, in Prometheus' format."""
         return page(self._samples())
 
+    def _stuck(self) -> Iterator[str]:
+        """Yield which of those that look after something do not do so any longer."""
+        if self.services is not None:
+            yield from self.services.stuck()
+        for pool in list(self._pools.values()):
+            if told := pool.stuck():
+                yield told
+
     def _troubles(self) -> Iterator[str]:
         if not self.is_up:
             yield "starting or stopping"
@@ -121,7 +134,8 @@ class Status:
             if pool.is_degraded:
                 yield f"pool {name} is degraded: its processes crash"
             elif not pool.ready:
-                yield f"pool {name} has no process that works"
+                why = f": {pool.trouble}" if pool.trouble else ""
+                yield f"pool {name} has no process that works{why}"
 
     def _samples(self) -> Iterator[Sample]:
         reloads = self._reloads

@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import uuid
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,9 @@ class Supervisor:
         ticker = Ticker(storage.schedules, serializer_for(configuration, path), owner)
         # Until everything is up, and this supervisor is known to lead, nothing fires here.
         ticker.is_leading = False
-        self._fleet = Fleet(path, storage, ticker, owner)
+        # As it is now: where a process starts must not depend on a directory that may be removed.
+        absolute = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would skip the links
+        self._fleet = Fleet(absolute, storage, ticker, owner)
         self._census = Census(storage.executions, lambda: self._fleet.queues)
         self._status = Status(self._fleet.pools, ticker, reloads, self.conditions, self._census)
         self._fleet.on_exit = self._status.remember
@@ -145,9 +147,9 @@ class Supervisor:
         async with self._controlled(), self._connected(), self._answering():
             with answering(self._answers):
                 try:
-                    await self.reloader.establish()
-                    self._say_ready()
-                    await self._serve()
+                    if await self._establish():
+                        self._say_ready()
+                        await self._serve()
                 finally:
                     await self._take_down()
         if self._failure:
@@ -169,7 +171,7 @@ class Supervisor:
         self._in_background(self.reloader.give_up_on(pool))
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
+        task = asyncio.ensure_future(_logged(work))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
@@ -275,6 +277,20 @@ class Supervisor:
         )
         return f"revision {self.reloader.revision}, {ready} of {wanted} worker processes ready"
 
+    async def _establish(self) -> bool:
+        """Bring everything up; False if that was to be stopped meanwhile."""
+        establishing = asyncio.create_task(self.reloader.establish())
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({establishing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await end(stopping)
+            await end(establishing)
+        if establishing.cancelled():
+            return False
+        establishing.result()
+        return True
+
     def _say_ready(self) -> None:
         configuration = self._configuration
         self._status.is_up = True
@@ -302,16 +318,14 @@ class Supervisor:
         services = Services(
             *(fleet.ticker, leadership, self._watcher, pulse, self._notifier, self._census),
             *self._following,
+            Reloads(self._reload_once),
         )
+        self._status.services = services
         async with services.running() as failure:
-            reloading = asyncio.create_task(self._follow_reloads())
             stopping = asyncio.create_task(self._stopping.wait())
             try:
-                await asyncio.wait(
-                    {reloading, stopping, failure}, return_when=asyncio.FIRST_COMPLETED
-                )
+                await asyncio.wait({stopping, failure}, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                await end(reloading)
                 await self._requests.stop()
                 await end(stopping)
                 for task in list(self._background):
@@ -324,15 +338,14 @@ class Supervisor:
         if self.reloader.is_to_be_tried_again and beat is not LOST:
             self.reload()
 
-    async def _follow_reloads(self) -> None:
-        """One reload at a time, until the end."""
-        while True:
-            await self._reload_wanted.wait()
-            is_asked, self._is_asked = self._is_asked, False
-            self._reload_wanted.clear()
-            self._notifier.reloading()
-            await self.reloader.reload(is_asked=is_asked)
-            self._notifier.ready()
+    async def _reload_once(self) -> None:
+        """Wait until a reload is wanted, and carry it out."""
+        await self._reload_wanted.wait()
+        is_asked, self._is_asked = self._is_asked, False
+        self._reload_wanted.clear()
+        self._notifier.reloading()
+        await self.reloader.reload(is_asked=is_asked)
+        self._notifier.ready()
 
     async def _take_down(self) -> None:
         self._status.is_up = False
@@ -350,6 +363,22 @@ class Supervisor:
         )
 
 
+class Reloads(Service):
+    """Carries out one reload at a time.
+
+    Arguments:
+        reload: waits until one is wanted, and carries it out.
+    """
+
+    def __init__(self, reload: Callable[[], Awaitable[None]]) -> None:
+        self._reload = reload
+
+    async def run(self) -> None:
+        """Reload until stopped."""
+        while True:
+            await self._reload()
+
+
 class Pulse(Service):
     """Asks Redis once a second whether it is there, and shows that the event loop turns."""
 
@@ -360,11 +389,20 @@ class Pulse(Service):
     async def run(self) -> None:
         """Beat until stopped."""
         while True:
+            self.turn()
             self._status.turn()
             with contextlib.suppress(ServerUnavailable):
                 await self._storage.schedules.now()
                 self._status.contact()
             await asyncio.sleep(PULSE)
+
+
+async def _logged(work: Coroutine[Any, Any, None]) -> None:
+    """Do something on the side; an error of it is logged."""
+    try:
+        await work
+    except Exception:
+        logger.exception("What was asked for has failed; the supervisor goes on")
 
 
 def _refuse_memory(url: str) -> None:

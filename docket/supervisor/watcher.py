@@ -8,6 +8,7 @@ symbolic link, because editors rename, ConfigMaps swap a link, and a watched fil
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import logging
 import os
@@ -24,6 +25,9 @@ from ..service import Service, end
 logger = logging.getLogger("docket.supervisor")
 
 _MISSING = "missing"
+
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO}
+"""What stands in the way of reading a file that says nothing about the file."""
 
 _BREATH = 0.05
 """Seconds between two looks in a directory where something else is written all the time."""
@@ -137,9 +141,9 @@ class Watcher(Service):
             if self._rhythm().watch != "auto":
                 await asyncio.sleep(self._rhythm().poll_interval.total_seconds())
                 continue
-            directories = self._directories()
-            is_new = True
             try:
+                directories = self._directories()
+                is_new = True
                 async for paths in _changes(directories):
                     # What was written before the watching began is not told of.
                     if paths or is_new:
@@ -151,8 +155,12 @@ class Watcher(Service):
                     is_other |= self._rhythm().watch != "auto"
                     if is_other or not paths.isdisjoint(name for name, _ in directories):
                         break
-            except OSError as error:
-                logger.warning("Can not watch %s (%s); it is read now and then", self._path, error)
+            except Exception as error:
+                # Such as too many watches, or no descriptor left: reading now and then needs neither.
+                if self._reports.is_news(error):
+                    logger.warning(
+                        "Can not watch %s (%s); it is read now and then", self._path, error
+                    )
                 await asyncio.sleep(self._rhythm().poll_interval.total_seconds())
 
 
@@ -208,7 +216,9 @@ def fingerprint(path: Path) -> str:
     """What the bytes of the file are known by; a file that is not there has a fingerprint, too."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
+    except OSError as error:
+        if error.errno in _EXHAUSTED:
+            raise  # it may be there all the same
         return _MISSING
 
 

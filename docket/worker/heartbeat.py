@@ -52,6 +52,8 @@ class Heartbeat(Service):
         self.last_contact: float | None = None
         """When the server last answered, on the clock of the event loop."""
 
+    silence = 120.0
+
     async def prepare(self) -> None:
         """Register before anything is claimed."""
         await self._register()
@@ -60,6 +62,7 @@ class Heartbeat(Service):
         """Beat until stopped."""
         beats = 0
         while True:
+            self.turn()
             try:
                 await self._beat()
                 if beats % LOOK_EVERY == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import threading
 import time
@@ -16,6 +17,11 @@ from ..service import Service
 from ..storage.exchange import Hold, renew
 from ..storage.keys import Keys
 from .running import End, Run, Running
+
+logger = logging.getLogger("docket.worker")
+
+STUCK = 60.0
+"""Seconds without a turn of the thread after which it is told that leases are not renewed."""
 
 BLOCKED = 1.0
 """Seconds without a turn of the event loop after which the task that blocks it is reported."""
@@ -54,7 +60,14 @@ class Leases(Service):
         self._observer = observer
         self._wake = threading.Event()
         self._stopping = False
-        self._last_turn = time.monotonic()
+        self._last_turn = self._thread_turned = time.monotonic()
+
+    def stuck(self) -> str:
+        """Return why leases are no longer renewed; empty if they are."""
+        silent = time.monotonic() - self._thread_turned
+        if self._task is not None and silent > STUCK:
+            return f"the thread that renews leases has not turned for {silent:.0f} s"
+        return super().stuck()
 
     def renew_soon(self) -> None:
         """Look at the leases now: a cancellation may have been missed."""
@@ -63,6 +76,7 @@ class Leases(Service):
     async def run(self) -> None:
         """Turn the loop's clock until stopped; the work is done in the thread."""
         self._stopping = False
+        self._thread_turned = time.monotonic()
         loop = asyncio.get_running_loop()
         thread = threading.Thread(
             target=self._renew_for_ever,
@@ -74,6 +88,8 @@ class Leases(Service):
         try:
             while True:
                 self._last_turn = time.monotonic()
+                if not thread.is_alive():
+                    raise RuntimeError("the thread that renews leases has ended")
                 await asyncio.sleep(BLOCKED / 4)
         finally:
             self._stopping = True
@@ -86,6 +102,7 @@ class Leases(Service):
         reported = 0.0
         try:
             while not self._stopping:
+                self._thread_turned = time.monotonic()
                 asked = self._wake.wait(max(0.0, min(BLOCKED / 2, due - time.monotonic())))
                 self._wake.clear()
                 reported = self._report_a_blocked_loop(loop_thread, reported)
@@ -110,6 +127,11 @@ class Leases(Service):
             answers = ask(held)
         except DocketError:
             # Whoever trades hears of it as well and reports it; leases outlive short troubles.
+            return min(0.25, self._interval)
+        except Exception as error:
+            # One answer that makes no sense must not end the renewal of all leases.
+            if self._reports.is_news(error):
+                logger.error("Leases are not renewed; it is tried again", exc_info=error)
             return min(0.25, self._interval)
         for run, answer in zip(held, answers, strict=True):
             if answer is Hold.LOST:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from ..clock import ServerClock
-from ..errors import ServerUnavailable
+from ..errors import DocketError
 from ..instrumentation.events import Observer
 from ..lifecycle import ParkedReason
 from ..service import Service
@@ -103,18 +103,27 @@ class Trading(Service):
         while self._unanswered:
             await self.until_traded()
 
-    async def run(self) -> None:
-        """Trade until stopped; a worker that was drained claims again."""
+    async def prepare(self) -> None:
+        """A worker that was drained claims again."""
         self._claiming = self._look = True
         self._lenient_until = self._now() + self._grace
+
+    async def run(self) -> None:
+        """Trade until stopped."""
         while True:
+            self.turn()
             if not self._has_reason():
                 self._stand_by(self._claiming and self._running.free > 0)
                 self._wake.clear()
                 await self._wake.wait()
                 continue
             async with self.under_way:
-                await self._trade()
+                try:
+                    await self._trade()
+                except Exception:
+                    # What the reply has brought may not have begun: it is claimed again.
+                    self._reply_was_lost = self._look = True
+                    raise
 
     def _has_reason(self) -> bool:
         return bool(self._settlements) or (self._look and self._claiming and self._running.free > 0)
@@ -132,7 +141,8 @@ class Trading(Service):
                 holding=self._holding(batch) if self._reply_was_lost else (),
                 lenient=self._reply_was_lost or self._now() < self._lenient_until,
             )
-        except ServerUnavailable as error:
+        except DocketError as error:
+            # A refusal, too: a password that rotates, a limit of clients, an ACL that is loaded late.
             self._settlements = batch + self._settlements
             self._look = True
             await self._wait_for_the_server(error)
@@ -162,7 +172,7 @@ class Trading(Service):
             self._backoff.reset()
             self._observer.recovered()
 
-    async def _wait_for_the_server(self, error: ServerUnavailable) -> None:
+    async def _wait_for_the_server(self, error: DocketError) -> None:
         self._reply_was_lost = True
         pause = self._backoff.next_pause()
         self._observer.disrupted(error, pause)

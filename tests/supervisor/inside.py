@@ -69,6 +69,10 @@ class Log(logging.Handler):
     def __contains__(self, words: str) -> bool:
         return any(words in line for line in self._lines)
 
+    def count(self, words: str) -> int:
+        """Return how many lines have these words."""
+        return sum(words in line for line in self._lines)
+
     async def until(self, words: str) -> None:
         """Wait for words, and forget what was logged up to them."""
         try:

@@ -33,7 +33,7 @@ class Line:
     async def answer(self) -> dict[str, Any] | None:
         """What the child says next that is no status."""
         while (message := await asyncio.wait_for(self.channel.hear(), 20)) is not None:
-            if message["word"] != "status":
+            if message["word"] not in ("hello", "status"):
                 return message
         return None
 
@@ -74,11 +74,12 @@ async def test_a_process_without_orders_says_nothing_and_can_be_told_to_go(
 
     await line.channel.say("drain", seconds=1)
 
+    assert await line.channel.hear() == {"word": "hello"}
     assert await line.channel.hear() is None
     assert await line.exit_code() == 0
 
 
-async def test_a_worker_that_is_refused_its_work_ends_its_process(
+async def test_a_worker_that_is_refused_its_work_waits_until_it_is_allowed_again(
     line: Line, orders: WorkerOrders, own_server: ServerProcess, log: Log
 ) -> None:
     await line.channel.say("configure", revision=1, orders=orders.dump())
@@ -88,9 +89,23 @@ async def test_a_worker_that_is_refused_its_work_ends_its_process(
 
     own_server.call("ACL", "SETUSER", "app", "-evalsha")
 
-    assert await line.exit_code() == 1
-    assert "The worker can not go on: the server refuses" in log
-    assert await line.answer() is None
+    await log.until("Redis is away")
+    own_server.call("ACL", "SETUSER", "app", "+evalsha")
+
+    await log.until("Redis is back")
+    await line.channel.say("drain", seconds=1)
+    assert await line.exit_code() == 0
+
+
+async def test_a_worker_that_ends_by_itself_ends_its_process(line: Line, log: Log) -> None:
+    async def fail() -> None:
+        raise RuntimeError("it can not be")
+
+    served = Child()
+    served._working = asyncio.create_task(fail())
+
+    assert await served._follow_orders(line.channel) == 1
+    assert "The worker can not go on: it can not be" in log
 
 
 async def test_a_worker_that_is_refused_at_its_start_says_why(
@@ -105,4 +120,4 @@ async def test_a_worker_that_is_refused_at_its_start_says_why(
     assert answer is not None
     assert (answer["word"], answer["revision"]) == ("rejected", 1)
     assert answer["reason"].startswith("docket.errors.ServerRefused: ")
-    assert not answer["is_away"]
+    assert answer["trouble"] == "refused"

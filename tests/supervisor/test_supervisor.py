@@ -11,7 +11,6 @@ import pytest
 
 from docket import Docket
 from docket.errors import ConfigurationError, OperatorError, ServerUnavailable
-from docket.service import Service
 from docket.supervisor.supervisor import Pulse, Supervisor
 from tests.fleet.process import ServerProcess
 
@@ -228,20 +227,30 @@ async def test_processes_are_not_counted_by_hand_before_there_are_any(home: Home
     assert "Processes by hand" not in log
 
 
-async def test_a_part_that_fails_ends_the_supervisor_and_its_processes(
+async def test_a_part_that_fails_is_told_of_and_begins_again(
     home: Home, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Broken(Pulse, Service):
+    beats = 0
+
+    class Broken(Pulse):
         async def run(self) -> None:
-            raise RuntimeError("the heart stopped")
+            nonlocal beats
+            beats += 1
+            if beats < 4:
+                raise RuntimeError("the heart stopped")
+            await super().run()
 
     monkeypatch.setattr("docket.supervisor.supervisor.Pulse", Broken)
 
-    with pytest.raises(RuntimeError, match="the heart stopped"):
-        await Supervisor(home.file, {}).run()
+    async with up(home) as supervisor:
+        await until(lambda: beats == 4, "the fourth beat")
+        assert supervisor._status.livez().status == 200
+        services = supervisor._status.services
+        assert services is not None
+        assert services.failures()["broken"] == 3
+        assert services.troubles() == {"broken": "RuntimeError: the heart stopped"}
 
-    assert "Stopping: 1 worker processes drain" in log
-    assert "Stopped" in log
+    assert log.count("broken failed with an unexpected error") == 1
 
 
 async def test_what_is_under_way_when_it_stops_is_ended(home: Home, log: Log) -> None:
