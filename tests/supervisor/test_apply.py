@@ -193,7 +193,7 @@ async def test_what_is_saved_while_redis_is_away_is_applied_when_it_is_back(
     async with up(home, {"DOCKET_URL": own_server.url}) as supervisor:
         own_server.kill()
         home.edit('drain = "1s"', change)
-        await log.until("it is tried again when Redis answers")
+        await log.until("it is tried again soon")
         assert not supervisor.conditions["Applied"].status
 
         await asyncio.to_thread(own_server.start)
