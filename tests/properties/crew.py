@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -82,13 +82,28 @@ class Crew:
         docket: where the work is.
         size: how many workers there are at a time.
         concurrency: how much each of them does at a time.
+        kind: the class of the workers.
+        lease: how long a silent one keeps what it holds.
+        queues: those that they work on.
     """
 
-    def __init__(self, docket: Docket, size: int, concurrency: int) -> None:
+    def __init__(
+        self,
+        docket: Docket,
+        size: int,
+        concurrency: int,
+        kind: type[Worker] = Worker,
+        lease: timedelta = LEASE,
+        queues: Sequence[str] = ("default",),
+    ) -> None:
         self.docket = docket
         self.ledger = Ledger()
         self._size = size
         self._concurrency = concurrency
+        self._kind = kind
+        self._lease = lease
+        self._queues = queues
+        self.on_death: Callable[[Worker], None] = lambda _: None
         self._workers: dict[Worker, asyncio.Task[None]] = {}
         self._hired = 0
         self._stack = AsyncExitStack()
@@ -106,10 +121,21 @@ class Crew:
 
     async def _hire(self) -> None:
         self._hired += 1
-        worker = Worker(self.docket, f"w{self._hired}", self._concurrency, LEASE)
+        name = f"w{self._hired}"
+        worker = self._kind(self.docket, name, self._concurrency, self._lease, queues=self._queues)
         await self._stack.enter_async_context(worker)
         self._workers[worker] = asyncio.create_task(worker.run_forever())
         await worker.until_started()
+
+    @property
+    def workers(self) -> list[Worker]:
+        """Those that work now."""
+        return list(self._workers)
+
+    @property
+    def names(self) -> set[str]:
+        """Those of all that ever worked."""
+        return {f"w{number + 1}" for number in range(self._hired)}
 
     @property
     def disturbed(self) -> set[str]:
@@ -121,6 +147,7 @@ class Crew:
         return list(self._workers)[pick % len(self._workers)]
 
     def _give_up_on(self, worker: Worker) -> None:
+        self.on_death(worker)
         for start in self.ledger.starts:
             if start.worker == worker.name:
                 # One that is over may not have been written down.
