@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import (
     AsyncGenerator,
     Awaitable,
     Callable,
     Collection,
+    Generator,
     Hashable,
     Iterable,
     Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -141,6 +143,8 @@ class Docket(KeyNames):
         # By its path, as an application's own: tasks stand above the docket that runs them.
         self.registry.register_collection(STANDARD_TASKS)
         connection = connect(found.url, credential_provider=credential_provider)
+        self._users: list[Callable[[bool], Awaitable[None]]] = []
+        """What has to end before the docket can be left."""
         self._connection = Traced(connection) if enable_internal_instrumentation else connection
         self.storage = Storage(self._connection, self.name)
         self.result_storage = result_storage
@@ -185,8 +189,28 @@ class Docket(KeyNames):
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.strike_list.close()
-        await self.storage.close()
+        try:
+            if self._users:
+                # Together, so that all of them hear of it if whoever waits here is cancelled.
+                at_once = exc_type is not None
+                await asyncio.gather(*(stop(at_once) for stop in self._users))
+        finally:
+            await self.strike_list.close()
+            await self.storage.close()
+
+    @contextmanager
+    def used_by(self, stop: Callable[[bool], Awaitable[None]]) -> Generator[None, None, None]:
+        """Use it for the length of a block: whoever leaves the docket earlier has the block ended first.
+
+        Arguments:
+            stop: ends what uses it, and returns when that is done; at once, if it is given True, because
+                an error has made an end of everything.
+        """
+        self._users.append(stop)
+        try:
+            yield
+        finally:
+            self._users.remove(stop)
 
     @property
     def tasks(self) -> dict[str, TaskFunction]:

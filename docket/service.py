@@ -16,6 +16,9 @@ from .errors import DocketError
 
 logger = logging.getLogger("docket.service")
 
+AGAIN: Final = 0.01
+"""Seconds before a loop that others have cancelled, and that is kept, begins again."""
+
 PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds before a loop that has failed begins again; the last one is used from then on."""
 
@@ -59,6 +62,10 @@ class Service(ABC):
     handle by itself is logged once, and after a pause the loop begins again.
     """
 
+    is_kept: ClassVar[bool] = False
+    """Whether only ``stop`` ends it. ``asyncio.run`` cancels all tasks of the loop at once when its main
+    has ended; what winds up the work of others begins again then, and goes on until that is done."""
+
     silence: ClassVar[float | None] = None
     """Seconds without a turn of the loop after which it counts as stuck; None if it may wait for ever."""
 
@@ -69,6 +76,7 @@ class Service(ABC):
     """How many times it has failed and begun again."""
 
     _task: asyncio.Task[None] | None = None
+    _is_stopping: bool = False
     _turned: float = 0.0
     _streak: int = 0
     _shared: Reports | None = None
@@ -88,12 +96,14 @@ class Service(ABC):
     async def start(self) -> asyncio.Task[None]:
         """Prepare, then run the loop in the background; the task ends when the service is stopped."""
         await self.prepare()
+        self._is_stopping = False
         self.turn()
         self._task = asyncio.create_task(self._guarded(), name=f"docket {type(self).__name__}")
         return self._task
 
     async def stop(self) -> None:
         """End the loop and wait until it has ended. Safe to call twice."""
+        self._is_stopping = True
         if self._task is not None:
             await end(self._task)
             self._task = None
@@ -130,7 +140,10 @@ class Service(ABC):
                 return
             except asyncio.CancelledError as error:
                 if _is_cancelled():
-                    raise
+                    if self._is_stopping or not self.is_kept:
+                        raise
+                    await asyncio.sleep(AGAIN)
+                    continue
                 # A library has let out a cancellation that was meant for something of its own.
                 self._fail(error)
             except Exception as error:

@@ -39,6 +39,7 @@ from ..runners.process import in_process
 from ..storage.exchange import Claimed
 from ..storage.executions import from_milliseconds
 from ..strikelist import Rule
+from .ended import Raised, ended
 from .outcome import (
     Cancelled,
     Completed,
@@ -84,9 +85,25 @@ _ENDINGS: dict[type[Outcome], str] = {
 }
 
 
-def ended_from_outside(run: Run) -> Outcome:
-    """What a run has ended with that was cancelled; a task that cancels itself counts, too."""
-    return _ENDS[run.end or End.CANCELLED]
+def ordered(run: Run, error: BaseException, is_ending: bool) -> Outcome | None:
+    """The outcome that somebody has ordered, if an error is the answer to an order.
+
+    Nobody has ordered it where a future was cancelled that the task waits for, or where the task cancels
+    itself: then it has failed, like with any other error. What others ask of the task counts only when
+    the whole event loop is told to end; the run is handed back then.
+
+    Arguments:
+        run: what has ended.
+        error: what it has ended with.
+        is_ending: whether all tasks of the event loop were cancelled.
+    """
+    if isinstance(error, LeaseLost):
+        return Superseded()
+    if not isinstance(error, asyncio.CancelledError):
+        return None
+    if run.end is not None:
+        return _ENDS[run.end]
+    return Interrupted() if is_ending and run.is_cancelled_by_others else None
 
 
 class Host(Protocol):
@@ -110,6 +127,11 @@ class Host(Protocol):
     @property
     def dependencies(self) -> Mapping[str, Dependency[Any]]:
         """What is wrapped around every task."""
+        ...
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether all tasks of its event loop were cancelled, as at the end of ``asyncio.run``."""
         ...
 
 
@@ -153,20 +175,25 @@ class Executor:
             run: what was claimed.
             now: the server's time in ms.
         """
-        run.is_under_way = True
-        if run.end is not None:
-            return ended_from_outside(run)
-        try:
-            prepared = await self._prepare(run, now)
-            if not isinstance(prepared, Execution):
-                return prepared
-            with Performing(prepared, self._labels) as performing:
-                return await self._perform(run, prepared, now, performing)
-        except asyncio.CancelledError:
-            return ended_from_outside(run)
-        except Exception as error:
-            # An argument that can not be shown, say: a run without an outcome would be taken for a crash.
-            return Failed(error)
+        told = run.end
+        if told is not None:
+            return _ENDS[told]
+        run.begin_work()
+        end = await ended(self._outcome(run, now))
+        if isinstance(end, Raised):
+            # An argument that cannot be shown, say: a run without an outcome would be taken for a crash.
+            return self._ordered(run, end.error) or Failed(end.error)
+        return end
+
+    def _ordered(self, run: Run, error: BaseException) -> Outcome | None:
+        return ordered(run, error, self._host.is_ending)
+
+    async def _outcome(self, run: Run, now: int) -> Outcome:
+        prepared = await self._prepare(run, now)
+        if not isinstance(prepared, Execution):
+            return prepared
+        with Performing(prepared, self._labels) as performing:
+            return await self._perform(run, prepared, now, performing)
 
     async def _perform(
         self, run: Run, prepared: Execution, now: int, performing: Performing
@@ -279,22 +306,15 @@ class Executor:
         # The context is the run's own, and ends with it.
         step_into(self._host, attempt.execution)
         self._shared.step_in()
-        try:
-            return await self._ended(run, attempt)
-        except AdmissionBlocked as block:
-            return self._blocked(attempt.execution, block)
-        except asyncio.CancelledError:
-            # Ended from outside; a task that cancels itself counts as cancelled, too.
-            return ended_from_outside(run)
-        except LeaseLost:
-            return Superseded()
-        except BaseException as error:
-            # SystemExit and KeyboardInterrupt of a task are its failure, not the worker's end.
-            if isinstance(error, GeneratorExit):
-                raise
-            return await self._failed(run, attempt, error)
+        end = await ended(self._work(run, attempt))
+        if not isinstance(end, Raised):
+            return end
+        if isinstance(end.error, AdmissionBlocked):
+            return self._blocked(attempt.execution, end.error)
+        # SystemExit and KeyboardInterrupt of a task are its failure, not the worker's end.
+        return self._ordered(run, end.error) or await self._failed(run, attempt, end.error)
 
-    async def _ended(self, run: Run, attempt: _Attempt) -> Outcome:
+    async def _work(self, run: Run, attempt: _Attempt) -> Outcome:
         execution = attempt.execution
         instead = configured(attempt.policy)
         if not (instead or self._host.dependencies) and is_bare(execution.function):
@@ -344,10 +364,16 @@ class Executor:
         context = copy_context()
 
         def call() -> Any:
-            return context.run(function, *args, **kwargs)
+            try:
+                return context.run(function, *args, **kwargs)
+            except BaseException as error:
+                # As a value: a future takes no StopIteration before Python 3.12, and would wait for ever.
+                return Raised(error)
 
         thread = asyncio.get_running_loop().run_in_executor(self._threads, call)
         result = await until_ended(thread)
+        if isinstance(result, Raised):
+            raise result.error
         # A plain callable may wrap a coroutine function (functools.partial, a decorator).
         return await result if inspect.isawaitable(result) else result
 
@@ -369,13 +395,12 @@ class Executor:
         """What follows a failure: another attempt, the next run of a perpetual task, or nothing."""
         execution = attempt.execution
         attempt.error = error
-        try:
-            outcome = await self._after_failure(attempt, error)
-        except asyncio.CancelledError:
-            outcome = ended_from_outside(run)
-        except Exception as trouble:
-            trouble.__context__ = error
-            outcome = Failed(trouble)
+        outcome = await ended(self._after_failure(attempt, error))
+        if isinstance(outcome, Raised):
+            trouble = outcome.error
+            if trouble is not error:
+                trouble.__context__ = error
+            outcome = self._ordered(run, trouble) or Failed(trouble)
         seconds = None
         if isinstance(outcome, Retry):
             seconds = outcome.next.after.total_seconds()

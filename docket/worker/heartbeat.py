@@ -31,6 +31,8 @@ class Heartbeat(Service):
         on_forgotten: called when the server may have lost what it knew of the worker, and so all else.
     """
 
+    is_kept = True
+
     def __init__(
         self,
         docket: Docket,

@@ -43,6 +43,8 @@ class Leases(Service):
         observer: hears of lost leases and of a blocked loop.
     """
 
+    is_kept = True
+
     def __init__(
         self,
         connection: Connection,
@@ -59,7 +61,6 @@ class Leases(Service):
         self._running = running
         self._observer = observer
         self._wake = threading.Event()
-        self._stopping = False
         self._last_turn = self._thread_turned = time.monotonic()
 
     def stuck(self) -> str:
@@ -75,12 +76,12 @@ class Leases(Service):
 
     async def run(self) -> None:
         """Turn the loop's clock until stopped; the work is done in the thread."""
-        self._stopping = False
         self._thread_turned = time.monotonic()
         loop = asyncio.get_running_loop()
+        stopping = threading.Event()  # of this thread: the one before may not have ended yet
         thread = threading.Thread(
-            target=self._renew_for_ever,
-            args=(loop, threading.get_ident()),
+            target=self._renew_until,
+            args=(stopping, loop, threading.get_ident()),
             name="docket-leases",
             daemon=True,
         )
@@ -92,21 +93,24 @@ class Leases(Service):
                     raise RuntimeError("the thread that renews leases has ended")
                 await asyncio.sleep(BLOCKED / 4)
         finally:
-            self._stopping = True
+            stopping.set()
             self._wake.set()
-            await asyncio.to_thread(thread.join)
+            # Where the server does not answer, the thread ends when it has given up.
+            await asyncio.to_thread(thread.join, BLOCKED / 2)
 
-    def _renew_for_ever(self, loop: asyncio.AbstractEventLoop, loop_thread: int) -> None:
+    def _renew_until(
+        self, stopping: threading.Event, loop: asyncio.AbstractEventLoop, loop_thread: int
+    ) -> None:
         connection = self._connection.threaded()
         due = time.monotonic() + self._interval
         reported = 0.0
         try:
-            while not self._stopping:
+            while not stopping.is_set():
                 self._thread_turned = time.monotonic()
                 asked = self._wake.wait(max(0.0, min(BLOCKED / 2, due - time.monotonic())))
                 self._wake.clear()
                 reported = self._report_a_blocked_loop(loop_thread, reported)
-                if not self._stopping and (asked or time.monotonic() >= due):
+                if not stopping.is_set() and (asked or time.monotonic() >= due):
                     due = time.monotonic() + self._renew(
                         loop,
                         lambda held: renew(

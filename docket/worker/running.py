@@ -7,6 +7,7 @@ import enum
 from collections.abc import Iterable
 
 from ..storage.exchange import Claimed
+from .recording import RecordingTask
 
 
 class End(enum.Enum):
@@ -20,26 +21,33 @@ class End(enum.Enum):
 class Run:
     """One claimed execution while this worker holds it."""
 
-    __slots__ = ("_task", "claimed", "end", "is_under_way")
+    __slots__ = ("_task", "claimed", "end")
 
     def __init__(self, claimed: Claimed) -> None:
         self.claimed = claimed
         self.end: End | None = None
-        self.is_under_way = False
-        """Whether its task has taken its first step."""
-        self._task: asyncio.Task[None] | None = None
+        self._task: RecordingTask | None = None
 
-    def begin(self, task: asyncio.Task[None]) -> None:
+    def begin(self, task: RecordingTask) -> None:
         """The run has a task now."""
         self._task = task
+
+    def begin_work(self) -> None:
+        """Its task has taken its first step; from now on a cancellation reaches what it awaits."""
+        if self._task is not None:
+            self._task.begin()
+
+    @property
+    def is_cancelled_by_others(self) -> bool:
+        """Whether somebody but the worker and the task itself has cancelled the run's task."""
+        # What ``stop`` asks for has an end that says so, and is looked at first.
+        return self._task is not None and self._task.is_cancelled_by_others
 
     def stop(self, end: End) -> None:
         """End the run at its next checkpoint; what was said first counts."""
         if self.end is None and self._task is not None:
             self.end = end
-            # A task that is cancelled before its first step ends without a word; this one looks by itself.
-            if self.is_under_way:
-                self._task.cancel()
+            self._task.cancel()
 
     @property
     def has_ended(self) -> bool:

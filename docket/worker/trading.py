@@ -36,6 +36,8 @@ class Trading(Service):
         lease: how long a lease lasts, in seconds.
     """
 
+    is_kept = True
+
     def __init__(
         self,
         exchange: Exchange,
@@ -149,6 +151,7 @@ class Trading(Service):
             return
         except BaseException:
             self._settlements = batch + self._settlements
+            self._reply_was_lost = True
             raise
         self._unanswered -= len(batch)
         self._answered(slots > 0)

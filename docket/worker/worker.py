@@ -37,21 +37,21 @@ from ..storage.exchange import Claimant, Claimed, Settlement
 from ..storage.keys import DEFAULT_QUEUE
 from .cancellation import Cancellation
 from .doorbell import Doorbell
-from .executor import Executor, ended_from_outside
+from .ended import Raised, ended
+from .executor import Executor, ordered
 from .heartbeat import Heartbeat
 from .leases import Leases
 from .naming import Names
 from .outcome import Bookkeeping, Delayed, Failed, Waiting
 from .perpetuals import Perpetuals
+from .recording import RecordingTask
 from .running import End, Run, Running
+from .shutdown import FAREWELL, Shutdown
 from .trading import Trading
 from .unparking import Unparking
 
 DEAD_LETTER_TTL = timedelta(days=7)
 """How long dead letters are kept for replay, where finished executions are kept at all."""
-
-FAREWELL = 0.4
-"""Seconds that a worker whose drain is over gives what does not end, and again to say goodbye."""
 
 _RECHECK = timedelta(milliseconds=100)
 
@@ -131,6 +131,7 @@ class Worker:
         self._observer = Observers([WorkerLog(), self.tally, telemetry, *observers])
         self._running = Running(concurrency)
         self._started = asyncio.Event()
+        self._shutdown = Shutdown()
         self._is_drained = False
         """Whether it was drained by a deadline: then it waits for nothing any more."""
         self._runs_of_keys: Counter[str] | None = None
@@ -196,7 +197,11 @@ class Worker:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._executor.close()
+        try:
+            # Whoever leaves with an error does not wait for what runs.
+            await self._shutdown.ask(at_once=exc_type is not None)
+        finally:
+            await self._executor.close()
         _names.give_back(self, self.docket.storage.keys.prefix, self.name)
 
     @property
@@ -222,6 +227,11 @@ class Worker:
     async def until_started(self) -> None:
         """Wait until the worker is registered and claims."""
         await self._started.wait()
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether all tasks of its event loop were cancelled, as at the end of ``asyncio.run``."""
+        return self._shutdown.is_ending
 
     @property
     def in_flight(self) -> int:
@@ -279,7 +289,12 @@ class Worker:
         self.docket.register(function, names)
 
     async def run_forever(self) -> None:
-        """Work until the awaiting task is cancelled; then drain without a deadline and return."""
+        """Work until the awaiting task is cancelled, or the worker or its docket is left.
+
+        Then it drains without a deadline and returns. Cancelled again, it hands back what still runs, its
+        attempt unspent, and returns at once. So it does where all tasks of the event loop are cancelled, as
+        ``asyncio.run`` does at its end.
+        """
         await self._run(asyncio.Event().wait)
 
     async def run_until_finished(self) -> None:
@@ -321,10 +336,8 @@ class Worker:
             await self._until_empty()
             await self._trading.until_settled()
             return
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._until_empty(), deadline.total_seconds())
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._hand_back(), FAREWELL)
+        await _within(deadline.total_seconds(), self._until_empty())
+        await _within(FAREWELL, self._hand_back())
         self._is_drained = True
 
     async def _hand_back(self) -> None:
@@ -337,7 +350,9 @@ class Worker:
 
     def _interrupt(self) -> None:
         for run in self._running.held():
-            run.stop(End.INTERRUPTED)
+            # Whoever is cancelled with the whole loop is cancelled once.
+            if not (self.is_ending and run.is_cancelled_by_others):
+                run.stop(End.INTERRUPTED)
 
     async def _until_empty(self) -> None:
         # A claim that is on its way back may bring more.
@@ -358,23 +373,55 @@ class Worker:
         if self.schedule_automatic_tasks:
             services.insert(1, self._perpetuals)
         self._is_drained = False
-        async with lifecycles(self), Services(*services).running() as failure:
-            self._started.set()
-            ending = asyncio.ensure_future(finished())
-            try:
-                await asyncio.wait({ending, failure}, return_when=asyncio.FIRST_COMPLETED)
-            except asyncio.CancelledError:
-                # Cancelling is how people stop a worker: it goes in good order, and without noise.
-                pass
-            finally:
-                ending.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await ending
-            if failure.done():
-                failure.result()
-            if not self._is_drained:
-                await self.drain()
-            await self._retire()
+        self._shutdown = Shutdown()
+        with self._shutdown.awaited() as asked, self.docket.used_by(self._shutdown.ask):
+            async with lifecycles(self), Services(*services).running() as failure:
+                self._started.set()
+                await self._work(asked, finished, failure)
+                await self._wind_up()
+
+    async def _work(
+        self,
+        asked: asyncio.Task[None],
+        finished: Callable[[], Awaitable[object]],
+        failure: asyncio.Task[None],
+    ) -> None:
+        """Work until somebody wants an end of it, or it cannot go on."""
+        ending = asyncio.ensure_future(finished())
+        try:
+            await asyncio.wait({asked, ending, failure}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            # Cancelling is how people stop a worker: it goes in good order, and without noise.
+            pass
+        finally:
+            ending.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await ending
+        if failure.done() and not failure.cancelled():
+            failure.result()
+
+    async def _wind_up(self) -> None:
+        """Let what runs come to its end; whoever insists has it handed back at once."""
+        try:
+            if not (self._is_drained or self.is_ending):
+                await self.drain(timedelta() if self._shutdown.is_urgent else None)
+        except asyncio.CancelledError:
+            if not self.is_ending:
+                await self.drain(timedelta())
+        if self.is_ending:
+            await self._abandon()
+        await self._retire()
+
+    async def _abandon(self) -> None:
+        """Hand back what runs: all tasks of the loop were cancelled, and what runs is ending by itself.
+
+        Whoever has cancelled them waits for their ends as well. Until then the leases are kept.
+        """
+        self._trading.stop_claiming()
+        self._is_drained = True
+        self._interrupt()
+        await self._running.until_empty()
+        await _within(FAREWELL, self._hand_back())
 
     async def _retire(self) -> None:
         retiring = self.docket.storage.workers.retire(self.name, self.consumer, self.queues)
@@ -405,7 +452,7 @@ class Worker:
 
     def _begin(self, claimed: Claimed) -> None:
         run = self._running.add(claimed)
-        run.begin(asyncio.create_task(self._perform(run), name=claimed.key))
+        run.begin(RecordingTask(self._perform(run), claimed.key))
 
     async def _perform(self, run: Run) -> None:
         """One run, from its claim to its settlement; this task never fails."""
@@ -424,14 +471,12 @@ class Worker:
     async def _keep_result(self, run: Run, settlement: Settlement) -> Settlement | None:
         """Take the result to the user's own storage, before its end is written down."""
         key = f"{settlement.key}:{settlement.generation}"
-        try:
-            kept = await self.docket.results.keep(key, settlement.result, settlement.ttl / 1000)
+        keeping = self.docket.results.keep(key, settlement.result, settlement.ttl / 1000)
+        kept = await ended(keeping)
+        if not isinstance(kept, Raised):
             return settlement._replace(result=kept)
-        except asyncio.CancelledError:
-            outcome = ended_from_outside(run)
-        except Exception as error:
-            # The work is done; without its result it has failed, and the error stays in Redis.
-            outcome = Failed(error)
+        # The work is done; without its result it has failed, and the error stays in Redis.
+        outcome = ordered(run, kept.error, self.is_ending) or Failed(kept.error)
         return self._bookkeeping.settlement(run.claimed, outcome, self._clock.now())
 
     @classmethod
@@ -509,6 +554,12 @@ async def _until_told(work: Coroutine[Any, Any, None]) -> None:
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+
+
+async def _within(seconds: float, work: Coroutine[Any, Any, None]) -> None:
+    """Give something so many seconds, and no more."""
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(work, seconds)
 
 
 def _milliseconds(duration: timedelta) -> int:
