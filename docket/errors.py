@@ -2,14 +2,17 @@
 
     DocketError
     ├── ConfigurationError      the author of docket.toml or of the environment
-    │   └── InvalidSetting      one value of it; CronError · UnknownZone
+    │   ├── InvalidSetting      one value of it; CronError · UnknownZone
+    │   └── Misconfigured       the server is there, but not as its URL says
     ├── CallerError             whoever called the API
     │   ├── InvalidKey · InvalidUrl · PayloadTooLarge · NotSerializable
     │   ├── UnknownSchedule · TooManyRuns · Closed
     │   └── ImmovableTime · EndlessWork, in tests
     ├── OperatorError           whoever runs the servers
     │   ├── ServerUnavailable   it may heal: the call can be repeated
-    │   ├── ServerRefused       it will not heal by itself: credentials, permissions, wrong data
+    │   │   └── ServerFull      it answers, but has no memory left for what is written
+    │   ├── ServerRefused       it will not heal by itself: permissions, wrong data
+    │   │   └── LoginRefused    user or password are not known there
     │   ├── ServerMissing       there is no server to start
     │   └── ForeignData         the keys belong to another program
     ├── TaskError               the author of a task
@@ -36,6 +39,10 @@ class ConfigurationError(DocketError):
 
 class InvalidSetting(ConfigurationError, ValueError):
     """One value of the configuration can not be used, wherever it was given."""
+
+
+class Misconfigured(ConfigurationError):
+    """A server cannot be used as its URL says: a wrong database, a certificate or an option of TLS."""
 
 
 class CronError(InvalidSetting):
@@ -108,8 +115,16 @@ class ServerUnavailable(OperatorError, ConnectionError):
     """The server can not be reached, or can not work right now; the call may be repeated."""
 
 
+class ServerFull(ServerUnavailable):
+    """The server answers, but refuses to write because its memory is full; the call may be repeated."""
+
+
 class ServerRefused(OperatorError):
     """The server refuses for good: credentials, permissions, or keys of an unexpected type."""
+
+
+class LoginRefused(ServerRefused):
+    """The server does not let this user in; once it did, that may be over soon."""
 
 
 class ServerMissing(OperatorError):

@@ -133,25 +133,25 @@ class Service(ABC):
 
     async def _guarded(self) -> None:
         """Run the loop again whenever it fails."""
+        pause = 0.0
         while True:
-            calm = asyncio.get_running_loop().call_later(CALM, self._recover)
+            calm = asyncio.get_running_loop().call_later(pause + CALM, self._recover)
             try:
+                await asyncio.sleep(pause)
+                self.turn()
                 await self.run()
                 return
             except asyncio.CancelledError as error:
-                if _is_cancelled():
-                    if self._is_stopping or not self.is_kept:
-                        raise
-                    await asyncio.sleep(AGAIN)
-                    continue
-                # A library has let out a cancellation that was meant for something of its own.
-                self._fail(error)
+                if not _is_cancelled():
+                    # A library has let out a cancellation that was meant for something of its own.
+                    self._fail(error)
+                elif self._is_stopping or not self.is_kept:
+                    raise
             except Exception as error:
                 self._fail(error)
             finally:
                 calm.cancel()
-            await asyncio.sleep(PAUSES[min(self._streak, len(PAUSES)) - 1])
-            self.turn()
+            pause = PAUSES[min(self._streak, len(PAUSES)) - 1] if self._streak else AGAIN
 
     def _fail(self, error: BaseException) -> None:
         self.failures += 1

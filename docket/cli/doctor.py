@@ -18,13 +18,16 @@ from .tell import text
 if TYPE_CHECKING:
     from ..connection.base import Facts
     from ..docket import Docket
-    from ..storage.vitals import Vitals
+    from ..storage.vitals import Memory, Vitals
 
 SLOW: Final = timedelta(milliseconds=50)
 """A round trip that takes longer slows every task down."""
 
 ASTRAY: Final = timedelta(seconds=1)
 """A clock that is further off makes due times surprising."""
+
+NEARLY_FULL: Final = 0.9
+"""The share of its memory that a server should not use."""
 
 FINDINGS: Final = (text("subject"), text("verdict"), text("found"), text("advice"))
 
@@ -107,6 +110,7 @@ def examine(patient: Patient) -> Iterator[Finding]:
     yield Finding("server", "ok", f"{patient.facts.family} {version} at {patient.url}")
     yield _latency(patient.vitals)
     yield _clock(patient.vitals)
+    yield _memory(patient.vitals.memory)
     yield _eviction(patient.facts.eviction)
     yield _persistence(patient.vitals.is_durable)
     yield _workers(patient)
@@ -133,6 +137,18 @@ def _clock(vitals: Vitals) -> Finding:
         f"the server's is {distance} {way} this one",
         "have NTP set both; due times are the server's",
     )
+
+
+def _memory(memory: Memory | None) -> Finding:
+    if memory is None:
+        return Finding("memory", "ok", "no limit, or this user may not ask")
+    found = f"{memory.used >> 20} of {memory.limit >> 20} MiB used"
+    advice = "raise maxmemory, or free some: results, dead letters (`docket dead ls`), other data"
+    if memory.share >= 1:
+        return Finding("memory", "problem", f"full: {found}; writes are refused", advice)
+    if memory.share >= NEARLY_FULL:
+        return Finding("memory", "warning", found, advice)
+    return Finding("memory", "ok", found)
 
 
 def _eviction(policy: str | None) -> Finding:

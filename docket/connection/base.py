@@ -69,6 +69,11 @@ class Connection(ABC):
         """
         return f"{{{name}}}" if self.is_cluster else name
 
+    @property
+    def has_worked(self) -> bool:
+        """Whether the server has answered before: what it refuses then may be over soon."""
+        return False
+
     @abstractmethod
     async def open(self) -> None:
         """Reach the server, or raise ``ServerUnavailable`` / ``ServerRefused`` with advice."""

@@ -79,7 +79,9 @@ class Cluster(Standalone):
             try:
                 return self._ask(host, port)
             except (RedisError, OSError) as error:
-                trouble = unreachable(f"{self.url} ({host}:{port})", error)
+                trouble = unreachable(
+                    f"{self.url} ({host}:{port})", error, has_worked=self.has_worked
+                )
         raise trouble
 
     @suppressed()

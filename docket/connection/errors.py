@@ -5,12 +5,20 @@ from __future__ import annotations
 import enum
 import re
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import redis.exceptions as foreign
 
-from ..errors import DocketError, ServerRefused, ServerUnavailable
+from ..errors import (
+    ConfigurationError,
+    DocketError,
+    LoginRefused,
+    Misconfigured,
+    ServerFull,
+    ServerRefused,
+    ServerUnavailable,
+)
 
 
 class Severity(enum.Enum):
@@ -26,6 +34,28 @@ class Severity(enum.Enum):
     """Us: the consumer group is gone."""
     BUG = "bug"
     """A developer: nobody should ever see this."""
+
+
+class Trouble(str, enum.Enum):
+    """What is wrong between us and the server, by who must act."""
+
+    WRONG = "wrong"
+    """The author of the URL or the configuration."""
+    REFUSED = "refused"
+    """Whoever gives permissions, or wrote other data there."""
+    FULL = "full"
+    """Whoever gives memory, or can free some."""
+    AWAY = "away"
+    """Whoever runs the server, or time."""
+
+
+def trouble_of(error: BaseException) -> Trouble:
+    """Return what is wrong."""
+    if isinstance(error, ConfigurationError):
+        return Trouble.WRONG
+    if isinstance(error, ServerFull):
+        return Trouble.FULL
+    return Trouble.REFUSED if isinstance(error, ServerRefused) else Trouble.AWAY
 
 
 _TRANSIENT_TYPES: Final = (
@@ -56,6 +86,18 @@ _TRANSIENT_WORDS: Final = frozenset(
 )  # fmt: skip
 _CODE: Final = re.compile(r"\b[A-Z]{2,}\b")
 _PERMANENT_WORDS: Final = frozenset({"NOAUTH", "WRONGPASS", "NOPERM", "WRONGTYPE", "DENIED"})
+
+_LOGIN_WORDS: Final = frozenset({"NOAUTH", "WRONGPASS"})
+_LOGIN_PHRASES: Final = ("Authentication required", "invalid username-password", "invalid password")
+
+_WRONG: Final = {
+    "DB index is out of range": "the server has no database of this number",
+    "Invalid SSL": "an ssl_ option in the URL has a value that is not known",
+    "WRONG_VERSION_NUMBER": "the server does not speak TLS there: rediss:// may have to be redis://",
+}
+"""What says that the URL does not fit the server, and what that means."""
+
+_NO_PLACE: Final = "max number of clients reached"
 
 _SPLIT_SLOT: Final = "non local key in a cluster node"
 """A script met a key that has already moved with its slot."""
@@ -111,27 +153,83 @@ def translate(error: BaseException, where: str = "") -> DocketError:
         return error
     place = f" at {where}" if where else ""
     found = severity(error)
+    if found is Severity.TRANSIENT and _is_full(error):
+        return ServerFull(
+            f"the server{place} is full and refuses to write: {error}; raise maxmemory, or free memory: "
+            "`docket doctor` says how much there is"
+        )
     if found is Severity.TRANSIENT:
         return ServerUnavailable(f"the server{place} does not answer as it should: {error}")
     if found in {Severity.SCRIPT_MISSING, Severity.GROUP_MISSING}:
         return ServerUnavailable(f"the server{place} has lost what it was told before: {error}")
     if found is Severity.PERMANENT:
-        return ServerRefused(
+        kind = LoginRefused if _is_login(error) else ServerRefused
+        return kind(
             f"the server{place} refuses: {error}; check user, password and permissions, and that the "
             "keys of this docket are its own"
         )
     return ServerRefused(f"the server{place} did not understand: {error}")
 
 
-def unreachable(where: str, error: BaseException) -> DocketError:
-    """Nothing answers: the three remedies."""
+def unreachable(where: str, error: BaseException, *, has_worked: bool = False) -> DocketError:
+    """The error for a server that cannot be reached.
+
+    Arguments:
+        where: the server, without secrets.
+        error: what trying to reach it has raised.
+        has_worked: whether it was reached before; then the remedies for a first start are left out.
+    """
+    if (wrong := _what_is_wrong(error, where)) and not has_worked:
+        return Misconfigured(f"{where} cannot be used: {wrong} ({error})")
     if severity(error) is Severity.PERMANENT:
         return translate(error, where)
+    if _NO_PLACE in str(error):
+        return ServerUnavailable(
+            f"the server at {where} takes no more clients: {error}; raise maxclients, or close some"
+        )
+    if has_worked:
+        return ServerUnavailable(f"nothing answers at {where}: {str(error).rstrip('.')}")
     return ServerUnavailable(
         f"nothing answers at {where}: {str(error).rstrip('.')}; start a Redis or Valkey server there, "
         "or set DOCKET_URL to one that runs, or install docket-platform[local] and use a docket.toml "
         "without a url, which brings a server of its own"
     )
+
+
+def needs_login(replies: Sequence[Any]) -> bool:
+    """Return whether the server has answered that nobody is logged in on this connection."""
+    return any(isinstance(reply, foreign.RedisError) and _is_login(reply) for reply in replies)
+
+
+def _is_full(error: BaseException) -> bool:
+    return isinstance(error, foreign.OutOfMemoryError) or "OOM" in _words(error)
+
+
+def _is_login(error: BaseException) -> bool:
+    if isinstance(error, foreign.NoPermissionError):
+        return False
+    is_said = any(phrase in str(error) for phrase in _LOGIN_PHRASES)
+    is_known = isinstance(error, foreign.AuthenticationError)
+    return is_known or is_said or bool(_words(error) & _LOGIN_WORDS)
+
+
+def _what_is_wrong(error: BaseException, where: str) -> str:
+    """Return what in the URL does not fit the server; empty if it is something else."""
+    for cause in _causes(error):
+        for sign, meaning in _WRONG.items():
+            if sign in str(cause):
+                return meaning
+        # Of a socket that is not there the server may make one; of a certificate it does not.
+        if isinstance(cause, FileNotFoundError) and where.startswith("rediss"):
+            return "a file that an ssl_ option names is not there"
+    return ""
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def _words(error: BaseException) -> set[str]:
@@ -144,9 +242,5 @@ def _is_locked_out(error: BaseException) -> bool:
 
     redis-py raises the same as for a server that is down, and keeps the cause.
     """
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError | PermissionError):
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return False
+    locks = ssl.SSLCertVerificationError | PermissionError
+    return any(isinstance(cause, locks) for cause in _causes(error))

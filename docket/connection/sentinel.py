@@ -73,7 +73,7 @@ class Sentinel(Standalone):
         try:
             host, port = self._discover(asked)
         except (RedisError, OSError) as error:
-            raise unreachable(self.url, error) from error
+            raise unreachable(self.url, error, has_worked=self.has_worked) from error
         finally:
             for sentinel in asked.sentinels:
                 sentinel.close()

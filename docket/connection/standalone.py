@@ -24,8 +24,8 @@ from redis.retry import Retry
 from typing_extensions import override
 
 from ..errors import Closed, DocketError, ServerUnavailable
-from .base import Command, Connection, Facts, Reply, ThreadConnection
-from .errors import refused_unread, translate, unreachable
+from .base import Command, Connection, Facts, Reply, ThreadConnection, is_error
+from .errors import needs_login, refused_unread, translate, unreachable
 from .facts import QUESTIONS, read_facts, refuse_unfit
 from .pool import WaitingPool
 from .wire import BlockingLine, converse, converse_blocking, pack, time_limit
@@ -93,10 +93,16 @@ class Standalone(Connection):
         self.size = size
         self._pool: WaitingPool | None = None
         self._client: redis.asyncio.Redis | redis.asyncio.RedisCluster | None = None
+        self._has_worked = False
         self._is_open = False
         self._is_closed = False
         """Whether it was open; one that never was comes up when it is first used."""
         self._locating = asyncio.Lock()
+
+    @property
+    @override
+    def has_worked(self) -> bool:
+        return self._has_worked
 
     def locate(self) -> Target:
         """Where the server is now; blocking, called again whenever it can not be reached."""
@@ -172,7 +178,7 @@ class Standalone(Connection):
         except DocketError:
             await self._leave(pool)
             raise
-        if refused_unread(replies):
+        if refused_unread(replies) or needs_login(replies):
             await self._leave(pool)
         return replies
 
@@ -181,13 +187,15 @@ class Standalone(Connection):
         try:
             line = await pool.get_connection()
         except (RedisError, OSError) as error:
-            raise unreachable(self.url, error) from error
+            raise unreachable(self.url, error, has_worked=self.has_worked) from error
         try:
-            return await converse(line, packed, count)
+            replies = await converse(line, packed, count)
         except (RedisError, OSError) as error:
             raise translate(error, self.url) from error
         finally:
             await pool.release(line)
+        self._has_worked = self._has_worked or not all(map(is_error, replies))
+        return replies
 
     @property
     @override
@@ -292,7 +300,7 @@ class ThreadLine(ThreadConnection):
             replies = converse_blocking(line, packed, len(commands))
         except (RedisError, OSError) as error:
             raise translate(error, self._home.url) from error
-        if refused_unread(replies):
+        if refused_unread(replies) or needs_login(replies):
             line.disconnect()
         else:
             self._line = line
@@ -320,7 +328,7 @@ class ThreadLine(ThreadConnection):
         try:
             line.connect()
         except (RedisError, OSError) as error:
-            raise unreachable(self._home.url, error) from error
+            raise unreachable(self._home.url, error, has_worked=self._home.has_worked) from error
         return line
 
 

@@ -25,6 +25,11 @@ class Traced(Connection):
         self.is_cluster = connection.is_cluster
         self.is_throwaway = connection.is_throwaway
 
+    @property
+    @override
+    def has_worked(self) -> bool:
+        return self._connection.has_worked
+
     @override
     def prefix(self, name: str) -> str:
         return self._connection.prefix(name)

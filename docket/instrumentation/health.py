@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import threading
 import time
@@ -13,11 +14,16 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Protocol
 
+logger = logging.getLogger(__name__)
+
 LOOPBACK = "127.0.0.1"
 """Where servers listen unless told otherwise: what they tell is not everybody's business."""
 
 STUCK = 10.0
-"""Seconds without a turn of the event loop, or without Redis, after which that is told."""
+"""Seconds without a turn of the event loop after which that is told."""
+
+SILENT = 8.0
+"""Seconds without Redis after which that is told, whatever it is that keeps it."""
 
 _BEAT = 1.0
 
@@ -70,6 +76,15 @@ class Vital(Protocol):
         """When the server last answered, on the clock of the event loop."""
         ...
 
+    @property
+    def outage(self) -> str:
+        """Why the server does not do what it is asked for; empty if it does."""
+        ...
+
+    def stuck(self) -> list[str]:
+        """Return which background loops no longer do their work."""
+        ...
+
 
 class Pulse:
     """Whether a lone worker lives and can claim work; asked from the thread that serves HTTP.
@@ -108,6 +123,8 @@ class Pulse:
         silent = time.monotonic() - self._turned
         if silent > STUCK:
             return _unavailable(f"the event loop has not turned for {silent:.0f} s")
+        if self._worker is not None and (stuck := self._worker.stuck()):
+            return _unavailable("; ".join(stuck))
         return Answer(HTTPStatus.OK, "OK")
 
     def readyz(self) -> Answer:
@@ -117,8 +134,10 @@ class Pulse:
             return alive
         if self._answered is None:
             return _unavailable("the worker has not reached Redis yet")
+        if outage := self._worker.outage:
+            return _unavailable(outage)
         silent = time.monotonic() - self._answered
-        if silent > STUCK:
+        if silent > SILENT:
             return _unavailable(f"Redis has not answered for {silent:.0f} s")
         return alive
 
@@ -163,6 +182,15 @@ def _unavailable(reason: str) -> Answer:
     return Answer(HTTPStatus.SERVICE_UNAVAILABLE, f"{reason}\n")
 
 
+def _answer(page: Callable[[], Answer]) -> Answer:
+    """Return what a page says; one that fails must not end the thread that asks it."""
+    try:
+        return page()
+    except Exception as error:
+        logger.exception("A page could not be made")
+        return Answer(HTTPStatus.INTERNAL_SERVER_ERROR, f"{type(error).__name__}: {error}\n")
+
+
 def _handler(pages: dict[str, Callable[[], Answer]]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -171,7 +199,7 @@ def _handler(pages: dict[str, Callable[[], Answer]]) -> type[BaseHTTPRequestHand
                 known = ", ".join(sorted(pages))
                 answer = Answer(HTTPStatus.NOT_FOUND, f"nothing here; there is {known}\n")
             else:
-                answer = page()
+                answer = _answer(page)
             body = answer.body.encode()
             self.send_response(answer.status)
             self.send_header("Content-Type", answer.content_type)

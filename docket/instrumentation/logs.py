@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import time
 
 from typing_extensions import override
 
+from ..errors import ConfigurationError, ServerFull, ServerRefused
 from .events import Describe, Observer
 
 docket = logging.getLogger("docket.docket")
@@ -23,8 +25,23 @@ def cancelled(key: str, word: str) -> None:
     docket.info("Cancel %s: %s", key, word.lower())
 
 
+REMIND = 60.0
+"""Seconds after which a trouble that lasts is written again."""
+
+_TROUBLES = (
+    (ConfigurationError, "cannot be used as configured"),
+    (ServerFull, "is full"),
+    (ServerRefused, "refuses"),
+)
+"""What is wrong with Redis, by the type of the error; with all others it is away."""
+
+
 class WorkerLog(Observer):
     """Writes what happens in a worker; the glyphs are read by programs."""
+
+    def __init__(self) -> None:
+        self._trouble = ""
+        self._told = 0.0
 
     @override
     def started(
@@ -98,10 +115,16 @@ class WorkerLog(Observer):
 
     @override
     def disrupted(self, error: BaseException, pause: float) -> None:
-        worker.warning("Redis is away (%s); trying again in %.1f s", error, pause)
+        trouble = next((words for kind, words in _TROUBLES if isinstance(error, kind)), "is away")
+        now = time.monotonic()
+        if trouble == self._trouble and now - self._told < REMIND:
+            return
+        self._trouble, self._told = trouble, now
+        worker.warning("Redis %s (%s); it is tried again until it works", trouble, error)
 
     @override
     def recovered(self) -> None:
+        self._trouble = ""
         worker.info("Redis is back")
 
     @override

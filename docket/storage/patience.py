@@ -12,8 +12,8 @@ from datetime import timedelta
 from typing import Any
 
 from ..connection.base import Command, Connection, Reply, is_error
-from ..connection.errors import Severity, severity, translate
-from ..errors import DocketError, ServerUnavailable
+from ..connection.errors import Severity, needs_login, severity, translate
+from ..errors import DocketError, LoginRefused, ServerUnavailable
 from .script import Call, run
 
 PATIENCE = timedelta(seconds=10)
@@ -36,25 +36,29 @@ async def run_patiently(
     Raises:
         ServerUnavailable: the server did not come back in time.
     """
-    return await _patiently(lambda: run(connection, *calls), patience)
+    return await _patiently(connection, lambda: run(connection, *calls), patience)
 
 
 async def read_patiently(connection: Connection, *commands: Command) -> list[Any]:
     """Read, as ``run_patiently`` runs; the commands change nothing, so they may run twice."""
-    return await _patiently(lambda: connection.send(*commands), PATIENCE)
+    return await _patiently(connection, lambda: connection.send(*commands), PATIENCE)
 
 
-async def _patiently(ask: Callable[[], Awaitable[list[Reply]]], patience: timedelta) -> list[Any]:
+async def _patiently(
+    connection: Connection, ask: Callable[[], Awaitable[list[Reply]]], patience: timedelta
+) -> list[Any]:
     deadline = asyncio.get_running_loop().time() + patience.total_seconds()
     backoff = Backoff(_SHORTEST, _LONGEST)
     while True:
         try:
             replies = await ask()
-            trouble = next((reply for reply in replies if _is_transient(reply)), None)
+            trouble = next((one for one in replies if _is_passing(connection, one)), None)
             if trouble is None:
                 return [translate(reply) if is_error(reply) else reply for reply in replies]
             unavailable = translate(trouble)
-        except ServerUnavailable as error:
+        except (ServerUnavailable, LoginRefused) as error:
+            if isinstance(error, LoginRefused) and not connection.has_worked:
+                raise
             unavailable = error
         pause = backoff.next_pause()
         if asyncio.get_running_loop().time() + pause > deadline:
@@ -101,5 +105,12 @@ class Backoff:
         self._pause = self._shortest
 
 
-def _is_transient(reply: Reply) -> bool:
-    return is_error(reply) and severity(reply) is Severity.TRANSIENT
+def _is_passing(connection: Connection, reply: Reply) -> bool:
+    """Return whether this is an error that the same call may not meet again.
+
+    A login that is refused after it was accepted is one: a password rotates, or an ACL is loaded late.
+    """
+    if not is_error(reply):
+        return False
+    is_login = connection.has_worked and needs_login([reply])
+    return is_login or severity(reply) is Severity.TRANSIENT

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from ..connection.base import Connection
 from ..connection.channels import Channels
-from ..errors import DocketError, ServerUnavailable
-from ..service import end
+from ..errors import DocketError, LoginRefused, ServerUnavailable
+from ..service import Reports, end
 from .patience import Backoff
+
+logger = logging.getLogger("docket.docket")
 
 RESYNC = b""
 """The first event of every listener, and the first one after the line was lost: events may be missing,
@@ -67,6 +70,9 @@ class Subscriptions:
         self._anchor = anchor
         self._listeners: dict[str, set[Listener]] = {}
         self._confirmed: set[str] = set()
+        self._heard: set[str] = set()
+        """The channels that could be subscribed at least once."""
+        self._reports = Reports(remind=60.0)
         self._line: Channels | None = None
         self._reader: asyncio.Task[None] | None = None
 
@@ -106,6 +112,7 @@ class Subscriptions:
         for channel in channels:
             del self._listeners[channel]
             self._confirmed.discard(channel)
+            self._heard.discard(channel)
         if self._line is not None and (gone := set(channels) - {self._anchor}):
             with contextlib.suppress(Exception):
                 await self._line.unsubscribe(*gone)
@@ -118,9 +125,27 @@ class Subscriptions:
             except ServerUnavailable:
                 await asyncio.sleep(backoff.next_pause())
             except DocketError as error:
-                for listener in {one for some in self._listeners.values() for one in some}:
-                    listener.tell(error)
-                return
+                if not self._is_to_go_on(error):
+                    return
+                await asyncio.sleep(backoff.next_pause())
+
+    def _is_to_go_on(self, error: DocketError) -> bool:
+        """Tell those about a refusal who never heard anything; return whether there are others.
+
+        Whoever has heard something before may again: a password rotates, or an ACL is loaded late.
+        """
+        is_login = isinstance(error, LoginRefused) and self._connection.has_worked
+        known, unknown = set[Listener](), set[Listener]()
+        for channel, listeners in self._listeners.items():
+            is_known = is_login or channel in self._heard
+            (known if is_known else unknown).update(listeners)
+            if not is_known:
+                listeners.clear()
+        for listener in unknown - known:
+            listener.tell(error)
+        if known and self._reports.is_news(error):
+            logger.warning("Events are not heard; it is tried again until they are: %s", error)
+        return bool(known)
 
     async def _follow(self, backoff: Backoff) -> None:
         """Deliver until the line drops, or the server has moved away from it."""
@@ -145,7 +170,7 @@ class Subscriptions:
     async def _subscribe_all(self, line: Channels) -> None:
         """Subscribe to everything, also to what somebody begins to listen to meanwhile."""
         subscribed = {self._anchor}
-        while missing := self._listeners.keys() - subscribed:
+        while missing := {one for one, who in self._listeners.items() if who} - subscribed:
             await line.subscribe(*missing)
             subscribed |= missing
 
@@ -153,6 +178,7 @@ class Subscriptions:
         if kind == "subscribe":
             if channel in self._listeners or channel == self._anchor:
                 self._confirmed.add(channel)
+                self._heard.add(channel)
             self._tell(channel, RESYNC)
         elif kind == "message":
             self._tell(channel, data)

@@ -11,18 +11,33 @@ from .patience import read_patiently, value_of
 
 
 @dataclass(frozen=True, slots=True)
+class Memory:
+    """How much of its memory a server uses, in bytes."""
+
+    used: int
+    limit: int
+
+    @property
+    def share(self) -> float:
+        """Return the used share of it."""
+        return self.used / self.limit
+
+
+@dataclass(frozen=True, slots=True)
 class Vitals:
     """How a server fares.
 
     Arguments:
         latency: how long a round trip takes.
         skew: how far its clock is ahead of the one here, give or take a round trip.
+        memory: how much of its memory it uses; None where there is no limit, or this user may not know.
         is_durable: whether it writes down every change (``appendonly``); None where this user may not know.
     """
 
     latency: timedelta
     skew: timedelta
     is_durable: bool | None
+    memory: Memory | None = None
 
 
 async def look(connection: Connection) -> Vitals:
@@ -32,11 +47,23 @@ async def look(connection: Connection) -> Vitals:
         ServerUnavailable: it does not answer.
     """
     began, asked = time.monotonic(), time.time()
-    now, persistence = await read_patiently(connection, ("TIME",), ("INFO", "persistence"))
+    now, persistence, memory = await read_patiently(
+        connection, ("TIME",), ("INFO", "persistence"), ("INFO", "memory")
+    )
     took = time.monotonic() - began
     seconds, microseconds = value_of(now)
     skew = int(seconds) + int(microseconds) / 1e6 - (asked + took / 2)
-    return Vitals(timedelta(seconds=took), timedelta(seconds=skew), _is_durable(persistence))
+    return Vitals(
+        timedelta(seconds=took), timedelta(seconds=skew), _is_durable(persistence), _memory(memory)
+    )
+
+
+def _memory(info: Reply) -> Memory | None:
+    if not isinstance(info, bytes):
+        return None
+    lines = dict(line.split(b":", 1) for line in info.split() if b":" in line)
+    limit = int(lines.get(b"maxmemory", 0))
+    return Memory(int(lines[b"used_memory"]), limit) if limit else None
 
 
 def _is_durable(info: Reply) -> bool | None:

@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import Any
 
 from ..assembly import build_docket, build_worker, instruct
+from ..connection.errors import trouble_of
 from ..docket import Docket
 from ..errors import ServerRefused, ServerUnavailable
 from ..instrumentation.console import set_up_logging
@@ -161,9 +162,8 @@ class Child:
 
 def _trouble_of(error: Exception) -> str:
     """Return what is wrong with Redis, in a word that the supervisor knows; empty if it is something else."""
-    if isinstance(error, ServerUnavailable):
-        return "away"
-    return "refused" if isinstance(error, ServerRefused) else ""
+    is_one = isinstance(error, (ServerUnavailable, ServerRefused))
+    return trouble_of(error).value if is_one else ""
 
 
 def _watch_for_orphanage(descriptor: int) -> None:

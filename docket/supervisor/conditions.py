@@ -8,11 +8,19 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 Name: TypeAlias = Literal[
-    "Valid", "Applied", "Progressing", "Degraded", "Watching", "Drift", "RestartRequired"
+    "Connected",
+    "Valid",
+    "Applied",
+    "Progressing",
+    "Degraded",
+    "Watching",
+    "Drift",
+    "RestartRequired",
 ]
-"""Valid: the file can be used as it is. Applied: what runs is what it says. Progressing: a change is under
-way. Degraded: a pool was given up. Watching: changes of the file are noticed. Drift: what runs here is not
-what is in force, or not what the file says. RestartRequired: the file changes what only a restart can."""
+"""Connected: Redis does what it is asked for; if not, the reason is wrong, refused, full or away.
+Valid: the file can be used as it is. Applied: what runs is what it says. Progressing: a change is under way.
+Degraded: a pool was given up. Watching: changes of the file are noticed. Drift: what runs here is not what is
+in force, or not what the file says. RestartRequired: the file changes what only a restart can."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ from typing import Any
 from ..errors import OperatorError
 from ..service import Service
 from ..storage.configurations import Beat, Configurations
+from .conditions import Conditions
+from .contact import Contact
 
 logger = logging.getLogger("docket.supervisor")
 
@@ -37,6 +39,7 @@ class Leadership(Service):
         who: the supervisor.
         about: how it stands, asked at each beat.
         follow: hears of each beat.
+        contact: hears whether Redis has taken it.
     """
 
     def __init__(
@@ -46,12 +49,14 @@ class Leadership(Service):
         who: str,
         about: Callable[[], dict[str, Any]],
         follow: Callable[[Beat], Awaitable[None]],
+        contact: Contact | None = None,
     ) -> None:
         self._configurations = configurations
         self._owner = owner
         self._who = who
         self._about = about
         self._follow = follow
+        self._contact = contact or Contact(Conditions())
         self._heard = time.monotonic()
         self._led = False
 
@@ -77,10 +82,12 @@ class Leadership(Service):
             beat = await self._configurations.beat(
                 self._owner, self._who, int(LEASE * 1000), self._about()
             )
+            self._contact.works()
             self._heard = time.monotonic()
             self._tell(beat)
             await self._follow(beat)
-        except OperatorError:
+        except OperatorError as error:
+            self._contact.failed(error)
             if time.monotonic() - self._heard > LEASE:
                 self._tell(LOST)
                 await self._follow(LOST)

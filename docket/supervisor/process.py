@@ -16,11 +16,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ..errors import OperatorError, ServerRefused, ServerUnavailable
+from ..errors import OperatorError, ServerFull, ServerRefused, ServerUnavailable
 from ..orders import WorkerOrders
 from .protocol import CHANNEL, STACKS, Channel
 
-REJECTIONS: Final = {"away": ServerUnavailable, "refused": ServerRefused}
+REJECTIONS: Final = {"away": ServerUnavailable, "full": ServerFull, "refused": ServerRefused}
 """What a process is kept from that does not get to Redis, by the word that it says."""
 
 _LAST_WORDS = 1.0

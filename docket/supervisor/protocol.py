@@ -6,7 +6,7 @@ To the child    ``configure`` (revision, orders)    become this; answered by rea
 From the child  ``hello``                           is there, and waits for orders
 ..              ``ready`` (revision, consumer)      works with this revision
 ..              ``rejected`` (revision, reason,     can not become this, goes on as it was;
-..              trouble)                            whether Redis was ``away`` or ``refused``
+..              trouble)                            whether Redis was ``away``, ``full``, ``refused``
 ..              ``status``                          every second: what runs, counts, contact
 ==============  ==================================  =============================================
 

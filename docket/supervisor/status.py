@@ -16,12 +16,16 @@ from ..schedules.ticker import Ticker
 from ..service import Services
 from .census import Census
 from .conditions import Conditions
+from .contact import Contact
 from .pool import Pool
 from .process import ProcessState
 from .totals import Totals
 
 STUCK = 10.0
-"""Seconds without a turn of the event loop, or without Redis, after which that is told."""
+"""Seconds without a turn of the event loop after which that is told."""
+
+SILENT = 8.0
+"""Seconds without Redis after which that is told, whatever it is that keeps it."""
 
 
 RESULTS = ("applied", "unchanged", "invalid", "refused", "rolled_back", "failed")
@@ -74,7 +78,7 @@ class Status:
         self._ticker = ticker
         self._reloads = reloads
         self._last_turn = time.monotonic()
-        self._last_contact = time.monotonic()
+        self.contact = Contact(self._conditions)
         self._retired = Totals()
         self.services: Services | None = None
         """What runs in the background, once it does."""
@@ -84,10 +88,6 @@ class Status:
     def turn(self) -> None:
         """The event loop has turned."""
         self._last_turn = time.monotonic()
-
-    def contact(self) -> None:
-        """Redis has answered."""
-        self._last_contact = time.monotonic()
 
     def remember(self, status: Mapping[str, Any]) -> None:
         """Keep what a process counted that is gone now: counters never fall."""
@@ -127,8 +127,10 @@ class Status:
     def _troubles(self) -> Iterator[str]:
         if not self.is_up:
             yield "starting or stopping"
-        silent = time.monotonic() - self._last_contact
-        if silent > STUCK:
+        silent = time.monotonic() - self.contact.last
+        if trouble := self.contact.trouble:
+            yield trouble
+        elif silent > SILENT:
             yield f"Redis has not answered for {silent:.0f} s"
         for name, pool in list(self._pools.items()):
             if pool.is_degraded:
@@ -161,6 +163,21 @@ class Status:
             "Whether what runs here is not what is in force.",
             float(self._conditions["Drift"].status),
         )
+        yield _gauge(
+            "docket_connected",
+            "Whether Redis does what it is asked for.",
+            float(not self.contact.trouble),
+        )
+        failures = {} if self.services is None else self.services.failures()
+        for name, count in failures.items():
+            labels = {"service": name}
+            yield Sample(
+                "docket_service_failures",
+                "How many times what runs in the background has failed and begun again.",
+                "counter",
+                labels,
+                count,
+            )
         for result in RESULTS:
             labels, count = {"result": result}, reloads.results[result]
             yield Sample("docket_config_reloads", "Reloads by result.", "counter", labels, count)

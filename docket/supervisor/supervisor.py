@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
@@ -18,12 +17,13 @@ from ..config.files import Surroundings
 from ..config.load import NOTHING, Chosen, load
 from ..config.model import Configuration
 from ..connection.url import connect
-from ..errors import ConfigurationError, OperatorError, ServerUnavailable
+from ..errors import ConfigurationError, DocketError, OperatorError
 from ..instrumentation.console import set_up_logging
 from ..instrumentation.health import HealthServer
 from ..schedules.ticker import Ticker
 from ..service import Service, Services, end
 from ..storage.configurations import Beat
+from ..storage.patience import value_of
 from ..storage.storage import Storage
 from .asking import place_of
 from .census import Census
@@ -314,6 +314,7 @@ class Supervisor:
             f"{fleet.host}:{os.getpid()}:{uuid.uuid4().hex[:8]}",
             self._about,
             self._follow,
+            self._status.contact,
         )
         services = Services(
             *(fleet.ticker, leadership, self._watcher, pulse, self._notifier, self._census),
@@ -391,10 +392,18 @@ class Pulse(Service):
         while True:
             self.turn()
             self._status.turn()
-            with contextlib.suppress(ServerUnavailable):
-                await self._storage.schedules.now()
-                self._status.contact()
+            await self._ask()
             await asyncio.sleep(PULSE)
+
+    async def _ask(self) -> None:
+        """Ask once, without patience: what is wrong is told at once."""
+        try:
+            (reply,) = await self._storage.connection.send(("PING",))
+            value_of(reply)
+        except DocketError as error:
+            self._status.contact.failed(error)
+        else:
+            self._status.contact.answered()
 
 
 async def _logged(work: Coroutine[Any, Any, None]) -> None:

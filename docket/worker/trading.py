@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from ..clock import ServerClock
-from ..errors import DocketError
+from ..errors import DocketError, ServerFull
 from ..instrumentation.events import Observer
 from ..lifecycle import ParkedReason
 from ..service import Service
@@ -16,6 +16,9 @@ from .running import Running
 
 GRACE = 2.0
 """Seconds, at most, that other workers get after an outage to renew their leases before they are judged."""
+
+CALM = 2.0
+"""Seconds that a full server must do what it is asked for before it counts as well."""
 
 FALLBACK = 5.0
 """Seconds after which an idle worker looks on its own, should a ring have been lost."""
@@ -67,6 +70,10 @@ class Trading(Service):
         self._timer: asyncio.TimerHandle | None = None
         # With its jitter the longest pause stays below 2 s.
         self._backoff = Backoff(0.05, 1.4)
+        self._is_full = False
+        self._relief: asyncio.TimerHandle | None = None
+        self.outage = ""
+        """Why the server does not do what it is asked for; empty if it does."""
         self.on_idle: Callable[[bool], None] = lambda _: None
         self.last_contact: float | None = None
         """When the server last answered, on the clock of the event loop."""
@@ -173,10 +180,20 @@ class Trading(Service):
             self._reply_was_lost = False
             self._lenient_until = self._now() + self._grace
             self._backoff.reset()
-            self._observer.recovered()
+            # A server that is full takes now this and now that: it is well when it has been for a while.
+            calm = CALM if self._is_full else 0.0
+            self._relief = asyncio.get_running_loop().call_later(calm, self._recovered)
+
+    def _recovered(self) -> None:
+        self.outage = ""
+        self._is_full = False
+        self._observer.recovered()
 
     async def _wait_for_the_server(self, error: DocketError) -> None:
         self._reply_was_lost = True
+        if self._relief is not None:
+            self._relief.cancel()
+        self.outage, self._is_full = str(error), isinstance(error, ServerFull)
         pause = self._backoff.next_pause()
         self._observer.disrupted(error, pause)
         await asyncio.sleep(pause)
@@ -223,8 +240,9 @@ class Trading(Service):
 
     async def stop(self) -> None:
         """End the loop; what is not written down by then is left to the end of its lease."""
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._relief):
+            if timer is not None:
+                timer.cancel()
         await super().stop()
 
 

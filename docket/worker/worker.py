@@ -130,6 +130,7 @@ class Worker:
         telemetry = WorkerTelemetry(self.labels(), docket.tasks)
         self._observer = Observers([WorkerLog(), self.tally, telemetry, *observers])
         self._running = Running(concurrency)
+        self._services = Services()
         self._started = asyncio.Event()
         self._shutdown = Shutdown()
         self._is_drained = False
@@ -247,6 +248,15 @@ class Worker:
             if at is not None
         ]
         return max(contacts, default=None)
+
+    @property
+    def outage(self) -> str:
+        """Why Redis does not do what it is asked for; empty if it does."""
+        return self._trading.outage
+
+    def stuck(self) -> list[str]:
+        """Return which of its background loops no longer do their work. Safe to call from any thread."""
+        return self._services.stuck()
 
     def labels(self) -> Mapping[str, str]:
         """What metrics and spans of this worker are labelled with."""
@@ -374,8 +384,9 @@ class Worker:
             services.insert(1, self._perpetuals)
         self._is_drained = False
         self._shutdown = Shutdown()
+        self._services = Services(*services)
         with self._shutdown.awaited() as asked, self.docket.used_by(self._shutdown.ask):
-            async with lifecycles(self), Services(*services).running() as failure:
+            async with lifecycles(self), self._services.running() as failure:
                 self._started.set()
                 await self._work(asked, finished, failure)
                 await self._wind_up()

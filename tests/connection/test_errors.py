@@ -9,8 +9,24 @@ from redis import exceptions as foreign
 from redis.exceptions import ResponseError
 
 from docket.connection.base import errors_of, is_error
-from docket.connection.errors import Severity, refused_unread, severity, translate, unreachable
-from docket.errors import CallerError, ServerRefused, ServerUnavailable
+from docket.connection.errors import (
+    Severity,
+    Trouble,
+    needs_login,
+    refused_unread,
+    severity,
+    translate,
+    trouble_of,
+    unreachable,
+)
+from docket.errors import (
+    CallerError,
+    LoginRefused,
+    Misconfigured,
+    ServerFull,
+    ServerRefused,
+    ServerUnavailable,
+)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +115,83 @@ def test_an_absent_server_is_told_with_three_remedies() -> None:
     assert message.startswith("nothing answers at redis://db:6379/0: refused")
     for remedy in ("start a Redis or Valkey server", "DOCKET_URL", "docket-platform[local]"):
         assert remedy in message
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        foreign.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."),
+        ResponseError("Error running script: @user_script: 2: -OOM command not allowed"),
+    ],
+)
+def test_a_full_server_is_called_full(error: Exception) -> None:
+    found = translate(error, "redis://db")
+
+    assert isinstance(found, ServerFull)
+    assert "is full and refuses to write" in str(found)
+    assert trouble_of(found) is Trouble.FULL
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        foreign.AuthenticationError("Authentication required."),
+        foreign.AuthenticationError("invalid username-password pair or user is disabled."),
+        ResponseError("NOAUTH Authentication required."),
+        ResponseError("WRONGPASS invalid username-password pair or user is disabled."),
+    ],
+)
+def test_a_refused_login_is_told_from_other_refusals(error: Exception) -> None:
+    assert isinstance(translate(error), LoginRefused)
+    assert needs_login([b"OK", error])
+    assert trouble_of(translate(error)) is Trouble.REFUSED
+    denied = foreign.NoPermissionError("this user has no permissions to run the 'auth' command")
+    assert not needs_login([b"OK", denied])
+
+
+@pytest.mark.parametrize(
+    ("where", "error", "meaning"),
+    [
+        ("redis://db/99", ResponseError("DB index is out of range"), "no database of this number"),
+        ("rediss://db", ssl.SSLError("[SSL: WRONG_VERSION_NUMBER] x"), "does not speak TLS there"),
+        ("rediss://db", FileNotFoundError(2, "No such file"), "a file that an ssl_ option names"),
+        ("rediss://db", foreign.RedisError("Invalid SSL Certificate Requirements Flag: X"), "ssl_"),
+    ],
+)
+def test_a_url_that_does_not_fit_is_not_told_as_an_absent_server(
+    where: str, error: Exception, meaning: str
+) -> None:
+    wrapped = foreign.ConnectionError("Error 1 connecting")
+    wrapped.__cause__ = error
+    found = unreachable(where, wrapped)
+
+    assert isinstance(found, Misconfigured)
+    assert meaning in str(found)
+    assert trouble_of(found) is Trouble.WRONG
+    # Once it has worked it is a hiccup.
+    assert not isinstance(unreachable(where, wrapped, has_worked=True), Misconfigured)
+
+
+def test_a_socket_that_is_not_there_is_an_absent_server() -> None:
+    found = unreachable("unix:///run/redis.sock", FileNotFoundError(2, "No such file"))
+
+    assert trouble_of(found) is Trouble.AWAY
+
+
+def test_a_server_with_too_many_clients_is_not_absent() -> None:
+    found = unreachable("redis://db", foreign.ConnectionError("max number of clients reached"))
+
+    assert trouble_of(found) is Trouble.AWAY
+    assert "takes no more clients" in str(found)
+    assert "raise maxclients" in str(found)
+
+
+def test_the_remedies_are_for_a_first_start() -> None:
+    error = foreign.ConnectionError("refused")
+
+    assert str(unreachable("redis://db", error, has_worked=True)) == (
+        "nothing answers at redis://db: refused"
+    )
 
 
 def test_only_what_was_not_run_may_be_sent_again() -> None:

@@ -93,6 +93,13 @@ class Worker:
     """A worker, as its health shows it."""
 
     last_contact: float | None = None
+    outage: str = ""
+
+    def __init__(self) -> None:
+        self.are_stuck: list[str] = []
+
+    def stuck(self) -> list[str]:
+        return self.are_stuck
 
 
 def ask(port: int, path: str) -> tuple[int, str]:
@@ -134,6 +141,37 @@ async def test_a_worker_that_has_lost_redis_is_alive_but_not_ready() -> None:
     pulse.start()
     assert pulse.readyz().status is HTTPStatus.OK
     pulse.stop()
+
+
+async def test_a_worker_whose_server_is_full_is_alive_but_not_ready() -> None:
+    worker = Worker()
+    worker.last_contact = asyncio.get_running_loop().time()
+    worker.outage = "the server is full"
+    pulse = Pulse(worker)
+    pulse.start()
+
+    assert pulse.livez().status is HTTPStatus.OK
+    assert (pulse.readyz().status, pulse.readyz().body) == (503, "the server is full\n")
+    pulse.stop()
+
+
+async def test_a_worker_whose_leases_are_not_renewed_is_not_alive() -> None:
+    worker = Worker()
+    worker.are_stuck = ["the thread that renews leases has not turned for 61 s"]
+    pulse = Pulse(worker)
+    pulse.start()
+
+    answer = pulse.livez()
+    assert (answer.status, answer.body) == (503, worker.are_stuck[0] + "\n")
+    pulse.stop()
+
+
+def test_a_page_that_fails_says_so() -> None:
+    def page() -> Answer:
+        raise RuntimeError("changed meanwhile")
+
+    with serving(page=page) as url:
+        assert get(f"{url}/page")[::2] == (500, "RuntimeError: changed meanwhile\n")
 
 
 async def test_a_stuck_event_loop_is_neither_alive_nor_ready(

@@ -6,6 +6,7 @@ import logging
 
 import pytest
 
+from docket.errors import Misconfigured, ServerFull, ServerRefused
 from docket.instrumentation import logs
 from docket.instrumentation.events import Observer, Observers
 from docket.instrumentation.metrics import Tally
@@ -54,7 +55,8 @@ def test_everything_is_said_and_counted(caplog: pytest.LogCaptureFixture) -> Non
         "Released work{key}", "🗙 work{key}", "Dead letter work{key}: workers died",
         "Dead letter work{key}: torn",
         "Lost the lease of work{key}", "↬ work{key}: superseded", "the outcome was refused (stale)",
-        "Redis is away (gone); trying again in 0.5 s", "Redis is back", "blocks the event loop for 1.5 s",
+        "Redis is away (gone); it is tried again until it works", "Redis is back",
+        "blocks the event loop for 1.5 s",
     ):  # fmt: skip
         assert words in text
     assert tally.counts["docket_tasks_started", "work"] == 3
@@ -82,3 +84,28 @@ def test_what_is_not_to_be_logged_is_not_even_described(caplog: pytest.LogCaptur
         logs.struck_at_add(describe)
 
     assert caplog.text == ""
+
+
+def test_a_trouble_that_lasts_is_written_once_and_now_and_then(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO, "docket.worker")
+    log = logs.WorkerLog()
+    for error in (
+        ServerFull("OOM"),
+        ServerFull("OOM"),
+        ServerRefused("NOPERM"),
+        Misconfigured("x"),
+    ):
+        log.disrupted(error, 0.1)
+    monkeypatch.setattr(logs, "REMIND", 0.0)
+    log.disrupted(Misconfigured("x"), 0.1)
+    log.recovered()
+
+    assert [record.getMessage().partition(";")[0] for record in caplog.records] == [
+        "Redis is full (OOM)",
+        "Redis refuses (NOPERM)",
+        "Redis cannot be used as configured (x)",
+        "Redis cannot be used as configured (x)",
+        "Redis is back",
+    ]

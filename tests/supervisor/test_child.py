@@ -89,7 +89,7 @@ async def test_a_worker_that_is_refused_its_work_waits_until_it_is_allowed_again
 
     own_server.call("ACL", "SETUSER", "app", "-evalsha")
 
-    await log.until("Redis is away")
+    await log.until("Redis refuses")
     own_server.call("ACL", "SETUSER", "app", "+evalsha")
 
     await log.until("Redis is back")

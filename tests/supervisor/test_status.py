@@ -10,10 +10,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from docket import Docket
+from docket.errors import DocketError, LoginRefused, Misconfigured, ServerFull, ServerUnavailable
 from docket.instrumentation.spread import Spread
 from docket.orders import WorkerOrders
 from docket.schedules.ticker import Ticker
-from docket.service import Services
+from docket.service import Service, Services
 from docket.storage.executions import Backlog
 from docket.supervisor.census import Census
 from docket.supervisor.pool import Brake, Desired, Pool
@@ -95,12 +96,73 @@ def test_it_is_ready_while_it_is_up_and_redis_answers_and_every_pool_works(
     assert status.readyz().body == "pool default has no process that works\n"
     pool.processes.append(process_in(ProcessState.READY))
     assert (status.readyz().status, status.readyz().body) == (200, "ready\n")
-    status._last_contact -= STUCK + 2
+    status.contact.last -= 12
     assert status.readyz().body == "Redis has not answered for 12 s\n"
-    status.contact()
+    status.contact.answered()
+    assert status.readyz().status == 200
+    status.contact.failed(ServerFull("OOM"))
+    assert status.readyz().body == "Redis is full: OOM\n"
+    status.contact.works()
+    pool.trouble = "can not start a worker process: no memory"
+    pool.processes.clear()
+    assert status.readyz().body == (
+        "pool default has no process that works: can not start a worker process: no memory\n"
+    )
+    pool.processes.append(process_in(ProcessState.READY))
     pool.is_degraded = True
     assert status.readyz().status == 503
     assert status.readyz().body == "pool default is degraded: its processes crash\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "words"),
+    [
+        (ServerFull("OOM"), "Full", "Redis is full: OOM"),
+        (ServerUnavailable("gone"), "Away", "Redis is away: gone"),
+        (LoginRefused("NOAUTH"), "Refused", "Redis refuses: NOAUTH"),
+        (Misconfigured("database 99"), "Wrong", "Redis cannot be used as configured: database 99"),
+    ],
+)
+def test_what_is_wrong_with_redis_is_said_once_and_in_the_condition(
+    status: Status,
+    error: DocketError,
+    reason: str,
+    words: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "docket.supervisor")
+    contact, conditions = status.contact, status._conditions
+    contact.works()
+    assert samples(status)["docket_connected",] == 1
+    for _ in range(3):
+        contact.failed(error)
+
+    condition = conditions["Connected"]
+    assert (condition.status, condition.reason, condition.message) == (False, reason, words)
+    assert samples(status)["docket_connected",] == 0
+    contact.works()
+    assert (conditions["Connected"].status, contact.trouble) == (True, "")
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [f"{words}; it is tried again until it works", "Redis is back"]
+
+
+async def test_who_no_longer_looks_after_something_is_named(status: Status, pool: Pool) -> None:
+    class Ends(Service):
+        async def run(self) -> None:
+            return
+
+    status.services = Services(Ends())
+    async with status.services.running():
+        assert status.livez().status == 200
+        await asyncio.sleep(0.01)
+        assert status.livez().body == "ends has ended\n"
+        assert samples(status)["docket_service_failures_total", "ends"] == 0
+    assert status.livez().status == 200
+
+    await pool._care.start()
+    pool._care._turned -= 31
+    assert status.livez().body == "the care for pool default has not turned for 31 s\n"
+    await pool._care.stop()
 
 
 def test_a_refused_configuration_does_not_make_it_unready(status: Status, pool: Pool) -> None:
