@@ -137,8 +137,9 @@ class Service(ABC):
         while True:
             calm = asyncio.get_running_loop().call_later(pause + CALM, self._recover)
             try:
-                await asyncio.sleep(pause)
-                self.turn()
+                if pause:
+                    await asyncio.sleep(pause)
+                    self.turn()
                 await self.run()
                 return
             except asyncio.CancelledError as error:
