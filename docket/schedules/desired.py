@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -78,6 +79,14 @@ class DesiredSchedule:
     pause_on_failure: int | None = None
     renamed_from: str | None = None
     notes: str | None = None
+    written: str | None = field(default=None, compare=False)
+    """Its definition, as it was read from Redis."""
+
+    @property
+    def digest(self) -> str:
+        """The SHA-1 of its definition, by which the scripts know that it is the one in force."""
+        text = self.definition if self.written is None else self.written
+        return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     @property
     def timing(self) -> str:
@@ -133,6 +142,7 @@ class DesiredSchedule:
                 limit=told.get("limit"),
                 pause_on_failure=told.get("pause_on_failure"),
                 notes=told.get("notes"),
+                written=definition,
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 
 from ..storage.executions import from_milliseconds, to_milliseconds
-from ..storage.schedules import DeclaredSchedule, Known, Schedules
+from ..storage.schedules import Known, Schedules
+from ..storage.staging import DeclaredSchedule
 from .desired import DesiredSchedule
 
 logger = logging.getLogger("docket.schedules")

@@ -196,9 +196,10 @@ class Ticker(Service):
                 task=schedule.task,
                 call=call,
                 ttl=self._execution_ttl,
+                digest=schedule.digest,
             )
             self._note(schedule.name, key, tick)
-            if tick.word == "MOVED":
+            if tick.word in ("MOVED", "CHANGED"):
                 return
             if missed:
                 self._count_missed(schedule, expected, owed)
@@ -216,7 +217,10 @@ class Ticker(Service):
         if tick.word == "SKIPPED":
             self.skipped[tick.reason] += 1
         tell_tick(name, key, tick)
-        if name in self._desired:
+        if tick.word == "CHANGED":
+            # It is another one by now: whoever leads hears of that with the next beat.
+            self._expect(name, 0)
+        elif name in self._desired:
             # Without a next time it has come to its end, or waits for the end of its run, or somebody else
             # has paused or removed it.
             self._expect(name, tick.next_time)

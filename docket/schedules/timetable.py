@@ -61,6 +61,9 @@ class Entry:
             return "the file"
         pause = self.known.pause
         if not pause or (pause.get("until") and pause["until"] <= to_milliseconds(now)):
+            # What a row of failures has stopped, no operator's pause that ends sets going again.
+            pause = self.known.stopped
+        if not pause:
             return ""
         why = f": {pause['reason']}" if pause.get("reason") else ""
         until = f", until {utc(from_milliseconds(pause['until']))}" if pause.get("until") else ""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -12,10 +11,16 @@ from ..connection.base import Connection
 from .keys import Keys
 from .patience import read_patiently, run_patiently, value_of
 from .replies import pairs
-from .schedules import DeclaredSchedule
 from .script import Script, time_query
+from .staging import DeclaredSchedule, Staging, StruckRule, is_of_a_task
 
-_COMMIT = Script("commit", ("owner", "base", "token", "entry", "keep", "count", "lifted"))
+_COMMIT = Script(
+    "commit",
+    (
+        *("owner", "base", "token", "entry", "keep", "staged"),
+        *("routes", "schemas", "lifted"),
+    ),
+)
 _BEAT = Script("beat", ("owner", "who", "lease", "about"))
 _RESIGN = Script("resign", ("owner", "who"))
 
@@ -47,14 +52,19 @@ class Revision(NamedTuple):
     entry: Entry
 
 
-class StruckRule(NamedTuple):
-    """A rule in the words of the script."""
+class Change(NamedTuple):
+    """What is in force with a configuration."""
 
-    identity: str
-    action: str
-    ends: int
-    """Unix time in ms; 0 is never."""
-    rule: bytes
+    schedules: Sequence[DeclaredSchedule] = ()
+    """All schedules of the owner."""
+    lifted: Sequence[str] = ()
+    """The identities of rules that are taken back."""
+    struck: Sequence[StruckRule] = ()
+    """Rules that are put in force."""
+    routes: Mapping[str, str] = {}
+    """The queue of each task whose is not the default one."""
+    schemas: Mapping[str, int] = {}
+    """The shape of the arguments of each task whose is not the first one."""
 
 
 class Commit(NamedTuple):
@@ -64,8 +74,6 @@ class Commit(NamedTuple):
     """False if another one had come before."""
     revision: int
     """The revision in force."""
-    next_times: list[int]
-    """Of each schedule, in ms; 0 if it is not due any more."""
 
 
 class Beat(NamedTuple):
@@ -75,6 +83,8 @@ class Beat(NamedTuple):
     revision: int
     """The revision in force; 0 if there is none."""
     leader: str
+    is_unfinished: bool = False
+    """Whether something of a commit is still to follow."""
 
 
 class Supervising(NamedTuple):
@@ -92,6 +102,7 @@ class Configurations:
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection
         self._keys = keys
+        self.staging = Staging(connection, keys)
 
     async def current(self, owner: str) -> Revision | None:
         """The configuration of an owner that is in force."""
@@ -109,37 +120,42 @@ class Configurations:
         return [_revision(stamped) for stamped in value_of(reply)]
 
     async def commit(
-        self,
-        owner: str,
-        base: int,
-        entry: Entry,
-        keep: int,
-        schedules: Sequence[DeclaredSchedule],
-        lifted: Sequence[str],
-        struck: Sequence[StruckRule],
+        self, owner: str, base: int, entry: Entry, keep: int, change: Change
     ) -> Commit:
-        """Put a configuration in force, with its schedules and strikes, unless another one has come before.
+        """Put a configuration in force, unless another one has come before.
+
+        Its routes, shapes and strikes of whole tasks are in force with it. Its schedules, and strikes on
+        arguments, follow: ``staging.follow`` has them do so.
 
         Arguments:
             owner: whose configuration it is.
             base: the revision that it follows; 0 is none.
             entry: the configuration.
             keep: how many revisions are kept.
-            schedules: all schedules of the owner.
-            lifted: the identities of rules that are taken back.
-            struck: rules that are put in force.
+            change: what is in force with it.
         """
-        call = _COMMIT.call(
-            self._keys,
-            *(owner, base, uuid.uuid4().hex, json.dumps(entry._asdict()), keep),
-            *(len(schedules), len(lifted)),
-            *(field for schedule in schedules for field in schedule),
-            *lifted,
-            *(field for rule in struck for field in rule),
-        )
-        (reply,) = await run_patiently(self._connection, call)
-        word, revision, *times = value_of(reply)
-        return Commit(word == b"COMMITTED", int(revision), [int(moment) for moment in times])
+        struck = [rule for rule in change.struck if rule.is_of_a_task]
+        lifted = [identity for identity in change.lifted if is_of_a_task(identity)]
+        while True:
+            staged = await self.staging.stage(
+                owner,
+                change.schedules,
+                [identity for identity in change.lifted if not is_of_a_task(identity)],
+                [rule for rule in change.struck if not rule.is_of_a_task],
+            )
+            call = _COMMIT.call(
+                self._keys,
+                *(owner, base, staged.token, json.dumps(entry._asdict()), keep, staged.size),
+                *(len(change.routes), len(change.schemas), len(lifted)),
+                *(part for route in change.routes.items() for part in route),
+                *(part for schema in change.schemas.items() for part in schema),
+                *lifted,
+                *(field for rule in struck for field in rule),
+            )
+            (reply,) = await run_patiently(self._connection, call)
+            word, revision = value_of(reply)
+            if word != b"UNSTAGED":
+                return Commit(word == b"COMMITTED", int(revision))
 
     async def beat(self, owner: str, who: str, lease: int, about: dict[str, Any]) -> Beat:
         """Tell how a supervisor stands, and have it lead if nobody else does.
@@ -152,8 +168,8 @@ class Configurations:
         """
         call = _BEAT.call(self._keys, owner, who, lease, json.dumps(about))
         (reply,) = await run_patiently(self._connection, call, patience=_BRIEFLY)
-        leads, revision, leader = value_of(reply)
-        return Beat(bool(leads), int(revision), leader.decode())
+        leads, revision, leader, unfinished = value_of(reply)
+        return Beat(bool(leads), int(revision), leader.decode(), bool(unfinished))
 
     async def resign(self, owner: str, who: str) -> None:
         """Have a supervisor be gone, and lead no longer."""

@@ -20,6 +20,10 @@ Key                                   Type          Holds
 ``P:schedule:<schedule>``             hash          what has happened to it: last run, pause, what was skipped
 ``P:outcomes:<schedule>``             list          what became of its last 50 due times, the latest first
 ``P:ran:<schedule>``                  sorted set    its last 5,000 due times that had a run
+``P:pending:<schedule>``              sorted set    its runs that are not over, by when they were accepted
+``P:staged:<owner>:<token>``          hash          what follows a commit: schedules, strikes on arguments
+``P:staging:<owner>``                 hash          how far that has followed
+``P:removing``                        hash          schedules whose pending runs are being cancelled
 ``P:configuration:<owner>``           hash          the configuration in force, and its revision
 ``P:revisions:<owner>``               list          the last configurations, the newest first
 ``P:leader:<owner>``                  string, TTL   the supervisor that ticks the schedules
@@ -154,6 +158,10 @@ class Keys:
     def ran(self, name: str) -> str:
         """The due times of a schedule that had a run."""
         return f"{self.prefix}:ran:{name}"
+
+    def staged(self, owner: str, token: str) -> str:
+        """What is to follow a commit."""
+        return self.named(f"staged:{owner}:{token}")
 
     def configuration(self, owner: str) -> str:
         """The configuration that is in force."""

@@ -13,31 +13,19 @@ from .keys import Keys
 from .patience import read_patiently, run_patiently, value_of
 from .replies import pairs
 from .script import Script, time_query
+from .staging import DeclaredSchedule, Staging
 
-_RECONCILE = Script("reconcile", ("owner",))
+_RECONCILE = Script("reconcile", ("owner", "token"))
 _TICK = Script(
     "tick",
     (
         *("id", "expected", "following", "due", "key", "task", "call"),
-        *("overlap", "limit", "rests", "ttl", "missed", "late"),
+        *("overlap", "limit", "rests", "ttl", "missed", "late", "digest"),
     ),
 )
 _AWAITED = Script("awaited")
 _STEER = Script("steer", ("id", "verb", "pause"))
 _BACKFILL = Script("backfill", ("id", "word", "task", "call"))
-
-
-class DeclaredSchedule(NamedTuple):
-    """One schedule in the words of the script."""
-
-    name: str
-    timing: str
-    """What decides when it is due; as long as this is the same, so is the next time."""
-    definition: str
-    next_time: int
-    """Unix time in ms from which it starts if its timing is new; 0 if it is not due any more."""
-    renamed_from: str
-    """The name that it had before; empty if it had none."""
 
 
 class Turn(NamedTuple):
@@ -59,7 +47,8 @@ class Tick(NamedTuple):
     """What became of one due time."""
 
     word: str
-    """FIRED, WAITS, STRUCK, SKIPPED, PASSED, or MOVED if somebody else was first."""
+    """FIRED, WAITS, STRUCK, SKIPPED, PASSED, MOVED if somebody else was first, CHANGED if another definition
+    is in force."""
     next_time: int
     reason: str = ""
     """Why it was skipped: paused, asked, limit, struck or overlap."""
@@ -88,6 +77,10 @@ class Outcome(NamedTuple):
     times: int
     """Of how many due times this tells; more than one only of those that were skipped."""
     key: str
+    end: str = ""
+    """How its run ended: completed, failed, cancelled, parked, replaced; empty if that is not known."""
+    took: int | None = None
+    """For how many ms it ran."""
 
 
 class Known(NamedTuple):
@@ -105,6 +98,9 @@ class Known(NamedTuple):
     failures: int
     """How many runs in a row have failed."""
     pause: Mapping[str, Any] | None
+    """Who has paused it, why, since and until when."""
+    stopped: Mapping[str, Any] | None
+    """Why a row of failures has stopped it, and since when."""
     skip: int
     """The due time that passes without a run because somebody wanted that; 0 is none."""
     skipped: Counter[str]
@@ -117,6 +113,7 @@ class Schedules:
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection
         self._keys = keys
+        self.staging = Staging(connection, keys)
 
     async def now(self) -> int:
         """The server's time in ms, as the scripts see it."""
@@ -126,11 +123,12 @@ class Schedules:
 
     async def reconcile(self, owner: str, declared: Sequence[DeclaredSchedule]) -> list[int]:
         """Make the schedules of ``owner`` equal to these; tells their next times in force, in ms."""
-        fields = (field for schedule in declared for field in schedule)
-        (reply,) = await run_patiently(
-            self._connection, _RECONCILE.call(self._keys, owner, *fields)
-        )
-        return [int(moment) for moment in value_of(reply)]
+        staged = await self.staging.stage(owner, declared)
+        call = _RECONCILE.call(self._keys, owner, staged.token)
+        (reply,) = await run_patiently(self._connection, call)
+        value_of(reply)
+        await self.staging.follow(owner)
+        return await self.staging.next_times(owner, [one.name for one in declared])
 
     async def tick(
         self,
@@ -144,6 +142,7 @@ class Schedules:
         task: str,
         call: bytes,
         ttl: timedelta,
+        digest: str = "",
     ) -> Tick:
         """Turn one due time into an execution, unless somebody else has done so.
 
@@ -155,12 +154,13 @@ class Schedules:
             due: the due time of the execution, in ms; later than expected where those before it are missed.
             key, task, call: the execution; without a key the due time passes without one.
             ttl: for how long a run is remembered that is cancelled for this one.
+            digest: of the definition that is known here; empty is any.
         """
         command = _TICK.call(
             self._keys,
             *(schedule, expected, following, due, key, task, call),
             *(turn.overlap, turn.limit, int(turn.rests), _milliseconds(ttl)),
-            *(turn.missed, turn.late),
+            *(turn.missed, turn.late, digest),
         )
         (reply,) = await run_patiently(self._connection, command)
         word, next_time, reason, pause = value_of(reply)
@@ -221,7 +221,8 @@ class Schedules:
         if not named:
             return []
         states = await read_patiently(
-            self._connection, *(("HGETALL", self._keys.schedule(name)) for name in sorted(named))
+            self._connection,
+            *(("HGETALL", self._keys.schedule(_inner(name, fields))) for name in sorted(named)),
         )
         return [
             _known(name, fields, pairs(value_of(state)))
@@ -234,21 +235,34 @@ class Schedules:
         Arguments:
             schedule: owner/name.
         """
+        inner = await self._inner_name(schedule)
         (reply,) = await read_patiently(
-            self._connection, ("LRANGE", self._keys.outcomes(schedule), 0, -1)
+            self._connection, ("LRANGE", self._keys.outcomes(inner), 0, -1)
         )
         return [_outcome(text.decode()) for text in value_of(reply)]
 
     async def has_run(self, schedule: str, due: Sequence[int]) -> list[bool]:
         """Whether due times (ms) of a schedule had a run, as far as that is remembered."""
+        inner = await self._inner_name(schedule)
         replies = await read_patiently(
-            self._connection, *(("ZSCORE", self._keys.ran(schedule), moment) for moment in due)
+            self._connection, *(("ZSCORE", self._keys.ran(inner), moment) for moment in due)
         )
         return [value_of(reply) is not None for reply in replies]
+
+    async def _inner_name(self, schedule: str) -> str:
+        """The name under which what has happened to a schedule is kept: the first one that it had."""
+        command = ("HGET", self._keys.schedules, f"alias:{schedule}")
+        (reply,) = await read_patiently(self._connection, command)
+        alias = value_of(reply)
+        return schedule if alias is None else alias.decode()
 
 
 def _is_definition(field: bytes) -> bool:
     return field.startswith(b"definition:")
+
+
+def _inner(name: str, fields: Mapping[bytes, bytes]) -> str:
+    return fields.get(f"alias:{name}".encode(), name.encode()).decode()
 
 
 def _milliseconds(length: timedelta) -> int:
@@ -260,7 +274,7 @@ def _known(name: str, fields: Mapping[bytes, bytes], state: Mapping[bytes, bytes
         return int(state.get(field, 0))
 
     owner, _, short = name.partition("/")
-    pause = state.get(b"pause")
+    pause, stopped = state.get(b"pause"), state.get(b"stopped")
     return Known(
         owner=owner,
         name=short,
@@ -272,6 +286,7 @@ def _known(name: str, fields: Mapping[bytes, bytes], state: Mapping[bytes, bytes
         runs=number(b"runs"),
         failures=number(b"failures"),
         pause=json.loads(pause) if pause else None,
+        stopped=json.loads(stopped) if stopped else None,
         skip=number(b"skip"),
         skipped=Counter(
             {
@@ -284,6 +299,7 @@ def _known(name: str, fields: Mapping[bytes, bytes], state: Mapping[bytes, bytes
 
 
 def _outcome(text: str) -> Outcome:
-    due, told, key = text.split("\n", 2)
+    due, told, key, *ending = text.split("\n", 3)
     word, _, count = told.partition(" ")
-    return Outcome(int(due), word, int(count or 1), key)
+    end, _, took = (ending or [""])[0].partition(" ")
+    return Outcome(int(due), word, int(count or 1), key, end, int(took) if took else None)

@@ -7,19 +7,20 @@ record, its schedules and its strikes. Pools are each host's own, and not looked
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ..assembly import lane_of, rule_for, serializer_for, source_of
 from ..config.load import Loaded
 from ..config.model import Configuration
 from ..config.tables.tasks import Task
 from ..config.text import text_of
-from ..errors import DocketError
-from ..schedules.desired import desired_schedules
+from ..errors import DocketError, ServerUnavailable
+from ..schedules.desired import DesiredSchedule, desired_schedules
 from ..schedules.reconciler import declarations, due_next, in_force
-from ..storage.configurations import Beat, Commit, Entry, Revision, StruckRule
+from ..storage.configurations import Beat, Change, Commit, Entry, Revision
 from ..storage.executions import from_milliseconds, to_milliseconds
 from ..storage.keys import DEFAULT_QUEUE
+from ..storage.staging import DeclaredSchedule, StruckRule
 from ..strikelist import StrikeList
 from .conditions import Conditions
 from .fleet import Fleet
@@ -27,6 +28,9 @@ from .hosts import Standing, standing
 from .status import ReloadRecord
 
 logger = logging.getLogger("docket.supervisor")
+
+SLICES = 50
+"""Slices of a commit that follow between two beats: well below a lease."""
 
 
 class UnknownRevision(DocketError, LookupError):
@@ -91,26 +95,41 @@ class InForce:
         """
         fleet, configuration = self._fleet, ours.configuration
         fleet.ticker.serializer = serializer_for(configuration, fleet.path)
+        # What the commit before has staged comes first: what is struck is compared with it.
+        await self._configurations.staging.follow(fleet.owner)
         desired = desired_schedules(configuration)
         now = from_milliseconds(await fleet.storage.schedules.now())
         strikes = StrikeList(serializer=fleet.ticker.serializer, storage=fleet.storage)
         await strikes.refresh()
         lifted, struck = self._strikes(configuration, strikes)
+        declared = declarations(desired, now)
         commit = await self._configurations.commit(
             fleet.owner,
             base,
             self._entry(ours, why),
             configuration.supervisor.reload.history,
-            declarations(desired, now),
-            lifted,
-            struck,
+            Change(declared, lifted, struck, *_routes(configuration.tasks)),
         )
         if commit.is_done:
-            fleet.ticker.follow(desired, due_next(desired, commit.next_times))
-            await self._route(configuration.tasks)
+            await self._take_effect(desired, declared)
             if lifted:
                 await strikes.acquit()
         return commit
+
+    async def _take_effect(
+        self, desired: Sequence[DesiredSchedule], declared: Sequence[DeclaredSchedule]
+    ) -> None:
+        """Have what is committed follow, and tick it. Whatever happens from here on, it is in force."""
+        ticker, owner = self._fleet.ticker, self._fleet.owner
+        try:
+            await self._configurations.staging.follow(owner)
+            names = [schedule.name for schedule in desired]
+            moments = await self._configurations.staging.next_times(owner, names)
+        except ServerUnavailable as error:
+            logger.warning("The schedules of the commit follow when Redis is back: %s", error)
+            # Each tick compares with what Redis knows, and brings over what it is about.
+            moments = [one.next_time for one in declared]
+        ticker.follow(desired, due_next(desired, moments))
 
     async def follow(self, beat: Beat, ours: Loaded) -> None:
         """Go by what Redis says: who ticks, which schedules, and whether this host is behind.
@@ -125,11 +144,20 @@ class InForce:
         if beat.revision == 0 and self._adopted:
             logger.warning("Redis has lost the configuration: it is put in force again")
             await self.put(ours, "restored")
-        elif beat.leads and beat.revision > 0 and beat.revision != self._adopted:
+        elif beat.leads and await self._is_news(beat):
             await self._adopt()
         self._fleet.ticker.is_leading = beat.leads
         if beat.revision > 0 and beat.revision != self._reloads.revision:
             await self._look_at_the_others(ours)
+
+    async def _is_news(self, beat: Beat) -> bool:
+        """Whether other schedules are in force than are ticked here; whoever leads has them follow."""
+        if not beat.is_unfinished:
+            return beat.revision > 0 and beat.revision != self._adopted
+        is_whole = await self._configurations.staging.follow(self._fleet.owner, SLICES)
+        if is_whole:
+            await StrikeList(storage=self._fleet.storage).acquit()
+        return is_whole and beat.revision > 0
 
     async def revision(self, number: int) -> Revision:
         """A revision that is in force, or was.
@@ -223,8 +251,9 @@ class InForce:
         ]
         return lifted, struck
 
-    async def _route(self, tasks: Mapping[str, Task]) -> None:
-        lanes = {name: lane_of(task) for name, task in tasks.items()}
-        routes = {name: lane for name, lane in lanes.items() if lane != DEFAULT_QUEUE}
-        schemas = {name: task.args_schema for name, task in tasks.items() if task.args_schema > 1}
-        await self._fleet.storage.executions.route(routes, schemas)
+
+def _routes(tasks: Mapping[str, Task]) -> tuple[dict[str, str], dict[str, int]]:
+    """The queues, and the shapes of the arguments, of tasks that have one of their own."""
+    lanes = {name: lane_of(task) for name, task in tasks.items()}
+    routes = {name: lane for name, lane in lanes.items() if lane != DEFAULT_QUEUE}
+    return routes, {name: task.args_schema for name, task in tasks.items() if task.args_schema > 1}

@@ -140,7 +140,8 @@ WORKER = PRODUCER | Role(
 )
 OPERATOR = PRODUCER | Role(("strike", "acquit", "unpark", "steer", "backfill"))
 SUPERVISOR = OPERATOR | Role(
-    ("commit", "beat", "resign", "reconcile", "route", "tick", "awaited", "release"),
+    ("commit", "follow", "beat", "resign", "reconcile", "route", "tick", "awaited", "release"),
+    ("hset", "expire"),
 )
 ROLES: Final = {
     "reader": READER,

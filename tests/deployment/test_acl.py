@@ -14,7 +14,7 @@ from docket.errors import ServerRefused
 from docket.schedules.desired import desired_schedules
 from docket.schedules.ticker import Ticker
 from docket.schedules.timetable import Timetable
-from docket.storage.configurations import Entry
+from docket.storage.configurations import Change, Entry
 from tests.conformance.conftest import until, working
 from tests.fleet.binaries import redis_6, valkey_9
 from tests.fleet.process import ServerProcess
@@ -188,4 +188,4 @@ async def _declare(docket: Docket) -> Ticker:
 
 async def _commit(docket: Docket) -> Any:
     entry = Entry("digest", "text", None, "here", "applied")
-    return await docket.storage.configurations.commit("ours", 0, entry, 20, [], [], [])
+    return await docket.storage.configurations.commit("ours", 0, entry, 20, Change())

@@ -104,6 +104,7 @@ async def test_what_is_not_declared_any_more_is_gone_and_others_schedules_stay(
         "definition:two/s",
         "timing:two/s",
         "next:two/s",
+        "of:two/s",
     }
 
 

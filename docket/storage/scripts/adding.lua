@@ -24,7 +24,7 @@ end
 -- With a `slot` it waits for that: the caller makes it one of those who do.
 local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rule, slot)
   local run = run_of(key)
-  local known = redis.call('HMGET', run, 'state', 'generation', 'nonce', 'queue', 'message', 'ring', 'fence', 'consumer', 'completed')
+  local known = redis.call('HMGET', run, 'state', 'generation', 'nonce', 'queue', 'message', 'ring', 'fence', 'consumer', 'completed', 'schedule')
   local state = known[1]
   local generation = state and tonumber(known[2] or FIRST) or 0
 
@@ -45,6 +45,7 @@ local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rul
   end
   if state then
     detach(key, state, known[4], known[5])
+    if known[10] and LIVE[state] then leave_schedule(key, known[10]) end
     redis.call('DEL', run, P .. ':results:' .. key, P .. ':progress:' .. key)
   end
 

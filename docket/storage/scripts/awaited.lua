@@ -1,4 +1,5 @@
 --! include runs
+--! include naming
 -- When schedules are due next that are counted from the end of their runs, as far as these are over.
 --
 -- REST...   per schedule: owner/name, period (ms), limit (0: none), end (ms; 0: none)
@@ -9,7 +10,7 @@ local ALIVE = {scheduled = true, queued = true, running = true}
 local function due_next(id, period, limit, ends)
   local field = 'next:' .. id
   local known = redis.call('HGET', P .. ':schedules', field)
-  local state = redis.call('HMGET', P .. ':schedule:' .. id, 'key', 'runs')
+  local state = redis.call('HMGET', P .. ':schedule:' .. inner_name(id), 'key', 'runs')
   if known ~= '0' or not state[1] then return known or '0' end
   if limit > 0 and tonumber(state[2] or 0) >= limit then return '0' end
   local run = redis.call('HMGET', run_of(state[1]), 'state', 'completed')

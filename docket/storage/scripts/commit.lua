@@ -1,34 +1,50 @@
---! include runs
---! include cancelling
---! include reconciling
 --! include striking
--- Puts a configuration in force: its record, its schedules and its strikes together, or none of them.
+-- Puts a configuration in force: its record, its routes and shapes, and its strikes of whole tasks, together or none of
+-- them. Its schedules and its other strikes are staged, and follow in slices (see follow.lua).
 --
 -- owner     whose configuration it is
 -- base      the revision that it follows; if another one is in force by now, nothing is done
--- token     made for this call: sent twice, it is done once
+-- token     made for this call: sent twice, it is done once; under this name the rest is staged
 -- entry     the revision as its readers understand it
 -- keep      how many revisions are kept
--- count     how many schedules there are
--- lifted    how many rules are taken back
--- REST...   the schedules (five words each, see reconciling), the identities of the rules that are taken back,
---           then per rule that is put in force: identity, action, end (ms), rule
--- returns   {COMMITTED or MOVED, revision in force, next time of each schedule...}
+-- staged    how much is staged
+-- routes, schemas, lifted   how many there are of each
+-- REST...   per route: task, queue; per shape: task, number; the identities of the rules that are taken back; then per
+--           rule that is put in force: identity, action, end (ms), rule
+-- returns   {COMMITTED, MOVED (another one is in force) or UNSTAGED (what was staged is gone), revision in force}
 
 local record = P .. ':configuration:' .. owner
+local staging = P .. ':staging:' .. owner
 local known = redis.call('HMGET', record, 'revision', 'token')
 local revision = tonumber(known[1] or '0')
-if known[2] ~= token then
-  if revision ~= tonumber(base) then return {'MOVED', revision} end
-  revision = revision + 1
-  local stamped = string.format('%.0f %.0f\n', revision, now) .. entry
-  redis.call('HSET', record, 'revision', revision, 'token', token, 'entry', stamped)
-  redis.call('LPUSH', P .. ':revisions:' .. owner, stamped)
-  redis.call('LTRIM', P .. ':revisions:' .. owner, 0, keep - 1)
-end
+if known[2] == token then return {'COMMITTED', revision} end
+if revision ~= tonumber(base) then return {'MOVED', revision} end
+local place = P .. ':staged:' .. owner .. ':' .. token
+if redis.call('HGET', place, 'count') ~= staged then return {'UNSTAGED', revision} end
 
-local at = REST + 5 * count
-local times = reconcile(owner, REST, at - 1)
+revision = revision + 1
+local stamped = string.format('%.0f %.0f\n', revision, now) .. entry
+redis.call('HSET', record, 'revision', revision, 'token', token, 'entry', stamped)
+redis.call('LPUSH', P .. ':revisions:' .. owner, stamped)
+redis.call('LTRIM', P .. ':revisions:' .. owner, 0, keep - 1)
+
+-- What the one before has staged and not brought over is all declared anew by this one.
+local left = redis.call('HGET', staging, 'token')
+if left then redis.call('UNLINK', P .. ':staged:' .. owner .. ':' .. left) end
+redis.call('PERSIST', place)
+redis.call('HSET', staging, 'token', token, 'phase', 'rows', 'cursor', '0')
+
+local at = REST
+local function write_pairs(name, count)
+  redis.call('DEL', name)
+  for _ = 1, count do
+    redis.call('HSET', name, ARGV[at], ARGV[at + 1])
+    at = at + 2
+  end
+end
+write_pairs(P .. ':routes', tonumber(routes))
+write_pairs(P .. ':schemas', tonumber(schemas))
+
 local is_changed = false
 for index = at, at + lifted - 1 do
   is_changed = redis.call('HDEL', strikes, ARGV[index]) > 0 or is_changed
@@ -38,4 +54,4 @@ for index = at + lifted, #ARGV, 4 do
   is_changed = true
 end
 if is_changed then tell() end
-return {'COMMITTED', revision, unpack(times)}
+return {'COMMITTED', revision}

@@ -1,10 +1,9 @@
---! include runs
---! include cancelling
---! include reconciling
--- Makes the schedules of one owner equal to what it declares.
+-- Has what is staged follow, as a commit does, but without a revision.
 --
--- owner     whose schedules these are
--- REST...   per schedule: name, timing, definition, next time (ms; 0 if it is not due any more), former name
--- returns   per schedule: its next time in force
+-- owner, token   whose schedules, and under which name they are staged
+-- returns        1; 0 if nothing is staged under that name (any more)
 
-return reconcile(owner, REST, #ARGV)
+local staged = P .. ':staged:' .. owner .. ':' .. token
+if redis.call('PERSIST', staged) == 0 and redis.call('EXISTS', staged) == 0 then return 0 end
+redis.call('HSET', P .. ':staging:' .. owner, 'token', token, 'phase', 'rows', 'cursor', '0')
+return 1

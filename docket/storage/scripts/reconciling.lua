@@ -1,41 +1,46 @@
--- Schedules in force. Expects runs.lua and cancelling.lua.
+-- Schedules in force. Expects runs.lua and naming.lua.
 --
--- What a file declares stands in P:schedules; what has happened, in P:schedule:<id> (created, last, key, runs, failures,
--- brake, pause, skip, and skipped:<reason>), P:outcomes:<id> and P:ran:<id>. The latter outlive the schedule for a
--- while, so that one that comes back goes on where it was.
+-- What a file declares stands in P:schedules; what has happened, in P:schedule:<id> (name, created, last, key, runs,
+-- failures, brake, stopped, pause, skip, and skipped:<reason>), P:outcomes:<id> and P:ran:<id>. The latter outlive the
+-- schedule for a while, so that one that comes back goes on where it was.
+--
+-- A commit is in force when its record is; its schedules follow in slices. What is to follow is staged in
+-- P:staged:<owner>:<token>, and P:staging:<owner> says how far that is. `of:<id>` is the token with which a schedule
+-- was declared last: so each one is brought over once, in whatever order, and by whoever comes first.
 
 local TOMBSTONE = 7 * 24 * 3600 * 1000   -- ms
-local REMEMBERED = 15 * 60 * 1000        -- ms for which the runs are remembered that are cancelled with their schedule
-local SCHEDULES = P .. ':schedules'
 
-local function memories_of(id)
-  return {P .. ':schedule:' .. id, P .. ':outcomes:' .. id, P .. ':ran:' .. id}
+local function memories_of(inner)
+  return {P .. ':schedule:' .. inner, P .. ':outcomes:' .. inner, P .. ':ran:' .. inner}
 end
 
--- Moves those that wait for their turn, and the one whose turn it is, to another name.
-local function rename_turns(id, former)
-  local slot = turns_of(id)
-  local waiters = P .. ':waiters:' .. turns_of(former)
-  for _, key in ipairs(redis.call('ZRANGE', waiters, 0, -1)) do
-    redis.call('HSET', run_of(key), 'waits', slot, 'schedule', id)
-  end
-  if redis.call('EXISTS', waiters) == 1 then redis.call('RENAME', waiters, P .. ':waiters:' .. slot) end
-  local key = redis.call('HGET', P .. ':schedule:' .. former, 'key')
-  if key and redis.call('HGET', run_of(key), 'schedule') == former then redis.call('HSET', run_of(key), 'schedule', id) end
-end
-
--- What a former name has left; not if the new one has a past of its own.
-local function take_over(id, former)
-  local ours, theirs = memories_of(id), memories_of(former)
-  if redis.call('EXISTS', theirs[1]) == 0 or redis.call('EXISTS', ours[1]) == 1 then return end
-  rename_turns(id, former)
-  for at, memory in ipairs(theirs) do
-    if redis.call('EXISTS', memory) == 1 then redis.call('RENAME', memory, ours[at]) end
+-- What a former name has left; not if the new one has a past of its own, or the former one stays.
+local function take_over(id, former, token)
+  if redis.call('HGET', SCHEDULES, 'of:' .. former) == token then return end
+  local theirs, ours = inner_name(former), inner_name(id)
+  local state = P .. ':schedule:' .. theirs
+  if not belongs(former, theirs) or redis.call('EXISTS', state) == 0 then return end
+  if belongs(id, ours) and redis.call('EXISTS', P .. ':schedule:' .. ours) == 1 then return end
+  redis.call('HSET', state, 'name', id)
+  redis.call('HDEL', SCHEDULES, 'alias:' .. former)
+  if theirs == id then redis.call('HDEL', SCHEDULES, 'alias:' .. id)
+  else redis.call('HSET', SCHEDULES, 'alias:' .. id, theirs)
   end
   for _, field in ipairs({'timing:', 'next:'}) do
     local value = redis.call('HGET', SCHEDULES, field .. former)
     if value then redis.call('HSETNX', SCHEDULES, field .. id, value) end
+    -- Whoever is declared under the former name from now on begins anew.
+    redis.call('HDEL', SCHEDULES, field .. former)
   end
+end
+
+-- The inner name of a schedule, another one if its own is taken by one that was renamed.
+local function settled_name(id, token)
+  local inner = inner_name(id)
+  if belongs(id, inner) then return inner end
+  inner = id .. '#' .. token
+  redis.call('HSET', SCHEDULES, 'alias:' .. id, inner)
+  return inner
 end
 
 -- The first due time after `base` of a schedule that is counted from when it was first seen.
@@ -46,60 +51,64 @@ local function counted_from(created, timing, base)
 end
 
 -- When it is due next: unless its timing is another one, when it was due next before.
-local function due_next(id, timing, definition, declared, created)
+local function due_next(id, inner, timing, definition, declared, created)
   local known = redis.call('HMGET', SCHEDULES, 'timing:' .. id, 'next:' .. id)
-  local state = redis.call('HMGET', P .. ':schedule:' .. id, 'runs', 'key')
+  local state = redis.call('HMGET', P .. ':schedule:' .. inner, 'runs', 'key')
   if definition.limit and tonumber(state[1] or 0) >= definition.limit then return '0' end
   if known[1] == timing and known[2] then
     if known[2] ~= '0' then return known[2] end
     -- It is counted from the end of a run, and whoever ticks it looks for that.
     if definition.timing.anchor == 'finish' and state[2] then return '0' end
   end
-  if definition.timing.anchor == 'created' and declared ~= '0' then
-    return counted_from(created, definition.timing, tonumber(declared) - definition.timing.every * 1000)
+  if definition.timing.anchor == 'created' and declared ~= 0 then
+    return counted_from(created, definition.timing, declared - definition.timing.every * 1000)
   end
-  return declared
+  return integer(declared)
 end
 
--- Its pending runs are cancelled, the running one goes on.
+-- `row`: timing, definition, next time (ms; 0 if it is not due any more), former name. A schedule whose timing is
+-- unchanged keeps its next time, so that no reload moves it; one that was renamed takes over what its former name
+-- has left.
+local function declare(owner, name, row, token)
+  local id = owner .. '/' .. name
+  local timing, text, declared, former = row[1], row[2], row[3], row[4]
+  local definition = cjson.decode(text)
+  if former ~= '' then take_over(id, owner .. '/' .. former, token) end
+  local inner = settled_name(id, token)
+  local state = P .. ':schedule:' .. inner
+  redis.call('HSETNX', state, 'created', integer(milliseconds()))
+  redis.call('HSET', state, 'name', id, 'overlap', definition.overlap or 'skip')
+  if definition.pause_on_failure then redis.call('HSET', state, 'brake', definition.pause_on_failure)
+  else redis.call('HDEL', state, 'brake')
+  end
+  for _, memory in ipairs(memories_of(inner)) do redis.call('PERSIST', memory) end
+  local created = tonumber(redis.call('HGET', state, 'created'))
+  local next_time = due_next(id, inner, timing, definition, declared, created)
+  redis.call('HSET', SCHEDULES, 'timing:' .. id, timing, 'definition:' .. id, text, 'next:' .. id, next_time, 'of:' .. id, token)
+end
+
+-- Brings over one schedule of what is staged; tells whether it is declared. Whoever takes over from it goes first, or
+-- would find it declared anew.
+local function bring(owner, name, token, seen)
+  seen = seen or {}
+  if redis.call('HGET', SCHEDULES, 'of:' .. owner .. '/' .. name) == token or seen[name] then return true end
+  seen[name] = true
+  local staged = P .. ':staged:' .. owner .. ':' .. token
+  local known = redis.call('HMGET', staged, 'heir:' .. name, 'row:' .. name)
+  if known[1] then bring(owner, known[1], token, seen) end
+  if not known[2] then return false end
+  declare(owner, name, cjson.decode(known[2]), token)
+  return true
+end
+
+-- It is gone at once; its pending runs are cancelled in slices, and the running one goes on.
 local function remove(id)
-  local keys = redis.call('ZRANGE', P .. ':waiters:' .. turns_of(id), 0, -1)
-  for _, outcome in ipairs(redis.call('LRANGE', P .. ':outcomes:' .. id, 0, -1)) do
-    keys[#keys + 1] = string.match(outcome, '^[^\n]*\n[^\n]*\n(.*)$')
+  local inner = inner_name(id)
+  redis.call('HDEL', SCHEDULES, 'definition:' .. id, 'timing:' .. id, 'next:' .. id, 'of:' .. id)
+  if not belongs(id, inner) then
+    redis.call('HDEL', SCHEDULES, 'alias:' .. id)
+    return
   end
-  for _, key in ipairs(keys) do
-    local known = redis.call('HMGET', run_of(key), 'state', 'schedule')
-    if known[2] == id and (known[1] == 'scheduled' or known[1] == 'queued') then cancel(key, REMEMBERED) end
-  end
-  redis.call('HDEL', SCHEDULES, 'definition:' .. id, 'timing:' .. id, 'next:' .. id)
-  for _, memory in ipairs(memories_of(id)) do redis.call('PEXPIRE', memory, TOMBSTONE) end
-end
-
--- Makes the schedules of one owner equal to those that ARGV holds from `first` to `last`; those of others are
--- not touched. Per schedule: name, timing, definition, next time (ms; 0 if it is not due any more), former name.
--- Returns, per schedule, its next time in force. A schedule whose timing is unchanged keeps its own, so that
--- no reload moves it; one that was renamed takes over what its former name has left.
-local function reconcile(owner, first, last)
-  local declared, replies = {}, {}
-  for at = first, last, 5 do
-    local id = owner .. '/' .. ARGV[at]
-    local timing, definition = ARGV[at + 1], cjson.decode(ARGV[at + 2])
-    declared[id] = true
-    if ARGV[at + 4] ~= '' then take_over(id, owner .. '/' .. ARGV[at + 4]) end
-    local state = P .. ':schedule:' .. id
-    redis.call('HSETNX', state, 'created', integer(milliseconds()))
-    if definition.pause_on_failure then redis.call('HSET', state, 'brake', definition.pause_on_failure)
-    else redis.call('HDEL', state, 'brake')
-    end
-    for _, memory in ipairs(memories_of(id)) do redis.call('PERSIST', memory) end
-    local created = tonumber(redis.call('HGET', state, 'created'))
-    local next_time = due_next(id, timing, definition, ARGV[at + 3], created)
-    redis.call('HSET', SCHEDULES, 'timing:' .. id, timing, 'definition:' .. id, ARGV[at + 2], 'next:' .. id, next_time)
-    replies[#replies + 1] = next_time
-  end
-  for _, field in ipairs(redis.call('HKEYS', SCHEDULES)) do
-    local id = string.match(field, '^definition:(.*)$')
-    if id and string.sub(id, 1, #owner + 1) == owner .. '/' and not declared[id] then remove(id) end
-  end
-  return replies
+  redis.call('HSET', P .. ':removing', inner, integer(milliseconds()))
+  for _, memory in ipairs(memories_of(inner)) do redis.call('PEXPIRE', memory, TOMBSTONE) end
 end

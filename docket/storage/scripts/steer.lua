@@ -1,3 +1,4 @@
+--! include naming
 -- What an operator wants of a schedule; no file takes it back.
 --
 -- id        owner/name
@@ -6,13 +7,13 @@
 -- returns   {DONE, UNKNOWN (there is no such schedule) or IDLE (there is nothing to skip or to resume), next time}
 
 if redis.call('HEXISTS', P .. ':schedules', 'definition:' .. id) == 0 then return {'UNKNOWN', '0'} end
-local state = P .. ':schedule:' .. id
+local state = P .. ':schedule:' .. inner_name(id)
 local next_time = redis.call('HGET', P .. ':schedules', 'next:' .. id) or '0'
 if verb == 'pause' then
   redis.call('HSET', state, 'pause', pause)
 elseif verb == 'resume' then
   redis.call('HDEL', state, 'failures')
-  if redis.call('HDEL', state, 'pause') == 0 then return {'IDLE', next_time} end
+  if redis.call('HDEL', state, 'pause', 'stopped') == 0 then return {'IDLE', next_time} end
 elseif next_time == '0' then
   return {'IDLE', next_time}
 else

@@ -3,6 +3,8 @@
 --! include adding
 --! include cancelling
 --! include outcomes
+--! include naming
+--! include reconciling
 -- Claims one due time of a schedule and enqueues its execution, together: never two for one due time,
 -- whatever number of hosts try.
 --
@@ -17,18 +19,25 @@
 -- ttl        ms for which a run is remembered that is cancelled
 -- missed, late   how many due times before this one have passed without a run, and how many of them because it is
 --            too late for them
+-- digest     SHA-1 of the definition that the caller knows; '' is any
 -- returns    {word, next time now in force, more}: FIRED, WAITS (for the run before it), STRUCK, SKIPPED (more: paused,
---            asked, limit, struck, overlap; and who paused it as JSON), PASSED, or MOVED if somebody else was first
+--            asked, limit, struck, overlap; and who paused it as JSON), PASSED, MOVED if somebody else was first, or
+--            CHANGED if the definition in force is another one
 
-local ALIVE = {scheduled = true, queued = true, running = true}
-local state = P .. ':schedule:' .. id
-local slot = turns_of(id)
+-- The commit in force may not have come to this schedule yet: then this is when it does.
+local owner, name = string.match(id, '^([^/]*)/(.*)$')
+local token = redis.call('HGET', P .. ':staging:' .. owner, 'token')
+if token and not bring(owner, name, token) then return {'MOVED', '0', '', ''} end
+
+local inner = inner_name(id)
+local state = P .. ':schedule:' .. inner
+local slot = turns_of(inner)
 local waiters = P .. ':waiters:' .. slot
 
 local function count_skipped(reason, count, at, run)
   if count <= 0 then return end
   redis.call('HINCRBY', state, 'skipped:' .. reason, count)
-  note_outcome(id, at, reason .. ' ' .. integer(count), run)
+  note_outcome(inner, at, reason .. ' ' .. integer(count), run)
 end
 
 local function move_to(time)
@@ -41,33 +50,33 @@ local function skip(reason, time, who)
   return {'SKIPPED', move_to(time), reason, who or ''}
 end
 
+-- That of an operator, or that which a row of failures has put there: neither takes the other's place.
 local function pause_in_force()
-  local text = redis.call('HGET', state, 'pause')
-  if not text then return nil end
-  local ends = cjson.decode(text)['until']
-  if not ends or ends > now then return text end
-  redis.call('HDEL', state, 'pause')
-  return nil
-end
-
-local function is_alive(run_key)
-  local run = redis.call('HMGET', run_of(run_key), 'state', 'schedule')
-  return ALIVE[run[1]] and run[2] == id
+  local known = redis.call('HMGET', state, 'pause', 'stopped')
+  if known[1] then
+    local ends = cjson.decode(known[1])['until']
+    if not ends or ends > now then return known[1] end
+    redis.call('HDEL', state, 'pause')
+  end
+  return known[2]
 end
 
 -- The run before this one, if it is not over.
 local function former_run()
   local known = redis.call('HGET', state, 'key')
-  if known and is_alive(known) then return known end
-  -- Whoever had the turn is gone without a word: somebody has replaced it, or it was lost.
+  if known and has_turn(inner, known) then return known end
+  -- Whoever had the turn is gone without a word: it was lost.
   if redis.call('EXISTS', waiters) == 0 then return nil end
-  next_turn(id)
+  next_turn(inner)
   known = redis.call('HGET', state, 'key')
-  return known and is_alive(known) and known
+  return known and has_turn(inner, known) and known
 end
 
 local known = redis.call('HGET', P .. ':schedules', 'next:' .. id)
 if known ~= expected then return {'MOVED', known or '0', '', ''} end
+if (digest or '') ~= '' and redis.sha1hex(redis.call('HGET', SCHEDULES, 'definition:' .. id) or '') ~= digest then
+  return {'CHANGED', known, '', ''}
+end
 count_skipped('window', tonumber(late), expected, '')
 count_skipped('missed', tonumber(missed) - tonumber(late), expected, '')
 if key == '' then return {'PASSED', move_to(following), '', ''} end
@@ -96,22 +105,23 @@ end
 
 local reply = add('add', key, '*', 0, task, call, '', '1', '', nil, waits)
 if reply[1] == 'STRUCK' and reply[2] ~= 'parked' then return skip('struck', following) end
-redis.call('HSET', run_of(key), 'schedule', id)
+redis.call('HSET', run_of(key), 'schedule', inner)
+redis.call('ZADD', P .. ':pending:' .. inner, integer(now), key)
 redis.call('HSET', state, 'last', due, 'runs', integer(runs + 1))
-remember_run(id, due)
+remember_run(inner, due)
 if most > 0 and runs + 1 >= most then following = '0' end
 if rests == '1' and reply[2] ~= 'parked' then following = '0' end
 move_to(following)
 if reply[2] == 'parked' then
-  note_outcome(id, due, 'parked', key)
+  note_outcome(inner, due, 'parked', key)
   return {'STRUCK', following, 'parked', ''}
 elseif waits then
   redis.call('ZADD', waiters, due, key)
   redis.call('ZADD', P .. ':waiting', integer(now), key)
-  note_outcome(id, due, 'waits', key)
+  note_outcome(inner, due, 'waits', key)
   return {'WAITS', following, former, ''}
 end
 redis.call('HSET', state, 'key', key)
-note_outcome(id, due, 'fired', key)
+note_outcome(inner, due, 'fired', key)
 ring_bells()
 return {'FIRED', following, '', ''}

@@ -1,0 +1,141 @@
+"""What follows a commit in slices: its schedules, and its strikes on arguments.
+
+A commit is in force when its record is, in one short script, however many schedules it has. What it
+declares is staged before, and brought over afterwards; whoever leads goes on with that.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from ..connection.base import Argument, Connection
+from .keys import Keys
+from .patience import read_patiently, run_patiently, value_of
+from .script import Script
+
+_FOLLOW = Script("follow", ("owner",))
+
+CHUNK = 200
+"""Fields that are staged by one command."""
+
+KEPT = 3600
+"""Seconds for which something stays staged that is never committed."""
+
+
+class DeclaredSchedule(NamedTuple):
+    """One schedule in the words of the scripts."""
+
+    name: str
+    timing: str
+    """What decides when it is due; as long as this is the same, so is the next time."""
+    definition: str
+    next_time: int
+    """Unix time in ms from which it starts if its timing is new; 0 if it is not due any more."""
+    renamed_from: str
+    """The name that it had before; empty if it had none."""
+
+
+class StruckRule(NamedTuple):
+    """A rule in the words of the scripts."""
+
+    identity: str
+    action: str
+    ends: int
+    """Unix time in ms; 0 is never."""
+    rule: bytes
+
+    @property
+    def is_of_a_task(self) -> bool:
+        """Whether it strikes every execution of a task."""
+        return is_of_a_task(self.identity)
+
+
+def is_of_a_task(identity: str) -> bool:
+    """Whether the rule of this identity strikes every execution of a task."""
+    return identity.startswith("task:")
+
+
+class Staged(NamedTuple):
+    """What waits to be committed."""
+
+    token: str
+    size: int
+
+
+class Staging:
+    """Writes ``P:staged:…``, and has what is committed follow.
+
+    Arguments:
+        connection: how the server is reached.
+        keys: the docket's.
+    """
+
+    def __init__(self, connection: Connection, keys: Keys) -> None:
+        self._connection = connection
+        self._keys = keys
+
+    async def stage(
+        self,
+        owner: str,
+        declared: Sequence[DeclaredSchedule],
+        lifted: Sequence[str] = (),
+        struck: Sequence[StruckRule] = (),
+    ) -> Staged:
+        """Write down what is to follow a commit; nothing of it is in force.
+
+        Arguments:
+            owner: whose schedules and strikes these are.
+            declared: all schedules of the owner.
+            lifted: the identities of rules that are taken back.
+            struck: rules that are put in force.
+        """
+        fields: dict[str, Argument] = {f"row:{one.name}": json.dumps(one[1:]) for one in declared}
+        fields |= {f"heir:{one.renamed_from}": one.name for one in declared if one.renamed_from}
+        fields |= {f"lift:{identity}": b"" for identity in lifted}
+        fields |= {
+            f"strike:{rule.identity}": f"{rule.action} {rule.ends}\n".encode() + rule.rule
+            for rule in struck
+        }
+        staged = Staged(uuid.uuid4().hex, len(fields))
+        key, rest = self._keys.staged(owner, staged.token), iter(fields.items())
+        # The count comes last: what is not complete is not committed.
+        commands: list[tuple[Argument, ...]] = []
+        while chunk := list(islice(rest, CHUNK)):
+            commands.append(("HSET", key, *(part for field in chunk for part in field)))
+        commands += [("HSET", key, "count", staged.size), ("EXPIRE", key, KEPT)]
+        for reply in await read_patiently(self._connection, *commands):
+            value_of(reply)
+        return staged
+
+    async def follow(self, owner: str, most: int | None = None) -> bool:
+        """Have what is committed follow; tells whether all of it has.
+
+        Arguments:
+            owner: whose.
+            most: how many slices at most; None is any number.
+
+        Raises:
+            ServerUnavailable: Redis did not answer in time; whoever calls again goes on.
+        """
+        done = 0
+        while most is None or done < most:
+            (reply,) = await run_patiently(self._connection, _FOLLOW.call(self._keys, owner))
+            is_more, _ = value_of(reply)
+            if not is_more:
+                return True
+            done += 1
+        return False
+
+    async def next_times(self, owner: str, names: Sequence[str]) -> list[int]:
+        """When schedules are due next, in ms; 0 for those that are not due any more."""
+        moments: list[int] = []
+        for at in range(0, len(names), CHUNK):
+            fields = [f"next:{owner}/{name}" for name in names[at : at + CHUNK]]
+            command = ("HMGET", self._keys.schedules, *fields)
+            (reply,) = await read_patiently(self._connection, command)
+            moments += [int(moment or 0) for moment in value_of(reply)]
+        return moments
