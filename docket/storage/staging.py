@@ -17,10 +17,11 @@ from .keys import Keys
 from .patience import read_patiently, run_patiently, value_of
 from .script import Script
 
+_STAGE = Script("stage", ("owner", "token", "kept"))
 _FOLLOW = Script("follow", ("owner",))
 
 CHUNK = 200
-"""Fields that are staged by one command."""
+"""Fields that one script stages."""
 
 KEPT = 3600
 """Seconds for which something stays staged that is never committed."""
@@ -101,13 +102,13 @@ class Staging:
             for rule in struck
         }
         staged = Staged(uuid.uuid4().hex, len(fields))
-        key, rest = self._keys.staged(owner, staged.token), iter(fields.items())
         # The count comes last: what is not complete is not committed.
-        commands: list[tuple[Argument, ...]] = []
+        rest = iter([*fields.items(), ("count", staged.size)])
         while chunk := list(islice(rest, CHUNK)):
-            commands.append(("HSET", key, *(part for field in chunk for part in field)))
-        commands += [("HSET", key, "count", staged.size), ("EXPIRE", key, KEPT)]
-        for reply in await read_patiently(self._connection, *commands):
+            call = _STAGE.call(
+                self._keys, owner, staged.token, KEPT, *(part for field in chunk for part in field)
+            )
+            (reply,) = await run_patiently(self._connection, call)
             value_of(reply)
         return staged
 

@@ -140,8 +140,18 @@ WORKER = PRODUCER | Role(
 )
 OPERATOR = PRODUCER | Role(("strike", "acquit", "unpark", "steer", "backfill"))
 SUPERVISOR = OPERATOR | Role(
-    ("commit", "follow", "beat", "resign", "reconcile", "route", "tick", "awaited", "release"),
-    ("hset", "expire"),
+    (
+        "stage",
+        "commit",
+        "follow",
+        "beat",
+        "resign",
+        "reconcile",
+        "route",
+        "tick",
+        "awaited",
+        "release",
+    ),
 )
 ROLES: Final = {
     "reader": READER,
