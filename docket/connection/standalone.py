@@ -25,6 +25,7 @@ from typing_extensions import override
 
 from ..errors import Closed, DocketError, ServerUnavailable
 from .base import Command, Connection, Facts, Reply, ThreadConnection, is_error
+from .credentials import Askable
 from .errors import needs_login, refused_unread, translate, unreachable
 from .facts import QUESTIONS, read_facts, refuse_unfit
 from .pool import WaitingPool
@@ -113,6 +114,9 @@ class Standalone(Connection):
         assert not self._is_open, "RedisConnection is not reentrant"
         self._is_open = True
         self._is_closed = False
+        provider = self.target.options.get("credential_provider")
+        if isinstance(provider, Askable):
+            provider.bind()
         # Bound to the event loop of this opening: the next one may be in another loop.
         self._locating = asyncio.Lock()
         try:

@@ -15,6 +15,7 @@ from redis.asyncio.connection import URL_QUERY_ARGUMENT_PARSERS
 from ..errors import InvalidUrl
 from .base import Connection, CredentialProvider
 from .cluster import Cluster
+from .credentials import askable
 from .embedded import Embedded
 from .memory import Memory
 from .sentinel import Sentinel
@@ -80,7 +81,7 @@ def connect(
     if credential_provider is not None:
         if "username" in given.options or "password" in given.options:
             raise ValueError("Pass credentials in the URL or in credential_provider, not both")
-        given.options["credential_provider"] = credential_provider
+        given.options["credential_provider"] = askable(credential_provider)
     return _ENVIRONMENTS[given.scheme](given)
 
 
