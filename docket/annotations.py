@@ -18,6 +18,7 @@ from uncalled_for.functional import _FunctionalDependency
 from uncalled_for.introspection import _signature_cache
 from uncalled_for.introspection import get_signature as _plain_signature
 
+from .error_text import attempt, cut
 from .instrumentation import telemetry
 
 _ANYTHING: Final = inspect.Signature(
@@ -59,8 +60,14 @@ class Logged(Annotation):
     def __init__(self, length_only: bool = False) -> None:
         self.length_only = length_only
 
+    def __repr__(self) -> str:
+        return f"Logged({'length_only=True' if self.length_only else ''})"
+
     def format(self, argument: Any) -> str:
-        """The argument as logs show it."""
+        """The argument as logs show it; one that cannot be shown must not stop what is logged."""
+        return cut(attempt(lambda: self._shown(argument)))
+
+    def _shown(self, argument: Any) -> str:
         if not self.length_only:
             return repr(argument)
         if not isinstance(argument, Collection):

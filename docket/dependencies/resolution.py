@@ -162,7 +162,7 @@ class Resolution:
         try:
             self.found[found_as or name] = await self._stack.enter_async_context(dependency)
         except Exception as error:
-            self._failed(name.removeprefix(WORKER_SLOT), error)
+            self._failed(name.removeprefix(WORKER_SLOT).removeprefix(CONFIGURED_SLOT), error)
 
     def _failed(self, name: str, error: Exception) -> None:
         if isinstance(error, AdmissionBlocked):

@@ -6,8 +6,11 @@ Descriptions of calls are given as functions, because most of them are never ask
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
+
+logger = logging.getLogger("docket.worker")
 
 Describe: TypeAlias = Callable[[], str]
 
@@ -96,11 +99,12 @@ def _hears(observer: Observer, verb: str) -> bool:
 
 
 def _all_of(verbs: list[Callable[..., None]]) -> Callable[..., None]:
-    if len(verbs) == 1:
-        return verbs[0]
-
     def tell(*arguments: object) -> None:
         for verb in verbs:
-            verb(*arguments)
+            try:
+                verb(*arguments)
+            except Exception:
+                # Whoever only listens does not decide what becomes of a run.
+                logger.exception("An observer failed at %s; the work goes on", verb.__qualname__)
 
     return tell

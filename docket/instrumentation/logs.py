@@ -7,6 +7,7 @@ import time
 
 from typing_extensions import override
 
+from ..error_text import is_unwieldy, line_of, message_of
 from ..errors import ConfigurationError, ServerFull, ServerRefused
 from .events import Describe, Observer
 
@@ -62,12 +63,13 @@ class WorkerLog(Observer):
     def failed(
         self, task: str, describe: Describe, error: BaseException, retry: float | None
     ) -> None:
-        if retry is None:
-            worker.error("↩ %s failed for good", describe(), exc_info=error)
-        else:
+        if retry is not None:
             again = duration(retry).strip()
-            kind = type(error).__name__
-            worker.warning("↩ %s failed, again in %s: %s: %s", describe(), again, kind, error)
+            worker.warning("↩ %s failed, again in %s: %s", describe(), again, line_of(error))
+        elif is_unwieldy(error):
+            worker.error("↩ %s failed for good: %s", describe(), line_of(error))
+        else:
+            worker.error("↩ %s failed for good", describe(), exc_info=error)
 
     @override
     def held_back(self, task: str, describe: Describe, reason: str, pause: float | None) -> None:
@@ -100,7 +102,7 @@ class WorkerLog(Observer):
 
     @override
     def undecodable(self, task: str, key: str, error: Exception) -> None:
-        worker.error("Dead letter %s{%s}: %s", task, key, error)
+        worker.error("Dead letter %s{%s}: %s", task, key, message_of(error))
 
     @override
     def lost(self, task: str, key: str) -> None:

@@ -16,6 +16,7 @@ from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanKind, Status, Stat
 from typing_extensions import Self
 
 from .._version import __version__
+from ..error_text import is_unwieldy, message_of
 from . import subject
 from .carrier import Carrier, message_getter, message_setter, packed, unpacked
 from .subject import Subject
@@ -171,10 +172,11 @@ class Performing:
         if error is None:
             self._span.set_status(Status(StatusCode.OK))
         else:
-            # An exception that can not speak must not stop the worker.
-            with suppress(Exception):
-                self._span.record_exception(error)
-            self._span.set_status(Status(StatusCode.ERROR, _words_of(error)))
+            # An exception that can not speak must not stop the worker, nor one that says too much.
+            with suppress(BaseException):
+                if not is_unwieldy(error):
+                    self._span.record_exception(error)
+            self._span.set_status(Status(StatusCode.ERROR, message_of(error)))
 
     def __exit__(
         self,
@@ -205,10 +207,3 @@ def suppressed(*, unless: bool = False) -> Generator[None, None, None]:
         yield
     finally:
         context.detach(token)
-
-
-def _words_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:
-        return type(error).__name__

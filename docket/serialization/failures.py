@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import builtins
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from .. import errors
+from ..error_text import LONGEST, attempt, cut, is_unwieldy, line_of, message_of
 from ..errors import FailedElsewhere, NotSerializable, RemoteTraceback, Undecodable
 from . import pickling
 from .encoding import Encoder
@@ -15,7 +16,6 @@ from .models import name_of
 from .words import as_parts
 
 LONGEST_TRACEBACK: Final = 16 * 1024
-LONGEST_MESSAGE: Final = 64 * 1024
 
 
 def words_of(error: BaseException, pickles: bool) -> list[Any]:
@@ -26,7 +26,7 @@ def words_of(error: BaseException, pickles: bool) -> list[Any]:
         pickles: whether it may be pickled.
     """
     arguments, is_complete = _arguments(error)
-    pickled = _pickled(error) if pickles and not is_complete else None
+    pickled = _pickled(error) if pickles and not (is_complete or is_unwieldy(error)) else None
     return [*_told(error), arguments, pickled]
 
 
@@ -57,29 +57,35 @@ def build(words: Any, pickles: bool) -> Exception:
 
 
 def _told(error: BaseException) -> tuple[str, str, str]:
-    trace = _attempt(lambda: "".join(traceback.format_exception(error)))
-    message = _attempt(lambda: str(error))
-    return name_of(type(error)), message[:LONGEST_MESSAGE], trace[-LONGEST_TRACEBACK:]
+    name = attempt(lambda: name_of(type(error)))
+    return name, message_of(error), _traceback_of(error)
 
 
-def _attempt(text: Callable[[], str]) -> str:
-    try:
-        return text()
-    except Exception as error:
-        return f"<not printable: {type(error).__name__}>"
+def _traceback_of(error: BaseException) -> str:
+    if is_unwieldy(error):
+        # Where it was raised is worth more than all that it says.
+        shown = "".join(traceback.format_tb(error.__traceback__))
+        return shown[-LONGEST_TRACEBACK // 2 :] + line_of(error, LONGEST_TRACEBACK // 4)
+    trace = attempt(lambda: "".join(traceback.format_exception(error)))
+    over = len(trace) - LONGEST_TRACEBACK
+    return cut(trace) if over <= 0 else f"[cut: {over} characters] …{cut(trace[over:])}"
 
 
 def _arguments(error: BaseException) -> tuple[list[Any] | None, bool]:
     """What a known exception is made from, and whether that is all there is to it."""
     if KNOWN.get(name_of(type(error))) is not type(error):
         return None, False
-    reduced: Any = error.__reduce__()
-    kind, arguments, *state = reduced
     try:
-        Encoder((), pickles=False).words(arguments)
-    except (NotSerializable, RecursionError):
+        reduced: Any = error.__reduce__()
+        kind, arguments, *state = reduced
+        bounded = [
+            cut(one) if type(one) is str and len(one) > LONGEST else one for one in arguments
+        ]
+        Encoder((), pickles=False).words(bounded)
+    except Exception:
+        # Too deep, or of values that are no data, or whose own code fails.
         return None, False
-    return list(arguments), kind is type(error) and not any(state)
+    return bounded, kind is type(error) and not any(state)
 
 
 def _pickled(error: BaseException) -> bytes | None:

@@ -6,9 +6,11 @@ import pickle
 from collections.abc import Callable
 from typing import Any, Final, cast
 
+from ..error_text import line_of
 from ..errors import NotSerializable, Undecodable
 
 LONGEST_PREVIEW: Final = 100
+LONGEST_REASON: Final = 1000
 
 
 def dump(value: Any) -> bytes:
@@ -23,10 +25,11 @@ def dump(value: Any) -> bytes:
     dumps = cast(Callable[[Any], bytes], cloudpickle.dumps)  # pyright: ignore[reportUnknownMemberType]
     try:
         return dumps(value)
-    except Exception as error:
+    except BaseException as error:
+        # A value's own code runs here, and may raise what ends a process.
         raise NotSerializable(
             f"expected a value that can be pickled, found {preview(value)}: "
-            f"{type(error).__name__}: {error}; pass what it is made from instead"
+            f"{line_of(error, LONGEST_REASON)}; pass what it is made from instead"
         ) from error
 
 
@@ -41,7 +44,7 @@ def load(data: bytes) -> Any:
     except BaseException as error:
         # A hostile pickle may raise whatever ends a process: SystemExit, KeyboardInterrupt, GeneratorExit.
         raise Undecodable(
-            f"expected a pickle that can be read here, found {type(error).__name__}: {error}; "
+            f"expected a pickle that can be read here, found {line_of(error, LONGEST_REASON)}; "
             "check that this process can import what the sender could"
         ) from error
 
@@ -49,7 +52,7 @@ def load(data: bytes) -> Any:
 def preview(value: Any) -> str:
     """A value in short, for messages; never fails."""
     try:
-        text = repr(value)
-    except Exception:
+        text = "".join([repr(value)])
+    except BaseException:
         text = f"<{type(value).__name__}>"
     return text if len(text) <= LONGEST_PREVIEW else f"{text[:LONGEST_PREVIEW]}…"

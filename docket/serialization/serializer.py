@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
-from ..errors import DocketError, InvalidSetting, PayloadTooLarge, Undecodable
+from ..errors import InvalidSetting, PayloadTooLarge, Undecodable
 from . import envelope, failures
 from .decoding import Decoder
 from .encoding import Encoder
@@ -124,7 +124,8 @@ class Serializer:
         try:
             content, codec = self._encoded(failures.words_of(error, self._pickles), ())
             return self._sealed(Kind.ERROR, codec, content)
-        except DocketError:
+        except BaseException:
+            # The code of an exception runs here, and may raise anything.
             content = pack(failures.short_words_of(error, self.max_payload))
             return self._signed(Kind.ERROR, Codec.SAFE, content)
 

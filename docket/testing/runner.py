@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from ..clock import ServerClock
 from ..docket import Docket
+from ..error_text import line_of
 from ..errors import EndlessWork
 from ..execution import Execution
 from ..instrumentation.events import Describe, Observer
@@ -156,7 +157,7 @@ class _NotingExecutor(Executor):
             fence=claimed.fence,
             identity=claimed.identity,
             started_at=from_milliseconds(now),
-            error=None if error is None else f"{type(error).__name__}: {error}",
+            error=None if error is None else line_of(error),
             crashes=claimed.crashes,
         )
         result = outcome.result if isinstance(outcome, Completed) else None

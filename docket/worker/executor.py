@@ -13,7 +13,7 @@ from contextvars import copy_context
 from datetime import timedelta
 from typing import Any, Protocol
 
-from ..annotations import get_signature
+from ..annotations import compact_signature, get_signature
 from ..dependencies.base import (
     AdmissionBlocked,
     CompletionHandler,
@@ -355,7 +355,7 @@ class Executor:
         except TypeError as error:
             raise SignatureMismatch(
                 f"the stored arguments of {execution.key} do not fit "
-                f"{execution.function_name}{get_signature(function)}: {error}"
+                f"{execution.function_name}({compact_signature(get_signature(function))}): {error}"
             ) from error
 
     async def _in_thread(

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from traceback import TracebackException
 from typing import Any, TypeAlias
 
+from ..error_text import line_of
 from ..errors import DocketError
 from ..execution import NextRun
 from ..lifecycle import DeadReason, ParkedReason
@@ -146,13 +146,20 @@ class Bookkeeping:
     own_ttl: Callable[[str], timedelta | None]
 
     def settlement(self, run: Claimed, outcome: Outcome, now: int) -> Settlement | None:
-        """The outcome in the words of the storage; None if there is nothing to write.
+        """The outcome in the words of the storage; None if there is nothing to write. Never fails.
 
         Arguments:
             run: what has ended.
             outcome: what it ended with.
             now: the server's time in ms.
         """
+        try:
+            return self._written(run, outcome, now)
+        except BaseException as error:
+            # A result is serialized here, by code of its own that may raise anything.
+            return self._failed(run, error, DeadReason.FAILED)
+
+    def _written(self, run: Claimed, outcome: Outcome, now: int) -> Settlement | None:
         match outcome:
             case Completed(result, annotation):
                 return self._completed(run, result, annotation)
@@ -212,7 +219,7 @@ class Bookkeeping:
         return self._entry(
             run,
             "failed",
-            error=_words_of(error),
+            error=line_of(error),
             result=self.serializer.dump_error(error) if self._result_ttl(run) else b"",
             reason=reason.value,
             ttl=_milliseconds(self.dead_ttl),
@@ -233,12 +240,6 @@ class Bookkeeping:
     def _result_ttl(self, run: Claimed) -> timedelta:
         own = self.own_ttl(run.task)
         return self.result_ttl if own is None else own
-
-
-def _words_of(error: BaseException) -> str:
-    """What an exception says; one that can not speak, or not in UTF-8, must not stop the worker."""
-    words = f"{type(error).__name__}: {TracebackException(type(error), error, None)}"
-    return words.encode(errors="backslashreplace").decode()
 
 
 def _milliseconds(duration: timedelta) -> int:

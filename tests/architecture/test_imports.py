@@ -32,7 +32,7 @@ LAYERS = (
 """From the top down; what stands in one row does not import each other."""
 
 GROUND = (
-    *("_version", "clock", "cron", "durations", "errors", "lifecycle"),
+    *("_version", "clock", "cron", "durations", "error_text", "errors", "lifecycle"),
     *("orders", "policy", "sizes", "uuid7"),
 )
 """Level 0: plain values, which import nothing of the package but errors."""

@@ -18,6 +18,7 @@ from docket import (
     ExecutionState,
     Perpetual,
     Retry,
+    TaskKey,
     Worker,
     testing,
 )
@@ -173,8 +174,9 @@ async def test_a_run_that_had_to_wait_is_told_of_once(docket: Docket) -> None:
 
 
 async def test_a_cancelled_run_is_told_of(docket: Docket) -> None:
-    async def give_up() -> None:
-        raise asyncio.CancelledError
+    async def give_up(key: str = TaskKey()) -> None:
+        await docket.cancel(key)
+        await asyncio.Event().wait()
 
     await docket.add(give_up)()
 
