@@ -56,7 +56,8 @@ TRANSITIONS: dict[ExecutionState | None, frozenset[ExecutionState]] = {
     # Parked at once: a strike keeps it back.
     None: frozenset({_S.SCHEDULED, _S.QUEUED, _S.PARKED}),
     _S.SCHEDULED: frozenset({_S.SCHEDULED, _S.QUEUED, _S.CANCELLED, _S.PARKED}),
-    _S.QUEUED: frozenset({_S.SCHEDULED, _S.QUEUED, _S.RUNNING, _S.CANCELLED, _S.PARKED}),
+    # To failed: it waited for its next run as a suspect, and has killed its process often enough.
+    _S.QUEUED: frozenset({_S.SCHEDULED, _S.QUEUED, _S.RUNNING, _S.CANCELLED, _S.PARKED, _S.FAILED}),
     # Back to scheduled: retry, perpetual, blocked. Back to queued: the same when due at once,
     # interrupted by a drain, or replaced. To running: redelivered after its lease ended.
     _S.RUNNING: frozenset(_S),

@@ -69,6 +69,9 @@ class Observer:
     def stale(self, count: int) -> None:
         """Messages of executions that have moved on were dropped."""
 
+    def broken(self, what: str, trouble: str) -> None:
+        """Something in Redis is not what it should be; it was put aside, and all else goes on."""
+
     def disrupted(self, error: BaseException, pause: float) -> None:
         """The server is away; the next try is after ``pause`` seconds."""
 

@@ -116,6 +116,10 @@ class WorkerLog(Observer):
             worker.warning("↬ %s{%s}: the outcome was refused (%s)", task, key, verdict.lower())
 
     @override
+    def broken(self, what: str, trouble: str) -> None:
+        worker.error("Put aside %s: somebody has written to Redis there: %s", what, trouble)
+
+    @override
     def disrupted(self, error: BaseException, pause: float) -> None:
         trouble = next((words for kind, words in _TROUBLES if isinstance(error, kind)), "is away")
         now = time.monotonic()

@@ -2,30 +2,49 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
 
-from ..connection.base import Connection, ThreadConnection
+from ..connection.base import Connection, Reply, ThreadConnection
+from ..errors import DocketError, ServerUnavailable
 from .executions import queue_argument
 from .keys import Keys
 from .patience import value_of
+from .replies import pairs
 from .script import Call, Script, run, run_blocking
 
 _CLAIM = Script(
-    "claim", ("consumer", "worker", "slots", "lease", "cursor", "queues", "ttl", "dead_ttl")
+    "claim",
+    (
+        *("consumer", "worker", "slots", "held", "concurrency", "lease", "patient", "thorough"),
+        *("waits", "queues", "ttl", "dead_ttl"),
+    ),
 )
 _SETTLE = Script("settle", ("consumer",))
-_RENEW = Script("renew", ("consumer",))
-_RELEASE = Script("release", ("consumer",))
+_RENEW = Script("renew", ("consumer", "lease", "quarantine"))
+_RELEASE = Script("release", ("consumer", "death"))
 
 
 GUARD = 10
 """Every so many claims the queues are looked at from the last to the first."""
 
-RELEASED = 86_400_000
-"""Idle time in ms that only entries have whose leases were ended on purpose."""
+MOST = 200
+"""How many executions one script claims, and how many it settles, at most."""
+
+RENEWED = 500
+"""How many runs one script renews."""
+
+SLICE_BYTES = 4 << 20
+"""Bytes of calls that come with one reply, unless a single one is larger."""
+
+QUARANTINE = 15_000
+"""Milliseconds for which other workers leave suspects to one that runs nothing else, beyond its lease."""
+
+OWN_DEATH = "an unknown end"
+"""How the process of a worker has ended of which no more is known."""
 
 
 class Claimed(NamedTuple):
@@ -38,6 +57,7 @@ class Claimed(NamedTuple):
     fence: int
     task: str
     call: bytes
+    """Its arguments; empty if they are still to be read, because enough came with the reply."""
     attempt: int
     due: int
     crashes: int
@@ -48,6 +68,15 @@ class Claimed(NamedTuple):
     """Which shape its arguments have."""
     identity: str = ""
     """What tells this acceptance of its key from every other one; the same in all its attempts."""
+    size: int = 0
+    """How many bytes its call has."""
+    company: int | None = None
+    """How many others may run beside it, as it may have killed its process; None if any number."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether its call has come along."""
+        return len(self.call) >= self.size
 
     @property
     def holder(self) -> bytes:
@@ -99,6 +128,8 @@ class Hold(Enum):
     """Another worker has taken it over."""
     SUPERSEDED = "SUPERSEDED"
     """The key has moved on; the run may end in peace."""
+    BROKEN = "BROKEN"
+    """Its key holds something that is no record; its settlement will be told the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +140,14 @@ class Catch:
     """The server's time in ms."""
     next_due: int | None
     """When the earliest future execution is due, in ms."""
+    next_expiry: int | None
+    """In how many ms the next lease of another worker ends, unless it is renewed."""
+    is_unfinished: bool
+    """Whether there is more to do at once."""
+    is_recovered: bool
+    """Whether all that is pending under the worker's name is known to it."""
+    is_waiting: bool
+    """Whether a suspect waits for the end of what runs here."""
     stale: int
     """Messages of generations that are no more, dropped."""
     claimed: list[Claimed]
@@ -118,6 +157,8 @@ class Catch:
     """Key and task of executions that became dead letters."""
     parked: list[tuple[str, str]]
     """Key and task of executions that a rule for their task keeps back."""
+    broken: list[tuple[str, str]]
+    """What was put aside because it is not what it should be, and what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +172,9 @@ class Claimant:
     """How long a silent worker keeps what it holds, in ms."""
     ttl: int
     dead_ttl: int
+    concurrency: int = 10
+    suspects_wait: int | None = 0
+    """For how many ms it leaves suspects to others; None if it runs suspects only."""
 
     @property
     def queue_arguments(self) -> list[str]:
@@ -145,8 +189,8 @@ class Exchange:
         self._connection = connection
         self._keys = keys
         self.claimant = claimant
-        self._cursor = b"{}"
         self._turn = 0
+        self._thorough_at = 0.0
 
     async def trade(
         self,
@@ -155,16 +199,18 @@ class Exchange:
         *,
         holding: Sequence[bytes] = (),
         lenient: bool = False,
+        held: int = 0,
     ) -> tuple[list[Verdict], Catch | None]:
         """Settle and claim in one round trip.
 
         Arguments:
             settlements: what has ended.
-            slots: how many executions can be taken; 0 claims nothing.
+            slots: how many executions can be taken, ``MOST`` at a time; 0 claims nothing.
             holding: what this worker holds (``Claimed.holder``), if a reply was lost before: what is pending
                 under its name beyond that is handed to it once more.
             lenient: take over only what was released on purpose, not what is merely late: the server
                 was away, and healthy workers get a moment to renew their leases.
+            held: how many it has already.
 
         Raises:
             ServerUnavailable: the reply is lost. Both halves may be sent again.
@@ -174,29 +220,60 @@ class Exchange:
             fields = (field for settlement in settlements for field in settlement)
             calls.append(_SETTLE.call(self._keys, self.claimant.consumer, *fields))
         if slots > 0:
-            calls.append(self._claim(slots, holding, RELEASED if lenient else self.claimant.lease))
+            calls.append(self._claim(slots, held, holding, lenient))
         replies = [value_of(reply) for reply in await run(self._connection, *calls)]
         verdicts = [Verdict(word.decode()) for word in replies.pop(0)] if settlements else []
         if not replies:
             return verdicts, None
-        self._cursor = replies[0][2]
         return verdicts, _catch(replies[0])
 
-    def _claim(self, slots: int, holding: Sequence[bytes], lease: int) -> Call:
+    async def next_expiry(self) -> int | None:
+        """Return in how many ms the next lease of another worker ends; None if nobody else has one.
+
+        Raises:
+            ServerUnavailable: the server is away.
+        """
+        time_of_server, leases = await self._connection.send(
+            ("TIME",), ("ZRANGE", self._keys.leases, 0, 1, "WITHSCORES")
+        )
+        seconds, microseconds = value_of(time_of_server)
+        now = int(seconds) * 1000 + int(microseconds) // 1000
+        others = [
+            float(at)
+            for name, at in pairs(value_of(leases)).items()
+            if name.decode() != self.claimant.consumer
+        ]
+        return max(0, int(min(others) - now)) if others else None
+
+    async def read_calls(self, claimed: Sequence[Claimed]) -> list[bytes | None]:
+        """Read the calls of executions that were handed out without; None where another worker has it now.
+
+        Raises:
+            ServerUnavailable: the reply is lost.
+        """
+        replies = await self._connection.send(
+            *(("HMGET", self._keys.run(one.key), "fence", "call") for one in claimed)
+        )
+        return [_call_of(one, reply) for one, reply in zip(claimed, replies, strict=True)]
+
+    def _claim(self, slots: int, held: int, holding: Sequence[bytes], lenient: bool) -> Call:
         who = self.claimant
+        waits = "" if who.suspects_wait is None else who.suspects_wait
         return _CLAIM.call(
-            self._keys,
-            who.consumer,
-            who.worker,
-            slots,
-            lease,
-            self._cursor,
-            len(who.queues),
-            who.ttl,
-            who.dead_ttl,
+            *(self._keys, who.consumer, who.worker, min(slots, MOST), held, who.concurrency),
+            *(who.lease, int(lenient), int(self._is_thorough()), waits),
+            *(len(who.queues), who.ttl, who.dead_ttl),
             *self._queues_in_turn(),
             *holding,
         )
+
+    def _is_thorough(self) -> bool:
+        """Return whether it is time to look at what hardly ever happens."""
+        now = time.monotonic()
+        if now < self._thorough_at:
+            return False
+        self._thorough_at = now + self.claimant.lease / 1000
+        return True
 
     def _queues_in_turn(self) -> list[str]:
         """Best first, as a rule; now and then the other way round, so that the last one is not starved."""
@@ -206,47 +283,93 @@ class Exchange:
 
 
 def renew(
-    connection: ThreadConnection, keys: Keys, consumer: str, held: Sequence[Claimed]
+    connection: ThreadConnection,
+    keys: Keys,
+    consumer: str,
+    held: Sequence[Claimed],
+    lease: int = 30_000,
+    *,
+    is_quarantine: bool = False,
 ) -> list[Hold]:
-    """Renew the leases of what is held, from a thread; tells which are lost or to be cancelled."""
-    fields = (
-        field
-        for run in held
-        for field in (run.message, run.queue, run.key, run.generation, run.fence)
-    )
-    (reply,) = run_blocking(connection, _RENEW.call(keys, consumer, *fields))
-    return [Hold(word.decode()) for word in value_of(reply)]
+    """Renew the lease of a worker, from a thread; tells which of its runs are lost or to be cancelled.
+
+    Arguments:
+        lease: for how many ms it is believed from now on.
+        is_quarantine: whether it runs suspects only.
+    """
+    quarantine = lease + QUARANTINE if is_quarantine else 0
+    calls = [
+        _RENEW.call(
+            *(keys, consumer, lease, quarantine),
+            *(
+                field
+                for run in held[at : at + RENEWED]
+                for field in (run.message, run.queue, run.key, run.generation, run.fence)
+            ),
+        )
+        for at in range(0, max(1, len(held)), RENEWED)
+    ]
+    replies = run_blocking(connection, *calls)
+    return [Hold(word.decode()) for reply in replies for word in value_of(reply)]
 
 
-async def release(connection: Connection, keys: Keys, consumer: str, queues: Sequence[str]) -> int:
-    """End all leases of a worker that is known to be dead; tells how many there were."""
-    call = _RELEASE.call(keys, consumer, *map(queue_argument, queues))
+async def release(
+    connection: Connection,
+    keys: Keys,
+    consumer: str,
+    queues: Sequence[str],
+    death: str = OWN_DEATH,
+) -> int:
+    """End the lease of a worker that is known to be gone; tells how many runs it had.
+
+    Arguments:
+        consumer: its name in the consumer group.
+        queues: queues to look at beside those that are known.
+        death: how its process has died; empty if it was ended on purpose, so that nothing it ran is suspect.
+    """
+    call = _RELEASE.call(keys, consumer, death, *map(queue_argument, queues))
     total = 0
     while True:
         (reply,) = await run(connection, call)
         released = value_of(reply)
         total += released
-        if not released:
+        if not released or not death:
             return total
 
 
+def _call_of(claimed: Claimed, reply: Reply) -> bytes | None:
+    try:
+        fence, call = value_of(reply)
+    except ServerUnavailable:
+        raise
+    except DocketError:
+        return None  # something else was written to its key
+    return call or b"" if fence == str(claimed.fence).encode() else None
+
+
 def _catch(reply: list[Any]) -> Catch:
-    now, next_due, _, stale, claimed, struck, crashed, parked = reply
-    due = int(float(next_due))
+    now, next_due, next_expiry, *flags, stale, claimed, struck, crashed, parked, broken = reply
+    due, expiry = int(float(next_due)), int(next_expiry)
+    is_unfinished, is_recovered, is_waiting = map(bool, flags)
     return Catch(
         now=int(now),
         next_due=None if due < 0 else due,
+        next_expiry=None if expiry < 0 else expiry,
+        is_unfinished=is_unfinished,
+        is_recovered=is_recovered,
+        is_waiting=is_waiting,
         stale=stale,
         claimed=[_claimed(entry) for entry in claimed],
         struck=[(key.decode(), task.decode()) for key, task in struck],
         crashed=[(key.decode(), task.decode()) for key, task in crashed],
         parked=[(key.decode(), task.decode()) for key, task in parked],
+        broken=[(what.decode(errors="replace"), why.decode()) for what, why in broken],
     )
 
 
 def _claimed(entry: list[bytes]) -> Claimed:
     message, queue, key, generation, fence, task, call, attempt, due, crashes, *more = entry
-    trace, slot, schema, identity = more
+    trace, slot, schema, identity, size, company = more
     return Claimed(
         message,
         queue.decode(),
@@ -254,7 +377,7 @@ def _claimed(entry: list[bytes]) -> Claimed:
         int(generation),
         int(fence),
         task.decode(),
-        call,
+        call or b"",
         int(attempt),
         int(float(due)),
         int(crashes),
@@ -262,4 +385,6 @@ def _claimed(entry: list[bytes]) -> Claimed:
         slot.decode(),
         int(schema),
         identity.decode(),
+        size,
+        int(company) if company != b"" else None,
     )

@@ -336,6 +336,7 @@ class Executions:
         *due, future, waiting = await read_patiently(
             self._connection,
             *(("XLEN", self._keys.stream(queue)) for queue in queues),
+            *(("ZCARD", self._keys.suspects(queue)) for queue in queues),
             ("ZCARD", self._keys.future),
             ("ZCARD", self._keys.waiting),
         )
@@ -348,14 +349,17 @@ class Executions:
             queues: queues to look at beside those that are known.
         """
         names = sorted({*queues, *await self.queues()})
-        *due, future, waiting, parked, dead = await read_patiently(
+        *lengths, future, waiting, parked, dead = await read_patiently(
             self._connection,
             *(("XLEN", self._keys.stream(queue)) for queue in names),
+            *(("ZCARD", self._keys.suspects(queue)) for queue in names),
             *(("ZCARD", self._keys.future), ("ZCARD", self._keys.waiting)),
             *(("ZCARD", self._keys.parked), ("ZCARD", self._keys.dead)),
         )
+        counts = [value_of(length) for length in lengths]
+        due = zip(names, counts[: len(names)], counts[len(names) :], strict=True)
         return Backlog(
-            {name: value_of(length) for name, length in zip(names, due, strict=True)},
+            {name: on_stream + suspects for name, on_stream, suspects in due},
             *(value_of(length) for length in (future, waiting, parked, dead)),
         )
 

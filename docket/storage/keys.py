@@ -42,7 +42,11 @@ Key                                   Type          Holds
 ``P:rate:<name>``                     sorted set    starts within the window of a rate limit
 ``P:moments:<name>``                  sorted set    moments of that rate that are given away
 ``P:debounce:<name>``                 hash, TTL     who will run when submissions have settled
-``P:sweep:<queue>``                   string, TTL   somebody has just looked at the leases of others
+``P:leases``                          sorted set    lives of workers by the end of their leases in ms
+``P:lost`` ``P:lost:<queue>``         sorted set    lives of workers that held work when their leases ended
+``P:suspects`` ``P:suspects:<queue>`` sorted set    runs that were in flight in a process that died
+``P:quarantine`` ``…:<queue>``        string, TTL   the worker that runs suspects only
+``P:death:<consumer>``                string, TTL   how the process of a worker has died
 ``P:clock``                           string        how far time was moved, at a throw-away server
 ====================================  ============  ==============================================
 
@@ -80,6 +84,15 @@ class Keys:
     def bell(self, queue: str = DEFAULT_QUEUE) -> str:
         """The list whose token wakes one idle worker of a queue."""
         return self.named("bell" if queue == DEFAULT_QUEUE else f"bell:{queue}")
+
+    @property
+    def leases(self) -> str:
+        """The lives of workers by the end of their leases."""
+        return self.named("leases")
+
+    def suspects(self, queue: str = DEFAULT_QUEUE) -> str:
+        """The runs that were in flight in a process that died."""
+        return self.named("suspects" if queue == DEFAULT_QUEUE else f"suspects:{queue}")
 
     @property
     def future(self) -> str:

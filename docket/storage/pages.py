@@ -51,7 +51,7 @@ class Pages:
             member, score = page[-2:]
 
     async def stream(self, queue: str) -> AsyncIterator[list[str]]:
-        """What is due or running in a queue, the oldest first."""
+        """What is due or running in a queue, the oldest first, then what waits there as a suspect."""
         first = "-"
         while True:
             command = ("XRANGE", self._keys.stream(queue), first, "+", "COUNT", self._size)
@@ -60,8 +60,12 @@ class Pages:
             if entries:
                 yield _keys_of(entries)
             if len(entries) < self._size:
-                return
+                break
             first = "(" + entries[-1][0].decode()
+        async for page in self.index(
+            self._keys.suspects(queue).removeprefix(f"{self._keys.prefix}:")
+        ):
+            yield page
 
     async def held(self, queue: str) -> AsyncIterator[list[str]]:
         """What workers hold of a queue, the oldest first."""

@@ -61,10 +61,15 @@ class Workers:
         return value_of(reply)
 
     async def retire(self, worker: str, consumer: str, queues: Sequence[str]) -> int:
-        """Say goodbye, and hand back what is still pending; tells how much is left that is not its own."""
+        """Say goodbye, and hand back what is still pending; tells how much that was."""
         call = _RETIRE.call(self._keys, worker, consumer, *map(queue_argument, queues))
-        (reply,) = await run(self._connection, call)
-        return value_of(reply)
+        total = 0
+        while True:
+            (reply,) = await run(self._connection, call)
+            count = value_of(reply)
+            total += count
+            if not count:
+                return total
 
     async def parked_groups(self) -> list[Group]:
         """For which reasons, and of which tasks, anything is parked."""

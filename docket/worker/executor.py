@@ -114,6 +114,10 @@ class Host(Protocol):
         """What executions show."""
         ...
 
+    async def complete(self, run: Run) -> bool:
+        """Read what has not come along with a claim; False if another worker has taken the run over."""
+        ...
+
     @property
     def consumer(self) -> str:
         """Its name in the consumer group, unique to one life."""
@@ -219,6 +223,8 @@ class Executor:
 
     async def _prepare(self, run: Run, now: int) -> Execution | Outcome:
         """The execution, ready to be called, or the outcome of one that can not be."""
+        if not run.claimed.is_complete and not await self._host.complete(run):
+            return Superseded()
         claimed = run.claimed
         try:
             function = self._docket.registry.find(claimed.task)

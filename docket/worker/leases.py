@@ -41,6 +41,7 @@ class Leases(Service):
         lease: how long a lease lasts, in seconds.
         running: what is in flight.
         observer: hears of lost leases and of a blocked loop.
+        is_quarantine: whether the worker runs suspects only.
     """
 
     is_kept = True
@@ -53,11 +54,15 @@ class Leases(Service):
         lease: float,
         running: Running,
         observer: Observer,
+        *,
+        is_quarantine: bool = False,
     ) -> None:
         self._connection = connection
         self._keys = keys
         self._consumer = consumer
+        self._lease = int(lease * 1000)
         self._interval = lease / 3
+        self._is_quarantine = is_quarantine
         self._running = running
         self._observer = observer
         self._wake = threading.Event()
@@ -114,7 +119,12 @@ class Leases(Service):
                     due = time.monotonic() + self._renew(
                         loop,
                         lambda held: renew(
-                            connection, self._keys, self._consumer, [run.claimed for run in held]
+                            connection,
+                            self._keys,
+                            self._consumer,
+                            [run.claimed for run in held],
+                            self._lease,
+                            is_quarantine=self._is_quarantine,
                         ),
                     )
         finally:

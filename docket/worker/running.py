@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import time
 from collections.abc import Iterable
 
 from ..storage.exchange import Claimed
 from .recording import RecordingTask
+
+TURN = 10.0
+"""Seconds for which a suspect keeps others away, twice as long for each death: one may kill late, and all
+others wait for an innocent one that is only slow."""
 
 
 class End(enum.Enum):
@@ -21,11 +26,13 @@ class End(enum.Enum):
 class Run:
     """One claimed execution while this worker holds it."""
 
-    __slots__ = ("_task", "claimed", "end")
+    __slots__ = ("_task", "claimed", "end", "turn_ends")
 
     def __init__(self, claimed: Claimed) -> None:
         self.claimed = claimed
         self.end: End | None = None
+        self.turn_ends = _now() + TURN * 2**claimed.crashes if claimed.company is not None else 0.0
+        """Until when it runs among few others only, because it is a suspect."""
         self._task: RecordingTask | None = None
 
     def begin(self, task: RecordingTask) -> None:
@@ -55,6 +62,10 @@ class Run:
         return self._task is not None and self._task.done()
 
 
+def _now() -> float:
+    return time.monotonic()
+
+
 class Running:
     """What this worker holds, and how much more it can take.
 
@@ -65,6 +76,7 @@ class Running:
     def __init__(self, concurrency: int) -> None:
         self.concurrency = concurrency
         self._runs: dict[bytes, Run] = {}
+        self._suspects: dict[bytes, Run] = {}
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
@@ -73,11 +85,29 @@ class Running:
     @property
     def free(self) -> int:
         """How many more runs can be taken."""
-        return max(0, self.concurrency - len(self._runs))
+        return max(0, min(self.concurrency, self._company()) - len(self._runs))
+
+    def _company(self) -> int:
+        """How many runs there may be with the suspects among them, as long as it is their turn."""
+        now = _now()
+        turns = (
+            run.claimed.company + 1
+            for run in self._suspects.values()
+            if run.claimed.company is not None and run.turn_ends > now
+        )
+        return min(turns, default=self.concurrency)
+
+    @property
+    def turn_ends_in(self) -> float | None:
+        """In how many seconds the turn of a suspect is over that keeps others away; None if there is none."""
+        ends = [left for run in self._suspects.values() if (left := run.turn_ends - _now()) > 0]
+        return min(ends, default=None)
 
     def add(self, claimed: Claimed) -> Run:
         """Hold one more."""
         run = self._runs[claimed.holder] = Run(claimed)
+        if claimed.company is not None:
+            self._suspects[claimed.holder] = run
         return run
 
     def remove(self, run: Run) -> None:
@@ -85,6 +115,7 @@ class Running:
         # A message can have been claimed again by this very worker after its lease was lost.
         if self._runs.get(run.claimed.holder) is run:
             del self._runs[run.claimed.holder]
+            self._suspects.pop(run.claimed.holder, None)
         self._changed.set()
 
     def held(self) -> list[Run]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 
 from ..clock import ServerClock
@@ -10,7 +11,7 @@ from ..errors import DocketError, ServerFull
 from ..instrumentation.events import Observer
 from ..lifecycle import ParkedReason
 from ..service import Service
-from ..storage.exchange import Catch, Claimed, Exchange, Settlement, Verdict
+from ..storage.exchange import MOST, Catch, Claimed, Exchange, Settlement, Verdict
 from ..storage.patience import Backoff
 from .running import Running
 
@@ -22,6 +23,12 @@ CALM = 2.0
 
 FALLBACK = 5.0
 """Seconds after which an idle worker looks on its own, should a ring have been lost."""
+
+JITTER = 0.25
+"""Seconds, at most, by which idle workers look at leases apart from each other: one of them is enough."""
+
+RECHECK = 1.0
+"""Seconds between two looks at a suspect that waits for the end of what runs here."""
 
 
 class Trading(Service):
@@ -55,18 +62,20 @@ class Trading(Service):
         self._clock = clock
         self._observer = observer
         self._begin = begin
-        self._fallback = min(FALLBACK, lease / 4)
         self._grace = min(GRACE, lease / 2)
         self._lenient_until = 0.0
+        self._look_at = 0.0
         self._settlements: list[tuple[Claimed, Settlement]] = []
         self._unanswered = 0
         self._wake = asyncio.Event()
         self._traded = asyncio.Event()
         self._look = True
+        self._peek = False
         self._claiming = True
         self.under_way = asyncio.Lock()
         """Held during a round trip: what it claims begins before it is given up."""
         self._reply_was_lost = False
+        self._must_recover = False
         self._timer: asyncio.TimerHandle | None = None
         # With its jitter the longest pause stays below 2 s.
         self._backoff = Backoff(0.05, 1.4)
@@ -121,6 +130,8 @@ class Trading(Service):
         """Trade until stopped."""
         while True:
             self.turn()
+            if self._peek and not self._has_reason():
+                await self._look_at_leases()
             if not self._has_reason():
                 self._stand_by(self._claiming and self._running.free > 0)
                 self._wake.clear()
@@ -131,15 +142,26 @@ class Trading(Service):
                     await self._trade()
                 except Exception:
                     # What the reply has brought may not have begun: it is claimed again.
-                    self._reply_was_lost = self._look = True
+                    self._reply_was_lost = self._must_recover = self._look = True
                     raise
 
     def _has_reason(self) -> bool:
         return bool(self._settlements) or (self._look and self._claiming and self._running.free > 0)
 
+    async def _look_at_leases(self) -> None:
+        """Claim if a lease of somebody else has ended; to know that takes one command."""
+        self._peek = False
+        try:
+            left = await self._exchange.next_expiry()
+        except DocketError:
+            left = 0  # who claims hears of it as well, and reports it
+        if left is None or left > 0:
+            self._set_timer(left)
+        else:
+            self.look()
+
     async def _trade(self) -> None:
-        batch = self._settlements
-        self._settlements = []
+        batch, self._settlements = self._settlements[:MOST], self._settlements[MOST:]
         slots = self._running.free if self._claiming else 0
         if slots:
             self._look = False
@@ -147,8 +169,9 @@ class Trading(Service):
             verdicts, catch = await self._exchange.trade(
                 [settlement for _, settlement in batch],
                 slots,
-                holding=self._holding(batch) if self._reply_was_lost else (),
+                holding=self._holding(batch) if self._must_recover else (),
                 lenient=self._reply_was_lost or self._now() < self._lenient_until,
+                held=len(self._running) + len(self._settlements),
             )
         except DocketError as error:
             # A refusal, too: a password that rotates, a limit of clients, an ACL that is loaded late.
@@ -158,7 +181,7 @@ class Trading(Service):
             return
         except BaseException:
             self._settlements = batch + self._settlements
-            self._reply_was_lost = True
+            self._reply_was_lost = self._must_recover = True
             raise
         self._unanswered -= len(batch)
         self._answered(slots > 0)
@@ -172,7 +195,7 @@ class Trading(Service):
         # What is settled in the same round trip is ours, too: a server that has restarted may know
         # the script that claims already, and be told the one that settles only afterwards.
         held = [run.claimed.holder for run in self._running.held()]
-        return [b"-", *held, *(claimed.holder for claimed, _ in batch)]
+        return [b"-", *held, *(one.holder for one, _ in (*batch, *self._settlements))]
 
     def _answered(self, claimed: bool) -> None:
         self.last_contact = self._now()
@@ -190,7 +213,7 @@ class Trading(Service):
         self._observer.recovered()
 
     async def _wait_for_the_server(self, error: DocketError) -> None:
-        self._reply_was_lost = True
+        self._reply_was_lost = self._must_recover = True
         if self._relief is not None:
             self._relief.cancel()
         self.outage, self._is_full = str(error), isinstance(error, ServerFull)
@@ -213,23 +236,49 @@ class Trading(Service):
             self._observer.parked(task, key, ParkedReason.STRUCK.value)
         for key, task in catch.crashed:
             self._observer.crashed(task, key)
+        for what, trouble in catch.broken:
+            self._observer.broken(what, trouble)
         if catch.stale:
             self._observer.stale(catch.stale)
         for claimed in catch.claimed:
             self._begin(claimed)
+        self._must_recover = not catch.is_recovered
         ended = len(catch.struck) + len(catch.parked) + len(catch.crashed) + catch.stale
-        if len(catch.claimed) + ended >= slots:
+        is_full = len(catch.claimed) + ended + len(catch.broken) >= min(slots, MOST)
+        if not catch.is_waiting and (is_full or catch.is_unfinished or self._must_recover):
             self._look = True
-        self._set_timer(catch)
+        self._look_at = self._now() + self._pause(catch)
+        self._set_timer(catch.next_expiry)
 
-    def _set_timer(self, catch: Catch) -> None:
-        """Look again when the next future execution is due, or after a while in any case."""
+    def _pause(self, catch: Catch) -> float:
+        """Return after how many seconds to claim again, whatever happens."""
+        pauses = [FALLBACK]
+        if catch.next_due is not None:
+            pauses.append(max(0.0, (catch.next_due - catch.now) / 1000))
+        if catch.is_waiting:
+            pauses.append(RECHECK)
+        if (turn := self._running.turn_ends_in) is not None:
+            pauses.append(turn)
+        return min(pauses)
+
+    def _set_timer(self, next_expiry: int | None) -> None:
+        """Claim when it is time, or look before that whether a lease of somebody else has ended."""
         if self._timer is not None:
             self._timer.cancel()
-        pause = self._fallback
-        if catch.next_due is not None:
-            pause = min(pause, max(0.0, (catch.next_due - catch.now) / 1000))
-        self._timer = asyncio.get_running_loop().call_later(pause, self.look)
+        loop = asyncio.get_running_loop()
+        until_claim = max(0.0, self._look_at - self._now())
+        if next_expiry is not None:
+            # Whoever is lenient takes over nothing before.
+            until_end = max(next_expiry / 1000, self._lenient_until - self._now())
+            until_end += random.uniform(0.01, JITTER)  # noqa: S311
+            if until_end < until_claim:
+                self._timer = loop.call_later(until_end, self._peek_soon)
+                return
+        self._timer = loop.call_later(until_claim, self.look)
+
+    def _peek_soon(self) -> None:
+        self._peek = True
+        self._wake.set()
 
     @staticmethod
     def _now() -> float:

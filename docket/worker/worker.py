@@ -41,6 +41,7 @@ from .ended import Raised, ended
 from .executor import Executor, ordered
 from .heartbeat import Heartbeat
 from .leases import Leases
+from .loading import Loading
 from .naming import Names
 from .outcome import Bookkeeping, Delayed, Failed, Waiting
 from .perpetuals import Perpetuals
@@ -79,6 +80,8 @@ class Worker:
         dependencies: what is wrapped around every task, by name or in order; tasks do not see the values.
         message_batch: accepted for compatibility; a claim takes as many as there are free slots.
         queues: the queues to work on, best first.
+        suspects_wait: for how many milliseconds it leaves what was in flight in a process that died
+            to others; None if it runs nothing else. The supervisor says so.
 
     Example:
         >>> async with Docket() as docket:
@@ -107,6 +110,7 @@ class Worker:
         *,
         queues: Sequence[str] = (DEFAULT_QUEUE,),
         observers: Sequence[Observer] = (),
+        suspects_wait: int | None = 0,
     ) -> None:
         if concurrency < 1:
             raise ValueError(f"concurrency must be at least 1, got {concurrency}")
@@ -126,6 +130,7 @@ class Worker:
         self.enable_internal_instrumentation = enable_internal_instrumentation
         self.fallback_task = fallback_task
         self.queues = tuple(queues)
+        self.suspects_wait = suspects_wait
         self.tally = Tally()
         telemetry = WorkerTelemetry(self.labels(), docket.tasks)
         self._observer = Observers([WorkerLog(), self.tally, telemetry, *observers])
@@ -161,9 +166,12 @@ class Worker:
             _milliseconds(self.redelivery_timeout),
             _milliseconds(docket.record_ttl),
             _milliseconds(dead_ttl),
+            self._running.concurrency,
+            self.suspects_wait,
         )
         self._executor = Executor(self, observer, self.fallback_task)
         self._exchange = storage.exchange(claimant, is_shown=self.enable_internal_instrumentation)
+        self._loading = Loading(self._exchange)
         self._trading = Trading(
             self._exchange, self._running, self._clock, observer, self._begin, lease
         )
@@ -173,7 +181,13 @@ class Worker:
         )
         self._trading.on_idle = self._doorbell.stand_by
         self._leases = Leases(
-            storage.connection, storage.keys, self.consumer, lease, self._running, observer
+            storage.connection,
+            storage.keys,
+            self.consumer,
+            lease,
+            self._running,
+            observer,
+            is_quarantine=self.suspects_wait is None,
         )
         self._cancellation = Cancellation(storage, self._running, self._leases)
         self._perpetuals = Perpetuals(docket, self._clock)
@@ -213,6 +227,7 @@ class Worker:
     @concurrency.setter
     def concurrency(self, concurrency: int) -> None:
         self._running.concurrency = concurrency
+        self._exchange.claimant = replace(self._exchange.claimant, concurrency=concurrency)
         self._trading.look()
 
     async def work_on(self, queues: Sequence[str]) -> None:
@@ -224,6 +239,10 @@ class Worker:
         await self._doorbell.stop()
         await self._doorbell.start()
         self._trading.look()
+
+    async def complete(self, run: Run) -> bool:
+        """Read the call of a run that has come without; False if another worker has taken the run over."""
+        return await self._loading.complete(run)
 
     async def until_started(self) -> None:
         """Wait until the worker is registered and claims."""

@@ -66,7 +66,16 @@ async def keys_of(docket: Docket) -> set[str]:
         found = {key.decode() async for key in client.scan_iter(f"{docket.prefix}:*", count=1000)}
     kinds = {key.removeprefix(f"{docket.prefix}:") for key in found}
     passing = (
-        *("workers", "worker-tasks:", "task-workers:", "sweep:", "bell", "fence"),
+        *(
+            "workers",
+            "worker-tasks:",
+            "task-workers:",
+            "leases",
+            "lost",
+            "suspects",
+            "bell",
+            "fence",
+        ),
         *("stream", "queues"),
     )
     return {kind for kind in kinds if not kind.startswith(passing)}

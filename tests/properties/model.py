@@ -12,7 +12,7 @@ from docket.storage.executions import NewExecution
 S = ExecutionState
 
 LIVE = (S.SCHEDULED, S.QUEUED, S.RUNNING, S.PARKED)
-CRASHES = 3
+ALONE, IN_ALL = 3, 10
 
 _lives = count(1)
 
@@ -36,9 +36,17 @@ class Entry:
     """Who has it, or has ended it."""
     passed: list[object] = field(default_factory=list[object])
     """Nonces that were displaced, and runs that were settled and followed by others: the last eight."""
+    before: bytes = b""
+    """Its message when it became a suspect last."""
     message: bytes = b""
     """The message under which it was handed out last."""
     crashes: int = 0
+    alone: int = 0
+    silent: int = 0
+    suspect: int = 0
+    """How often it has died with its process, as far as that makes it a suspect."""
+    is_aside: bool = False
+    """Whether it waits where suspects do, not on its stream."""
     is_cancelled: bool = False
     rule: str | None = None
     reason: str | None = None
@@ -142,6 +150,29 @@ class Model:
         """What waited for its time is on its stream now."""
         self.entries[key].state = S.QUEUED
 
+    def die(self, entry: Entry, is_alone: bool, is_silent: bool) -> str:
+        """The worker of a run has died, or is taken for dead; tells what becomes of the run."""
+        entry.crashes += 1
+        entry.alone += is_alone
+        entry.silent += is_silent
+        if is_silent and self.is_guilty(entry):
+            return "dead letter"
+        if is_silent and entry.silent < 2 and not entry.suspect:
+            return "again"
+        entry.suspect += 1
+        self.set_aside(entry)
+        return "suspect"
+
+    def set_aside(self, entry: Entry) -> None:
+        """It waits where suspects do."""
+        entry.state, entry.reason, entry.is_aside = S.QUEUED, "suspect", True
+        entry.before = entry.message
+        entry.consumer = None
+
+    def is_guilty(self, entry: Entry) -> bool:
+        """Whether it has killed often enough."""
+        return entry.alone >= ALONE or entry.crashes >= IN_ALL
+
     def hand_out(self, claimed: Claimed, consumer: str) -> Run:
         """A worker has it now."""
         entry = self.entries[claimed.key]
@@ -149,6 +180,8 @@ class Model:
         assert claimed.generation == entry.generation
         assert (claimed.task, claimed.call) == (entry.task, entry.call)
         assert (claimed.attempt, claimed.queue) == (entry.attempt, entry.queue)
+        if entry.is_aside:
+            entry.is_aside, entry.reason = False, None
         entry.state = S.RUNNING
         self.fence = entry.fence = claimed.fence
         entry.consumer = consumer
@@ -166,10 +199,8 @@ class Model:
         if holder in entry.passed:
             return Verdict.ALREADY
         if (entry.fence, entry.consumer) != holder:
-            same = (entry.generation, entry.message) == (
-                run.claimed.generation,
-                run.claimed.message,
-            )
+            is_its_message = run.claimed.message in (entry.message, entry.before)
+            same = entry.generation == run.claimed.generation and is_its_message
             return Verdict.STALE if same else Verdict.SUPERSEDED
         if entry.state is not S.RUNNING or entry.generation != run.claimed.generation:
             return Verdict.ALREADY
@@ -210,8 +241,11 @@ class Model:
                     entry.pass_on(entry.nonce)
                 entry.nonce = f"~{entry.fence}"
             entry.consumer = None
+        attempt_before = entry.attempt
         if word in ("again", "next"):
             self._again(entry, settlement.due, settlement.attempt, settlement.call)
+            if word == "next" or attempt_before != settlement.attempt:
+                entry.crashes = entry.alone = entry.silent = entry.suspect = 0
         elif word == "back":
             # The same generation once more: nothing has come of it yet.
             del self.outcomes[entry.life, entry.generation]
@@ -232,7 +266,7 @@ class Model:
 
     def _again(self, entry: Entry, due: int, attempt: int, call: bytes = b"") -> None:
         entry.generation += 1
-        entry.attempt, entry.crashes, entry.reason = attempt, 0, None
+        entry.attempt, entry.reason = attempt, None
         entry.call = call or entry.call
         entry.due = due
         entry.state = S.SCHEDULED if is_future(due) else S.QUEUED
@@ -255,6 +289,7 @@ class Model:
     ) -> None:
         """A terminal state."""
         entry.state, entry.reason, entry.waits = state, reason, None
+        entry.is_aside = False
         if not by_its_run:
             entry.fence = None
 

@@ -265,7 +265,7 @@ async def test_a_lost_claim_brings_nothing_back_that_somebody_has_begun_by_hand(
 
     assert catch is not None
     assert catch.claimed == []
-    assert await docket.storage.workers.retire("worker", "worker", QUEUES) == 1
-    # It waits for the end of its lease.
-    await release(docket.storage.connection, docket.storage.keys, "worker", QUEUES)
+    assert await docket.storage.workers.retire("worker", "worker", QUEUES) == 0
+    # It waits for the end of the lease of whoever has begun it.
+    await release(docket.storage.connection, docket.storage.keys, "by hand", QUEUES)
     assert [run.key for run in await claimed_by(exchange(docket, "heir"))] == ["a"]

@@ -41,7 +41,6 @@ from docket.storage.exchange import (
     renew,
 )
 from docket.storage.executions import NewExecution
-from docket.storage.keys import WORKER_GROUP
 from tests.fleet.kinds import MEMORY, Fleet
 
 from .bench import Bench
@@ -52,7 +51,6 @@ from .snapshot import Message, Snapshot
 S = ExecutionState
 
 LEASE, TTL = 30_000, 600_000
-LATE, RELEASED = 1_000_000, 864_000_000
 TASKS = ("a", "b")
 ARGUMENT_RULE = "argument:x"
 SLOTS = {"a of default": 1, "a of fast": 1, "b of default": 2, "b of fast": 2}
@@ -65,9 +63,9 @@ QUEUES: tuple[tuple[str, ...], ...] = (
 DOCUMENTED = re.compile(
     r"(stream|bell)(:fast)?|queues?|(runs|results|progress):.+|dead|strikes|routes|fence"
     r"|parked(:.+|-groups)?"
-    r"|(slots|waiters):.+|holding|waiting|sizes|sweep:(fast)?"
+    r"|(slots|waiters):.+|holding|waiting|sizes|leases|(lost|suspects)(:fast)?|death:.+"
 )
-FOR_EVER = re.compile(r"(stream|bell)(:fast)?|queues|dead|strikes|routes|fence|sweep:(fast)?")
+FOR_EVER = re.compile(r"(stream|bell)(:fast)?|queues|dead|strikes|routes|fence|leases")
 
 keys = st.sampled_from(["k1", "k2", "k3"])
 tasks = st.sampled_from(TASKS)
@@ -123,8 +121,8 @@ class StorageMachine(RuleBasedStateMachine):
         self.runs: list[Run] = []
         """All that was ever handed out lately: zombies are among them."""
         self.sent: list[tuple[Run, Settlement]] = []
-        self.over: dict[bytes, int] = {}
-        """How long messages have been silent whose leases are over."""
+        self.over: set[str] = set()
+        """The consumers whose leases are over."""
         self.by_hand: set[bytes] = set()
         """Messages of what was begun by hand: on their stream, until they are settled or read."""
         self.awake: set[str] = set()
@@ -134,7 +132,6 @@ class StorageMachine(RuleBasedStateMachine):
         self.numbers = count(1)
         self.added: list[tuple[Literal["add", "replace"], list[NewExecution]]] = []
         bench.clear()
-        self._let_sweep(False)
         self.seen = bench.snapshot()
         self.states: dict[str, ExecutionState | None] = {}
 
@@ -215,31 +212,19 @@ class StorageMachine(RuleBasedStateMachine):
     @rule(
         who=st.integers(0, 2),
         slots=st.integers(1, 4),
-        is_swept=st.booleans(),
         lenient=st.sampled_from([False, False, True]),
         loses_the_reply=st.sampled_from([False, False, False, True]),
     )
-    def claim(
-        self, who: int, slots: int, is_swept: bool, lenient: bool, loses_the_reply: bool
-    ) -> None:
+    def claim(self, who: int, slots: int, lenient: bool, loses_the_reply: bool) -> None:
         worker = self.workers[who]
-        self._let_sweep(is_swept)
         self._trade(worker, [], slots, lenient=lenient, loses_the_reply=loses_the_reply)
-        self._let_sweep(False)
 
     @precondition(lambda self: self.model.live())
     @rule(who=st.integers(0, 2), end=ends)
     def a_worker_works(self, who: int, end: str) -> None:
-        self._let_sweep()
         self._trade(self.workers[who], [], 4)
-        self._let_sweep(False)
         if self.runs:
             self._settle(self.workers[who], [(self.runs[-1], self._settlement(self.runs[-1], end))])
-
-    def _let_sweep(self, may: bool = True) -> None:
-        """Whether the next claim looks at the leases of others, whatever time has passed."""
-        for name in map(self.bench.keys.named, ("sweep:", "sweep:fast")):
-            self.bench.send(*(("DEL", name) if may else ("SET", name, 1)))
 
     def _trade(
         self,
@@ -265,7 +250,11 @@ class StorageMachine(RuleBasedStateMachine):
         before = self.bench.snapshot() if ends else self.seen
         verdicts, catch = self.bench.do(
             worker.trading(self.bench.docket).trade(
-                [settlement for _, settlement in ends], slots, holding=holding, lenient=lenient
+                [settlement for _, settlement in ends],
+                slots,
+                holding=holding,
+                lenient=lenient,
+                held=len(worker.held),
             )
         )
         assert list(map(_plainly, verdicts)) == list(map(_plainly, expected))
@@ -280,7 +269,7 @@ class StorageMachine(RuleBasedStateMachine):
             worker.has_lost_a_reply = True
             self.awake.update(worker.queues)
         elif recovers:
-            worker.has_lost_a_reply = len(catch.claimed) >= slots
+            worker.has_lost_a_reply = not catch.is_recovered
 
     def _caught(
         self, worker: Worker, catch: Catch, slots: int, lost: set[bytes], lenient: bool
@@ -300,28 +289,32 @@ class StorageMachine(RuleBasedStateMachine):
             entry.rule, entry.reason = f"task:{entry.task}", "struck"
             assert self.model.rules[entry.rule] == "park"
             self._may_take(entry, lost, lenient)
-            entry.state, entry.consumer = S.PARKED, None
+            entry.state, entry.consumer, entry.is_aside = S.PARKED, None, False
         for key, _ in catch.crashed:
             entry = self.model.entries[key]
-            assert self._may_take(entry, lost, lenient), "only a crash is a crash"
-            entry.crashes += 1
-            assert entry.crashes == 3
+            if not entry.is_aside:
+                assert self._may_take(entry, lost, lenient), "only a crash is a crash"
+                assert self._dies(entry, now, is_silent=True) == "dead letter"
+            assert self.model.is_guilty(entry)
             self.model.end(entry, S.FAILED, "crashed")
+        self._set_aside(now, lost, lenient)
         for claimed in catch.claimed:
             entry = self.model.entries[claimed.key]
             assert f"task:{entry.task}" not in self.model.rules
-            entry.crashes += self._may_take(entry, lost, lenient)
-            assert claimed.crashes == entry.crashes < 3
+            if self._may_take(entry, lost, lenient):
+                what = self._dies(entry, now, is_silent=True)
+                assert what == "again" or claimed.company is not None
+            assert claimed.crashes == entry.crashes
+            assert not self.model.is_guilty(entry)
             assert claimed.queue in {queue.replace("default", "") for queue in worker.queues}
             run = self.model.hand_out(claimed, worker.consumer)
-            self.over.pop(claimed.holder, None)
             self.by_hand.discard(claimed.holder)
             self.runs = [*self.runs[-11:], run]
             worker.held[claimed.holder] = run
         assert len(catch.claimed) <= slots
         self._was_thorough(worker, catch, slots, cancelled)
         dues = [e.due for e in self.model.live() if e.state is S.SCHEDULED and not e.waits]
-        assert catch.next_due == min(dues, default=None)
+        assert catch.next_due == min(dues, default=None), (catch, self.model.live())
 
     def _may_take(self, entry: Entry, lost: set[bytes], lenient: bool) -> bool:
         """Whether what a claim took was to be had; tells whether its last worker has crashed."""
@@ -331,9 +324,30 @@ class StorageMachine(RuleBasedStateMachine):
         (message,) = self._messages_of(entry, self.seen)
         if message.holder in lost and message.holder not in self.by_hand:
             return False
-        silent = self.over.get(message.holder, 0)
-        assert silent >= (RELEASED if lenient else LATE), f"the lease of {entry.key} was not over"
+        assert entry.consumer in self.over, f"the lease of {entry.key} was not over"
+        assert not lenient, f"the worker of {entry.key} had no time to renew its lease"
         return True
+
+    def _dies(self, entry: Entry, now: Snapshot, *, is_silent: bool) -> str:
+        """The worker of a run is dead, or taken for it; tells what becomes of the run."""
+        is_alone = int(now.hash(f"runs:{entry.key}").get("alone", 0)) > entry.alone
+        others = [m for m in now.messages if m.consumer == entry.consumer]
+        assert not is_alone or not others, "it was not alone"
+        return self.model.die(entry, is_alone, is_silent)
+
+    def _set_aside(self, now: Snapshot, lost: set[bytes], lenient: bool) -> None:
+        """What a claim came across that is suspect has gone where suspects wait."""
+        for entry in self.model.live():
+            record = now.hash(f"runs:{entry.key}")
+            if record.get("reason") != "suspect" or entry.is_aside:
+                continue
+            if entry.state is S.RUNNING:
+                assert self._may_take(entry, lost, lenient)
+                assert self._dies(entry, now, is_silent=True) == "suspect"
+            else:
+                assert entry.state is S.QUEUED
+                assert entry.suspect
+                self.model.set_aside(entry)
 
     def _cancelled(self, now: Snapshot) -> int:
         """What was to be cancelled is, when somebody comes across it; tells how many that were."""
@@ -347,9 +361,14 @@ class StorageMachine(RuleBasedStateMachine):
     def _was_thorough(self, worker: Worker, catch: Catch, slots: int, cancelled: int) -> None:
         """A worker that has found less than it can take has left nothing."""
         told = len(catch.claimed) + len(catch.struck) + len(catch.parked) + len(catch.crashed)
-        if told + catch.stale + cancelled < slots:
+        has_suspects = any(claimed.company is not None for claimed in catch.claimed)
+        if told + catch.stale + cancelled < slots and not has_suspects:
             names = {queue.replace("default", "") for queue in worker.queues}
-            left = [e for e in self.model.live() if e.state is S.QUEUED and e.queue in names]
+            left = [
+                entry
+                for entry in self.model.live()
+                if entry.state is S.QUEUED and entry.queue in names and not entry.is_aside
+            ]
             # What was read in vain may have stood in front of more: then the bell has rung.
             bells = [
                 queue
@@ -366,7 +385,8 @@ class StorageMachine(RuleBasedStateMachine):
         consumer = f"by-hand:{who}"
         begun = self.bench.do(self.storage.executions.begin(key, generation, consumer))
         is_meant = entry and generation in (0, entry.generation)
-        if not entry or not is_meant or entry.state not in (S.SCHEDULED, S.QUEUED):
+        is_waiting = entry and entry.state in (S.SCHEDULED, S.QUEUED) and not entry.is_cancelled
+        if not entry or not is_meant or not is_waiting:
             assert begun is None
             return
         assert begun is not None
@@ -580,9 +600,6 @@ class StorageMachine(RuleBasedStateMachine):
         answers = renew(line, self.bench.keys, worker.consumer, [run.claimed for run in held])
         line.close()
         assert answers == [self.model.hold(run) for run in held]
-        for run in held:
-            if self.model.verdict(run) is Verdict.RECORDED:
-                self.over.pop(run.holder, None)
 
     @precondition(lambda self: any(message.consumer for message in self.seen.messages))
     @rule(who=st.integers(0, 2), is_seen=st.booleans())
@@ -599,7 +616,7 @@ class StorageMachine(RuleBasedStateMachine):
         worker = self.workers[who]
         names = ["default", "fast"]
         retire = self.storage.workers.retire
-        left = self.bench.do(retire(worker.name, worker.consumer, names))
+        self.bench.do(retire(worker.name, worker.consumer, names))
         now = self.bench.snapshot()
         fences: list[int] = []
         for entry in self.model.live():
@@ -607,36 +624,39 @@ class StorageMachine(RuleBasedStateMachine):
             record = now.hash(f"runs:{entry.key}")
             is_its = messages and messages[0].consumer == worker.consumer
             if entry.state is S.RUNNING and is_its:
-                if messages[0].holder in self.by_hand:
-                    left -= 1
+                if entry.consumer != worker.consumer:
                     continue
                 entry.state, entry.consumer, entry.message = S.QUEUED, None, b""
                 entry.fence = int(record["fence"])
                 fences.append(entry.fence)
-        assert left == 0
         assert all(fence > self.model.fence for fence in fences)
         self.model.fence = max(fences, default=self.model.fence)
         worker.die()
-        self._let_sweep(False)
 
     @precondition(lambda self: self.model.live())
     @rule(who=st.integers(0, 2), times=st.integers(1, 4))
     def a_task_kills_its_workers(self, who: int, times: int) -> None:
         for _ in range(times):
             worker = self.workers[who]
-            self._let_sweep()
             self._trade(worker, [], 4)
             self._release(worker.consumer)
             worker.die()
             self.seen = self.bench.snapshot()
 
     def _release(self, consumer: str) -> None:
-        mine = {m.holder for m in self.bench.snapshot().messages if m.consumer == consumer}
+        before = self.bench.snapshot()
+        mine = {m.holder for m in before.messages if m.consumer == consumer}
         connection = self.storage.connection
         count = self.bench.do(release(connection, self.bench.keys, consumer, ["default", "fast"]))
         assert bool(count) == bool(mine)
-        self.over.update(dict.fromkeys(mine, RELEASED))
-        self._let_sweep(False)
+        now = self.bench.snapshot()
+        assert not [m for m in now.messages if m.consumer == consumer]
+        for entry in self.model.live():
+            if entry.consumer == consumer and self._messages_of(entry, before)[0].consumer:
+                was_alone = entry.alone
+                assert self._dies(entry, now, is_silent=False) == "suspect"
+                if consumer not in self.over:
+                    assert entry.alone - was_alone == (len(mine) == 1)
 
     def _end_a_lease(self, pick: int) -> None:
         messages = [m for m in self.seen.messages if m.consumer]
@@ -647,12 +667,8 @@ class StorageMachine(RuleBasedStateMachine):
 
     def _end_lease(self, message: Message) -> None:
         assert message.consumer is not None
-        stream = self.bench.keys.stream(message.queue or "default")
-        self.bench.send(
-            *("XCLAIM", stream, WORKER_GROUP, message.consumer, 0, message.number),
-            *("IDLE", LATE, "JUSTID"),
-        )
-        self.over[message.holder] = LATE
+        self.bench.send("ZADD", self.bench.keys.leases, 1, message.consumer)
+        self.over.add(message.consumer)
 
     def _its_time_comes(self, key: str) -> None:
         entry = self.model.entries.get(key)
@@ -687,6 +703,7 @@ class StorageMachine(RuleBasedStateMachine):
     def everything_is_where_it_belongs(self) -> None:
         now = self.bench.snapshot()
         self._granted(now)
+        self._leases_are_believed(now)
         self._records_are_those_of_the_model(now)
         for entry in self.model.entries.values():
             self._stands_in_one_place(entry, now)
@@ -698,6 +715,12 @@ class StorageMachine(RuleBasedStateMachine):
         self._states_moved_along_the_table(now)
         self.seen = now
 
+    def _leases_are_believed(self, now: Snapshot) -> None:
+        """Whoever has renewed a lease, or is gone, is not late any more."""
+        leases = now.scores("leases")
+        late = {consumer for consumer in leases if leases[consumer] == 1}
+        self.over &= late | set(now.scores("lost")) | set(now.scores("lost:fast"))
+
     def _records_are_those_of_the_model(self, now: Snapshot) -> None:
         records = now.named("runs:")
         assert set(records) == set(self.model.entries), "I1: no acknowledged key is absent"
@@ -708,7 +731,10 @@ class StorageMachine(RuleBasedStateMachine):
             assert int(record.get("attempt", 1)) == entry.attempt
             assert record.get("fence") == (str(entry.fence) if entry.fence else None)
             assert int(record.get("crashes", 0)) == entry.crashes
-            assert record.get("reason") == entry.reason
+            assert int(record.get("alone", 0)) == entry.alone
+            assert int(record.get("silent", 0)) == entry.silent
+            assert int(record.get("suspect", 0)) == entry.suspect
+            assert record.get("reason") == entry.reason, (record, entry)
             assert record.get("waits") == entry.waits
             assert record.get("queue", "") == entry.queue
             if entry.state is not S.RUNNING and entry.is_live:
@@ -724,23 +750,24 @@ class StorageMachine(RuleBasedStateMachine):
             "waiting": key in now.scores("waiting"),
             "parked": key in now.scores("parked"),
             "stream": bool(messages),
+            "suspects": key in now.scores("suspects" + (entry.queue and f":{entry.queue}")),
         }
         expected = {
             S.SCHEDULED: "waiting" if entry.waits else "future",
-            S.QUEUED: "stream",
+            S.QUEUED: "suspects" if entry.is_aside else "stream",
             S.RUNNING: "stream",
             S.PARKED: "parked",
         }.get(entry.state)
         assert [place for place, is_there in places.items() if is_there] == (
             [expected] if expected else []
-        ), f"{key} is {entry.state}"
+        ), f"{key} is {entry.state}: {entry} {now.hash(f'runs:{key}')} {now.messages}"
         assert len(messages) <= 1, f"{key} is on its stream more than once"
         if entry.state is S.SCHEDULED and not entry.waits:
             assert now.scores("queue")[key] == entry.due
         if messages:
             assert messages[0].queue == entry.queue
             assert now.hash(f"runs:{key}")["message"].encode() == messages[0].number
-        if entry.state is S.QUEUED:
+        if entry.state is S.QUEUED and not entry.is_aside:
             assert messages[0].consumer is None, f"{key} is queued, but held"
         if entry.state is S.FAILED:
             assert key in now.scores("dead")
@@ -842,8 +869,8 @@ class StorageMachine(RuleBasedStateMachine):
             if message.consumer:
                 self._end_lease(message)
         self.seen = self.bench.snapshot()
-        self._let_sweep()
         worker = self.workers[1]
+        worker.die()
         self._trade(worker, [], 100)
         self.everything_is_where_it_belongs()
         runs = list(worker.held.values())

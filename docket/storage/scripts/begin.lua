@@ -20,6 +20,9 @@ if state == 'scheduled' then
   detach(key, state, queue, message)
   message = put_on_stream(key, queue, current)
   announce(key, 'queued', known[5])
+elseif redis.call('ZREM', suspects_of(queue), key) == 1 then
+  message = put_on_stream(key, queue, current)
+  redis.call('HDEL', run, 'reason')
 end
 local fence = next_fence()
 keep_fence()

@@ -1,24 +1,23 @@
 --! include runs
--- Ends all leases of a worker that is known to be dead, so that the next claim takes its work over.
+--! include leases
+--! include suspects
+-- Ends the lease of a worker that is known to be gone, so that others take its work over at once. If its process
+-- has died by itself, what it ran becomes suspect.
 --
--- consumer   the name that the dead worker had in the consumer group
--- REST...    queues ('' is the default queue)
--- returns    how many leases were ended; call again while it is SLICE
+-- consumer   the name that it had in the consumer group
+-- death      how its process died, in words; '' if it was ended on purpose, which is no crash
+-- REST...    queues to look at beside those that are known ('' is the default queue)
+-- returns    how many entries it held that are to be had now; after a death, call again until there are none
 
-local SLICE = 100
-local EXPIRED = 864000000   -- ms; longer than any lease
-local released = 0
-for at = REST, #ARGV do
-  local queue = ARGV[at]
-  local stream = stream_of(queue)
-  local pending = redis.pcall('XPENDING', stream, GROUP, '-', '+', SLICE, consumer)
-  if not pending.err and #pending > 0 then
-    for _, entry in ipairs(pending) do
-      redis.call('XCLAIM', stream, GROUP, 'released', 0, entry[1], 'IDLE', EXPIRED, 'JUSTID')
-    end
-    released = math.max(released, #pending)
-    redis.call('DEL', P .. ':sweep:' .. queue)
-    ring(queue)
-  end
+local DAY = 86400000
+local queues = all_queues(REST, #ARGV)
+redis.call('ZADD', P .. ':leases', 0, consumer)
+if death ~= '' then redis.call('SET', death_of(consumer), death, 'NX', 'PX', DAY) end
+local held = expire(consumer, queues, true)
+if death == '' then return held end
+local moved = 0
+for _, queue in ipairs(queues) do
+  local how = redis.call('ZSCORE', lost_of(queue), consumer)
+  if how and moved < SLICE then moved = moved + suspect_all(queue, consumer, tonumber(how) == DEAD_ALONE, SLICE - moved) end
 end
-return released
+return moved

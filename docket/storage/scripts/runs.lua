@@ -35,6 +35,12 @@ local function stream_of(queue)
   return P .. ':stream'
 end
 
+-- Where runs wait that were in flight in a process that died: not on the stream.
+local function suspects_of(queue)
+  if queue and queue ~= '' then return P .. ':suspects:' .. queue end
+  return P .. ':suspects'
+end
+
 -- One token at most, so that a thousand adds wake one idle worker, not a thousand.
 local function ring(queue)
   local bell = P .. ':bell'
@@ -244,7 +250,9 @@ local function detach(key, state, queue, message)
     redis.call('ZREM', P .. ':queue', key)
     local slot = redis.call('HGET', run_of(key), 'waits')
     if slot then stop_waiting(key, slot) end
-  elseif state == 'queued' then take_off_stream(queue, message)
+  elseif state == 'queued' then
+    take_off_stream(queue, message)
+    redis.call('ZREM', suspects_of(queue), key)
   elseif state == 'parked' then leave_parked(key)
   end
 end

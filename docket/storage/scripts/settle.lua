@@ -23,7 +23,7 @@ local bells = {}
 
 local function again(key, run, queue, next_generation, due, attempt, call)
   local fields = {'generation', next_generation, 'attempt', attempt}
-  redis.call('HDEL', run, 'consumer', 'started', 'crashes', 'error', 'reason')
+  redis.call('HDEL', run, 'consumer', 'started', 'error', 'reason')
   if call ~= '' then
     fields[#fields + 1] = 'call'; fields[#fields + 1] = call
     fields[#fields + 1] = 'schema'; fields[#fields + 1] = schema_of(redis.call('HGET', run, 'task')) or '1'
@@ -73,7 +73,7 @@ local function settle(at)
     ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7],
     ARGV[at + 8], ARGV[at + 9], ARGV[at + 10], ARGV[at + 11], ARGV[at + 12]
   local run = run_of(key)
-  local known = redis.call('HMGET', run, 'state', 'generation', 'fence', 'consumer', 'started', 'due', 'cancel', 'message', 'schedule', 'ring', 'nonce')
+  local known = redis.call('HMGET', run, 'state', 'generation', 'fence', 'consumer', 'started', 'due', 'cancel', 'message', 'schedule', 'ring', 'nonce', 'attempt', 'before')
   local state, current = known[1], known[2] or FIRST
 
   if not state then
@@ -82,7 +82,7 @@ local function settle(at)
   elseif known[3] ~= fence or known[4] ~= consumer then
     if has_passed(known[10], passed_run(fence, consumer)) then return 'ALREADY' end
     -- A key that was forgotten and used again counts its generations anew; messages are never the same.
-    if current == generation and known[8] == message then return 'STALE' end
+    if current == generation and (known[8] == message or known[13] == message) then return 'STALE' end
     take_off_stream(queue, message)
     return 'SUPERSEDED'
   elseif state ~= 'running' or current ~= generation then
@@ -94,6 +94,10 @@ local function settle(at)
   if known[7] and GOES_ON[word] then word, reason = 'cancelled', 'cancelled' end
   if result ~= '' then redis.call('SET', P .. ':results:' .. key, result, 'PX', ttl) end
   if GOES_ON[word] then note_passing(run, word, fence, known[10], known[11]) end
+  -- Another try is not suspected of what the last one may have done. One that only waits is.
+  if word == 'next' or (word == 'again' and attempt ~= (known[12] or '1')) then
+    redis.call('HDEL', run, 'crashes', 'alone', 'silent', 'suspect', 'death', 'before')
+  end
   if word == 'again' or word == 'next' then
     again(key, run, queue, following, due, attempt, call)
   elseif word == 'back' then
