@@ -105,9 +105,10 @@ async def test_a_plain_function_holds_its_slots_until_its_thread_has_ended(docke
 
     docket.register(wait)
     docket.registry.apply_policies({"wait": TaskPolicy(timeout=timedelta(milliseconds=50))})
-    first, second = [await docket.add(wait)() for _ in range(2)]
+    first = await docket.add(wait)()
     async with working(Worker(docket)) as worker:
         await asyncio.to_thread(began.wait, 20)
+        second = await docket.add(wait)()
         await asyncio.sleep(0.2)  # several timeouts long
         await first.sync()
         assert (first.state, worker.in_flight, peak) == (ExecutionState.RUNNING, 1, 1)
