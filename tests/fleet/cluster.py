@@ -28,15 +28,19 @@ class Cluster:
     def __init__(
         self, binary: Path, directory: Path, primaries: int = 3, replicas: int = 0
     ) -> None:
-        settings = (
+        self._binary = binary
+        self._directory = directory
+        self._settings = (
             "--cluster-enabled", "yes",
             "--cluster-node-timeout", str(NODE_TIMEOUT),
+            # A primary whose last slot leaves stays one.
+            "--cluster-allow-replica-migration", "no",
             "--cluster-config-file", "nodes.conf",
             "--appendonly", "no",
             "--repl-diskless-sync-delay", "0",
         )  # fmt: skip
         self.nodes = [
-            ServerProcess(binary, directory / str(index), *settings)
+            ServerProcess(binary, directory / str(index), *self._settings)
             for index in range(primaries * (1 + replicas))
         ]
         self.primaries = self.nodes[:primaries]
@@ -91,6 +95,26 @@ class Cluster:
         identity = to.call("CLUSTER", "MYID")
         for node in (to, *(node for node in self.primaries if node is not to)):
             node.call("CLUSTER", "SETSLOT", key_slot(key.encode()), "NODE", identity)
+
+    def add_node(self) -> ServerProcess:
+        """One more primary, which serves no slot yet."""
+        place = self._directory / str(len(self.nodes))
+        node = self._stack.enter_context(ServerProcess(self._binary, place, *self._settings))
+        self.nodes[0].call("CLUSTER", "MEET", "127.0.0.1", node.port)
+        self.nodes.append(node)
+        until(self._know_each_other, "the introduction of a node")
+        until(self._is_complete, "a complete cluster")
+        self.primaries.append(node)
+        return node
+
+    def remove_node(self, node: ServerProcess) -> None:
+        """Take away a primary that serves no slot (any more)."""
+        identity = node.call("CLUSTER", "MYID")
+        node.kill()
+        self.nodes.remove(node)
+        self.primaries.remove(node)
+        for other in self.nodes:
+            other.call("CLUSTER", "FORGET", identity)
 
     def other(self, key: str) -> ServerProcess:
         """A primary that does not serve a key."""
