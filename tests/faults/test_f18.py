@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from redis.crc import key_slot
 
 from docket import Docket, Execution
 from tests.fleet.binaries import redis_6, redis_8, valkey_9
@@ -28,8 +29,8 @@ from .workers import tasks, until
 pytestmark = pytest.mark.fault
 
 BINARIES = {"redis-6.2": redis_6, "redis-8.2": redis_8, "valkey-9.1": valkey_9}
-SLICE = 20
-"""Keys that are carried over at a time: there are many moments at which the docket is in two places."""
+SLICES = 50
+"""Into which a move is cut: there are many moments at which some of the docket is here and some there."""
 ON_TIME = 2.0
 
 
@@ -63,8 +64,11 @@ class Producer:
 
     async def _run(self) -> None:
         while True:
-            call = self._docket.call(self._work)
-            added = await self._docket.add_many([call(0.01 * number) for number in range(5)])
+            now = datetime.now(timezone.utc)
+            # Some at once, some soon: to fall due is a step of its own.
+            due = [now + number % 2 * timedelta(seconds=0.3) for number in range(5)]
+            calls = [self._docket.call(self._work, when)(0.02) for when in due]
+            added = await self._docket.add_many(calls)
             for execution in added:
                 self._ledger.note("acked", execution.key)
             self.added += added
@@ -77,9 +81,10 @@ async def move(cluster: Cluster, key: str, to: ServerProcess) -> float:
     """Move the slot of a key in slices; tells when that was done."""
 
     def carry_over() -> None:
+        kept = cluster.holder(key).call("CLUSTER", "COUNTKEYSINSLOT", key_slot(key.encode()))
         cluster.begin_move(key, to)
-        while cluster.carry(key, to, most=SLICE):
-            time.sleep(0.005)
+        while cluster.carry(key, to, most=kept // SLICES + 1):
+            time.sleep(0.02)
         cluster.finish_move(key, to)
 
     await asyncio.to_thread(carry_over)
@@ -93,6 +98,9 @@ async def test_a_slot_that_is_moved_under_load_loses_nothing_and_repeats_nothing
     home = cluster.holder(key)
     for worker in [start(concurrency=10, lease=30.0) for _ in range(2)]:
         await worker.until_up()
+    # With something in the future the key exists by which scripts are led to their node, here or there.
+    tomorrow = datetime.now(timezone.utc) + timedelta(days=1)
+    await docket.add(tasks(ledger)[0], tomorrow, key="tomorrow")(0.0)
     producer = Producer(docket, ledger)
     await until(lambda: len(producer.added) >= 50, "a first load")
 
@@ -113,6 +121,7 @@ async def test_a_slot_that_is_moved_under_load_loses_nothing_and_repeats_nothing
     await asyncio.to_thread(cluster.remove_node, guest)
     await producer.stop()
     await until_ended(docket, [execution.key for execution in producer.added])
+    await docket.cancel("tomorrow")
 
     audit = await Audit.of(docket, ledger)
     audit.everything_ended()
