@@ -96,7 +96,14 @@ def show_schedule(
             "failures in a row": entry.known.failures or None,
             "skipped": dict(entry.known.skipped) or None,
             "history": [
-                {"due": _utc(one.due), "outcome": one.word, "times": one.times, "key": one.key}
+                {
+                    "due": _utc(one.due),
+                    "outcome": one.word,
+                    "times": one.times,
+                    "key": one.key,
+                    "end": one.end or None,
+                    "seconds": None if one.took is None else one.took / 1000,
+                }
                 for one in outcomes
             ],
         }
@@ -107,7 +114,7 @@ def show_schedule(
         return
     history = found.pop("history")
     show_one("schedule", found, output)
-    columns = (when("due"), text("outcome"), text("times"), text("key"))
+    columns = (when("due"), *map(text, ("outcome", "times", "key", "end", "seconds")))
     show("due times so far", history, columns, output)
 
 

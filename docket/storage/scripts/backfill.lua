@@ -12,13 +12,22 @@
 -- returns    per due time: FIRED, ALREADY (it had a run) or STRUCK
 
 local inner = inner_name(id)
+local is_backfill = word == 'backfilled'
 
+-- What is made up for takes its turn with the other runs: overlap is what must not happen, whoever wants the run. It
+-- does not count for the limit, as nobody but an operator has it run. What is triggered runs beside all that.
 local function run_once(due, key)
   if redis.call('ZSCORE', P .. ':ran:' .. inner, due) or redis.call('EXISTS', run_of(key)) == 1 then return 'ALREADY' end
-  local reply = add('add', key, '*', 0, task, call, '', '1', '')
+  local waits = is_backfill and not take_turn(inner, key) and turns_of(inner) or nil
+  local reply = add('add', key, '*', 0, task, call, '', '1', '', nil, waits)
   if reply[1] == 'STRUCK' and reply[2] ~= 'parked' then return 'STRUCK' end
-  if word == 'backfilled' then remember_run(inner, due) end
   note_outcome(inner, due, word, key)
+  if is_backfill then
+    remember_run(inner, due)
+    redis.call('HSET', run_of(key), 'schedule', inner)
+    redis.call('ZADD', P .. ':pending:' .. inner, integer(now), key)
+    if waits and reply[2] == 'scheduled' then wait_for_turn(inner, key, due, now) end
+  end
   return 'FIRED'
 end
 

@@ -6,11 +6,16 @@ local unread = SLICE         -- how many more records this call looks at
 local released, unreadable, bells = {}, {}, {}
 
 local function put_back(key, known)
-  local run, queue, due = run_of(key), known[5] or '', known[7]
+  local run, queue, due, schedule = run_of(key), known[5] or '', known[7], known[8]
   local generation = integer(tonumber(known[6] or FIRST) + 1)
   leave_parked(key)
   redis.call('HDEL', run, 'reason', 'strike')
-  if tonumber(due) > now then
+  -- It gave its turn away when it was parked: if another run has it by now, it waits like the others.
+  if schedule and not take_turn(schedule, key) then
+    redis.call('HSET', run, 'state', 'scheduled', 'generation', generation, 'waits', turns_of(schedule))
+    wait_for_turn(schedule, key, due, now)
+    announce(key, 'scheduled', due)
+  elseif tonumber(due) > now then
     redis.call('HSET', run, 'state', 'scheduled', 'generation', generation)
     put_in_future(key, queue, due)
     announce(key, 'scheduled', due)
@@ -26,7 +31,7 @@ end
 
 local function release_one(group, key)
   local known, trouble = attempt(redis.call, 'HMGET', run_of(key),
-    'state', 'reason', 'strike', 'task', 'queue', 'generation', 'due')
+    'state', 'reason', 'strike', 'task', 'queue', 'generation', 'due', 'schedule')
   if known and known[1] == 'parked' and parked_group(known[2] or '', known[4], known[3]) == group then
     put_back(key, known)
     return

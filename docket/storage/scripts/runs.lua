@@ -271,7 +271,8 @@ local function note_what_became(id, key, word, ending)
   for at, text in ipairs(redis.call('LRANGE', outcomes, 0, -1)) do
     local due, told, of = string.match(text, '^([^\n]*)\n([^\n]*)\n([^\n]*)')
     if of == key then
-      redis.call('LSET', outcomes, at - 1, table.concat({due, word or told, key, ending}, '\n'))
+      if word and (told == 'waits' or told == 'parked') then told = word end
+      redis.call('LSET', outcomes, at - 1, table.concat({due, told, key, ending}, '\n'))
       return
     end
   end
@@ -305,6 +306,23 @@ end
 local function has_turn(id, key)
   local run = attempt(redis.call, 'HMGET', run_of(key), 'state', 'schedule')
   return run and run[2] == id and (run[1] == 'scheduled' or run[1] == 'queued' or run[1] == 'running')
+end
+
+-- Has a run take the turn, where runs take turns; tells false if another one has it.
+local function take_turn(id, key)
+  local known = redis.call('HMGET', P .. ':schedule:' .. id, 'overlap', 'key')
+  if not known[1] or known[1] == 'allow' then return true end
+  if known[2] and known[2] ~= key and has_turn(id, known[2]) then return false end
+  redis.call('HSET', P .. ':schedule:' .. id, 'key', key)
+  note_what_became(id, key, 'fired')
+  return true
+end
+
+-- Those that wait have their turns in the order of their due times.
+local function wait_for_turn(id, key, due, now)
+  redis.call('ZADD', P .. ':waiters:' .. turns_of(id), due, key)
+  redis.call('ZADD', P .. ':waiting', integer(now), key)
+  note_what_became(id, key, 'waits')
 end
 
 -- Lets the next one in if nobody has the turn.

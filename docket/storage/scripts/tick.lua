@@ -116,8 +116,7 @@ if reply[2] == 'parked' then
   note_outcome(inner, due, 'parked', key)
   return {'STRUCK', following, 'parked', ''}
 elseif waits then
-  redis.call('ZADD', waiters, due, key)
-  redis.call('ZADD', P .. ':waiting', integer(now), key)
+  wait_for_turn(inner, key, due, now)
   note_outcome(inner, due, 'waits', key)
   return {'WAITS', following, former, ''}
 end
