@@ -49,6 +49,10 @@ class Unparking(Service):
         self.is_under_way = True
         """Whether there may be something to take up: so it is until somebody has looked."""
 
+    async def prepare(self) -> None:
+        """Know nothing of what is parked: more may be known here than when it was looked at last."""
+        self.is_under_way = True
+
     async def run(self) -> None:
         """Look every few heartbeats until stopped, and more often while there is something to take up."""
         while True:
@@ -59,7 +63,8 @@ class Unparking(Service):
             except ServerRefused as error:
                 # Something is odd with what is parked: nothing else must suffer from that.
                 self.is_under_way = False
-                logger.error("Parked work cannot be looked at: %s", error)
+                if self._reports.is_news(error):
+                    logger.error("Parked work cannot be looked at: %s", error)
             pause = LOOK_EVERY * self._docket.heartbeat_interval.total_seconds()
             await asyncio.sleep(SLICE_EVERY if self.is_under_way else pause)
 
