@@ -58,8 +58,8 @@ class Reports:
 class Service(ABC):
     """A loop that is started once and stopped once.
 
-    ``run`` is the loop. It returns only when the service is stopped. No error ends it: what it does not
-    handle by itself is logged once, and after a pause the loop begins again.
+    ``run`` is the loop. It returns only when the service is stopped. No error ends it, but one that
+    ``is_final``: what it does not handle by itself is logged once, and after a pause it begins again.
     """
 
     is_kept: ClassVar[bool] = False
@@ -131,6 +131,14 @@ class Service(ABC):
             return f"{self.label} has not turned for {silent:.0f} s"
         return ""
 
+    def is_final(self, error: Exception) -> bool:
+        """Return whether an error ends the service and the program that it is part of.
+
+        None does, unless it shows before anything has worked that nothing ever will.
+        """
+        del error
+        return False
+
     async def _guarded(self) -> None:
         """Run the loop again whenever it fails."""
         pause = 0.0
@@ -149,6 +157,8 @@ class Service(ABC):
                 elif self._is_stopping or not self.is_kept:
                     raise
             except Exception as error:
+                if self.is_final(error):
+                    raise
                 self._fail(error)
             finally:
                 calm.cancel()
@@ -205,10 +215,7 @@ class Services:
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[asyncio.Task[None], None]:
-        """Run them for the length of a block; yields a task that raises when one of them fails for good.
-
-        Only what is no error does that, such as ``KeyboardInterrupt``.
-        """
+        """Run them for the length of a block; yields a task that raises when one of them fails for good."""
         tasks: list[asyncio.Task[None]] = []
         async with contextlib.AsyncExitStack() as stack:
             for service in self._services:

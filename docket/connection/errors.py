@@ -97,6 +97,9 @@ _WRONG: Final = {
 }
 """What says that the URL does not fit the server, and what that means."""
 
+_NOT_ALLOWED: Final = "ACL failure in script"
+"""A script has met a command or a key that its user may not touch."""
+
 _NO_PLACE: Final = "max number of clients reached"
 
 _SPLIT_SLOT: Final = "non local key in a cluster node"
@@ -121,6 +124,8 @@ def severity(error: BaseException) -> Severity:
         return Severity.GROUP_MISSING
     # redis-py derives AuthenticationError from ConnectionError: the permanent ones come first.
     if isinstance(error, _PERMANENT_TYPES) or words & _PERMANENT_WORDS or _is_locked_out(error):
+        return Severity.PERMANENT
+    if _NOT_ALLOWED in str(error):
         return Severity.PERMANENT
     if isinstance(error, _TRANSIENT_TYPES) or words & _TRANSIENT_WORDS:
         return Severity.TRANSIENT

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 
 from ..clock import ServerClock
-from ..errors import DocketError, ServerFull
+from ..errors import DocketError, ServerFull, ServerRefused
 from ..instrumentation.events import Observer
 from ..lifecycle import ParkedReason
 from ..service import Service
@@ -145,6 +145,10 @@ class Trading(Service):
                     self._reply_was_lost = self._must_recover = self._look = True
                     raise
 
+    def is_final(self, error: Exception) -> bool:
+        """Return whether this user may not work here at all: refused before anything has worked."""
+        return isinstance(error, ServerRefused) and self.last_contact is None
+
     def _has_reason(self) -> bool:
         return bool(self._settlements) or (self._look and self._claiming and self._running.free > 0)
 
@@ -174,6 +178,8 @@ class Trading(Service):
                 held=len(self._running) + len(self._settlements),
             )
         except DocketError as error:
+            if self.is_final(error):
+                raise
             # A refusal, too: a password that rotates, a limit of clients, an ACL that is loaded late.
             self._settlements = batch + self._settlements
             self._look = True

@@ -66,6 +66,7 @@ def test_time_heals_what_is_transient(error: Exception) -> None:
         foreign.NoPermissionError("User app has no permissions to run the 'info' command"),
         ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value"),
         ResponseError("Error running script: @user_script: 1: WRONGTYPE Operation against a key"),
+        ResponseError("ERR ACL failure in script: User app has no permissions to run 'xadd'"),
         ResponseError("DENIED Redis is running in protected mode"),
         PermissionError("denied"),
         ssl.SSLCertVerificationError("certificate verify failed"),

@@ -18,7 +18,7 @@ NAME: Final = "orders"
 """The docket of the files; their users put their own in its place."""
 
 HELLO: Final = (
-    *("hello", "auth", "ping", "info", "client|setinfo", "client|setname", "time"),
+    *("hello", "auth", "ping", "info", "client|setname", "time"),
     *("eval", "evalsha", "subscribe", "unsubscribe", "readonly", "cluster|slots", "cluster|shards"),
 )
 READS: Final = (

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from docket.schedules.ticker import Ticker
 from docket.schedules.timetable import Timetable
 from docket.storage.configurations import Change, Entry
 from tests.conformance.conftest import until, working
-from tests.fleet.binaries import redis_6, valkey_9
+from tests.fleet.binaries import redis_6, redis_8, valkey_8, valkey_9
 from tests.fleet.process import ServerProcess
 
 from .roles import DIRECTORY, NAME, ROLES
@@ -72,6 +74,26 @@ def test_a_file_allows_what_the_scripts_of_its_role_need_and_no_more(role: str) 
     assert (DIRECTORY / f"{role}.acl").read_text() == ROLES[role].line(user), (
         "write them anew: python -m tests.deployment.roles"
     )
+
+
+def _installed() -> Path:
+    """The server of this system, such as the 7.0 of Debian; else one of the fleet."""
+    found = shutil.which("redis-server")
+    return redis_8() if found is None else Path(found)
+
+
+@pytest.mark.parametrize("binary", [redis_6, _installed, redis_8, valkey_8, valkey_9])
+def test_a_server_of_every_version_starts_with_the_files(
+    binary: Callable[[], Path], tmp_path: Path
+) -> None:
+    users = tmp_path / "users.acl"
+    lines = [(DIRECTORY / f"{role}.acl").read_text() for role in ROLES]
+    users.write_text("user default on nopass ~* &* +@all\n" + "".join(lines))
+
+    with ServerProcess(binary(), tmp_path / "server", "--aclfile", str(users)) as server:
+        known = {str(user, "utf-8") for user in server.call("ACL", "USERS")}
+
+    assert known >= {NAME, *(f"{NAME}-{role}" for role in ROLES if role != "docket")}
 
 
 async def test_a_reader_sees_everything_and_changes_nothing(root: Docket, as_: As) -> None:

@@ -18,7 +18,7 @@ from docket.supervisor.child import Child
 from docket.supervisor.pool import Desired
 from docket.supervisor.protocol import Channel
 from tests.fleet.process import ServerProcess
-from tests.supervisor.inside import Log
+from tests.supervisor.inside import Log, until
 
 pytestmark = pytest.mark.fleet
 
@@ -87,6 +87,8 @@ async def test_a_worker_that_is_refused_its_work_waits_until_it_is_allowed_again
     assert answer is not None
     assert answer["word"] == "ready"
 
+    # Refused before it has ever claimed it would end: such a user will never work.
+    await until(lambda: own_server.call("EXISTS", "pool:stream") == 1, "the first claim")
     own_server.call("ACL", "SETUSER", "app", "-evalsha")
 
     await log.until("Redis refuses")
