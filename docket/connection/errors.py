@@ -70,6 +70,7 @@ _TRANSIENT_TYPES: Final = (
     foreign.TryAgainError,
     foreign.OutOfMemoryError,
     foreign.ClusterError,
+    foreign.InvalidResponse,
     OSError,
     TimeoutError,
 )
