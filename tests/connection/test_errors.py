@@ -41,6 +41,7 @@ from docket.errors import (
         foreign.ClusterDownError("The cluster is down"),
         foreign.MovedError("3999 127.0.0.1:6381"),
         foreign.AskError("3999 127.0.0.1:6381"),
+        foreign.InvalidResponse('Protocol error, got "?" as reply type byte'),
         foreign.TryAgainError("Multiple keys request during rehashing of slot"),
         foreign.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."),
         ResponseError("MISCONF Redis is configured to save RDB snapshots"),
