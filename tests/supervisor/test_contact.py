@@ -1,0 +1,50 @@
+"""A supervisor says at once how Redis fares: away, full, or well again."""
+
+from __future__ import annotations
+
+from docket.supervisor.supervisor import Supervisor
+from tests.fleet.process import ServerProcess
+from tests.supervisor.inside import TEXT, Home, Log, until, up
+
+
+def reason(supervisor: Supervisor) -> str:
+    condition = supervisor.conditions["Connected"]
+    return condition.reason if condition.status is (condition.reason == "Answers") else "?"
+
+
+async def test_a_full_server_is_called_full_once_until_it_is_not(
+    home: Home, own_server: ServerProcess, log: Log
+) -> None:
+    home.save(TEXT.replace('name = "inside"', f'name = "inside"\nurl = "{own_server.url}"'))
+    async with up(home) as supervisor:
+        await until(lambda: reason(supervisor) == "Answers", "the first beat")
+        assert supervisor._status.readyz().status == 200
+
+        own_server.call("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        own_server.call("CONFIG", "SET", "maxmemory", "1")
+        await until(lambda: reason(supervisor) == "Full", "its being called full", 10)
+        readyz = supervisor._status.readyz()
+        assert (readyz.status, readyz.body.partition(":")[0]) == (503, "Redis is full")
+        assert supervisor._status.livez().status == 200
+
+        own_server.call("CONFIG", "SET", "maxmemory", "0")
+        await until(lambda: reason(supervisor) == "Answers", "its being well again", 10)
+        assert log.count("Redis is full: ") == 1
+        assert log.count("Redis is away") == 0
+
+
+async def test_a_server_that_is_gone_is_called_away_within_seconds(
+    home: Home, own_server: ServerProcess, log: Log
+) -> None:
+    home.save(TEXT.replace('name = "inside"', f'name = "inside"\nurl = "{own_server.url}"'))
+    async with up(home) as supervisor:
+        await until(lambda: reason(supervisor) == "Answers", "the first beat")
+
+        own_server.kill()
+        await until(lambda: reason(supervisor) == "Away", "its being called away", 5)
+        assert supervisor._status.readyz().status == 503
+        # It has worked: nobody needs to be told how to start one.
+        assert "docket-platform[local]" not in log
+
+        own_server.start()
+        await until(lambda: reason(supervisor) == "Answers", "its being back", 10)
