@@ -31,6 +31,7 @@ from .storage.executions import (
     to_milliseconds,
 )
 from .storage.keys import DEFAULT_QUEUE
+from .storage.limits import Question
 from .storage.nonces import new_nonce
 from .storage.subscriptions import RESYNC
 
@@ -140,6 +141,8 @@ class Execution:
         self.identity = ""
         """What tells this acceptance of its key from every other one: the same for all attempts of a call,
         and another one for each run of a perpetual task."""
+        self.admitted_by: set[Question] = set()
+        """The gates that have let this run in, by what they ask."""
         self.slot: str | None = None
         """What it was given while it waited: the slots of a concurrency limit, a newline, the limit."""
         self.queue = DEFAULT_QUEUE
@@ -434,6 +437,7 @@ class Execution:
             key=self._key,
             generation=generation,
             fence=self.fence or 0,
+            identity=self.identity,
             word=word,
             **fields,
         )

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import abc
 import copy
 import hashlib
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from typing_extensions import Self, override
 from uncalled_for import Dependency
 
+from ..errors import ServerUnavailable
 from ..execution import Execution
-from .base import T_co
+from ..storage.limits import Answer, Entrant, Question, Word
+from .base import AdmissionBlocked, T_co, current_docket, current_execution
 
 LONGEST_VALUE = 200
 """Characters of an argument that stand in the name of a limit; longer ones are told apart by a digest."""
 
+ASK_AGAIN = timedelta(seconds=1)
+"""After which a run comes again whose gates could not be asked."""
 
 _UNBOUND: Any = object()
 
@@ -58,6 +65,71 @@ class Gate(Dependency[T_co]):
             value = argument_of(execution, self.argument_name, type(self).__name__)
         return limit_name(self.scope, execution.function_name, self.argument_name, value)
 
+    @abc.abstractmethod
+    def question(self, execution: Execution) -> Question | None:
+        """Return what is asked before the execution starts; None if it is let in without a question.
+
+        Raises:
+            ValueError: the task was called without the argument that the gate is for.
+        """
+
+    @abc.abstractmethod
+    def reason(self, execution: Execution) -> str:
+        """Return what the log says of an execution that is not let in."""
+
+    def refusal(self, execution: Execution, answer: Answer) -> AdmissionBlocked:
+        """Return the error for an answer that does not let the execution in."""
+        reason = self.reason(execution)
+        if answer.word is Word.DROPPED:
+            return AdmissionBlocked(execution, reason, reschedule=False)
+        pause = timedelta(milliseconds=answer.milliseconds)
+        return AdmissionBlocked(execution, reason, retry_delay=pause)
+
+    async def ask(self) -> None:
+        """Ask the gate where it stands, unless it was asked together with all others of the run.
+
+        Raises:
+            AdmissionBlocked: it does not let the execution in.
+            ValueError: as for ``question``.
+        """
+        execution = current_execution.get()
+        question = self.question(execution)
+        if question is not None and question not in execution.admitted_by:
+            await ask(execution, [(self, question)])
+
+
+async def ask(execution: Execution, gates: Sequence[tuple[Gate[Any], Question]]) -> None:
+    """Ask gates together: all let the execution in, or the first that does not decides.
+
+    Arguments:
+        execution: what is about to start.
+        gates: each with its question.
+
+    Raises:
+        AdmissionBlocked: the execution is not let in, or nobody can tell: a run fails for what it does,
+            not because a server is away.
+    """
+    entrant = Entrant(
+        execution.key,
+        execution.identity or execution.key,
+        execution.attempt,
+        execution.fence,
+        execution.consumer,
+    )
+    limits = current_docket.get().storage.limits
+    try:
+        answer = await limits.admit(entrant, [question for _, question in gates])
+    except ServerUnavailable as error:
+        raise AdmissionBlocked(
+            execution, "gates that could not be asked", retry_delay=ASK_AGAIN
+        ) from error
+    if answer.word is Word.SUPERSEDED:
+        # Its settlement will be told so.
+        raise AdmissionBlocked(execution, "a newer run of its key")
+    if answer.word is not Word.ADMITTED:
+        raise gates[answer.gate][0].refusal(execution, answer)
+    execution.admitted_by.update(question for _, question in gates)
+
 
 def argument_of(execution: Execution, name: str, asks: str) -> Any:
     """The argument of a call that a limit is for.
@@ -94,6 +166,6 @@ def limit_name(scope: str | None, function: str, argument: str | None, value: An
     return own if scope is None else f"{scope}:{own}"
 
 
-def owner(execution: Execution) -> str:
-    """One acceptance of a call, told apart from every other one of its key; the same in all its attempts."""
-    return execution.identity
+def milliseconds(duration: timedelta) -> int:
+    """A duration in ms, at least one."""
+    return max(1, int(duration / timedelta(milliseconds=1)))

@@ -6,10 +6,10 @@ import copy
 from typing import Any, Literal, TypeAlias, overload
 
 from typing_extensions import Self, override
-from uncalled_for import Dependency
 
 from ..execution import Execution
-from .admission import argument_of, limit_name
+from ..storage.limits import Answer, Question, Word
+from .admission import Gate, argument_of, limit_name
 from .base import AdmissionBlocked, current_docket, current_execution
 
 OnConflict: TypeAlias = Literal["wait", "drop"]
@@ -22,9 +22,17 @@ class ConcurrencyBlocked(AdmissionBlocked):
         execution: what waits.
         concurrency_key: for a slot of which limit.
         max_concurrent: how many slots that has.
+        definition: what the limits of its parameter, whatever the argument, are called together.
     """
 
-    def __init__(self, execution: Execution, concurrency_key: str, max_concurrent: int) -> None:
+    def __init__(
+        self,
+        execution: Execution,
+        concurrency_key: str,
+        max_concurrent: int,
+        *,
+        definition: str = "",
+    ) -> None:
         super().__init__(
             execution,
             f"concurrency limit ({max_concurrent} max) on {concurrency_key}",
@@ -32,9 +40,10 @@ class ConcurrencyBlocked(AdmissionBlocked):
         )
         self.concurrency_key = concurrency_key
         self.max_concurrent = max_concurrent
+        self.definition = definition
 
 
-class ConcurrencyLimit(Dependency["ConcurrencyLimit"]):
+class ConcurrencyLimit(Gate["ConcurrencyLimit"]):
     """Lets at most ``max_concurrent`` calls run at a time, of a task or per argument.
 
     The others wait without holding a worker's slot, and are woken one by one.
@@ -115,6 +124,41 @@ class ConcurrencyLimit(Dependency["ConcurrencyLimit"]):
             )
         return self._key
 
+    def definition(self, task: str) -> str:
+        """Return what its limits of a task are called together, whatever the argument is in each call."""
+        return limit_name(self.scope, task, self.argument_name, "*")
+
+    @override
+    def name(self, execution: Execution) -> str:
+        value = None
+        if self.argument_name is not None:
+            value = argument_of(execution, self.argument_name, "ConcurrencyLimit")
+        return limit_name(self.scope, execution.function_name, self.argument_name, value)
+
+    @override
+    def question(self, execution: Execution) -> Question | None:
+        assert execution.fence is not None, "a slot is held by a run that a worker has claimed"
+        return Question(
+            "slot",
+            self.name(execution),
+            self.max_concurrent,
+            self.definition(execution.function_name),
+            int(self.on_conflict == "drop"),
+        )
+
+    @override
+    def reason(self, execution: Execution) -> str:
+        return f"concurrency limit ({self.max_concurrent} max) on {self.name(execution)}"
+
+    @override
+    def refusal(self, execution: Execution, answer: Answer) -> AdmissionBlocked:
+        if answer.word is not Word.WAITING:
+            return super().refusal(execution, answer)
+        definition = self.definition(execution.function_name)
+        return ConcurrencyBlocked(
+            execution, self.name(execution), self.max_concurrent, definition=definition
+        )
+
     @override
     async def __aenter__(self) -> Self:
         bound = copy.copy(self)
@@ -129,22 +173,10 @@ class ConcurrencyLimit(Dependency["ConcurrencyLimit"]):
             ValueError: the task was called without the argument.
         """
         execution, docket = current_execution.get(), current_docket.get()
-        slot = self._slot(execution)
-        self._key = f"{docket.prefix}:slots:{slot}"
-        if execution.slot == f"{self.max_concurrent}\n{slot}":
-            return  # given while it waited, under the same rule
-        assert execution.message_id is not None, "a slot is held by a run that a worker has claimed"
-        if not await docket.storage.limits.acquire(
-            slot, self.max_concurrent, execution.queue, execution.message_id
-        ):
-            blocked = ConcurrencyBlocked(execution, slot, self.max_concurrent)
-            if self.on_conflict == "wait":
-                raise blocked
-            raise AdmissionBlocked(execution, blocked.reason, reschedule=False)
+        self._key = f"{docket.prefix}:slots:{self.name(execution)}"
+        await self.ask()
 
-    def _slot(self, execution: Execution) -> str:
-        name = self.argument_name
-        if name is None:
-            return limit_name(self.scope, execution.function_name, None, None)
-        value = argument_of(execution, name, "ConcurrencyLimit")
-        return limit_name(self.scope, execution.function_name, name, value)
+
+def is_granted(execution: Execution, question: Question) -> bool:
+    """Whether the execution was given what is asked while it waited, under the same rule."""
+    return question.kind == "slot" and execution.slot == f"{question.first}\n{question.name}"

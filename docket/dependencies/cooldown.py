@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from types import TracebackType
 
 from typing_extensions import Self, override
 
 from ..execution import Execution
-from .admission import Gate, owner
-from .base import AdmissionBlocked, current_docket, current_execution
+from ..storage.limits import Question
+from .admission import Gate, milliseconds
 
 
 class Cooldown(Gate["Cooldown"]):
@@ -30,29 +29,16 @@ class Cooldown(Gate["Cooldown"]):
         self.scope = scope
 
     @override
-    async def __aenter__(self) -> Self:
-        execution = current_execution.get()
-        if execution.attempt == 1:
-            await self._start(execution)
-        return self
-
-    async def _start(self, execution: Execution) -> None:
-        name = self.name(execution)
-        limits = current_docket.get().storage.limits
-        if not await limits.start(name, owner(execution), self.window):
-            reason = f"cooldown ({self.window}) on {name}"
-            raise AdmissionBlocked(execution, reason, reschedule=False)
+    def question(self, execution: Execution) -> Question | None:
+        if execution.attempt > 1:
+            return None
+        return Question("cooldown", self.name(execution), milliseconds(self.window), drops=1)
 
     @override
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        # Another gate has kept the task from starting, so no window has begun. This object may be that of
-        # many runs; whose window it is, the server knows.
-        if isinstance(exc_value, AdmissionBlocked):
-            execution = current_execution.get()
-            limits = current_docket.get().storage.limits
-            await limits.undo_start(self.name(execution), owner(execution))
+    def reason(self, execution: Execution) -> str:
+        return f"cooldown ({self.window}) on {self.name(execution)}"
+
+    @override
+    async def __aenter__(self) -> Self:
+        await self.ask()
+        return self

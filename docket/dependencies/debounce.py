@@ -7,8 +7,9 @@ from datetime import timedelta
 
 from typing_extensions import Self, override
 
-from .admission import Gate
-from .base import AdmissionBlocked, current_docket, current_execution
+from ..execution import Execution
+from ..storage.limits import Question
+from .admission import Gate, milliseconds
 
 
 class Debounce(Gate["Debounce"]):
@@ -33,20 +34,17 @@ class Debounce(Gate["Debounce"]):
         self.scope = scope
 
     @override
-    async def __aenter__(self) -> Self:
-        execution = current_execution.get()
-        if execution.attempt == 1:
-            await self._wait_for_quiet()
-        return copy.copy(self)
+    def question(self, execution: Execution) -> Question | None:
+        if execution.attempt > 1:
+            return None
+        longest = 0 if self.max_wait is None else milliseconds(self.max_wait)
+        return Question("debounce", self.name(execution), milliseconds(self.settle), longest)
 
-    async def _wait_for_quiet(self) -> None:
-        execution = current_execution.get()
-        name = self.name(execution)
-        wait = await current_docket.get().storage.limits.settle_down(
-            name, execution.key, self.settle, self.max_wait
-        )
-        reason = f"debounce ({self.settle}) on {name}"
-        if wait is None:
-            raise AdmissionBlocked(execution, reason, reschedule=False)
-        if wait:
-            raise AdmissionBlocked(execution, reason, retry_delay=wait)
+    @override
+    def reason(self, execution: Execution) -> str:
+        return f"debounce ({self.settle}) on {self.name(execution)}"
+
+    @override
+    async def __aenter__(self) -> Self:
+        await self.ask()
+        return copy.copy(self)

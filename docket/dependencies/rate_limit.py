@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from types import TracebackType
 
 from typing_extensions import Self, override
 
 from ..execution import Execution
-from .admission import Gate, owner
-from .base import AdmissionBlocked, current_docket, current_execution
+from ..storage.limits import Question
+from .admission import Gate, milliseconds
 
 
 class RateLimit(Gate["RateLimit"]):
@@ -39,35 +38,15 @@ class RateLimit(Gate["RateLimit"]):
         self.scope = scope
 
     @override
-    async def __aenter__(self) -> Self:
-        await self._count(current_execution.get())
-        return self
-
-    async def _count(self, execution: Execution) -> None:
+    def question(self, execution: Execution) -> Question | None:
         name = self.name(execution)
-        wait = await current_docket.get().storage.limits.count(
-            name, execution.key, _start(execution), self.limit, self.per, self.drop
-        )
-        reason = f"rate limit ({self.limit}/{self.per}) on {name}"
-        if wait is None:
-            raise AdmissionBlocked(execution, reason, reschedule=False)
-        if wait:
-            raise AdmissionBlocked(execution, reason, retry_delay=wait)
+        return Question("rate", name, self.limit, milliseconds(self.per), int(self.drop))
 
     @override
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        # As in Cooldown: another gate has kept the task from starting.
-        if isinstance(exc_value, AdmissionBlocked):
-            execution = current_execution.get()
-            limits = current_docket.get().storage.limits
-            await limits.undo_count(self.name(execution), _start(execution))
+    def reason(self, execution: Execution) -> str:
+        return f"rate limit ({self.limit}/{self.per}) on {self.name(execution)}"
 
-
-def _start(execution: Execution) -> str:
-    """One start: each attempt counts, however often it is delivered."""
-    return f"{owner(execution)}:{execution.attempt}"
+    @override
+    async def __aenter__(self) -> Self:
+        await self.ask()
+        return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
@@ -24,8 +25,14 @@ from ..annotations import get_signature
 from ..docket import Docket
 from ..execution import Execution
 from ..registry import TaskFunction
+from ..storage.limits import Question
+from .admission import Gate, ask
 from .base import AdmissionBlocked, current_docket, current_execution, current_worker
+from .concurrency_limit import ConcurrencyLimit, is_granted
 from .context import _TaskArgument
+from .cooldown import Cooldown
+from .debounce import Debounce
+from .rate_limit import RateLimit
 
 if TYPE_CHECKING:
     from exceptiongroup import ExceptionGroup
@@ -56,6 +63,17 @@ class Host(Protocol):
     def dependencies(self) -> Mapping[str, Dependency[Any]]:
         """What it wraps around every task."""
         ...
+
+
+_BUILT_IN = (ConcurrencyLimit, Cooldown, Debounce, RateLimit)
+
+
+def is_built_in(dependency: object) -> bool:
+    """Whether it is one of our gates, and asks as it does: a class of somebody else may decide by itself."""
+    return any(
+        isinstance(dependency, kind) and type(dependency).__aenter__ is kind.__aenter__
+        for kind in _BUILT_IN
+    )
 
 
 def is_bare(function: TaskFunction) -> bool:
@@ -122,6 +140,7 @@ class Resolution:
         declared_here = get_dependency_parameters(function)
         frame = Frame(function, given, declared_here)
         self._stack.callback(_current_frame.reset, _current_frame.set(frame))
+        await self._ask_together(given)
         for name, dependency in self._host.dependencies.items():
             await self._enter(f"{WORKER_SLOT}{name}", dependency)
         for name, dependency in declared_here.items():
@@ -151,6 +170,36 @@ class Resolution:
                 await self._enter(name, dependency)
         if self._host.dependencies:
             self.failures.update(detect_single_conflicts(self.found, {}))
+
+    async def _ask_together(self, given: Mapping[str, Any]) -> None:
+        """Ask all gates whose names follow from what the caller gave, before anything is entered."""
+        execution = self._execution
+        found = [gate for gate in self._gates(given) if is_built_in(gate)]
+        asked: list[tuple[Gate[Any], Question]] = []
+        for gate in found:
+            # One without its argument fails where it stands, as any dependency does.
+            with contextlib.suppress(ValueError):
+                if (question := gate.question(execution)) is not None:
+                    asked.append((gate, question))
+        if len(asked) == 1 and is_granted(execution, asked[0][1]):
+            execution.admitted_by.add(asked[0][1])
+        elif asked:
+            await ask(execution, asked)
+
+    def _gates(self, given: Mapping[str, Any]) -> Iterator[Any]:
+        """The dependencies that this run will enter and whose arguments are known already."""
+        function = self._execution.function
+        declared_here = get_dependency_parameters(function)
+        yield from self._host.dependencies.values()
+        for name, dependency in declared_here.items():
+            if name not in given and self._declared_for(dependency) is None:
+                yield dependency
+        for name, dependencies in get_annotation_dependencies(function).items():
+            if name in given or name not in declared_here:
+                for dependency in filter(is_built_in, dependencies):
+                    if self._declared_for(dependency) is None:
+                        yield dependency.bind_to_parameter(name, given.get(name))
+        yield from self._instead
 
     def _declared_for(self, dependency: Dependency[Any]) -> Dependency[Any] | None:
         """What the configuration declares in the place of a dependency."""

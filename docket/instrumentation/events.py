@@ -7,7 +7,7 @@ Descriptions of calls are given as functions, because most of them are never ask
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
 logger = logging.getLogger("docket.worker")
@@ -39,6 +39,9 @@ class Observer:
 
     def held_back(self, task: str, describe: Describe, reason: str, pause: float | None) -> None:
         """A limit does not let a run start; it comes again in ``pause`` seconds, or is dropped if None."""
+
+    def disagreed(self, limit: str, sizes: Mapping[str, int], size: int) -> None:
+        """Tasks that share a limit give it these sizes; the last one is in force."""
 
     def parked(self, task: str, key: str, reason: str) -> None:
         """An execution waits for something that is not here."""

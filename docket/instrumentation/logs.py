@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 
 from typing_extensions import override
 
@@ -70,6 +71,16 @@ class WorkerLog(Observer):
             worker.error("↩ %s failed for good: %s", describe(), line_of(error))
         else:
             worker.error("↩ %s failed for good", describe(), exc_info=error)
+
+    @override
+    def disagreed(self, limit: str, sizes: Mapping[str, int], size: int) -> None:
+        said = ", ".join(f"{task} {wants}" for task, wants in sorted(sizes.items()))
+        worker.warning(
+            "tasks that share the concurrency limit %r give it different sizes (%s): %d is in force",
+            limit,
+            said,
+            size,
+        )
 
     @override
     def held_back(self, task: str, describe: Describe, reason: str, pause: float | None) -> None:

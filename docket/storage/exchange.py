@@ -100,6 +100,8 @@ class Settlement(NamedTuple):
     error: str = ""
     reason: str = ""
     ttl: int = 0
+    identity: str = ""
+    """Of its acceptance: whoever was superseded gives its slots back by it."""
 
 
 class Verdict(Enum):

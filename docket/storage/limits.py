@@ -2,18 +2,86 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal, NamedTuple
 
-from ..connection.base import Argument, Connection
-from .executions import queue_argument
+from ..connection.base import Connection
 from .keys import Keys
 from .patience import run_patiently, value_of
-from .script import Script
+from .script import Script, run
 
-_ACQUIRE = Script("acquire", ("slot", "size", "queue", "message"))
-_COOLDOWN = Script("cooldown", ("verb", "name", "owner", "window"))
-_RATE = Script("rate", ("verb", "name", "key", "owner", "limit", "window", "drop"))
-_DEBOUNCE = Script("debounce", ("name", "key", "settle", "max_wait"))
+_ADMIT = Script("admit", ("key", "fence", "consumer", "identity", "number"))
+_ANNOUNCE = Script("announce", ("worker",))
+_REGRANT = Script("regrant", ("cursor",))
+
+CHUNK = 50
+"""How many limits one script call announces."""
+
+
+class Word(Enum):
+    """What all gates of a run have said together."""
+
+    ADMITTED = "ADMITTED"
+    DELAYED = "DELAYED"
+    DROPPED = "DROPPED"
+    WAITING = "WAITING"
+    SUPERSEDED = "SUPERSEDED"
+
+
+class Question(NamedTuple):
+    """What one gate asks, in the words of the script."""
+
+    kind: Literal["cooldown", "debounce", "rate", "slot"]
+    name: str
+    first: int
+    """The window, the time to settle, the starts, or the slots."""
+    second: int | str = 0
+    """The longest time to settle, the window of a rate, or the definition of a limit."""
+    drops: int = 0
+    """Whether it drops what is too many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """A run that asks to be let in."""
+
+    key: str
+    identity: str
+    """Of its acceptance."""
+    attempt: int = 1
+    fence: int | None = None
+    """None: a run that nobody has handed out."""
+    consumer: str | None = None
+
+
+class Answer(NamedTuple):
+    """What the gates say: the word, the gate that has decided, and ms."""
+
+    word: Word
+    gate: int
+    """Its place among the questions."""
+    milliseconds: int
+    """How long to wait; when it was let in, on the server's clock, if it was."""
+
+
+class Announcement(NamedTuple):
+    """One limit of one task; a size of 0 takes it back."""
+
+    definition: str
+    task: str
+    size: int
+
+
+class LimitInForce(NamedTuple):
+    """How many slots a limit has now."""
+
+    definition: str
+    size: int
+    sizes: dict[str, int]
+    """What each task says."""
 
 
 class Limits:
@@ -26,75 +94,53 @@ class Limits:
         self._connection = connection
         self._keys = keys
 
-    async def acquire(self, slot: str, size: int, queue: str, message: bytes) -> bool:
-        """Take a slot for a message; False if all are taken. It is given back with the message.
+    async def admit(self, entrant: Entrant, questions: Sequence[Question]) -> Answer:
+        """Ask all gates of a run together: all let it in, or nothing is taken but one place.
 
         Arguments:
-            slot: the limit.
-            size: how many slots it has.
-            queue: the queue of the message.
-            message: the message of the run.
+            entrant: the run.
+            questions: what its gates ask.
+
+        Raises:
+            ServerUnavailable: the server did not answer in time; it may have let the run in.
         """
-        return bool(await self._ask(_ACQUIRE, slot, size, queue_argument(queue), message))
-
-    async def start(self, name: str, owner: str, window: timedelta) -> bool:
-        """Whether this is the first start within the window.
-
-        Arguments:
-            name: whose window.
-            owner: who asks.
-            window: how long others are kept out.
-        """
-        return bool(await self._ask(_COOLDOWN, "take", name, owner, _milliseconds(window)))
-
-    async def undo_start(self, name: str, owner: str) -> None:
-        """The start did not take place after all."""
-        await self._ask(_COOLDOWN, "undo", name, owner, 0)
-
-    async def count(
-        self, name: str, key: str, owner: str, limit: int, window: timedelta, drop: bool
-    ) -> timedelta | None:
-        """How long to wait until a start is within the rate: zero to start now, None to drop it.
-
-        Arguments:
-            name: whose rate.
-            key: the execution.
-            owner: its run.
-            limit: starts per window.
-            window: how long a start counts.
-            drop: give no later moment away.
-        """
-        wait = await self._ask(
-            _RATE, "take", name, key, owner, limit, _milliseconds(window), int(drop)
+        call = _ADMIT.call(
+            self._keys,
+            entrant.key,
+            "" if entrant.fence is None else entrant.fence,
+            entrant.consumer or "",
+            entrant.identity,
+            entrant.attempt,
+            *(field for question in questions for field in question),
         )
-        return _pause(wait)
+        (reply,) = await run_patiently(self._connection, call)
+        word, gate, milliseconds = value_of(reply)
+        return Answer(Word(word.decode()), gate - 1, int(milliseconds))
 
-    async def undo_count(self, name: str, owner: str) -> None:
-        """The start did not take place after all."""
-        await self._ask(_RATE, "undo", name, "", owner, 0, 0, 0)
-
-    async def settle_down(
-        self, name: str, key: str, settle: timedelta, max_wait: timedelta | None
-    ) -> timedelta | None:
-        """How long to wait until submissions have settled: zero to start now, None to drop this one.
+    async def announce(
+        self, worker: str, announcements: Sequence[Announcement]
+    ) -> list[LimitInForce]:
+        """Say which limits a worker knows, and let those go on that fit now; tells what is in force.
 
         Arguments:
-            name: whose submissions.
-            key: the execution.
-            settle: how long it must be quiet.
-            max_wait: after which it starts in any case.
+            worker: its name.
+            announcements: its limits, by task.
         """
-        longest = 0 if max_wait is None else max(1, _milliseconds(max_wait))
-        return _pause(await self._ask(_DEBOUNCE, name, key, _milliseconds(settle), longest))
+        in_force: list[LimitInForce] = []
+        for at in range(0, len(announcements), CHUNK):
+            fields = (field for one in announcements[at : at + CHUNK] for field in one)
+            (reply,) = await run(self._connection, _ANNOUNCE.call(self._keys, worker, *fields))
+            for definition, size, sizes in value_of(reply):
+                in_force.append(
+                    LimitInForce(definition.decode(), int(size), json.loads(sizes.decode()))
+                )
+        if in_force:
+            await self._grant(limit.definition for limit in in_force)
+        return in_force
 
-    async def _ask(self, script: Script, *arguments: Argument) -> int:
-        (reply,) = await run_patiently(self._connection, script.call(self._keys, *arguments))
-        return int(value_of(reply))
-
-
-def _pause(wait: int) -> timedelta | None:
-    return None if wait < 0 else timedelta(milliseconds=wait)
-
-
-def _milliseconds(duration: timedelta) -> int:
-    return max(1, int(duration / timedelta(milliseconds=1)))
+    async def _grant(self, definitions: Iterable[str]) -> None:
+        names = sorted(set(definitions))
+        cursor, granted = b"0", 1
+        while granted or cursor != b"0":
+            (reply,) = await run(self._connection, _REGRANT.call(self._keys, cursor, *names))
+            cursor, granted = value_of(reply)

@@ -385,7 +385,7 @@ class Executor:
 
     def _blocked(self, execution: Execution, block: AdmissionBlocked) -> Outcome:
         if isinstance(block, ConcurrencyBlocked):
-            return Waiting(block.concurrency_key, block.max_concurrent)
+            return Waiting(block.concurrency_key, block.max_concurrent, block.definition)
         if block.handled:
             return HandledElsewhere()
         pause = block.retry_delay or BLOCKED_PAUSE
@@ -395,7 +395,9 @@ class Executor:
             block.reason,
             pause.total_seconds() if block.reschedule else None,
         )
-        return Delayed(block.reason, pause) if block.reschedule else Dropped(block.reason)
+        if not block.reschedule:
+            return Dropped(block.reason)
+        return Delayed(block.reason, pause, was_let_in=bool(execution.admitted_by))
 
     async def _failed(self, run: Run, attempt: _Attempt, error: BaseException) -> Outcome:
         """What follows a failure: another attempt, the next run of a perpetual task, or nothing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ..clock import ServerClock
 from ..docket import Docket
@@ -11,6 +11,7 @@ from ..errors import ServerUnavailable
 from ..instrumentation.events import Observer
 from ..instrumentation.telemetry import is_measured
 from ..service import Service
+from ..storage.limits import Announcement
 
 LOOK_EVERY = 5
 """Beats between two looks at strikes that may have changed without a word."""
@@ -29,6 +30,7 @@ class Heartbeat(Service):
         observer: hears how much waits, and of a clock that is wrong.
         queues: gives the queues that the worker looks at.
         on_forgotten: called when the server may have lost what it knew of the worker, and so all else.
+        limits: gives the slots of the concurrency limits of its tasks, by definition and task.
     """
 
     is_kept = True
@@ -41,6 +43,7 @@ class Heartbeat(Service):
         observer: Observer,
         queues: Callable[[], Sequence[str]],
         on_forgotten: Callable[[], None],
+        limits: Callable[[], Mapping[tuple[str, str], int]],
     ) -> None:
         self._docket = docket
         self._worker = worker
@@ -48,6 +51,9 @@ class Heartbeat(Service):
         self._observer = observer
         self._queues = queues
         self._on_forgotten = on_forgotten
+        self._limits = limits
+        self._announced: Mapping[tuple[str, str], int] = {}
+        self._disagreements: set[str] = set()
         self._known: frozenset[str] = frozenset()
         self._may_be_forgotten = False
         self._is_astray = False
@@ -80,6 +86,7 @@ class Heartbeat(Service):
         workers = self._docket.storage.workers
         self._clock.set(await workers.register(self._worker, sorted(tasks), self._docket.silence))
         self._known = tasks
+        await self._announce(self._limits())
         self.last_contact = asyncio.get_running_loop().time()
 
     async def _beat(self) -> None:
@@ -91,10 +98,25 @@ class Heartbeat(Service):
             await self._register()
             self._may_be_forgotten = False
             self._on_forgotten()
+        elif (limits := self._limits()) != self._announced:
+            await self._announce(limits)
         self.last_contact = asyncio.get_running_loop().time()
         self._compare_clocks()
         if is_measured():
             self._observer.depths(*await self._docket.storage.executions.depths(self._queues()))
+
+    async def _announce(self, limits: Mapping[tuple[str, str], int]) -> None:
+        """Say which limits there are, and which are not any more; one that has grown lets more in at once."""
+        gone = dict.fromkeys(self._announced.keys() - limits.keys(), 0)
+        announcements = [Announcement(*names, size) for names, size in {**limits, **gone}.items()]
+        in_force = await self._docket.storage.limits.announce(self._worker, announcements)
+        self._announced = dict(limits)
+        for limit in in_force:
+            if len(set(limit.sizes.values())) > 1 and limit.definition not in self._disagreements:
+                self._observer.disagreed(limit.definition, limit.sizes, limit.size)
+        self._disagreements = {
+            limit.definition for limit in in_force if len(set(limit.sizes.values())) > 1
+        }
 
     def _compare_clocks(self) -> None:
         is_astray = abs(self._clock.skew) > ASTRAY

@@ -57,6 +57,8 @@ class Delayed:
 
     reason: str
     pause: timedelta
+    was_let_in: bool | None = None
+    """Whether gates had let it in before another one did not; None where no gate was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Waiting:
 
     slot: str
     size: int
+    definition: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,10 @@ Outcome: TypeAlias = (
 )
 
 
+_DELAYS = {None: "again", False: "delay", True: "undo"}
+"""What becomes of what a delayed run has at gates: given back, kept, or undone as far as it was let in."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bookkeeping:
     """How outcomes are written down.
@@ -169,16 +176,17 @@ class Bookkeeping:
                 return self._again(run, "again", following, now)
             case Perpetuated(following):
                 return self._again(run, "next", following, now)
-            case Delayed(_, pause):
+            case Delayed(_, pause, was_let_in):
                 due = now + _milliseconds(pause)
-                return self._entry(run, "again", due=due, attempt=run.attempt)
-            case Waiting(slot, size):
-                return self._entry(run, "waiting", reason=slot, due=size)
+                word = _DELAYS[was_let_in]
+                return self._entry(run, word, due=due, attempt=run.attempt)
+            case Waiting(slot, size, definition):
+                return self._entry(run, "waiting", reason=slot, due=size, error=definition)
             case HandledElsewhere():
                 # What was arranged elsewhere has given the key a new generation, and stands.
                 return self._entry(run, "completed")
             case Dropped(reason):
-                return self._entry(run, "cancelled", reason=reason)
+                return self._entry(run, "dropped", reason=reason)
             case Parked(rule=rule, why=why):
                 return self._entry(run, "parked", reason=why, error=rule, attempt=run.attempt)
             case Cancelled():
@@ -232,6 +240,7 @@ class Bookkeeping:
             key=run.key,
             generation=run.generation,
             fence=run.fence,
+            identity=run.identity,
             word=word,
             ttl=ttl or _milliseconds(max(self._result_ttl(run), REMEMBERED)),
             **fields,

@@ -17,6 +17,7 @@ from typing_extensions import Self
 
 from ..clock import ServerClock
 from ..dependencies.lifecycles import lifecycles
+from ..dependencies.limits_of import limits_of
 from ..dependencies.resolution import (
     FailedDependency,
     detect_single_conflicts,
@@ -198,6 +199,7 @@ class Worker:
             observer,
             lambda: self.queues,
             self._perpetuals.look,
+            lambda: limits_of(self),
         )
         self._unparking = Unparking(
             docket, observer, lambda: self._running.free, self._trading.look

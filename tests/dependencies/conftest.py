@@ -68,6 +68,7 @@ async def keys_of(docket: Docket) -> set[str]:
     passing = (
         *(
             "workers",
+            "limits",
             "worker-tasks:",
             "task-workers:",
             "leases",

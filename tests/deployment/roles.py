@@ -78,7 +78,7 @@ WORK: Final = (
         "quarantine:*",
         "death:*",
     ),
-    *("slots:*", "holding", "waiters:*", "waiting", "sizes"),
+    *("slots:*", "holding", "orphans:*", "waiters:*", "waiting", "sizes", "limits"),
     *("cooldown:*", "rate:*", "moments:*", "debounce:*"),
     *("none", "none2"),
 )
@@ -148,7 +148,7 @@ PRODUCER = Role(("open", "page", "schedule", "cancel", "clear"), keys=WORK)
 WORKER = PRODUCER | Role(
     (
         *("claim", "settle", "begin", "renew", "release", "register", "retire", "unpark", "acquit"),
-        *("acquire", "cooldown", "rate", "debounce", "progress", "strike"),
+        *("admit", "announce", "regrant", "progress", "strike"),
     ),
     ("blpop", "zadd"),
     WORK,

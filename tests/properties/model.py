@@ -230,7 +230,7 @@ class Model:
 
     def _settle(self, entry: Entry, settlement: Settlement) -> None:
         word, reason = settlement.word, settlement.reason
-        goes_on = word in ("again", "next", "back", "waiting", "parked")
+        goes_on = word in ("again", "delay", "undo", "next", "back", "waiting", "parked")
         if goes_on and entry.is_cancelled:
             self.end(entry, S.CANCELLED, "cancelled", by_its_run=True)
             return
@@ -242,7 +242,7 @@ class Model:
                 entry.nonce = f"~{entry.fence}"
             entry.consumer = None
         attempt_before = entry.attempt
-        if word in ("again", "next"):
+        if word in ("again", "delay", "undo", "next"):
             self._again(entry, settlement.due, settlement.attempt, settlement.call)
             if word == "next" or attempt_before != settlement.attempt:
                 entry.crashes = entry.alone = entry.silent = entry.suspect = 0
@@ -262,7 +262,8 @@ class Model:
             entry.reason = "struck" if settlement.error else reason
             del self.outcomes[entry.life, entry.generation]
         else:
-            self.end(entry, S(word), reason or None, by_its_run=True)
+            state = S.CANCELLED if word == "dropped" else S(word)
+            self.end(entry, state, reason or None, by_its_run=True)
 
     def _again(self, entry: Entry, due: int, attempt: int, call: bytes = b"") -> None:
         entry.generation += 1

@@ -20,6 +20,7 @@ from docket.storage.exchange import (
     release,
 )
 from docket.storage.executions import NewExecution
+from docket.storage.limits import Entrant, Question, Word
 
 from .model import FAR
 
@@ -167,7 +168,7 @@ async def test_a_run_that_shall_be_cancelled_is_not_parked(docket: Docket) -> No
     assert not await kept(docket, "parked")
 
 
-async def test_a_zombie_takes_no_slot_for_a_message_that_somebody_else_has_settled(
+async def test_a_zombie_takes_no_slot_for_a_run_that_was_settled(
     docket: Docket,
 ) -> None:
     await docket.storage.executions.schedule([new("a")])
@@ -175,7 +176,9 @@ async def test_a_zombie_takes_no_slot_for_a_message_that_somebody_else_has_settl
     (run,) = await claimed_by(worker)
     await worker.trade([settlement(run, "completed")], 0)
 
-    assert not await docket.storage.limits.acquire("limit", 1, "default", run.message)
+    asks = Entrant(run.key, run.identity, run.attempt, run.fence, "worker")
+    answer = await docket.storage.limits.admit(asks, [Question("slot", "limit", 1)])
+    assert answer.word is Word.SUPERSEDED
 
     assert not await kept(docket, "slots:limit")
     assert not await kept(docket, "holding")

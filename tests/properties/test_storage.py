@@ -9,6 +9,7 @@ itself here: due times, leases and records come to their ends by a step of their
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import uuid
@@ -41,6 +42,7 @@ from docket.storage.exchange import (
     renew,
 )
 from docket.storage.executions import NewExecution
+from docket.storage.limits import Entrant, Question, Word
 from tests.fleet.kinds import MEMORY, Fleet
 
 from .bench import Bench
@@ -63,7 +65,7 @@ QUEUES: tuple[tuple[str, ...], ...] = (
 DOCUMENTED = re.compile(
     r"(stream|bell)(:fast)?|queues?|(runs|results|progress):.+|dead|strikes|routes|fence"
     r"|parked(:.+|-groups)?"
-    r"|(slots|waiters):.+|holding|waiting|sizes|leases|(lost|suspects)(:fast)?|death:.+"
+    r"|(slots|waiters|orphans):.+|holding|waiting|sizes|leases|(lost|suspects)(:fast)?|death:.+"
 )
 FOR_EVER = re.compile(r"(stream|bell)(:fast)?|queues|dead|strikes|routes|fence|leases")
 
@@ -76,6 +78,7 @@ ends = st.sampled_from(
     [
         *("again", "waiting", "failed", "by task", "by argument", "unknown"),
         *("later", "changed", "back", "result", "cancelled", "completed"),
+        *("delay", "undo", "dropped"),
     ]
 )
 
@@ -393,6 +396,7 @@ class StorageMachine(RuleBasedStateMachine):
         claimed = Claimed(
             *(begun.message, begun.queue, key, begun.generation, begun.fence, entry.task),
             *(entry.call, entry.attempt, entry.due, entry.crashes, ""),
+            identity=begun.identity,
         )
         entry.waits = None
         self.by_hand.add(claimed.holder)
@@ -449,7 +453,9 @@ class StorageMachine(RuleBasedStateMachine):
 
     def _settlement(self, run: Run, end: str) -> Settlement:
         c = run.claimed
-        common = Settlement(c.message, c.queue, c.key, c.generation, c.fence, end, ttl=TTL)
+        common = Settlement(
+            c.message, c.queue, c.key, c.generation, c.fence, end, ttl=TTL, identity=c.identity
+        )
         again = common._replace(word="again", attempt=c.attempt)
         parked = common._replace(word="parked", attempt=c.attempt, reason="struck")
         match end:
@@ -457,8 +463,8 @@ class StorageMachine(RuleBasedStateMachine):
                 return common._replace(word="completed", result=b"<result>")
             case "failed":
                 return common._replace(error="Oh!", reason="failed", result=b"<failure>")
-            case "cancelled":
-                return common._replace(reason="cancelled")
+            case "cancelled" | "dropped":
+                return common._replace(reason=end)
             case "again":
                 return again._replace(attempt=c.attempt + 1)
             case "later":
@@ -470,12 +476,13 @@ class StorageMachine(RuleBasedStateMachine):
                 )
             case "back":
                 return again._replace(word="back", due=PAST)
+            case "delay" | "undo":
+                return again._replace(word=end, due=FAR)
             case "unknown":
                 return parked._replace(reason="unknown_task")
-            case "by task":
-                return parked._replace(error=f"task:{c.task}")
-            case "by argument":
-                return parked._replace(error=ARGUMENT_RULE)
+            case "by task" | "by argument":
+                rule = f"task:{c.task}" if end == "by task" else ARGUMENT_RULE
+                return parked._replace(error=rule)
             case "waiting":
                 return common._replace(reason=_slot(c), due=SLOTS[_slot(c)])
             case _:
@@ -487,13 +494,16 @@ class StorageMachine(RuleBasedStateMachine):
         if not self.runs:
             return
         run = self.runs[-1 - pick % len(self.runs)]
-        slot = _slot(run.claimed)
-        limits = self.storage.limits
-        queue = run.claimed.queue or "default"
-        taken = self.bench.do(limits.acquire(slot, SLOTS[slot], queue, run.claimed.message))
+        slot, run_is = _slot(run.claimed), run.claimed
+        asks = Entrant(run_is.key, run_is.identity, run_is.attempt, run_is.fence, run.consumer)
+        question = Question("slot", slot, SLOTS[slot])
+        answer = self.bench.do(self.storage.limits.admit(asks, [question]))
         now = self.bench.snapshot()
-        holds = run.holder.decode() in now.scores(f"slots:{slot}")
-        assert taken == holds
+        if self.model.verdict(run) is not Verdict.RECORDED:
+            assert answer.word is Word.SUPERSEDED
+        else:
+            holds = f"{run_is.identity}\n{run_is.key}" in now.scores(f"slots:{slot}")
+            assert (answer.word is Word.ADMITTED) == holds
         self._granted(now)
 
     def _granted(self, now: Snapshot) -> None:
@@ -708,7 +718,7 @@ class StorageMachine(RuleBasedStateMachine):
         for entry in self.model.entries.values():
             self._stands_in_one_place(entry, now)
         self._messages_have_a_reason(now)
-        self._slots_are_held_by_messages(now)
+        self._slots_are_held_by_acceptances(now)
         self._parked_work_is_in_its_group(now)
         self._bells_have_rung(now)
         self._nothing_else_is_kept(now)
@@ -791,12 +801,19 @@ class StorageMachine(RuleBasedStateMachine):
                 assert message.generation == entry.generation, f"a stale message: {message}"
             # What is pending and superseded goes with whoever holds it, or with its lease.
 
-    def _slots_are_held_by_messages(self, now: Snapshot) -> None:
-        holding = {holder: slot.partition("\n")[2] for holder, slot in now.hash("holding").items()}
-        held = {m: slot for slot in SLOTS for m in now.scores(f"slots:{slot}")}
-        assert held == holding
-        on_stream = {message.holder.decode() for message in now.messages}
-        assert set(held) <= on_stream, "a slot is held by a message that is gone"
+    def _slots_are_held_by_acceptances(self, now: Snapshot) -> None:
+        holding = {owner: json.loads(text) for owner, text in now.hash("holding").items()}
+        held = {(m, slot) for slot in SLOTS for m in now.scores(f"slots:{slot}")}
+        assert held == {(owner, slot) for owner, has in holding.items() for slot in has["slots"]}
+        live = {
+            f"{entry.key if entry.nonce == '*' else entry.nonce}\n{entry.key}"
+            for entry in self.model.live()
+            if entry.state is not S.PARKED
+        }
+        superseded = {owner: has["consumer"] for owner, has in holding.items() if "consumer" in has}
+        assert set(holding) - set(superseded) <= live, "a slot is held by a run that is gone"
+        for owner, consumer in superseded.items():
+            assert owner in now.members(f"orphans:{consumer}"), "nobody will free this slot"
         waiters = {key: slot for slot in SLOTS for key in now.scores(f"waiters:{slot}")}
         assert waiters == {e.key: e.waits for e in self.model.live() if e.waits}
         assert set(now.scores("waiting")) == set(waiters)
@@ -868,6 +885,11 @@ class StorageMachine(RuleBasedStateMachine):
         for message in self.bench.snapshot().messages:
             if message.consumer:
                 self._end_lease(message)
+        for name in self.bench.snapshot().named("orphans:"):
+            # Whoever ran them is gone for good.
+            gone = release(self.storage.connection, self.storage.keys, name, [])
+            self.bench.do(gone)
+        self._granted(self.bench.snapshot())
         self.seen = self.bench.snapshot()
         worker = self.workers[1]
         worker.die()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Annotated, Any
 
@@ -21,8 +22,8 @@ from docket import (
     Retry,
     Worker,
 )
-from docket.storage.exchange import Claimant, release
-from docket.storage.limits import Limits
+from docket.storage.exchange import Claimant, Claimed, Settlement, Verdict, release
+from docket.storage.limits import Announcement, Answer, Entrant, Limits, Question, Word
 from tests.compat.conftest import docket, least_privileged, name, pytest_generate_tests, until, url
 from tests.dependencies.conftest import Meter, keys_of, meter, second
 from tests.fleet.process import ServerProcess
@@ -153,26 +154,83 @@ async def _is(asked: Any, wanted: object) -> bool:
     return await asked == wanted
 
 
-async def messages_of(docket: Docket, count: int) -> list[Any]:
-    """So many messages of runs that somebody holds."""
-    async with docket.redis() as client:
-        return [await client.xadd(docket.stream_key, {"key": "some"}) for _ in range(count)]
+HOLDER = Claimant("holder", "holder", ("default",), 60_000, 60_000, 60_000)
+
+
+async def claimed_runs(docket: Docket, count: int) -> list[Claimed]:
+    """So many runs that the holder has."""
+
+    async def work() -> None: ...
+
+    docket.register(work, ["handed out"])
+    await docket.add_many([docket.call("handed out")() for _ in range(count)])
+    _, catch = await docket.storage.exchange(HOLDER).trade([], count)
+    assert catch is not None
+    assert len(catch.claimed) == count
+    return catch.claimed
+
+
+async def handed_out(docket: Docket, count: int) -> list[Entrant]:
+    """So many runs that the holder has, ready to ask at their gates."""
+    return [entrant(run) for run in await claimed_runs(docket, count)]
+
+
+def entrant(run: Claimed, consumer: str = "holder") -> Entrant:
+    """A run as it asks."""
+    return Entrant(run.key, run.identity, run.attempt, run.fence, consumer)
+
+
+def stranger(number: int = 0) -> Entrant:
+    """A run that nobody has handed out."""
+    return Entrant(f"key-{number}", f"identity-{number}")
+
+
+async def takes(docket: Docket, entrant: Entrant, slot: str, size: int) -> bool:
+    """Whether a run is given a slot."""
+    answer = await docket.storage.limits.admit(entrant, [Question("slot", slot, size)])
+    assert answer.word in (Word.ADMITTED, Word.WAITING)
+    return answer.word is Word.ADMITTED
+
+
+def outcome(run: Claimed, word: str, **fields: Any) -> Settlement:
+    """What a run that was handed out has ended with."""
+    return Settlement(
+        run.message,
+        run.queue,
+        run.key,
+        run.generation,
+        run.fence,
+        word,
+        ttl=60_000,
+        identity=run.identity,
+        **fields,
+    )
+
+
+async def settle(docket: Docket, run: Claimed, word: str, **fields: Any) -> Verdict:
+    """End a run of the holder."""
+    exchange = docket.storage.exchange(HOLDER)
+    ((verdict,), _) = await exchange.trade([outcome(run, word, **fields)], 0)
+    return verdict
 
 
 async def test_a_slot_that_is_asked_for_twice_is_taken_once(docket: Docket) -> None:
+    one, two = await handed_out(docket, 2)
+
+    assert await takes(docket, one, "slot", 1)
+    assert await takes(docket, one, "slot", 1)
+    assert not await takes(docket, two, "slot", 1)
+    assert await takes(docket, two, "slot", 2)
+
+
+async def test_a_run_that_somebody_else_has_now_gets_no_slot(docket: Docket) -> None:
+    (run,) = await handed_out(docket, 1)
     limits = docket.storage.limits
-    one, two = await messages_of(docket, 2)
 
-    assert await limits.acquire("slot", 1, "default", one)
-    assert await limits.acquire("slot", 1, "default", one)
-    assert not await limits.acquire("slot", 1, "default", two)
-    assert await limits.acquire("slot", 2, "default", two)
+    for other in (replace(run, fence=1), replace(run, consumer="zombie")):
+        answer = await limits.admit(other, [Question("slot", "slot", 1)])
+        assert answer.word is Word.SUPERSEDED
 
-
-async def test_a_run_whose_message_was_settled_by_somebody_else_gets_no_slot(
-    docket: Docket,
-) -> None:
-    assert not await docket.storage.limits.acquire("slot", 1, "default", b"1-1")
     assert await _slots(docket, "slot") == 0
 
 
@@ -180,14 +238,25 @@ async def test_a_limit_that_shrinks_counts_for_those_that_hold_a_slot_by_their_a
     docket: Docket,
 ) -> None:
     limits = docket.storage.limits
-    messages = await messages_of(docket, 3)
-    for message in messages:
-        assert await limits.acquire("slot", 3, "default", message)
+    await limits.announce("holder", [Announcement("slots", "handed out", 3)])
+    runs = await handed_out(docket, 3)
+    for run in runs:
+        answer = await limits.admit(run, [Question("slot", "slot", 1, "slots")])
+        assert answer.word is Word.ADMITTED
         await asyncio.sleep(0.002)
+    await limits.announce("holder", [Announcement("slots", "handed out", 1)])
 
     # Whoever asks again, because its worker died, is measured by the new size.
-    again = [await limits.acquire("slot", 1, "default", message) for message in messages]
-    assert again == [True, False, False]
+    await release(docket.storage.connection, docket.storage.keys, "holder", ["default"])
+    heir = Claimant("heir", "heir", ("default",), 60_000, 60_000, 60_000)
+    _, catch = await docket.storage.exchange(heir).trade([], 3)
+    assert catch is not None
+    by_key = {run.key: entrant(run, "heir") for run in catch.claimed}
+    again = [
+        (await limits.admit(by_key[run.key], [Question("slot", "slot", 1, "slots")])).word
+        for run in runs
+    ]
+    assert again == [Word.ADMITTED, Word.WAITING, Word.WAITING]
 
 
 async def test_a_limit_that_grows_lets_more_of_those_in_that_wait(
@@ -219,6 +288,11 @@ async def test_a_limit_that_grows_lets_more_of_those_in_that_wait(
 
 async def _drained(docket: Docket, go_on: asyncio.Event) -> None:
     go_on.set()
+
+
+async def _exists(docket: Docket, name: str) -> bool:
+    async with docket.redis() as client:
+        return bool(await client.exists(docket.key(name)))
 
 
 async def _slots(docket: Docket, slot: str) -> int:
@@ -334,7 +408,7 @@ async def test_the_slot_of_a_dead_worker_goes_to_whoever_takes_its_run_over(
     _, catch = await dead.trade([], 1)
     assert catch is not None
     (claimed,) = catch.claimed
-    assert await docket.storage.limits.acquire("work", 1, "default", claimed.message)
+    assert await takes(docket, entrant(claimed, "dead"), "work", 1)
     await docket.add_many([docket.call(work)(number) for number in range(1, 6)])
 
     async with several_workers(docket, 2):
@@ -365,7 +439,7 @@ async def test_the_slot_of_a_run_that_kills_its_workers_is_given_back(docket: Do
         _, catch = await exchange.trade([], 1)
         assert catch is not None
         (claimed,) = catch.claimed
-        assert await docket.storage.limits.acquire("work", 1, "default", claimed.message)
+        assert await takes(docket, entrant(claimed, doomed), "work", 1)
         await release(docket.storage.connection, docket.storage.keys, doomed, ["default"])
     await docket.add(work)(1)
 
@@ -377,16 +451,19 @@ async def test_the_slot_of_a_run_that_kills_its_workers_is_given_back(docket: Do
     assert ran == [1]
 
 
-async def test_a_message_gives_its_slot_back_when_its_task_comes_under_another_limit(
+async def test_a_run_may_hold_slots_of_several_limits_and_gives_all_of_them_back(
     docket: Docket,
 ) -> None:
-    limits = docket.storage.limits
-    (message,) = await messages_of(docket, 1)
-    assert await limits.acquire("old", 1, "default", message)
+    run, another = await claimed_runs(docket, 2)
+    other = entrant(another)
+    assert await takes(docket, entrant(run), "one", 1)
+    assert await takes(docket, entrant(run), "two", 1)
+    assert not await takes(docket, other, "one", 1)
 
-    assert await limits.acquire("new", 1, "default", message)
+    assert await settle(docket, run, "completed") is Verdict.RECORDED
 
-    assert (await _slots(docket, "old"), await _slots(docket, "new")) == (0, 1)
+    assert (await _slots(docket, "one"), await _slots(docket, "two")) == (0, 0)
+    assert await takes(docket, other, "one", 1)
 
 
 async def _age_the_holder(docket: Docket) -> None:
@@ -395,42 +472,46 @@ async def _age_the_holder(docket: Docket) -> None:
         await client.zadd(docket.key("slots:slot"), {holders[0]: 1})
 
 
-async def test_a_slot_whose_message_is_gone_is_taken_by_the_next_after_a_while(
-    docket: Docket,
-) -> None:
-    limits = docket.storage.limits
-    gone, next_one = await messages_of(docket, 2)
-    assert await limits.acquire("slot", 1, "default", gone)
-    async with docket.redis() as client:
-        await client.xdel(docket.stream_key, gone)
-    assert not await limits.acquire("slot", 1, "default", next_one)
+async def test_a_slot_whose_run_is_gone_is_taken_by_the_next_after_a_while(docket: Docket) -> None:
+    gone, next_one = await handed_out(docket, 2)
+    assert await takes(docket, gone, "slot", 1)
+    await docket.storage.connection.send(("DEL", docket.storage.keys.run(gone.key)))
+    assert not await takes(docket, next_one, "slot", 1)
     await _age_the_holder(docket)
 
-    assert await limits.acquire("slot", 1, "default", next_one)
+    assert await takes(docket, next_one, "slot", 1)
     assert await _slots(docket, "slot") == 1
 
 
-async def test_a_slot_whose_message_lives_is_kept_however_old_it_is(docket: Docket) -> None:
-    async def work() -> None: ...
-
-    execution = await docket.add(work)()
-    exchange = docket.storage.exchange(Claimant("one", "one", ("default",), 60_000, 60_000, 60_000))
-    _, catch = await exchange.trade([], 1)
-    assert catch is not None
-    (claimed,) = catch.claimed
-    assert claimed.key == execution.key
-    assert await docket.storage.limits.acquire("slot", 1, "default", claimed.message)
+async def test_a_slot_whose_run_lives_is_kept_however_old_it_is(docket: Docket) -> None:
+    holder, other = await handed_out(docket, 2)
+    assert await takes(docket, holder, "slot", 1)
     await _age_the_holder(docket)
 
-    (other,) = await messages_of(docket, 1)
-    assert not await docket.storage.limits.acquire("slot", 1, "default", other)
+    assert not await takes(docket, other, "slot", 1)
+
+
+async def test_the_slot_of_a_superseded_run_is_kept_however_old_it_is_until_it_ends(
+    docket: Docket,
+) -> None:
+    holder, another = await claimed_runs(docket, 2)
+    other = entrant(another)
+    assert await takes(docket, entrant(holder), "slot", 1)
+    await docket.replace("handed out", datetime.now(timezone.utc), holder.key)()
+    await _age_the_holder(docket)
+
+    assert not await takes(docket, other, "slot", 1)
+    assert await settle(docket, holder, "completed") is Verdict.SUPERSEDED
+    assert await takes(docket, other, "slot", 1)
+    assert await _is(_exists(docket, "orphans:holder"), False)
 
 
 async def test_exactly_one_of_many_wins_the_race_for_a_cooldown(
     docket: Docket, second: Docket
 ) -> None:
     async def race(limits: Limits, number: int) -> bool:
-        return await limits.start("race", f"runner-{number}", timedelta(minutes=1))
+        question = Question("cooldown", "race", 60_000, drops=1)
+        return (await limits.admit(stranger(number), [question])).word is Word.ADMITTED
 
     won = await asyncio.gather(
         *(race((docket, second)[n % 2].storage.limits, n) for n in range(50))
@@ -478,60 +559,58 @@ async def test_exactly_one_of_many_calls_runs_after_they_have_settled_with_sever
     assert len(ran) == 1
 
 
+def debounce(settle: float, longest: float = 0) -> Question:
+    """One of so many seconds."""
+    return Question("debounce", "race", int(settle * 1000), int(longest * 1000))
+
+
 async def test_exactly_one_of_many_wins_the_race_for_a_debounce(
     docket: Docket, second: Docket
 ) -> None:
-    async def work() -> None: ...
+    runs = await handed_out(docket, 50)
 
-    docket.register(work)
-    await docket.add_many([docket.call(work, key=f"key-{n}")() for n in range(50)])
-
-    async def race(limits: Limits, number: int) -> timedelta | None:
-        return await limits.settle_down("race", f"key-{number}", timedelta(seconds=30), None)
-
-    waits = await asyncio.gather(
-        *(race((docket, second)[n % 2].storage.limits, n) for n in range(50))
+    answers = await asyncio.gather(
+        *(
+            (docket, second)[n % 2].storage.limits.admit(run, [debounce(30)])
+            for n, run in enumerate(runs)
+        )
     )
 
-    assert len([wait for wait in waits if wait]) == 1
-    assert waits.count(None) == 49
+    words = [answer.word for answer in answers]
+    assert words.count(Word.DELAYED) == 1
+    assert words.count(Word.DROPPED) == 49
 
 
 async def test_a_winner_of_a_debounce_that_was_cancelled_is_followed_by_the_next(
     docket: Docket,
 ) -> None:
-    async def work() -> None: ...
-
     limits = docket.storage.limits
-    for key in ("one", "two"):
-        await docket.add(work, key=key)()
-    assert await limits.settle_down("race", "one", timedelta(seconds=30), None)
-    assert await limits.settle_down("race", "two", timedelta(seconds=30), None) is None
+    first, *others = await claimed_runs(docket, 3)
+    one, two, three = map(entrant, [first, *others])
+    assert (await limits.admit(one, [debounce(30)])).word is Word.DELAYED
+    assert (await limits.admit(two, [debounce(30)])).word is Word.DROPPED
 
-    await docket.cancel("one")
+    await settle(docket, first, "delay", due=4_102_444_800_000)
+    await docket.cancel(one.key)
+    assert await _is(_exists(docket, "debounce:race"), False)
 
-    assert await limits.settle_down("race", "two", timedelta(seconds=30), None)
+    assert (await limits.admit(two, [debounce(30)])).word is Word.DELAYED
+    # One that is lost without a word does not stand in the way for ever either.
+    await docket.storage.connection.send(("DEL", docket.storage.keys.run(two.key)))
+    assert (await limits.admit(three, [debounce(30)])).word is Word.DELAYED
 
 
 async def test_a_debounce_starts_after_its_longest_wait_in_any_case(docket: Docket) -> None:
-    async def work() -> None: ...
-
-    limits, settle, longest = (
-        docket.storage.limits,
-        timedelta(seconds=1),
-        timedelta(milliseconds=200),
-    )
-    for key in ("one", "two"):
-        await docket.add(work, key=key)()
-    assert await limits.settle_down("race", "one", settle, longest)
+    limits, question = docket.storage.limits, debounce(1, 0.2)
+    one, two = await handed_out(docket, 2)
+    assert (await limits.admit(one, [question])).word is Word.DELAYED
     await asyncio.sleep(0.15)
-    assert await limits.settle_down("race", "two", settle, longest) is None
-    rest = await limits.settle_down("race", "one", settle, longest)
-    assert rest is not None
-    assert timedelta(0) < rest <= timedelta(milliseconds=50)
-    await asyncio.sleep(rest.total_seconds() + 0.005)
+    assert (await limits.admit(two, [question])).word is Word.DROPPED
+    rest = await limits.admit(one, [question])
+    assert 0 < rest.milliseconds <= 50 or rest.word is Word.ADMITTED
+    await asyncio.sleep(rest.milliseconds / 1000 + 0.005 if rest.word is Word.DELAYED else 0)
 
-    assert await limits.settle_down("race", "one", settle, longest) == timedelta(0)
+    assert (await limits.admit(one, [question])).word is Word.ADMITTED
 
 
 async def test_there_are_never_more_starts_in_any_window_than_a_rate_allows(docket: Docket) -> None:
@@ -541,73 +620,104 @@ async def test_there_are_never_more_starts_in_any_window_than_a_rate_allows(dock
 
     docket.register(work)
     executions = await docket.add_many([docket.call(work)() for _ in range(26)])
-    asked: list[float] = []
-    told: list[float] = []
+    admitted: dict[str, int] = {}
     limits = docket.storage.limits
-    count = limits.count
+    admit = limits.admit
 
-    async def noting(*arguments: Any) -> timedelta | None:
-        now = time.monotonic()
-        wait = await count(*arguments)
-        if wait == timedelta(0):
-            asked.append(now)
-            told.append(time.monotonic())
-        return wait
+    async def noting(run: Entrant, questions: Sequence[Question]) -> Answer:
+        answer = await admit(run, questions)
+        if answer.word is Word.ADMITTED:
+            # Whoever is delivered again, because its worker was late to renew the lease, has started before.
+            admitted.setdefault(run.identity, answer.milliseconds)
+        return answer
 
-    limits.count = noting  # type: ignore[method-assign]
+    limits.admit = noting  # type: ignore[method-assign]
     async with several_workers(docket, 3):
         await until_all_ended(docket)
 
     for execution in executions:
         await execution.sync()
         assert execution.state is ExecutionState.COMPLETED
-    assert len(told) == 26
-    # Each was counted after it was asked for, and before it was told; the server counts whole milliseconds.
-    spans = [later - at for at, later in zip(sorted(asked), sorted(told)[limit:], strict=False)]
-    assert min(spans) >= window.total_seconds() - 0.002
+    starts = sorted(admitted.values())
+    assert len(starts) == 26
+    spans = [later - at for at, later in zip(starts, starts[limit:], strict=False)]
+    assert min(spans) >= window / timedelta(milliseconds=1)
+
+
+def rate(limit: int, *, drops: bool = False) -> Question:
+    """One of so many starts in ten seconds."""
+    return Question("rate", "rate", limit, 10_000, int(drops))
 
 
 async def test_a_rate_gives_each_of_those_who_wait_a_moment_of_its_own(docket: Docket) -> None:
-    window = timedelta(seconds=10)
-    waits = [
-        await docket.storage.limits.count("rate", f"key-{n}", f"key-{n}:1", 2, window, False)
-        for n in range(6)
-    ]
-    seconds = [round(wait.total_seconds()) for wait in waits if wait is not None]
+    limits = docket.storage.limits
+    answers = [await limits.admit(stranger(n), [rate(2)]) for n in range(6)]
 
-    assert seconds == [0, 0, 10, 10, 20, 20]
+    assert [answer.word for answer in answers] == [Word.ADMITTED] * 2 + [Word.DELAYED] * 4
+    assert [round(answer.milliseconds / 1000) for answer in answers[2:]] == [10, 10, 20, 20]
     # Asking again is answered as before.
-    again = await docket.storage.limits.count("rate", "key-2", "key-2:1", 2, window, False)
-    assert again is not None
-    assert 9 < again.total_seconds() <= 10
-    assert await docket.storage.limits.count(
-        "rate", "key-0", "key-0:1", 2, window, False
-    ) == timedelta(0)
+    assert 9_000 < (await limits.admit(stranger(2), [rate(2)])).milliseconds <= 10_000
+    assert (await limits.admit(stranger(0), [rate(2)])).word is Word.ADMITTED
+
+
+async def test_a_run_that_waits_for_two_rates_has_one_moment_at_both(docket: Docket) -> None:
+    limits = docket.storage.limits
+    slow = Question("rate", "slow", 1, 20_000)
+    both = [rate(1), slow]
+    assert (await limits.admit(stranger(0), both)).word is Word.ADMITTED
+    answer = await limits.admit(stranger(1), both)
+
+    assert (answer.word, answer.gate) == (Word.DELAYED, 1)
+    async with docket.redis() as client:
+        moments: list[Any] = [
+            await client.zrange(docket.key(f"moments:{name}"), 0, -1, withscores=True)
+            for name in ("rate", "slow")
+        ]
+    assert moments[0] == moments[1] != []
+
+
+async def test_the_last_of_those_who_wait_takes_a_moment_that_is_given_back(
+    docket: Docket,
+) -> None:
+    limits = docket.storage.limits
+    runs = await claimed_runs(docket, 5)
+    answers = [await limits.admit(entrant(run), [rate(1)]) for run in runs]
+    due = int(time.time() * 1000)
+    for run, answer in zip(runs[1:], answers[1:], strict=True):
+        await settle(docket, run, "delay", due=due + answer.milliseconds)
+
+    await docket.cancel(runs[1].key)
+    await docket.cancel(runs[2].key)
+
+    records = await docket.storage.executions.read(*(run.key for run in runs[3:]))
+    dues = [record.due.timestamp() * 1000 - due for record in records if record is not None]
+    assert [round(one, -3) for one in dues] == [20_000, 10_000]
+    async with docket.redis() as client:
+        waiting = await client.zrange(docket.key("moments:rate"), 0, -1)
+    assert len(waiting) == 2
 
 
 async def test_a_rate_that_drops_gives_no_moments_away(docket: Docket) -> None:
-    window = timedelta(seconds=10)
-    waits = [
-        await docket.storage.limits.count("rate", f"key-{n}", f"key-{n}:1", 2, window, True)
-        for n in range(4)
-    ]
+    limits = docket.storage.limits
+    answers = [await limits.admit(stranger(n), [rate(2, drops=True)]) for n in range(4)]
 
-    assert waits == [timedelta(0), timedelta(0), None, None]
+    assert [answer.word for answer in answers] == [Word.ADMITTED] * 2 + [Word.DROPPED] * 2
     async with docket.redis() as client:
         assert not await client.exists(docket.key("moments:rate"))
 
 
 async def test_a_start_that_did_not_take_place_is_not_counted(docket: Docket) -> None:
-    limits, window = docket.storage.limits, timedelta(seconds=10)
-    assert await limits.count("rate", "one", "one:1", 1, window, True) == timedelta(0)
-    await limits.undo_count("rate", "one:1")
-    assert await limits.count("rate", "two", "two:1", 1, window, True) == timedelta(0)
+    limits = docket.storage.limits
+    gates = [Question("cooldown", "one", 10_000, drops=1), rate(1, drops=True)]
+    first, second = await claimed_runs(docket, 2)
+    two = entrant(second)
+    assert (await limits.admit(entrant(first), gates)).word is Word.ADMITTED
+    assert (await limits.admit(two, gates)).word is Word.DROPPED
 
-    assert await limits.start("cooldown", "one:1", window)
-    await limits.undo_start("cooldown", "two:1")
-    assert not await limits.start("cooldown", "two:1", window)
-    await limits.undo_start("cooldown", "one:1")
-    assert await limits.start("cooldown", "two:1", window)
+    # A gate of somebody else, behind them, did not let it in.
+    await settle(docket, first, "dropped")
+
+    assert (await limits.admit(two, gates)).word is Word.ADMITTED
 
 
 async def test_nothing_is_left_behind_when_everybody_has_gone(docket: Docket) -> None:

@@ -89,6 +89,8 @@ local function condemn(key, task, due, crashes, alone, death)
   local words = 'Crashed: ' .. crashes .. ' workers died while they ran it'
   if alone > 0 then words = words .. ', ' .. alone .. ' of them while they ran nothing else' end
   if death and death ~= '' then words = words .. '; the last one ended with ' .. death end
+  local known = redis.call('HMGET', run_of(key), 'nonce', 'gates', 'admitted')
+  leave_gates(key, known[1], known[2], known[3])
   redis.call('HDEL', run_of(key), 'consumer', 'started')
   finish(key, 'failed', now, dead_ttl, 'crashed', words, nil, nil, due)
   bury(key, now, tonumber(dead_ttl))
@@ -106,9 +108,14 @@ local function take_one(queue, message, fields, holder, how)
   end
   local run = run_of(key)
   local has_room = bytes < INLINE
-  local known = redis.call('HMGET', run, 'state', 'generation', 'task', has_room and 'call' or 'none', 'attempt', 'due', 'crashes', 'trace', 'cancel', 'message', 'consumer', 'schema', 'nonce', 'suspect', 'alone', 'silent')
+  local known = redis.call('HMGET', run, 'state', 'generation', 'task', has_room and 'call' or 'none', 'attempt', 'due', 'crashes', 'trace', 'cancel', 'message', 'consumer', 'schema', 'nonce', 'suspect', 'alone', 'silent',
+    'slot', 'gates', 'admitted')
   local state, task, due, crashes = known[1], known[3], known[6], tonumber(known[7] or 0)
   local level, alone = tonumber(known[14] or 0), tonumber(known[15] or 0)
+  local function let_go()
+    take_off_stream(queue, message)
+    leave_gates(key, known[13], known[18], known[19])
+  end
 
   -- The number counts, too: a key that was forgotten and used again counts its generations anew.
   if (known[2] or FIRST) ~= entry.generation or known[10] ~= message or (state ~= 'queued' and state ~= 'running') then
@@ -118,18 +125,18 @@ local function take_one(queue, message, fields, holder, how)
   end
   if state == 'running' and known[11] and known[11] ~= holder then return hand_to(known[11], queue, message) end
   if known[9] then
-    take_off_stream(queue, message)
+    let_go()
     finish(key, 'cancelled', now, ttl, 'cancelled', nil, nil, nil, due)
     return
   end
   local action = strike_on(task)
   if action == 'park' then
-    take_off_stream(queue, message)
+    let_go()
     park_struck(key, 'task:' .. task, now, due)
     parked[#parked + 1] = {key, task}
     return
   elseif action then
-    take_off_stream(queue, message)
+    let_go()
     finish(key, 'cancelled', now, ttl, 'struck', nil, nil, nil, due)
     struck[#struck + 1] = {key, task}
     return
@@ -156,7 +163,7 @@ local function take_one(queue, message, fields, holder, how)
   bytes = bytes + size
   claimed[#claimed + 1] = {
     message, queue, key, entry.generation, fence, task, comes_along and known[4], known[5] or '1', due, crashes, known[8] or '',
-    state == 'queued' and slot_of(queue, message) or '', known[12] or '1', identity_of(key, known[13]), size,
+    state == 'queued' and known[17] or '', known[12] or '1', identity_of(key, known[13]), size,
     level > 0 and company(concurrency, level) or ''}
 end
 
@@ -178,6 +185,10 @@ local function with_group(queue, read)
     reply = read()
   end
   return reply
+end
+
+local function holder_of(queue, message)
+  return (queue or '') .. '\n' .. message
 end
 
 -- What is pending under this worker's name and was never heard of, all queues before anything fresh.

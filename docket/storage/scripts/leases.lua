@@ -66,6 +66,7 @@ end
 -- counts no further than SLICE in each queue.
 local function expire(consumer, queues, is_released)
   local held, holding_queues = 0, {}
+  repeat until free_orphans(consumer) == 0
   for _, queue in ipairs(queues) do
     local entries = #pending(queue, consumer, SLICE)
     if entries > 0 then holding_queues[#holding_queues + 1] = queue else leave(queue, consumer) end

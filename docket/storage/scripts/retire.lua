@@ -22,11 +22,12 @@ local function hand_back(queue, message)
   local entry = redis.call('XRANGE', stream_of(queue), message, message)[1]
   local key = entry and entry[2][2] or ''
   local run = run_of(key)
-  local known = redis.call('HMGET', run, 'state', 'message', 'consumer', 'due', 'generation')
+  local known = redis.call('HMGET', run, 'state', 'message', 'consumer', 'due', 'generation', 'nonce')
   local is_live = known[1] == 'running' or known[1] == 'queued'
   if not is_live or known[2] ~= message then return take_off_stream(queue, message) end
   if known[1] == 'running' and known[3] ~= consumer then return hand_to(known[3], queue, message) end
   take_off_stream(queue, message)
+  if free_slots(owner_of(key, known[6])) then redis.call('HDEL', run, 'slot') end
   message = put_on_stream(key, queue, known[5] or FIRST)
   redis.call('HSET', run, 'state', 'queued', 'message', message, 'fence', next_fence())
   redis.call('HDEL', run, 'consumer', 'started')
@@ -34,6 +35,7 @@ local function hand_back(queue, message)
   ring(queue)
 end
 
+repeat until free_orphans(consumer) == 0
 local count = 0
 for _, queue in ipairs(all_queues(REST, #ARGV)) do
   local place = suffixed('quarantine', queue)

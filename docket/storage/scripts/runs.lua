@@ -130,21 +130,50 @@ local function passed_run(fence, consumer)
   return '#' .. fence .. '/' .. (string.match(consumer, '[^:]*$'))
 end
 
--- Slots. A slot of a limit belongs to a message: whoever takes the message off its stream, for whatever
--- reason, gives the slot back, and a run that is delivered again finds its own slot still taken by it.
+-- Gates. What a run holds or waits for at a gate belongs to its acceptance, not to a message: it stays through
+-- waiting, a hand-back and a takeover, and a key that is used again is another owner. The record names the gates
+-- (`gates`, as JSON) and the last start that all of them have let in (`admitted`: attempt and fence), so that
+-- leave_gates finds all of it without a search, whichever way the run goes.
+--
+-- P:holding   by owner: the limits of which it holds a slot, and who ran it if it has been superseded, as JSON
+-- P:sizes     by limit that somebody waits for: its slots, as its last asker said, and its definition
+-- P:limits    'size <definition>': the slots in force of a limit that workers have announced
 
-local GRANTS = 100           -- the most that one freed slot lets in (more than one if the limit has grown)
+local GRANTS = 100           -- the most that one call lets in
 local holding                -- whether anything holds a slot; asked once per script
 
-local function holder_of(queue, message)
-  return (queue or '') .. '\n' .. message
+local function owner_of(key, nonce)
+  return identity_of(key, nonce) .. '\n' .. key
 end
 
-local function take_slot(slot, size, queue, message)
-  local member = holder_of(queue, message)
-  redis.call('ZADD', P .. ':slots:' .. slot, 'NX', integer(milliseconds()), member)
-  redis.call('HSET', P .. ':holding', member, size .. '\n' .. slot)
-  holding = true
+-- Whether an owner has a start before it: its record is still that of its acceptance, and is not over.
+local function is_live(owner)
+  local identity, key = string.match(owner, '^([^\n]*)\n(.*)$')
+  local known = attempt(redis.call, 'HMGET', run_of(key), 'state', 'nonce') or {}
+  return known[1] and identity_of(key, known[2]) == identity
+    and known[1] ~= 'completed' and known[1] ~= 'failed' and known[1] ~= 'cancelled'
+end
+
+-- Announced by workers; nil for a limit that only its askers know.
+local function announced_size(definition)
+  if not definition or definition == '' then return nil end
+  return tonumber(redis.call('HGET', P .. ':limits', 'size ' .. definition) or nil)
+end
+
+local function held_by(owner)
+  if holding == nil then holding = redis.call('EXISTS', P .. ':holding') == 1 end
+  local text = holding and redis.call('HGET', P .. ':holding', owner)
+  return text and cjson.decode(text)
+end
+
+local function take_slot(key, owner, slot, size)
+  if redis.call('ZADD', P .. ':slots:' .. slot, 'NX', integer(milliseconds()), owner) == 1 then
+    local held = held_by(owner) or {slots = {}}
+    table.insert(held.slots, slot)
+    redis.call('HSET', P .. ':holding', owner, cjson.encode(held))
+    holding = true
+  end
+  redis.call('HSET', run_of(key), 'slot', integer(size) .. '\n' .. slot)
 end
 
 local function stop_waiting(key, slot)
@@ -155,45 +184,149 @@ local function stop_waiting(key, slot)
   if redis.call('EXISTS', waiters) == 0 then redis.call('HDEL', P .. ':sizes', slot) end
 end
 
--- Hands the free slots of a limit to those that wait for one, the longest first: each is put on its
--- stream with the slot already taken for it, so that nobody overtakes it. How many slots there are is what
--- was heard last from whoever asked for one.
-local function grant(slot)
+-- Lets one that waits go on with the slot already taken for it, so that nobody overtakes it.
+local function grant_to(key, slot, size)
+  local known = redis.call('HMGET', run_of(key), 'waits', 'queue', 'generation', 'due', 'nonce')
+  if known[1] ~= slot then return false end
+  stop_waiting(key, slot)
+  local message = put_on_stream(key, known[2], known[3] or FIRST)
+  redis.call('HSET', run_of(key), 'state', 'queued', 'message', message)
+  take_slot(key, owner_of(key, known[5]), slot, size)
+  announce(key, 'queued', known[4])
+  ring(known[2])
+  return true
+end
+
+-- Hands the free slots of a limit to those that wait for one, the longest first, `most` at most. Returns how many
+-- that were.
+local function grant(slot, most)
   local waiters = P .. ':waiters:' .. slot
-  local size = redis.call('HGET', P .. ':sizes', slot) or '0'
-  local free = math.min(tonumber(size) - redis.call('ZCARD', P .. ':slots:' .. slot), GRANTS)
-  while free > 0 do
+  local asked, definition = string.match(redis.call('HGET', P .. ':sizes', slot) or '', '^(%d+)\n(.*)$')
+  local size = announced_size(definition) or tonumber(asked or 0)
+  local free = math.min(size - redis.call('ZCARD', P .. ':slots:' .. slot), most or GRANTS)
+  local granted = 0
+  while granted < free do
     local key = redis.call('ZRANGE', waiters, 0, 0)[1]
-    if not key then return end
-    local known = redis.call('HMGET', run_of(key), 'waits', 'queue', 'generation', 'due')
-    if known[1] ~= slot then
-      redis.call('ZREM', waiters, key)
+    if not key then break end
+    local is_granted, trouble = attempt(grant_to, key, slot, size)
+    if is_granted then granted = granted + 1
     else
-      stop_waiting(key, slot)
-      local message = put_on_stream(key, known[2], known[3] or FIRST)
-      redis.call('HSET', run_of(key), 'state', 'queued', 'message', message)
-      take_slot(slot, size, known[2], message)
-      announce(key, 'queued', known[4])
-      ring(known[2])
-      free = free - 1
+      redis.call('ZREM', waiters, key)
+      if trouble then redis.call('ZREM', P .. ':waiting', key) end
+      if redis.call('EXISTS', waiters) == 0 then redis.call('HDEL', P .. ':sizes', slot) end
     end
+  end
+  return granted
+end
+
+-- Returns whether there were any.
+local function free_slots(owner)
+  local held = held_by(owner)
+  if not held then return false end
+  redis.call('HDEL', P .. ':holding', owner)
+  if held.consumer then redis.call('SREM', P .. ':orphans:' .. held.consumer, owner) end
+  for _, slot in ipairs(held.slots) do redis.call('ZREM', P .. ':slots:' .. slot, owner) end
+  for _, slot in ipairs(held.slots) do grant(slot) end
+  return true
+end
+
+-- A running run was superseded, and its body goes on: its slots are free when it ends, or when its worker is gone.
+local function leave_orphan(owner, consumer)
+  local held = held_by(owner)
+  if not held then return end
+  held.consumer = consumer or ''
+  redis.call('HSET', P .. ':holding', owner, cjson.encode(held))
+  redis.call('SADD', P .. ':orphans:' .. held.consumer, owner)
+end
+
+-- A consumer is gone for good, and with it what it ran. Returns how many owners that were, `most` at most.
+local function free_orphans(consumer, most)
+  local orphans = redis.call('SMEMBERS', P .. ':orphans:' .. consumer)
+  local count = math.min(#orphans, most or GRANTS)
+  for at = 1, count do
+    free_slots(orphans[at])
+    redis.call('SREM', P .. ':orphans:' .. consumer, orphans[at])
+  end
+  return count
+end
+
+-- The last of those that wait for a moment of a rate moves up to one that was given back, so that no moment passes
+-- without a start. One that waits for moments of several rates stays where it is.
+local function move_up(moments, freed)
+  local last = redis.call('ZREVRANGE', moments, 0, 0, 'WITHSCORES')
+  if not last[1] or tonumber(last[2]) <= freed then return end
+  local identity, key = string.match(last[1], '^([^\n]*)\n(.*)$')
+  local known = redis.call('HMGET', run_of(key), 'state', 'nonce', 'gates')
+  if known[1] ~= 'scheduled' or identity_of(key, known[2]) ~= identity or not known[3] then return end
+  local rates = 0
+  for _, gate in ipairs(cjson.decode(known[3])) do
+    if gate[1] == 'rate' then rates = rates + 1 end
+  end
+  if rates > 1 or not redis.call('ZSCORE', P .. ':queue', key) then return end
+  redis.call('ZADD', moments, integer(freed), last[1])
+  redis.call('HSET', run_of(key), 'due', integer(freed))
+  redis.call('ZADD', P .. ':queue', integer(freed), key)
+  if redis.call('ZRANGE', P .. ':queue', 0, 0)[1] == key then ring(redis.call('HGET', run_of(key), 'queue')) end
+end
+
+local function give_moment_back(rate, owner)
+  local moments = P .. ':moments:' .. rate
+  local freed = redis.call('ZSCORE', moments, owner)
+  if not freed then return end
+  redis.call('ZREM', moments, owner)
+  attempt(move_up, moments, math.max(tonumber(freed), milliseconds()))
+end
+
+local function give_moments_back(owner, gates)
+  for _, gate in ipairs(gates and cjson.decode(gates) or {}) do
+    if gate[1] == 'rate' then give_moment_back(gate[2], owner) end
   end
 end
 
--- The slot that a message holds, as '<slots of its limit>\n<limit>'.
-local function slot_of(queue, message)
-  if holding == nil then holding = redis.call('EXISTS', P .. ':holding') == 1 end
-  return holding and redis.call('HGET', P .. ':holding', holder_of(queue, message))
+-- One start of a run: every attempt counts, however often it is delivered.
+local function start_of(owner, number)
+  return owner .. '\n' .. number
 end
 
-local function give_slot_back(queue, message)
-  local held = slot_of(queue, message)
-  if not held then return end
-  local slot = string.sub(held, string.find(held, '\n', 1, true) + 1)
-  local member = holder_of(queue, message)
-  redis.call('HDEL', P .. ':holding', member)
-  redis.call('ZREM', P .. ':slots:' .. slot, member)
-  grant(slot)
+-- All gates had let this start in, and then something else did not: it has not taken place. Whoever was to run for
+-- many calls still is.
+local function undo_start(run, owner, gates, number)
+  for _, gate in ipairs(cjson.decode(gates)) do
+    local kind, name = gate[1], gate[2]
+    if kind == 'rate' then redis.call('ZREM', P .. ':rate:' .. name, start_of(owner, number))
+    elseif number ~= '1' then   -- the first attempt has started, and the others are let through by that
+    elseif kind == 'cooldown' then
+      if redis.call('GET', P .. ':cooldown:' .. name) == owner then redis.call('DEL', P .. ':cooldown:' .. name) end
+    elseif kind == 'debounce' and redis.call('EXISTS', P .. ':debounce:' .. name) == 0 then
+      local now = integer(milliseconds())
+      redis.call('HSET', P .. ':debounce:' .. name, 'winner', owner, 'first', now, 'last', now, 'settled', '1')
+    end
+  end
+  if number == '1' then redis.call('HDEL', run, 'admitted')
+  else redis.call('HSET', run, 'admitted', integer(tonumber(number) - 1) .. ' 0')
+  end
+end
+
+-- Takes back what is written of a run at gates, except for its slots. What has started stays counted.
+local function leave_marks(key, owner, gates, admitted)
+  if not gates then return end
+  give_moments_back(owner, gates)
+  for _, gate in ipairs(cjson.decode(gates)) do
+    local kind, mark = gate[1], P .. ':' .. gate[1] .. ':' .. gate[2]
+    if kind == 'debounce' then
+      if redis.call('HGET', mark, 'winner') == owner then redis.call('DEL', mark) end
+    elseif kind == 'cooldown' and not admitted then
+      if redis.call('GET', mark) == owner then redis.call('DEL', mark) end
+    end
+  end
+  redis.call('HDEL', run_of(key), 'gates', 'admitted', 'slot', 'since')
+end
+
+-- Gives back everything that a run holds or waits for at gates.
+local function leave_gates(key, nonce, gates, admitted)
+  local owner = owner_of(key, nonce)
+  if free_slots(owner) and not gates then redis.call('HDEL', run_of(key), 'slot') end
+  leave_marks(key, owner, gates, admitted)
 end
 
 local function take_off_stream(queue, message)
@@ -201,7 +334,6 @@ local function take_off_stream(queue, message)
   -- pcall: without its group (FLUSHALL) there is nothing to acknowledge.
   redis.pcall('XACK', stream, GROUP, message)
   redis.call('XDEL', stream, message)
-  give_slot_back(queue, message)
 end
 
 -- Waits for its due time; becoming the earliest wakes a worker, which then knows the new time.
@@ -243,18 +375,22 @@ local function park(key, reason, now, due, rule)
   announce(key, 'parked', due)
 end
 
--- Takes a live execution away from where it waits. A running one stays with its worker, whose
--- settlement will find another generation and be refused.
+-- Takes a live execution away from where it waits, and gives back whatever it waits for or holds. The body of a
+-- running one goes on: its worker's settlement will find another acceptance, be refused, and free its slots.
 local function detach(key, state, queue, message)
+  local known = redis.call('HMGET', run_of(key), 'nonce', 'gates', 'admitted', 'waits', 'consumer')
   if state == 'scheduled' then
     redis.call('ZREM', P .. ':queue', key)
-    local slot = redis.call('HGET', run_of(key), 'waits')
-    if slot then stop_waiting(key, slot) end
+    if known[4] then stop_waiting(key, known[4]) end
   elseif state == 'queued' then
     take_off_stream(queue, message)
     redis.call('ZREM', suspects_of(queue), key)
   elseif state == 'parked' then leave_parked(key)
   end
+  if state ~= 'running' then return leave_gates(key, known[1], known[2], known[3]) end
+  local owner = owner_of(key, known[1])
+  leave_orphan(owner, known[5])
+  leave_marks(key, owner, known[2], known[3])
 end
 
 -- Turns. The runs of one schedule that must not overlap take turns: `key` in P:schedule:<id> names the run whose

@@ -4,11 +4,11 @@
 --
 -- consumer  who had the runs, by its name in the consumer group
 -- REST...   per run: message, queue, key, generation, fence, word, due, attempt, call, result, error,
---           reason, ttl (ms)
---           word: completed, failed, cancelled (terminal) · again (another try at `due`, with `call` if
---           it is not empty) · next (the run that follows this one, likewise: an acceptance of its own) · back (the same run once more, as if it had not begun) · parked (by the rule
+--           reason, ttl (ms), identity
+--           word: completed, failed, cancelled, dropped (terminal; dropped is cancelled before it has started) · again (another try at `due`, with `call` if
+--           it is not empty) · delay (the same try at `due`: a gate does not let it in now) · undo (likewise, after other gates had let it in) · next (the run that follows this one, likewise: an acceptance of its own) · back (the same run once more, as if it had not begun) · parked (by the rule
 --           `error`, if it is not empty and still in force) · waiting (for a slot of the limit `reason`,
---           which has `due` slots)
+--           defined as `error`, which has `due` slots)
 -- returns   per run: RECORDED, ALREADY (it was recorded before: sent twice, whatever has become of the key since), SUPERSEDED (a newer
 --           generation exists), STALE (another worker has taken it over), GONE (no record of it), BROKEN (its key
 --           holds something else)
@@ -16,8 +16,8 @@
 -- Fence and consumer decide: only the run that was handed the latest fence may record. A run whose lease was
 -- lost leaves the message alone, because it belongs to the worker that took it over.
 
-local FIELDS = 13
-local GOES_ON = {again = true, next = true, back = true, waiting = true, parked = true}   -- not an end
+local FIELDS = 14
+local GOES_ON = {again = true, delay = true, undo = true, next = true, back = true, waiting = true, parked = true}   -- not an end
 local now = milliseconds()
 local bells = {}
 
@@ -49,41 +49,65 @@ local function note_passing(run, word, fence, ring, nonce)
   redis.call('HSET', run, 'ring', is_of_caller(nonce) and ring_with(ring, nonce) or ring, 'nonce', '~' .. fence)
 end
 
--- Those that wait are served in the order of their messages: in that in which they fell due, whatever order
--- their workers asked in.
-local function seniority(message)
+-- Those that wait are served by their age: that of the message with which a try first had to wait, so that nobody
+-- falls back who is handed back, or who waited for something else meanwhile.
+local function age(run, message)
   local at, number = string.match(message, '(%d+)-(%d+)')
-  return integer(tonumber(at) * 4096 + math.min(tonumber(number), 4095))
+  redis.call('HSETNX', run, 'since', integer(tonumber(at) * 4096 + math.min(tonumber(number), 4095)))
+  return redis.call('HGET', run, 'since')
 end
 
 -- Joins those that wait for a slot. One that was freed since the run asked is handed out at once: between
 -- the question and this answer nobody would have woken anybody.
-local function wait_for_slot(key, run, message, slot, size, due)
+local function wait_for_slot(key, run, message, slot, size, definition, due)
   redis.call('HDEL', run, 'consumer', 'started')
   redis.call('HSET', run, 'state', 'scheduled', 'waits', slot)
-  redis.call('HSET', P .. ':sizes', slot, size)
-  redis.call('ZADD', P .. ':waiters:' .. slot, seniority(message), key)
+  redis.call('HSET', P .. ':sizes', slot, size .. '\n' .. definition)
+  redis.call('ZADD', P .. ':waiters:' .. slot, age(run, message), key)
   redis.call('ZADD', P .. ':waiting', integer(now), key)
   announce(key, 'scheduled', due)
   grant(slot)
 end
 
+-- What a run keeps at gates when it goes on, and what it gives back. Whoever is delayed keeps its one place, and the
+-- slot with which it waits for a moment; but if all gates had let it in, something behind them did not: then
+-- it has not started. The run that follows is another owner, and keeps nothing.
+local function pass_gates(run, key, word, fence, known)
+  local nonce, number, gates, admitted = known[11], known[12] or FIRST, known[14], known[15]
+  local owner = owner_of(key, nonce)
+  local was_let_in = admitted and string.match(admitted, ' (%d+)$') == fence
+  if was_let_in and (word == 'delay' or word == 'undo' or word == 'waiting' or word == 'dropped') then
+    undo_start(run, owner, gates, number)
+    if number == FIRST then admitted = nil end
+  elseif word == 'delay' then return
+  end
+  if word == 'next' or word == 'parked' or not GOES_ON[word] then
+    return leave_gates(key, nonce, gates, admitted)
+  end
+  if word == 'again' then redis.call('HDEL', run, 'since') end
+  if word == 'again' or word == 'waiting' then give_moments_back(owner, gates) end
+  if free_slots(owner) then redis.call('HDEL', run, 'slot') end
+end
+
 local function settle(at)
-  local message, queue, key, generation, fence, word, due, attempt, call, result, error, reason, ttl =
+  local message, queue, key, generation, fence, word, due, attempt, call, result, error, reason, ttl, identity =
     ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7],
-    ARGV[at + 8], ARGV[at + 9], ARGV[at + 10], ARGV[at + 11], ARGV[at + 12]
+    ARGV[at + 8], ARGV[at + 9], ARGV[at + 10], ARGV[at + 11], ARGV[at + 12], ARGV[at + 13]
   local run = run_of(key)
-  local known = redis.call('HMGET', run, 'state', 'generation', 'fence', 'consumer', 'started', 'due', 'cancel', 'message', 'schedule', 'ring', 'nonce', 'attempt', 'before')
+  local known = redis.call('HMGET', run, 'state', 'generation', 'fence', 'consumer', 'started', 'due', 'cancel', 'message', 'schedule', 'ring', 'nonce', 'attempt', 'before',
+    'gates', 'admitted')
   local state, current = known[1], known[2] or FIRST
 
   if not state then
     take_off_stream(queue, message)
+    free_slots(owner_of(key, identity))
     return 'GONE'
   elseif known[3] ~= fence or known[4] ~= consumer then
     if has_passed(known[10], passed_run(fence, consumer)) then return 'ALREADY' end
     -- A key that was forgotten and used again counts its generations anew; messages are never the same.
     if current == generation and (known[8] == message or known[13] == message) then return 'STALE' end
     take_off_stream(queue, message)
+    if identity_of(key, known[11]) ~= identity then free_slots(owner_of(key, identity)) end
     return 'SUPERSEDED'
   elseif state ~= 'running' or current ~= generation then
     return 'ALREADY'
@@ -92,19 +116,21 @@ local function settle(at)
   local following = integer(tonumber(generation) + 1)
   take_off_stream(queue, message)
   if known[7] and GOES_ON[word] then word, reason = 'cancelled', 'cancelled' end
+  pass_gates(run, key, word, fence, known)
   if result ~= '' then redis.call('SET', P .. ':results:' .. key, result, 'PX', ttl) end
   if GOES_ON[word] then note_passing(run, word, fence, known[10], known[11]) end
+  if word == 'dropped' then word = 'cancelled' end
   -- Another try is not suspected of what the last one may have done. One that only waits is.
   if word == 'next' or (word == 'again' and attempt ~= (known[12] or '1')) then
     redis.call('HDEL', run, 'crashes', 'alone', 'silent', 'suspect', 'death', 'before')
   end
-  if word == 'again' or word == 'next' then
+  if word == 'again' or word == 'next' or word == 'delay' or word == 'undo' then
     again(key, run, queue, following, due, attempt, call)
   elseif word == 'back' then
     -- Of the same generation: the gates that have let it in know it by that.
     again(key, run, queue, generation, due, attempt, '')
   elseif word == 'waiting' then
-    wait_for_slot(key, run, message, reason, due, known[6])
+    wait_for_slot(key, run, message, reason, due, error, known[6])
   elseif word == 'parked' and error ~= '' then
     if action_of(error, now) then park_struck(key, error, now, known[6])
     else again(key, run, queue, following, known[6], attempt, '')

@@ -1,0 +1,50 @@
+"""Which concurrency limits the tasks of a worker have, for announcing them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from ..policy import TaskPolicy
+from ..registry import TaskFunction
+from .concurrency_limit import ConcurrencyLimit
+from .configured import configured
+from .lifecycles import declared_by
+from .resolution import Host
+
+
+def limits_of(host: Host) -> Mapping[tuple[str, str], int]:
+    """Return the slots of all limits that tasks of a worker declare, by definition and task.
+
+    Limits in factories are not among them: nobody knows of them before a run asks.
+
+    Arguments:
+        host: the worker.
+    """
+    own = [one for one in host.dependencies.values() if isinstance(one, ConcurrencyLimit)]
+    registry = host.docket.registry
+    slots: dict[tuple[str, str], int] = {}
+    for task, function in host.docket.tasks.items():
+        for definition, size in (
+            *_limits_of_task(task, function, registry.policy(task)),
+            *_sized(task, own),
+        ):
+            known = slots.get((definition, task), size)
+            slots[definition, task] = min(known, size)
+    return slots
+
+
+@lru_cache(maxsize=4096)
+def _limits_of_task(
+    task: str, function: TaskFunction, policy: TaskPolicy
+) -> tuple[tuple[str, int], ...]:
+    if policy.concurrency is not None:
+        return tuple(_sized(task, configured(policy)))
+    return tuple(_sized(task, declared_by(function)))
+
+
+def _sized(task: str, declared: Iterable[Any]) -> Iterator[tuple[str, int]]:
+    for one in declared:
+        if isinstance(one, ConcurrencyLimit):
+            yield one.definition(task), one.max_concurrent
