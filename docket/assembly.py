@@ -173,6 +173,7 @@ def build_worker(docket: Docket, orders: WorkerOrders) -> Worker:
         concurrency=orders.concurrency,
         redelivery_timeout=timedelta(seconds=orders.lease),
         queues=orders.queues,
+        suspects_wait=orders.suspects_wait,
     )
 
 

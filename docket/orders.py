@@ -67,6 +67,8 @@ class WorkerOrders:
     log_format: str
     modules: tuple[str, ...] = ()
     """What is imported beside the functions of the tasks."""
+    suspects_wait: int | None = 15_000
+    """For how many ms suspects are left to the process that runs nothing else; None if it is that."""
 
     def dump(self) -> dict[str, Any]:
         """The orders as JSON can hold them."""

@@ -85,11 +85,13 @@ class Fleet:
             return
         try:
             connection, keys = self.storage.connection, self.storage.keys
-            count = await release(connection, keys, process.consumer, sorted(self.queues))
+            death = process.death
+            count = await release(connection, keys, process.consumer, sorted(self.queues), death)
         except DocketError as error:
             logger.warning(
                 "The work of process %d is taken over when its leases end: %s", process.pid, error
             )
             return
+        process.left_suspects = bool(count and death)
         if count:
             logger.warning("%d executions of process %d are taken over", count, process.pid)

@@ -25,6 +25,7 @@ from .process import (
     WorkerProcess,
     describe_exit,
 )
+from .quarantine import Quarantine
 from .recycling import NEVER, Recycling
 from .vitals import resident_bytes
 
@@ -160,6 +161,7 @@ class Pool:
         self._replacing = False
         self._stopping = False
         self._restarting = asyncio.Lock()
+        self.quarantine = Quarantine(name, lambda: self.desired, self._bury_suspect)
 
     @property
     def crashes(self) -> int:
@@ -206,7 +208,10 @@ class Pool:
         """
         self._stopping = True
         await self._care.stop()
-        await self._retire(list(self.processes), seconds)
+        drain = self.desired.orders.drain if seconds is None else seconds
+        await asyncio.gather(
+            self._retire(list(self.processes), seconds), self.quarantine.stop(drain)
+        )
         for keeper in list(self._keepers):
             await end(keeper)
 
@@ -214,6 +219,7 @@ class Pool:
         """Drain no longer: end all processes now."""
         for process in self.processes:
             process.hurry()
+        self.quarantine.hurry()
 
     async def reconfigure(self, desired: Desired) -> None:
         """Become something else by settings alone; processes come and go as their number says.
@@ -438,6 +444,11 @@ class Pool:
             self.exits["drained" if process.fate == "crash" else process.fate] += 1
             await self._bury_quietly(process)
 
+    async def _bury_suspect(self, process: WorkerProcess) -> None:
+        """One that ran suspects is gone; its crashes count, but not against the pool."""
+        self.exits["drained" if process.was_told_to_go else "crash"] += 1
+        await self._bury_quietly(process)
+
     async def _bury_quietly(self, process: WorkerProcess) -> None:
         """Have what it leaves behind taken care of; if that fails, its leases end by themselves."""
         await self._told_of(self._bury(process))
@@ -511,6 +522,8 @@ class Pool:
         self.processes.remove(process)
         self._putting_down.discard(process)
         await self._bury_quietly(process)
+        if process.left_suspects:
+            self.quarantine.ask_for()
         self._count_crash(process, process.age)
         await self._restart()
 

@@ -70,6 +70,8 @@ class WorkerProcess:
         self.fate = "crash"
         """What its end is counted as, should it end now."""
         self.was_told_to_go = False
+        self.left_suspects = False
+        """Whether anything was in flight when it died by itself."""
         self._directory = directory
         self._environment = environment
         self._answers: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
@@ -106,6 +108,15 @@ class WorkerProcess:
         """A number from 0 to 1 that is its own, and stays the same."""
         digest = hashlib.sha256(f"{self.pool}/{self.pid}".encode()).digest()
         return int.from_bytes(digest[:4], "big") / 0xFFFFFFFF
+
+    @property
+    def death(self) -> str:
+        """How it has died, in words; empty if it was ended on purpose."""
+        if self.fate == "hung":
+            return "a hang"
+        if self.was_told_to_go and self.exit_code in {0, -signal.SIGKILL}:
+            return ""
+        return describe_exit(self.exit_code)
 
     async def spawn(self) -> None:
         """Start the interpreter; it waits for its orders.
