@@ -387,6 +387,6 @@ def _claimed(entry: list[bytes]) -> Claimed:
         slot.decode(),
         int(schema),
         identity.decode(),
-        size,
+        int(size),
         int(company) if company != b"" else None,
     )
