@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help install run test test-fast test-pythons check types lint format schema docs bench bench-quick clean
+.PHONY: help install run test test-fast test-pythons check types lint format schema docs properties soak bench bench-sides bench-quick clean
 
 help:  ## Show what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,8 +55,17 @@ test-pythons: $(STAMP)  ## The fast lane on every Python from 3.10 to 3.13 that 
 docs: $(STAMP)  ## Build the API reference from the docstrings, into build/reference
 	$(BIN)/python -m tests.docs.reference build/reference
 
+properties: $(STAMP)  ## The property tests, for half an hour instead of a minute
+	DOCKET_PROPERTIES=thorough $(BIN)/python -m pytest -n 2 --dist worksteal --timeout 2400 --fleet memory tests/properties
+
+soak: $(STAMP)  ## Ten minutes under random faults: SOAK=seconds, SEED=number
+	$(BIN)/python -m tests.faults.soaking $(or $(SOAK),600) $(SEED)
+
 bench: $(STAMP)  ## Measure us and the peers in one run
 	$(BIN)/python -m benchmarks
+
+bench-sides: $(STAMP)  ## Hold two checkouts against each other: BEFORE=dir [AFTER=dir]
+	$(BIN)/python -m benchmarks.side_by_side $(BEFORE) $(or $(AFTER),.)
 
 bench-quick: $(STAMP)  ## Measure us and pydocket, in three minutes
 	$(BIN)/python -m benchmarks --quick

@@ -93,6 +93,55 @@ class Cell:
         return f"{_number(self.middle)} ({_number(low)}–{_number(high)})"
 
 
+@dataclass(frozen=True)
+class Pair:
+    """One measurement of two checkouts, several times.
+
+    Arguments:
+        name: of the measurement.
+        both: before and after, pair by pair.
+        kind: ``more`` or ``less`` is better, or ``commands`` or ``redis_cpu`` per task.
+    """
+
+    name: str
+    both: tuple[tuple[float, float], ...]
+    kind: str
+
+    @property
+    def ratios(self) -> list[float]:
+        """After to before, so that more is better; pair by pair."""
+        return [
+            after / before if self.kind == "more" else before / after for before, after in self.both
+        ]
+
+    @property
+    def ratio(self) -> float:
+        """The median of them."""
+        return median(self.ratios)
+
+    @property
+    def is_no_worse(self) -> bool:
+        """The verdict: 3 % may be chance, but commands are counted."""
+        if self.kind == "commands":
+            before, after = (median(side) for side in zip(*self.both, strict=True))
+            # How many runs share a round trip differs a little from run to run.
+            return after <= before + max(0.05, before * 0.01)
+        return self.ratio >= (1 / 1.03 if self.kind == "redis_cpu" else 0.97)
+
+
+def pairs_table(pairs: list[Pair]) -> str:
+    """Markdown: a row per measurement, medians and spreads of both, the ratio, the verdict."""
+    lines = ["| | before | after | ratio | verdict |", "|---|---|---|---|---|"]
+    for pair in pairs:
+        before, after = (Cell(tuple(side)) for side in zip(*pair.both, strict=True))
+        spread = f"{min(pair.ratios):.3f}–{max(pair.ratios):.3f}"
+        verdict = "no worse" if pair.is_no_worse else "WORSE"
+        lines.append(
+            f"| {pair.name} | {before} | {after} | {pair.ratio:.3f} ({spread}) | {verdict} |"
+        )
+    return "\n".join(lines)
+
+
 def table(results: dict[str, dict[str, Any]], peers: list[str]) -> str:
     """Markdown: a row per measurement, a column per peer, median and spread; failures say why."""
     lines = [

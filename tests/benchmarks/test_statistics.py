@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.statistics import Cell, slower, table
+from benchmarks.statistics import Cell, Pair, pairs_table, slower, table
 
 
 def test_a_cell_shows_its_median_and_its_spread() -> None:
@@ -23,6 +23,26 @@ def test_a_table_has_a_row_per_measurement_and_says_why_something_failed() -> No
     assert shown.splitlines()[0] == "| | docket | arq |"
     assert "| add, one await each, tasks/s | 2,500 (2,000–3,000) | failed: no answer |" in shown
     assert len(shown.splitlines()) == 3
+
+
+def test_two_checkouts_are_compared_pair_by_pair_by_the_median_ratio() -> None:
+    speed = Pair("drain", ((100.0, 99.0), (200.0, 200.0), (100.0, 50.0)), "more")
+
+    assert speed.ratio == 0.99
+    assert speed.is_no_worse
+    assert not Pair("drain", ((100.0, 96.0),), "more").is_no_worse
+    assert Pair("latency", ((1.0, 1.03),), "less").is_no_worse
+    assert not Pair("latency", ((1.0, 1.04),), "less").is_no_worse
+    assert pairs_table([speed]).splitlines()[-1] == (
+        "| drain | 100 (100–200) | 99 (50–200) | 0.990 (0.500–1.000) | no worse |"
+    )
+
+
+def test_commands_are_counted_and_the_time_of_the_server_may_differ_by_three_percent() -> None:
+    assert Pair("add.commands", ((7.0, 7.02),), "commands").is_no_worse
+    assert not Pair("add.commands", ((7.0, 8.0),), "commands").is_no_worse
+    assert Pair("add.redis_cpu", ((50.0, 51.4),), "redis_cpu").is_no_worse
+    assert not Pair("add.redis_cpu", ((50.0, 52.0),), "redis_cpu").is_no_worse
 
 
 def test_only_what_got_worse_by_more_than_the_spread_is_told() -> None:
