@@ -6,8 +6,10 @@ the final state of Redis and asserts the invariants:
 - I1 no acknowledged key is absent.
 - I2 one accepted outcome per key and generation, and it is the one that is stored.
 - I3, I4 a run is repeated only if its worker was killed before it heard that its outcome was recorded.
+- I5 no limit had more bodies at a time, or more admissions within its window, than it allows.
 - I6 nothing is pending, queued or kept without a time to live at the end.
 - I8 states move along ``docket.lifecycle.TRANSITIONS``.
+- I11 no two runs share a fence, and whoever was told that its outcome stands is the one of whom it is.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import json
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -144,7 +146,9 @@ class Audit:
         keys = sorted({event.key for event in events if event.event == "acked"})
         records = dict(zip(keys, await docket.storage.executions.read(*keys), strict=True))
         results: dict[str, object] = {}
-        for key in keys:
+        for key, record in records.items():
+            if record is None or record.state is not ExecutionState.COMPLETED:
+                continue
             stored = await docket.storage.executions.result(key)
             if stored is not None:
                 results[key] = docket.serializer.load_result(stored, None)
@@ -157,7 +161,8 @@ class Audit:
     def nothing_is_lost(self) -> None:
         """I1: every acknowledged key is known."""
         assert self.records, "the test has acknowledged nothing"
-        assert [key for key, record in self.records.items() if record is None] == []
+        absent = [key for key, record in self.records.items() if record is None]
+        assert not absent, f"absent: {absent}"
 
     def everything_ended(self, state: ExecutionState = ExecutionState.COMPLETED) -> None:
         """Every acknowledged key came to this end."""
@@ -170,7 +175,8 @@ class Audit:
         recorded = Counter(
             event.run for event in self.of_kind("verdict") if event.detail == "RECORDED"
         )
-        assert {run: count for run, count in recorded.items() if count > 1} == {}
+        twice = [run for run, count in recorded.items() if count > 1]
+        assert not twice, self.story_of(twice[0])
         for key, record in self.records.items():
             if record is not None and key in self.results:
                 assert self.results[key] == record.fence, f"{key}: the result of a refused run"
@@ -209,6 +215,71 @@ class Audit:
         """I3, I4: only what killed processes had in flight was started again."""
         for run in self.repeated() - self.in_flight_at_the_end_of(killed):
             raise AssertionError(f"repeated without need: {self.story_of(run)}")
+
+    def fences_are_single(self) -> None:
+        """I11: every run was handed a fence of its own; the outcome of one alone was said to stand."""
+        owners: defaultdict[int, set[tuple[int, tuple[str, int]]]] = defaultdict(set)
+        for event in self.of_kind("start"):
+            owners[event.fence].add((event.pid, event.run))
+        shared = {fence: runs for fence, runs in owners.items() if len(runs) > 1}
+        assert not shared, f"shared fences: {shared}"
+        believers: defaultdict[tuple[str, int], set[tuple[int, int]]] = defaultdict(set)
+        for event in self.of_kind("verdict"):
+            if event.detail in ("RECORDED", "ALREADY"):
+                believers[event.run].add((event.pid, event.fence))
+        for run, who in believers.items():
+            assert len(who) == 1, f"several were told that theirs stands: {self.story_of(run)}"
+
+    def at_most_at_a_time(self, task: str, size: int, died: Mapping[int, float]) -> None:
+        """I5: so many runs of a task had a body at a time.
+
+        A run is under way from its first start until its body ends, is handed back, dies with its process,
+        or until an outcome of it is recorded, whoever brings that: then its slot is somebody else's, and a
+        process that stood still meanwhile is told so when it goes on. A run that is started again takes its
+        own slot.
+
+        Arguments:
+            task: the name of the task.
+            size: how many slots there are.
+            died: when processes were killed, by the monotonic clock.
+        """
+        bodies: dict[tuple[int, int], Event] = {}
+        steps: list[tuple[float, int, tuple[str, int]]] = []
+        recorded = {
+            event.run: event.monotonic
+            for event in self.of_kind("verdict")
+            if event.detail == "RECORDED"
+        }
+        over: dict[tuple[int, int], float] = {}
+        for event in self.events:
+            if event.event == "start" and event.detail == task:
+                bodies[event.pid, event.fence] = event
+            elif event.event in ("end", "interrupted", "lost"):
+                over[event.pid, event.fence] = event.monotonic
+        for which, start in bodies.items():
+            ends = (over.get(which), died.get(start.pid), recorded.get(start.run))
+            end = min((moment for moment in ends if moment is not None), default=float("inf"))
+            if end > start.monotonic:
+                steps += [(start.monotonic, 1, start.run), (end, -1, start.run)]
+        running: Counter[tuple[str, int]] = Counter()
+        for moment, step, run in sorted(steps):
+            running[run] += step
+            now = sorted(one for one, count in running.items() if count > 0)
+            assert len(now) <= size, f"{len(now)} of {size} {task} at {moment:.3f}: {now}"
+
+    def at_most_within(self, limit: int, window: float) -> None:
+        """I5: so many starts were let in within each window, by the server's own times.
+
+        Arguments:
+            limit: how many.
+            window: in seconds.
+        """
+        moments = sorted(
+            int(detail.partition(" ")[0])
+            for detail in {event.detail for event in self.of_kind("admitted")}
+        )
+        for first, last in zip(moments, moments[limit:], strict=False):
+            assert last - first >= window * 1000, f"{limit + 1} starts within {last - first} ms"
 
     def story_of(self, run: tuple[str, int]) -> str:
         """Everything that was written down about one delivery, a line per event."""

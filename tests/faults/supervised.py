@@ -22,7 +22,7 @@ from .workers import ROOT, tasks
 LEDGER = "FAULTS_LEDGER"
 
 if LEDGER in os.environ:
-    work, block, hog = tasks(Ledger(Path(os.environ[LEDGER])))
+    work, block, hog, *_ = tasks(Ledger(Path(os.environ[LEDGER])))
 
 
 def orders(url: str, docket: str, *, concurrency: int = 10, lease: float = 2.0) -> WorkerOrders:

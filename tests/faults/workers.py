@@ -20,7 +20,18 @@ from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
-from docket import Docket, Worker
+from redis.exceptions import RedisError
+
+from docket import (
+    ConcurrencyLimit,
+    CurrentDocket,
+    CurrentExecution,
+    Docket,
+    Execution,
+    RateLimit,
+    Retry,
+    Worker,
+)
 from docket.dependencies import current_execution
 from docket.errors import LeaseLost
 from docket.instrumentation.events import Observer
@@ -34,12 +45,23 @@ KILL_POINTS = ("before-claim", "after-claim", "before-settle", "after-settle")
 """F02: before a claim is sent, after it is answered and before anything runs; the same of a settlement."""
 
 
+KINDS = {"back": "back", "waiting": "put-off", "parked": "put-off"}
+"""What settlements are in the ledger that are no outcome: another run of the same delivery follows."""
+
+NARROW = 2
+"""Slots of the limit of ``narrow``."""
+
+RATED, PER = 60, timedelta(seconds=3)
+"""Starts of ``rated`` within a window."""
+
+
 def tasks(ledger: Ledger) -> list[Callable[..., Any]]:
     """The tasks of the fault tests, writing to this ledger."""
 
     def note(event: str) -> None:
         run = current_execution.get()
-        ledger.note(event, run.key, run.attempt, run.fence or 0, run.generation)
+        task = run.function_name if event == "start" else ""
+        ledger.note(event, run.key, run.attempt, run.fence or 0, run.generation, task)
 
     async def work(seconds: float = 0.0) -> int:
         note("start")
@@ -66,7 +88,42 @@ def tasks(ledger: Ledger) -> list[Callable[..., Any]]:
         note("end")
         return current_execution.get().fence or 0
 
-    return [work, block, hog]
+    async def narrow(
+        seconds: float, limit: ConcurrencyLimit = ConcurrencyLimit(max_concurrent=NARROW)
+    ) -> int:
+        return await work(seconds)
+
+    async def flaky(
+        seconds: float,
+        failures: int = 1,
+        execution: Execution = CurrentExecution(),
+        retry: Retry = Retry(attempts=3, delay=timedelta(milliseconds=20)),
+    ) -> int:
+        fence = await work(seconds)
+        if execution.attempt <= failures:
+            raise ArithmeticError(execution.attempt)
+        return fence
+
+    async def rated(
+        docket: Docket = CurrentDocket(), rate: RateLimit = RateLimit(RATED, per=PER)
+    ) -> int:
+        # What the server says of when it let whom in: every start is asked well within its window.
+        starts = await _asked_again(docket, f"{docket.prefix}:rate:rated")
+        for owner, moment in starts:
+            ledger.note("admitted", detail=f"{int(moment)} {owner!r}")
+        return await work()
+
+    return [work, block, hog, narrow, flaky, rated]
+
+
+async def _asked_again(docket: Docket, log: str) -> Any:
+    """What is in a sorted set; asked until there is an answer."""
+    while True:
+        try:
+            async with docket.redis() as client:
+                return await client.zrange(log, 0, -1, withscores=True)
+        except (OSError, RedisError):
+            await asyncio.sleep(0.05)
 
 
 class Witness(Observer):
@@ -123,7 +180,7 @@ class Trades:
             self._pass("after-settle")
         for settlement, verdict in zip(settlements, verdicts, strict=True):
             self._ledger.note(
-                "back" if settlement.word == "back" else "verdict",
+                KINDS.get(settlement.word, "verdict"),
                 settlement.key,
                 settlement.attempt,
                 settlement.fence,
@@ -181,7 +238,7 @@ async def serve(arguments: argparse.Namespace) -> None:
             worker._exchange.trade = trades  # type: ignore[method-assign]
             working = asyncio.create_task(worker.run_forever())
             await worker.until_started()
-            ledger.note("up")
+            ledger.note("up", detail=worker.name)
             await asked.wait()
             await worker.drain(timedelta(seconds=arguments.drain))
             working.cancel()
@@ -213,7 +270,7 @@ class WorkerProgram:
         drain: float = 5.0,
         kill_at: str = "",
         late: float = 0.0,
-        knows: str = "work,block,hog",
+        knows: str = "work,block,hog,narrow,flaky,rated",
         clock: float = 0.0,
         drift: float = 1.0,
     ) -> None:
@@ -287,7 +344,7 @@ def main() -> None:
     parser.add_argument("--drain", type=float, default=5.0)
     parser.add_argument("--kill-at", default="")
     parser.add_argument("--late", type=float, default=0.0)
-    parser.add_argument("--knows", default="work,block,hog")
+    parser.add_argument("--knows", default="work,block,hog,narrow,flaky,rated")
     parser.add_argument("--clock", type=float, default=0.0)
     parser.add_argument("--drift", type=float, default=1.0)
     arguments = parser.parse_args()
