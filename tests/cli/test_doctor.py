@@ -11,7 +11,7 @@ import pytest
 from docket.cli.doctor import Patient, examine
 from docket.connection.base import Facts
 from docket.connection.url import connect
-from docket.storage.vitals import Vitals, look
+from docket.storage.vitals import Memory, Vitals, look
 from tests.fleet.process import ServerProcess
 
 from .conftest import Shell
@@ -88,6 +88,18 @@ def test_what_this_user_may_not_ask_is_no_fault() -> None:
             "problem",
             "0 live; 3 due or running, 2 in the future",
         ),
+        (
+            replace(WELL, vitals=replace(WELL.vitals, memory=Memory(95 << 20, 100 << 20))),
+            "memory",
+            "warning",
+            "95 of 100 MiB used",
+        ),
+        (
+            replace(WELL, vitals=replace(WELL.vitals, memory=Memory(101 << 20, 100 << 20))),
+            "memory",
+            "problem",
+            "full: 101 of 100 MiB used; writes are refused",
+        ),
         (replace(WELL, parked=2), "parked", "warning", "2"),
         (replace(WELL, dead=2), "dead letters", "warning", "2"),
     ],
@@ -99,6 +111,24 @@ def test_what_is_wrong_is_told_with_advice(
 
     assert told[:2] == (verdict, found)
     assert told[2]
+
+
+def test_memory_that_is_left_is_no_trouble() -> None:
+    memory = Memory(10 << 20, 100 << 20)
+    findings = _findings(replace(WELL, vitals=replace(WELL.vitals, memory=memory)))
+
+    assert findings["memory"] == ("ok", "10 of 100 MiB used", "")
+
+
+@pytest.mark.fleet
+async def test_a_server_tells_how_much_of_its_memory_is_used(own_server: ServerProcess) -> None:
+    own_server.call("CONFIG", "SET", "maxmemory", "100mb")
+    async with connect(own_server.url) as connection:
+        memory = (await look(connection)).memory
+
+    assert memory is not None
+    assert memory.limit == 100 << 20
+    assert 0 < memory.share < 1
 
 
 @pytest.mark.fleet

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from docket import Docket, ExecutionState
+from docket.supervisor.process import why_not_spawned
 from tests.pids import is_alive
 from tests.supervisor.conftest import Supervised, until
 
@@ -130,3 +134,32 @@ async def test_a_task_that_kills_its_process_three_times_is_a_dead_letter(
 
     assert supervised.ledger("die") == [1, 1, 1]
     assert await state(supervised, key) is ExecutionState.FAILED
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            OSError(errno.EMFILE, "Too many open files"),
+            "Too many open files; raise the limit of open",
+        ),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "memory; there is no memory left"),
+        (BlockingIOError(errno.EAGAIN, "unavailable"), "unavailable; raise the limit of processes"),
+        (MemoryError(), "can not start a worker process: MemoryError"),
+        (RuntimeError("can't start new thread"), "process: can't start new thread"),
+    ],
+)
+def test_why_a_process_can_not_be_started_is_said_with_a_remedy(
+    error: BaseException, words: str, tmp_path: Path
+) -> None:
+    assert words in why_not_spawned(error, str(tmp_path))
+
+
+def test_what_is_away_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    assert why_not_spawned(error, "/nowhere").endswith("the directory /nowhere is not there")
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    assert why_not_spawned(error, str(tmp_path)).endswith(
+        "the interpreter /nowhere/python is not there"
+    )

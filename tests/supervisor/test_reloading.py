@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -254,3 +256,45 @@ async def test_a_secret_with_another_content_rolls_its_pool_at_the_next_reload(
         await log.until("Pools can not work with the secrets as they are now")
         assert pool.ready == 1
         assert "first" not in "".join(log._lines)
+
+
+async def test_a_change_that_found_no_process_is_tried_again(
+    home: Home, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("docket.supervisor.reloading.AGAIN_AFTER", 0.5)
+    async with up(home) as supervisor:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "executable", "/nowhere/python")
+            home.edit("[tasks.note]", '[tasks.other]\nfunction = "work:note"\n\n[tasks.note]')
+            await log.until("Reload failed, the last good configuration goes on, and it is tried")
+            assert supervisor.reloader.revision == 1
+
+        await log.until("applied as revision 2")
+
+
+async def test_a_start_that_finds_no_process_waits_for_it_and_can_be_stopped(
+    home: Home, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("docket.supervisor.reloading.SPAWN_PAUSES", (0.05, 0.05))
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", "/nowhere/python")
+        supervisor = Supervisor(home.file, {})
+        running = asyncio.create_task(supervisor.run())
+        await log.until("the interpreter /nowhere/python is not there; it is tried again")
+        await asyncio.sleep(0.2)
+        supervisor.stop()
+        await running
+    assert "it is tried again" not in log
+    assert "Stopped" in log
+
+    async with up(home) as another:
+        assert another.reloader.revision == 1
+
+
+async def test_what_fails_on_the_side_is_logged(home: Home, log: Log) -> None:
+    async def fail() -> None:
+        raise RuntimeError("by hand")
+
+    async with up(home) as supervisor:
+        supervisor._in_background(fail())
+        await log.until("What was asked for has failed; the supervisor goes on")
