@@ -234,3 +234,43 @@ async def test_a_listener_in_step_has_dropped_what_came_before() -> None:
     await listener.until_in_step("a", "b")
 
     assert await listener.next() == ("b", b"news")
+
+
+async def test_a_login_that_is_refused_after_it_worked_is_waited_for(
+    own_server: ServerProcess,
+) -> None:
+    own_server.call("ACL", "SETUSER", "app", "on", ">pw", "~*", "&*", "+@all")
+    async with Docket("login", own_server.url.replace("redis://", "redis://app:pw@")) as docket:
+        docket.register(nothing)
+        await docket.add(nothing, key="before")()
+        own_server.call("ACL", "SETUSER", "app", "resetpass", ">other")
+        own_server.call("CLIENT", "KILL", "USER", "app")
+
+        adding = asyncio.create_task(docket.add(nothing, key="meanwhile")())
+        async with docket.storage.subscriptions.listen("login:new") as listener:
+            hearing = asyncio.create_task(listener.next())
+            await asyncio.sleep(0.5)
+            assert not adding.done()
+            assert not hearing.done()
+            own_server.call("ACL", "SETUSER", "app", "resetpass", ">pw")
+
+            assert (await adding).key == "meanwhile"
+            assert await asyncio.wait_for(hearing, 10) == ("login:new", b"")
+
+
+async def test_who_may_not_listen_is_told_and_nobody_else_is_harmed(
+    own_server: ServerProcess,
+) -> None:
+    own_server.call("ACL", "SETUSER", "app", "on", ">pw", "~*", "&events:*", "+@all")
+    async with Docket("events", own_server.url.replace("redis://", "redis://app:pw@")) as docket:
+        subscriptions = docket.storage.subscriptions
+        async with subscriptions.listen("events:mine") as mine:
+            assert await asyncio.wait_for(mine.next(), 10) == ("events:mine", b"")
+            async with subscriptions.listen("other") as other:
+                with pytest.raises(ServerRefused):
+                    await asyncio.wait_for(other.next(), 10)
+
+            # The line was lost over it, and found again.
+            assert await asyncio.wait_for(mine.next(), 10) == ("events:mine", b"")
+            own_server.call("PUBLISH", "events:mine", "word")
+            assert await asyncio.wait_for(mine.next(), 10) == ("events:mine", b"word")
