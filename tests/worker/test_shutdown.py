@@ -97,6 +97,17 @@ async def leaving_nothing(docket: Docket) -> None:
     raise Failure
 
 
+async def leaving_while_it_drains(docket: Docket) -> None:
+    there = await another(docket).__aenter__()
+    worker = Worker(there)
+    working = asyncio.create_task(worker.run_forever())
+    await until_running(await there.add(for_ever, key="run")(1))
+    working.cancel()
+    while worker._trading._claiming:
+        await asyncio.sleep(0)
+    raise Failure
+
+
 async def cancelling_everything(docket: Docket) -> None:
     async with another(docket) as there, Worker(there) as worker:
         working = asyncio.create_task(worker.run_forever())
@@ -127,6 +138,7 @@ async def cancelling_everything_at_once(docket: Docket) -> None:
         leaving_both,
         leaving_the_docket,
         leaving_nothing,
+        leaving_while_it_drains,
         cancelling_everything,
         cancelling_everything_at_once,
     ],
