@@ -13,6 +13,9 @@ from .recording import RecordingTask
 FAREWELL = 0.4
 """Seconds that a worker whose drain is over gives what does not end, and again to say goodbye."""
 
+LAST_WORDS = 1.0
+"""Seconds that the server gets to take back what ran when the event loop was ended."""
+
 
 class Shutdown:
     """The end of one stay of a worker: asked for here, and waited for.

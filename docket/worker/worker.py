@@ -48,7 +48,7 @@ from .outcome import Bookkeeping, Delayed, Failed, Waiting
 from .perpetuals import Perpetuals
 from .recording import RecordingTask
 from .running import End, Run, Running
-from .shutdown import FAREWELL, Shutdown
+from .shutdown import FAREWELL, LAST_WORDS, Shutdown
 from .trading import Trading
 from .unparking import Unparking
 
@@ -453,7 +453,7 @@ class Worker:
         self._is_drained = True
         self._interrupt()
         await self._running.until_empty()
-        await _within(FAREWELL, self._hand_back())
+        await _within(LAST_WORDS, self._hand_back())
 
     async def _retire(self) -> None:
         retiring = self.docket.storage.workers.retire(self.name, self.consumer, self.queues)

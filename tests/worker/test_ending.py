@@ -63,10 +63,10 @@ async def test_a_run_that_is_ended_while_it_is_made_ready_is_settled(docket: Doc
         ran.append(2)
 
     execution = await docket.add(note, key="note")()
-    claimed = await claimed_of(docket)
     del docket.tasks["note"]
     # Whether it is an automatic task of a newer worker has to be asked for.
     async with Worker(docket, fallback_task=instead) as worker:
+        claimed = await claimed_of(docket, worker.consumer)
         asked = docket.task_workers
 
         async def stop_and_ask(task: str) -> object:
