@@ -34,14 +34,16 @@ Key                                   Type          Holds
 ``P:bell`` ``P:bell:<queue>``         list          at most one token: wakes one idle worker
 ``P:fence``                           string        the last fence that was handed out
 ``P:slots:<limit>``                   sorted set    who holds the slots of a concurrency limit, and since when
-``P:holding``                         hash          the limit of which a message holds a slot, and its size
+``P:holding``                         hash          the limits of which an acceptance holds a slot
+``P:orphans:<consumer>``              set           superseded runs of a consumer that still hold slots
+``P:limits``                          hash          the slots in force of announced limits, and who says so
 ``P:waiters:<limit>``                 sorted set    who waits for a slot, the longest first
 ``P:waiting``                         sorted set    all who wait for a slot
 ``P:sizes``                           hash          the slots of each limit that somebody waits for
 ``P:cooldown:<name>``                 string, TTL   who has started within the window
 ``P:rate:<name>``                     sorted set    starts within the window of a rate limit
 ``P:moments:<name>``                  sorted set    moments of that rate that are given away
-``P:debounce:<name>``                 hash, TTL     who will run when submissions have settled
+``P:debounce:<name>``                 hash          who will run when submissions have settled
 ``P:leases``                          sorted set    lives of workers by the end of their leases in ms
 ``P:lost`` ``P:lost:<queue>``         sorted set    lives of workers that held work when their leases ended
 ``P:suspects`` ``P:suspects:<queue>`` sorted set    runs that were in flight in a process that died
