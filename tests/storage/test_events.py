@@ -115,7 +115,11 @@ async def test_events_beyond_what_lua_can_pass_on_are_told(
 async def run_text(docket: Docket, text: str, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Run a text as if it were one of the scripts."""
     read = vars(script)["_read"]
-    monkeypatch.setattr(script, "_read", lambda name: text if name == "of the test" else read(name))
+
+    def also(name: str) -> str:
+        return text if name == "of the test" else read(name)
+
+    monkeypatch.setattr(script, "_read", also)
     return await run(docket.storage.connection, Script("of the test").call(docket.storage.keys))
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import uuid
+from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -65,7 +67,7 @@ async def test_a_script_waits_for_the_end_of_the_move_and_does_nothing_before(
     cluster.carry(anchor, target, most=10)
     before = (kept(source, anchor), kept(target, anchor))
 
-    adding = asyncio.create_task(docket.add(double, key="after")(7))
+    adding = asyncio.ensure_future(docket.add(double, key="after")(7))
     await until(lambda: told(caplog, MOVING))
     await asyncio.sleep(0)
     during = (kept(source, anchor), kept(target, anchor))
@@ -101,7 +103,7 @@ async def test_what_is_read_meanwhile_is_right(cluster: Cluster, docket: Docket)
 
 
 async def test_a_slot_that_was_left_open_stands_still_and_is_told(
-    cluster: Cluster, docket: Docket
+    cluster: Cluster, docket: Docket, tmp_path: Path
 ) -> None:
     anchor = docket.storage.keys.stream("default")
     target = cluster.other(anchor)
@@ -110,9 +112,16 @@ async def test_a_slot_that_was_left_open_stands_still_and_is_told(
 
     with pytest.raises(ServerUnavailable, match="redis-cli --cluster fix"):
         await docket.cancel("one")
+    words = ["doctor", "--docket", docket.name, "--url", cluster.url]
+    doctor = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "docket", *words), stdout=PIPE, stderr=STDOUT, cwd=tmp_path
+    )
+    said, _ = await doctor.communicate()
     cluster.finish_move(anchor, target)
 
     assert kept(target, anchor) > 0
+    assert doctor.returncode != 0
+    assert b"left open" in said
 
 
 async def test_a_thread_waits_and_follows_as_well(cluster: Cluster, docket: Docket) -> None:
