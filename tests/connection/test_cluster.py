@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from docket.connection.base import Connection, Reply, is_error
+from docket.connection.channels import Channels
+from docket.connection.traced import Traced
 from docket.connection.url import connect
 from docket.errors import ServerUnavailable
 from tests.fleet.binaries import redis_6, valkey_9
@@ -137,6 +139,52 @@ async def test_a_dead_primary_is_replaced_by_its_replica(tmp_path: Path) -> None
             assert time.monotonic() - started < 10
             assert await asyncio.to_thread(thread.send, ("GET", key)) == [b"1"]
             thread.close()
+
+
+async def test_a_line_at_the_wrong_node_is_one_to_be_left(
+    cluster: Cluster, connection: Connection, name: str
+) -> None:
+    key = f"{{{name}}}:a"
+    async with connection.subscriber() as line:
+        await line.subscribe(key)
+        assert not await connection.has_left(line)
+        assert not await Traced(connection).has_left(line)
+        other = cluster.other(key)
+        cluster.begin_move(key, other)
+        cluster.finish_move(key, other)
+        assert await connection.has_left(line)
+
+
+async def test_whether_a_line_is_to_be_left_is_not_known_while_nobody_answers(
+    tmp_path: Path,
+) -> None:
+    with Cluster(valkey_9(), tmp_path) as cluster:
+        connection = connect(cluster.url)
+        connection.prefix("orders")
+        async with connection, connection.subscriber() as line:
+            await line.subscribe("{orders}:a")
+            for node in cluster.nodes:
+                node.kill()
+            assert not await connection.has_left(line)
+
+
+async def test_channels_of_a_slot_that_is_elsewhere_are_looked_for_anew(
+    cluster: Cluster, connection: Connection, name: str
+) -> None:
+    if cluster.nodes[0].binary == redis_6():
+        # It has no channels of slots: everything goes to all nodes.
+        async with connection.subscriber() as line:
+            channels = await Channels.open(line, "elsewhere", is_cluster=True)
+            await channels.unsubscribe("elsewhere")
+        return
+    elsewhere = next(
+        anchor
+        for anchor in (f"{{{number}}}" for number in range(100))
+        if cluster.holder(anchor) is not cluster.holder(f"{{{name}}}")
+    )
+    with pytest.raises(ServerUnavailable, match="does not answer as it should"):
+        async with connection.subscriber() as line:
+            await Channels.open(line, elsewhere, is_cluster=True)
 
 
 async def _until_answered(connection: Connection, command: tuple[str, ...]) -> Reply:
