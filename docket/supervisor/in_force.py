@@ -6,8 +6,10 @@ record, its schedules and its strikes. Pools are each host's own, and not looked
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from ..assembly import lane_of, rule_for, serializer_for, source_of
 from ..config.load import Loaded
@@ -67,7 +69,7 @@ class InForce:
         """
         while True:
             history = await self._configurations.history(self._fleet.owner)
-            stands = standing(self._entry(ours, why), history)
+            stands = standing(await asyncio.to_thread(self._entry, ours, why), history)
             base = history[0].number if history else 0
             if stands is Standing.SAME:
                 await self._adopt()
@@ -97,16 +99,16 @@ class InForce:
         fleet.ticker.serializer = serializer_for(configuration, fleet.path)
         # What the commit before has staged comes first: what is struck is compared with it.
         await self._configurations.staging.follow(fleet.owner)
-        desired = desired_schedules(configuration)
         now = from_milliseconds(await fleet.storage.schedules.now())
+        # In a thread: thousands of schedules may be parsed here, while others are due.
+        desired, declared, entry = await asyncio.to_thread(self._written, ours, why, now)
         strikes = StrikeList(serializer=fleet.ticker.serializer, storage=fleet.storage)
         await strikes.refresh()
         lifted, struck = self._strikes(configuration, strikes)
-        declared = declarations(desired, now)
         commit = await self._configurations.commit(
             fleet.owner,
             base,
-            self._entry(ours, why),
+            entry,
             configuration.supervisor.reload.history,
             Change(declared, lifted, struck, *_routes(configuration.tasks)),
         )
@@ -115,6 +117,12 @@ class InForce:
             if lifted:
                 await strikes.acquit()
         return commit
+
+    def _written(
+        self, ours: Loaded, why: str, now: datetime
+    ) -> tuple[list[DesiredSchedule], list[DeclaredSchedule], Entry]:
+        desired = [*desired_schedules(ours.configuration)]
+        return desired, declarations(desired, now), self._entry(ours, why)
 
     async def _take_effect(
         self, desired: Sequence[DesiredSchedule], declared: Sequence[DeclaredSchedule]
@@ -179,7 +187,8 @@ class InForce:
         current = await self._configurations.current(owner)
         if current is None:
             return
-        self._fleet.ticker.follow(*in_force(await storage.schedules.known(), owner))
+        known = await storage.schedules.known()
+        self._fleet.ticker.follow(*await asyncio.to_thread(in_force, known, owner))
         self._adopted = current.number
 
     async def _look_at_the_others(self, ours: Loaded) -> None:

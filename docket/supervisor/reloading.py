@@ -299,7 +299,8 @@ class Reloader:
 
     async def _reload(self, is_asked: bool, allow_removals: bool, target: str | None) -> Outcome:
         try:
-            loaded = load(self._path, self._environ, self._chosen)
+            # In a thread, as all that takes long for a file of thousands of tasks: schedules go on meanwhile.
+            loaded = await asyncio.to_thread(load, self._path, self._environ, self._chosen)
         except ConfigurationError as error:
             self._reloads.desired = None
             return self._decline(error)
@@ -309,13 +310,13 @@ class Reloader:
         if loaded.meaning == self._held and not is_asked:
             logger.info("Reload: this content has failed before and waits for an edit or a reload")
             return self._outcome("unchanged", "held")
-        for edit in shadowed_edits(self.loaded, loaded):
+        for edit in await asyncio.to_thread(shadowed_edits, self.loaded, loaded):
             logger.warning("%s", edit)
         return await self._change(loaded, APPLIED, allow_removals)
 
     async def _change(self, loaded: Loaded, why: str, allow_removals: bool) -> Outcome:
         old, new = self.configuration, loaded.configuration
-        found = plan(old, new)
+        found = await asyncio.to_thread(plan, old, new)
         if isinstance(found, Unchanged):
             return await self._unchanged(loaded)
         if isinstance(found, RestartRequired):
@@ -351,7 +352,9 @@ class Reloader:
     async def _carry_out(self, loaded: Loaded, changes: Apply, why: str) -> Outcome:
         old, new = self.loaded, loaded
         host = self._fleet.host
-        local = plan(here(old.configuration, host), here(new.configuration, host))
+        local = await asyncio.to_thread(
+            lambda: plan(here(old.configuration, host), here(new.configuration, host))
+        )
         steps = local if isinstance(local, Apply) else Apply((), ())
         number = self.revision + 1
         try:
