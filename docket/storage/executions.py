@@ -275,6 +275,7 @@ class Executions:
             places += [pages.held(queue) for queue in queues]
         if ExecutionState.QUEUED in states:
             places += [pages.stream(queue) for queue in queues]
+            places += [pages.index(_suspects(queue)) for queue in queues]
         if ExecutionState.SCHEDULED in states:
             places += [pages.index(index) for index in FUTURE]
         seen: set[str] = set()
@@ -374,8 +375,9 @@ class Executions:
             async for page in pages.index(index):
                 yield page
         for queue in await self.queues():
-            async for page in pages.stream(queue):
-                yield page
+            for place in (pages.stream(queue), pages.index(_suspects(queue))):
+                async for page in place:
+                    yield page
 
     async def _read_pages(
         self, pages: AsyncIterator[list[str]], seen: set[str] | None = None
@@ -405,6 +407,11 @@ class Executions:
             if record is not None:
                 found.append(record)
         return found
+
+
+def _suspects(queue: str) -> str:
+    """Where what was in flight in a process that died waits, without the prefix."""
+    return Keys("").suspects(queue).lstrip(":")
 
 
 def _scheduled(word: bytes, state: bytes, generation: int) -> Scheduled:

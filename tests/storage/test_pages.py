@@ -122,6 +122,22 @@ async def test_clear_leaves_what_runs_and_what_is_parked(docket: Docket) -> None
         await docket.cancel("runs")
 
 
+async def test_suspects_are_seen_and_cleared(docket: Docket) -> None:
+    docket.register(nothing)
+    keys = docket.storage.keys
+    await docket.add(nothing, key="suspect")()
+    async with docket.redis() as client:
+        # As the recovery of a dead worker's runs leaves it.
+        await client.xtrim(keys.stream(), maxlen=0, approximate=False)
+        await client.zadd(keys.suspects(), {"suspect": 1})
+
+    assert await listed(docket, 5) == ["suspect"]
+    assert [one.key for one in (await docket.snapshot()).future] == ["suspect"]
+    assert await docket.clear() == 1
+    async with docket.redis() as client:
+        assert not await client.exists(keys.suspects())
+
+
 async def test_odd_records_are_left_out_and_break_nothing(
     docket: Docket, caplog: pytest.LogCaptureFixture
 ) -> None:
