@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+from uncalled_for import get_annotation_dependencies, get_dependency_parameters
+
 from ..policy import TaskPolicy
 from ..registry import TaskFunction
 from .concurrency_limit import ConcurrencyLimit
 from .configured import configured
-from .lifecycles import declared_by
 from .resolution import Host
 
 
@@ -41,7 +42,16 @@ def _limits_of_task(
 ) -> tuple[tuple[str, int], ...]:
     if policy.concurrency is not None:
         return tuple(_sized(task, configured(policy)))
-    return tuple(_sized(task, declared_by(function)))
+    return tuple(_sized(task, _declared_by(function)))
+
+
+def _declared_by(function: TaskFunction) -> Iterator[Any]:
+    yield from get_dependency_parameters(function).values()
+    for name, dependencies in get_annotation_dependencies(function).items():
+        # A limit at a parameter is called after it.
+        for one in dependencies:
+            if isinstance(one, ConcurrencyLimit):
+                yield one.bind_to_parameter(name, None)
 
 
 def _sized(task: str, declared: Iterable[Any]) -> Iterator[tuple[str, int]]:
