@@ -234,7 +234,7 @@ async def test_arguments_that_do_not_fit_the_task_are_a_dead_letter_at_once(
 
     assert execution.reason == "signature"
     assert execution.error is not None
-    assert "do not fit nothing(number: int = 0) -> int" in execution.error
+    assert "do not fit nothing(number: int = 0): " in execution.error
 
 
 async def test_a_payload_that_does_not_decode_is_a_dead_letter_with_its_bytes(
