@@ -87,21 +87,21 @@ async def test_workers_that_are_killed_at_any_moment_of_short_tasks_leave_one_ou
     audit = await Audit.of(docket, ledger)
     audit.nothing_is_lost()
     for key, record in audit.records.items():
-        # Three deaths under one task make a dead letter, and nothing else does.
+        # Three deaths alone under one task, or ten, make a dead letter, and nothing else does.
         assert record is not None
         if record.state is not ExecutionState.COMPLETED:
             assert (record.state, record.reason) == (
                 ExecutionState.FAILED,
                 DeadReason.CRASHED.value,
             )
-            assert record.crashes == 3, key
+            assert record.crashes >= 3, key
     audit.outcomes_are_single()
     audit.repeats_are_due_to(killed)
     audit.states_are_legal(states.heard())
     nothing_is_left_behind(url, docket.name)
 
 
-async def test_what_a_killed_process_of_a_supervisor_held_runs_again_within_a_second(
+async def test_what_a_killed_process_of_a_supervisor_held_runs_again_among_few_others(
     docket: Docket, url: str, ledger: Ledger
 ) -> None:
     keys = await produce(docket, ledger, [2.5] * 20)
@@ -120,7 +120,11 @@ async def test_what_a_killed_process_of_a_supervisor_held_runs_again_within_a_se
     again = [event for event in audit.of_kind("start") if event.monotonic > death]
     assert {event.key for event in again} == held
     assert audit.extra_starts() == len(held)
-    assert max(event.monotonic for event in again) <= death + 1
+    # As suspects, in a process of their own, and a quarter of its slots at a time.
+    assert not holders & {event.pid for event in again}
+    assert max(event.monotonic for event in again) <= death + 4 * 2.5 + 30
+    first = sorted(event.monotonic for event in again)
+    assert all(late - early >= 2.0 for early, late in zip(first, first[6:], strict=False))
     nothing_is_left_behind(url, docket.name)
 
 
