@@ -27,7 +27,7 @@ from .service import end
 from .storage.executions import from_milliseconds, to_milliseconds
 from .storage.parked import UNREADABLE
 from .storage.storage import Storage
-from .storage.strikes import StoredRule, StrikeRules
+from .storage.strikes import Change, StoredRule, StrikeRules
 
 logger = logging.getLogger(__name__)
 
@@ -318,8 +318,10 @@ class StrikeList:
         self._local: dict[str, Rule] = {}
         self._conditions: list[Callable[[Any], bool]] = []
         self._clock = ServerClock()
-        self._version = -1
-        self._acquitted = -1
+        self._version: str | None = None
+        self._acquitted: str | None = None
+        self._changes = 0
+        """How often this list has changed the rules."""
         self._follower: asyncio.Task[None] | None = None
         self._loaded = asyncio.Event()
 
@@ -376,8 +378,8 @@ class StrikeList:
         return parameters
 
     @property
-    def version(self) -> int:
-        """The version of the rules that is known here."""
+    def version(self) -> str | None:
+        """The version of the rules that is known here; None before they were read."""
         return self._version
 
     def add_condition(self, condition: Callable[[Any], bool]) -> None:
@@ -486,16 +488,14 @@ class StrikeList:
             ends=0 if rule.expires is None else to_milliseconds(rule.expires),
             lasts=0 if lasting is None else max(1, int(lasting / timedelta(milliseconds=1))),
         )
-        self._version = change.version
         told = replace(rule, expires=_moment(change.ends), since=_moment(change.since))
-        self._follow_rules({**self._stored, rule.identity: told})
+        await self._follow_change(change, {**self._stored, rule.identity: told})
 
     async def lift(self, rule: Rule) -> None:
         """Take a rule out of force everywhere, and put back what it has parked."""
         change = await self._connected().change("restore", rule.identity)
-        self._version = change.version
         left = {name: one for name, one in self._stored.items() if name != rule.identity}
-        self._follow_rules(left)
+        await self._follow_change(change, left)
         await self.acquit()
 
     async def connect(self) -> None:
@@ -531,11 +531,13 @@ class StrikeList:
 
     async def refresh(self) -> None:
         """Read the rules again."""
-        stored = await self._store().read()
+        while True:
+            changes = self._changes
+            stored = await self._store().read()
+            # What was read before a change of our own must not undo it.
+            if changes == self._changes:
+                break
         self._clock.set(stored.now)
-        # What was read before a change of our own must not undo it. Zero is a server that was emptied.
-        if 0 < stored.version < self._version:
-            return
         self._follow_rules(dict(self._readable(stored.rules)))
         self._version = stored.version
         self._loaded.set()
@@ -574,9 +576,18 @@ class StrikeList:
         except ServerRefused:
             # Who may only read leaves it to others: what is over has no effect anyway.
             return
-        self._version = max(self._version, change.version)
         if change.over:
+            await self._follow_change(change, self._stored)
             await self.acquit()
+
+    async def _follow_change(self, change: Change, rules: dict[str, Rule]) -> None:
+        """These rules are in force from now on, unless somebody else has changed them in between, too."""
+        self._changes += 1
+        self._follow_rules(rules)
+        if change.before == self._version:
+            self._version = change.version
+        else:
+            await self.refresh()
 
     def _follow_rules(self, rules: dict[str, Rule]) -> None:
         """These rules are in force from now on."""

@@ -1,4 +1,4 @@
-"""The rules that strike out executions: one field per rule, and a version that counts changes."""
+"""The rules that strike out executions: one field per rule, and a version that every change makes anew."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from typing import Literal, NamedTuple
 
 from ..connection.base import Connection
 from .keys import Keys
+from .nonces import new_nonce
 from .parked import Released, released_of
 from .patience import read_patiently, run_patiently, value_of
 from .replies import pairs
 from .script import Script, time_query
 
-_STRIKE = Script("strike", ("direction", "field", "rule", "action", "ends", "lasts"))
+_STRIKE = Script("strike", ("direction", "field", "rule", "action", "ends", "lasts", "version"))
 _ACQUIT = Script("acquit")
 _VERSION = b"version"
 
@@ -19,7 +20,10 @@ _VERSION = b"version"
 class Change(NamedTuple):
     """What a change has come to; times are Unix times in ms."""
 
-    version: int
+    version: str
+    """Which version the rules are now; it was made for this change."""
+    before: str
+    """Which version they were."""
     over: int
     """How many rules were removed because their time was over."""
     since: int
@@ -43,7 +47,8 @@ class StoredRules(NamedTuple):
 
     now: int
     """The server's time in ms."""
-    version: int
+    version: str
+    """Empty if there never were any."""
     rules: dict[str, StoredRule]
     """By identity."""
 
@@ -76,9 +81,11 @@ class StrikeRules:
             ends: when the rule is over, in ms; 0 is never.
             lasts: for how many ms it lasts, in the place of ``ends``.
         """
-        call = _STRIKE.call(self._keys, direction, field, rule, action, ends, lasts)
+        version = new_nonce()
+        call = _STRIKE.call(self._keys, direction, field, rule, action, ends, lasts, version)
         (reply,) = await run_patiently(self._connection, call)
-        return Change(*map(int, value_of(reply)))
+        before, *numbers = value_of(reply)
+        return Change(version, before.decode(), *map(int, numbers))
 
     async def read(self) -> StoredRules:
         """The rules as they stand."""
@@ -89,14 +96,14 @@ class StrikeRules:
         )
         seconds, microseconds = map(int, value_of(time))
         fields = pairs(value_of(reply))
-        version = int(fields.pop(_VERSION, 0))
+        version = fields.pop(_VERSION, b"").decode()
         rules = {field.decode(): _stored(text) for field, text in fields.items()}
         return StoredRules(seconds * 1000 + microseconds // 1000, version, rules)
 
-    async def version(self) -> int:
-        """The version of the rules."""
+    async def version(self) -> str:
+        """The version of the rules; empty if there never were any."""
         (reply,) = await read_patiently(self._connection, ("HGET", self._keys.strikes, _VERSION))
-        return int(value_of(reply) or 0)
+        return (value_of(reply) or b"").decode()
 
     async def acquit(self) -> Released:
         """Put back what rules have parked that are no longer in force."""

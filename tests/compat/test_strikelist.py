@@ -255,6 +255,7 @@ async def test_what_was_read_before_a_change_of_ones_own_does_not_undo_it(
 
     async def overtaken() -> StoredRules:
         stored = await read()
+        monkeypatch.setattr(docket.storage.strikes, "read", read)
         await docket.strike(pay)
         return stored
 
@@ -265,6 +266,35 @@ async def test_what_was_read_before_a_change_of_ones_own_does_not_undo_it(
     assert (await docket.add(pay)("Jane")).disposition is Disposition.STRUCK
 
 
+async def test_who_changes_the_rules_hears_of_what_others_have_changed_whose_news_was_lost(
+    docket: Docket,
+) -> None:
+    data = docket.serializer.dump_result(("other", [], "", "call", "", None))
+    async with docket.redis() as raw:
+        client: Any = raw
+        await client.hset(docket.key("strikes"), "task:other", b"drop 0 500\n" + data)
+        await client.hset(docket.key("strikes"), "version", "another")
+
+    await docket.strike(pay)
+
+    assert {rule.task for rule in docket.strike_list.rules.values()} == {"pay", "other"}
+
+
+async def test_rules_that_have_fallen_back_are_read_again(docket: Docket) -> None:
+    await docket.strike("other")
+    async with docket.redis() as raw:
+        client: Any = raw
+        before = await client.dump(docket.key("strikes"))
+        await docket.strike(pay)
+        # A failover has lost the strike, of which this client knows.
+        await client.restore(docket.key("strikes"), 0, before, replace=True)
+
+    await docket.strike_list.catch_up()
+
+    assert (await docket.add(pay)("Jane")).disposition is Disposition.SCHEDULED
+    assert [rule.task for rule in await docket.strikes()] == ["other"]
+
+
 async def test_a_strike_whose_end_is_past_has_no_effect_though_it_is_still_stored(
     url: str, name: str, docket: Docket
 ) -> None:
@@ -272,7 +302,7 @@ async def test_a_strike_whose_end_is_past_has_no_effect_though_it_is_still_store
     async with docket.redis() as raw:
         client: Any = raw
         await client.hset(docket.key("strikes"), "task:pay", b"drop 1000 500\n" + data)
-        await client.hset(docket.key("strikes"), "version", 1)
+        await client.hset(docket.key("strikes"), "version", "another")
 
     assert (await docket.add(pay)("Jane")).disposition is Disposition.SCHEDULED
     async with Docket(name, url) as fresh:
@@ -515,7 +545,7 @@ async def test_a_rule_of_another_shape_does_not_apply_and_says_so(
     async with docket.redis() as raw:
         client: Any = raw
         await client.hset(docket.key("strikes"), "task:x", b"drop 0 500\n" + data)
-        await client.hset(docket.key("strikes"), "version", 1)
+        await client.hset(docket.key("strikes"), "version", "another")
     async with Docket(name, url) as fresh:
         assert await fresh.strikes() == []
     assert "The strike task:x can not be read and does not apply" in caplog.text

@@ -53,5 +53,5 @@ for index = at + lifted, #ARGV, 4 do
   impose(ARGV[index], ARGV[index + 1], ARGV[index + 2], ARGV[index + 3])
   is_changed = true
 end
-if is_changed then tell() end
+if is_changed then tell(token) end
 return {'COMMITTED', revision}

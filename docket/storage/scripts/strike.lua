@@ -8,7 +8,8 @@
 --             delay: it is put off by those who know the rule
 -- ends        ms at which the rule is over; 0 is never
 -- lasts       ms after which the rule is over, in the place of `ends`; 0 leaves that to `ends`
--- returns     {version of the rules, how many were over, since when the rule is in force, its end}
+-- version     made for this call: which version of the rules they are after it
+-- returns     {version of the rules before, how many were over, since when the rule is in force, its end}
 
 if tonumber(lasts) > 0 then ends = string.format('%.0f', now + lasts) end
 if direction == 'strike' then
@@ -17,5 +18,5 @@ elseif direction == 'restore' then
   redis.call('HDEL', strikes, field)
 end
 local over = expire()
-if direction == 'expire' and over == 0 then return {redis.call('HGET', strikes, 'version') or '0', 0, '0', '0'} end
-return {tell(), over, string.format('%.0f', now), ends}
+if direction == 'expire' and over == 0 then return {redis.call('HGET', strikes, 'version') or '', 0, '0', '0'} end
+return {tell(version), over, string.format('%.0f', now), ends}

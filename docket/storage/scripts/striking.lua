@@ -22,14 +22,12 @@ local function expire()
   return over
 end
 
--- Tells everybody that the rules have changed; returns their new version. It is the time in us, so that it
--- never falls, not even after the data was lost.
-local function tell()
-  local before = redis.call('HGET', strikes, 'version') or '0'
-  local version = time[1] * 1000000 + time[2]
-  if version <= tonumber(before) then version = before + 1 end
-  version = string.format('%.0f', version)
+-- Tells everybody that the rules have changed; returns the version before. A version is random, and whoever
+-- finds another one than its own reads again: where the data fall back, a number would come again.
+local function tell(version)
+  local before = redis.call('HGET', strikes, 'version') or ''
   redis.call('HSET', strikes, 'version', version)
+  say_format()
   publish(strikes, version)
-  return version
+  return before
 end
