@@ -54,6 +54,7 @@ from .strikelist import (
     StrikeList,
     rule_for,
 )
+from .unanswered import UnansweredCalls
 from .uuid7 import new_key
 
 __all__ = [
@@ -147,6 +148,7 @@ class Docket(KeyNames):
         """What has to end before the docket can be left."""
         self._connection = Traced(connection) if enable_internal_instrumentation else connection
         self.storage = Storage(self._connection, self.name)
+        self.unanswered = UnansweredCalls(self.record_ttl)
         self.result_storage = result_storage
         self.results = Results(result_storage, self.results_collection)
         self.strike_list = StrikeList(
@@ -285,8 +287,10 @@ class Docket(KeyNames):
         Raises:
             KeyError: no task of this name is registered.
             InvalidKey, PayloadTooLarge, NotSerializable: the call can not be stored.
-            ServerUnavailable: the server did not answer in time; calling again with the same key is
-                safe.
+            ServerUnavailable: the server did not answer in time, or it is not known whether it had
+                accepted the call before. Calling again with the same key and the same arguments is safe,
+                from the same docket object and within 15 minutes: it is then the same call. Another
+                process does not know that: there a call that has run to its end meanwhile runs again.
             Closed: the docket was left.
 
         Example:
@@ -415,7 +419,7 @@ class Docket(KeyNames):
             execution.function_name,
         )
         with tracing.spanning("docket.schedule", lambda: self._about(execution)) as span:
-            await self._schedule("schedule", [(execution, call)])
+            await self._schedule("schedule", [(execution, call)], 1)
             span.set_attribute("docket.disposition", execution.disposition.value)
 
     async def cancel(self, key: str) -> None:
@@ -616,7 +620,7 @@ class Docket(KeyNames):
     async def _schedule_one(self, mode: Literal["add", "replace"], call: TaskCall) -> Execution:
         execution = self._execution(call)
         with tracing.spanning(f"docket.{mode}", lambda: self._about(execution)) as span:
-            await self._schedule(mode, [(execution, call)])
+            await self._schedule(mode, [(execution, call)], 1)
             span.set_attribute("docket.disposition", execution.disposition.value)
             if execution.schedule_exception is not None:
                 raise execution.schedule_exception
@@ -631,8 +635,7 @@ class Docket(KeyNames):
         size = chunk_size or max(len(pairs), 1)
         counts = {**self.labels(), "docket.batch.count": len(pairs)}
         with tracing.spanning(f"docket.{mode}_many", lambda: counts) as span:
-            for at in range(0, len(pairs), size):
-                await self._schedule(mode, pairs[at : at + size])
+            await self._schedule(mode, pairs, size)
             executions = [execution for execution, _ in pairs]
             stricken = sum(one.disposition is Disposition.STRUCK for one in executions)
             span.set_attribute("docket.batch.stricken", stricken)
@@ -642,8 +645,9 @@ class Docket(KeyNames):
         self,
         mode: Literal["add", "replace", "schedule"],
         pairs: Sequence[tuple[Execution, TaskCall]],
+        size: int,
     ) -> None:
-        """Schedule what is not struck, and tell each execution what became of it."""
+        """Schedule what is not struck, so many at a time, and tell each execution what became of it."""
         kept: list[Execution] = []
         new: list[NewExecution] = []
         nonce, trace = new_nonce(), tracing.outgoing()
@@ -661,10 +665,13 @@ class Docket(KeyNames):
             own = FRESH if call.is_fresh else f"{nonce}.{index}" if index else nonce
             new.append(new_execution(execution, call, own, trace, parks))
         way: Literal["add", "replace"] = "replace" if mode == "replace" else "add"
-        answers = await self.storage.executions.schedule(new, mode=way)
-        for execution, answer in zip(kept, answers, strict=True):
-            execution.learn(answer)
-            self._tell(mode, execution)
+        # All of a batch is sent again if any of it was not answered.
+        with self.unanswered.sending(way, new) as sent:
+            for at in range(0, len(sent), size):
+                answers = await self.storage.executions.schedule(sent[at : at + size], mode=way)
+                for execution, answer in zip(kept[at : at + size], answers, strict=True):
+                    execution.learn(answer)
+                    self._tell(mode, execution)
 
     def _tell(self, mode: str, execution: Execution) -> None:
         if execution.disposition is Disposition.STRUCK:

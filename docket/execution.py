@@ -7,13 +7,13 @@ import secrets
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, Literal
 
 from typing_extensions import Self
 
 from .annotations import compact_signature, get_signature, logged_parameters
 from .annotations import plain_signatures as _signature_cache
-from .errors import DocketError, ServerRefused, Undecodable
+from .errors import DocketError, ServerRefused, ServerUnavailable, Undecodable
 from .events import ProgressEvent, StateEvent, iso
 from .home import Home
 from .instrumentation import tracing
@@ -26,9 +26,10 @@ from .storage.executions import (
     NewExecution,
     Record,
     Scheduled,
+    from_due,
     from_milliseconds,
     queue_argument,
-    to_milliseconds,
+    to_due,
 )
 from .storage.keys import DEFAULT_QUEUE
 from .storage.limits import Question
@@ -311,7 +312,13 @@ class Execution:
         self._generation = answer.generation
         if answer.state is not None:
             self.state = answer.state
-        if answer.disposition is Disposition.FAILED:
+        if answer.is_unknown:
+            self.schedule_exception = ServerUnavailable(
+                f"it is not known whether {self._function_name} {self._key} was scheduled: the server "
+                "did not answer when it was asked first, and the record may be gone by now; see what has "
+                "become of it, and call again to schedule it anew"
+            )
+        elif answer.disposition is Disposition.FAILED:
             self.schedule_exception = ServerRefused(
                 f"the server refused to schedule {self._function_name} {self._key}: {answer.error}"
             )
@@ -342,9 +349,9 @@ class Execution:
             return self.disposition
         call = TaskCall(self._function, self._args, self._kwargs, self._key, self.when)
         new = new_execution(self, call, new_nonce(), tracing.outgoing())
-        (answer,) = await self._home.storage.executions.schedule(
-            [new], mode="replace" if replace else "add"
-        )
+        mode: Literal["add", "replace"] = "replace" if replace else "add"
+        with self._home.unanswered.sending(mode, [new]) as sent:
+            (answer,) = await self._home.storage.executions.schedule(sent, mode=mode)
         self.learn(answer)
         return self.disposition
 
@@ -418,10 +425,12 @@ class Execution:
         await self.sync()
 
     async def _reschedule(self, generation: int) -> Disposition:
+        due, when = to_due(self.when)
         settlement = self._settlement(
             "again",
             generation,
-            due=to_milliseconds(self.when),
+            due=due,
+            when=when,
             attempt=self.attempt,
             call=dump_call(self),
         )
@@ -640,11 +649,17 @@ class Execution:
         """Take over what an event of the scripts tells: six lines, the error last."""
         state, due, worker, started, completed, error = event.decode().split("\n", 5)
         self.state = ExecutionState(state)
-        self.when = from_milliseconds(due) if due else self.when
+        self._hear_due(due)
         self.worker = worker or None
         self.started_at = from_milliseconds(started) if started else None
         self.completed_at = from_milliseconds(completed) if completed else None
         self.error = error or None
+
+    def _hear_due(self, told: str) -> None:
+        """Most events tell whole ms only: what is known here of the same due time may be more exact."""
+        due, _, when = told.partition(" ")
+        if when or (due and int(due) != to_due(self.when)[0]):
+            self.when = from_due(due, when)
 
 
 def new_execution(
@@ -662,15 +677,17 @@ def new_execution(
     Raises:
         PayloadTooLarge, NotSerializable: its arguments can not be stored.
     """
+    due, when = (0, "") if call.immediate else to_due(execution.when)
     return NewExecution(
         key=execution.key,
         nonce=nonce,
-        due=0 if call.immediate else to_milliseconds(execution.when),
+        due=due,
         task=execution.function_name,
         call=dump_call(execution),
         attempt=execution.attempt,
         trace=trace,
         strike=strike,
+        when=when,
     )
 
 

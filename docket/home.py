@@ -9,6 +9,7 @@ from .registry import Registry
 from .results import Results
 from .serialization import Serializer
 from .storage.storage import Storage
+from .unanswered import UnansweredCalls
 
 
 class Home(Protocol):
@@ -22,6 +23,11 @@ class Home(Protocol):
     @property
     def storage(self) -> Storage:
         """What Redis holds."""
+        ...
+
+    @property
+    def unanswered(self) -> UnansweredCalls:
+        """Calls that were sent and not answered."""
         ...
 
     @property

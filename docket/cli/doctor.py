@@ -63,6 +63,7 @@ class Patient:
         parked: how many executions are parked.
         dead: how many dead letters are kept.
         strikes: how many strikes are in force.
+        format: the format of what the docket holds; empty if it holds nothing yet.
     """
 
     url: str
@@ -74,6 +75,7 @@ class Patient:
     parked: int
     dead: int
     strikes: int
+    format: str = ""
 
 
 def doctor(
@@ -101,6 +103,7 @@ async def _look(docket: Docket) -> Patient:
         parked=await storage.workers.parked(),
         dead=len([record async for record in storage.executions.dead()]),
         strikes=len(await docket.strikes()),
+        format=await storage.format(),
     )
 
 
@@ -117,6 +120,7 @@ def examine(patient: Patient) -> Iterator[Finding]:
     yield _count("parked", patient.parked, "`docket parked ls` says why")
     yield _count("dead letters", patient.dead, "`docket dead ls` lists them")
     yield Finding("strikes", "ok", f"{patient.strikes} in force")
+    yield Finding("format", "ok", patient.format or "nothing is there yet")
 
 
 def _latency(vitals: Vitals) -> Finding:

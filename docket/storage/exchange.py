@@ -73,6 +73,9 @@ class Claimed(NamedTuple):
     company: int | None = None
     """How many others may run beside it, as it may have killed its process; None if any number."""
 
+    when: str = ""
+    """The due time in µs, where it is not a whole ms."""
+
     @property
     def is_complete(self) -> bool:
         """Whether its call has come along."""
@@ -102,6 +105,8 @@ class Settlement(NamedTuple):
     ttl: int = 0
     identity: str = ""
     """Of its acceptance: whoever was superseded gives its slots back by it."""
+    when: str = ""
+    """``due`` in µs, where it is not a whole ms."""
 
 
 class Verdict(Enum):
@@ -371,7 +376,7 @@ def _catch(reply: list[Any]) -> Catch:
 
 def _claimed(entry: list[bytes]) -> Claimed:
     message, queue, key, generation, fence, task, call, attempt, due, crashes, *more = entry
-    trace, slot, schema, identity, size, company = more
+    trace, slot, schema, identity, size, company, when = more
     return Claimed(
         message,
         queue.decode(),
@@ -389,4 +394,5 @@ def _claimed(entry: list[bytes]) -> Claimed:
         identity.decode(),
         int(size),
         int(company) if company != b"" else None,
+        when.decode(),
     )

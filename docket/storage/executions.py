@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Literal, NamedTuple
 
-from ..connection.base import Connection
+from ..connection.base import Argument, Connection, Reply
 from ..errors import DocketError, ServerUnavailable
 from ..lifecycle import LIVE, Disposition, ExecutionState
 from .keys import DEFAULT_QUEUE, Keys
 from .pages import PAGE, Pages
-from .patience import PATIENCE, read_patiently, run_patiently, value_of
+from .patience import PATIENCE, patiently, read_patiently, run_patiently, value_of
 from .progress import ProgressRecord, progress_of, progress_query
 from .replies import pairs
 from .script import Script, run
@@ -28,6 +30,10 @@ LOOKS = 5
 """How often it is looked again for what has moved meanwhile, at most."""
 
 logger = logging.getLogger("docket.storage")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MILLISECOND = timedelta(milliseconds=1)
+_MICROSECOND = timedelta(microseconds=1)
 
 _SCHEDULE = Script("schedule", ("mode",))
 _CANCEL = Script("cancel", ("key", "ttl"))
@@ -50,6 +56,14 @@ class NewExecution(NamedTuple):
     trace: str = ""
     strike: str = ""
     """The rule that parks it, if its caller has found one."""
+    when: str = ""
+    """``due`` in µs, where it is not a whole ms."""
+    late_at: float = math.inf
+    """When its record may be gone should it have been sent before, in seconds of the monotonic clock."""
+
+    def arguments(self, now: float) -> tuple[Argument, ...]:
+        """It in the words of the script, as it is sent now."""
+        return (*self[:-1], int(now > self.late_at))
 
 
 class Scheduled(NamedTuple):
@@ -59,6 +73,8 @@ class Scheduled(NamedTuple):
     state: ExecutionState | None
     generation: int
     error: str | None = None
+    is_unknown: bool = False
+    """Whether nothing tells what became of it when it was sent first; it was not scheduled now."""
 
 
 class Begun(NamedTuple):
@@ -123,13 +139,36 @@ def worker_of(consumer: str) -> str:
 
 
 def to_milliseconds(moment: datetime) -> int:
-    """Unix time in ms of an aware moment."""
-    return round(moment.timestamp() * 1000)
+    """Unix time in ms of an aware moment, rounded up: nothing falls due before its time."""
+    return -((_EPOCH - moment) // _MILLISECOND)
 
 
 def from_milliseconds(milliseconds: bytes | str | float) -> datetime:
-    """The aware moment of a Unix time in ms."""
-    return datetime.fromtimestamp(float(milliseconds) / 1000, timezone.utc)
+    """The aware moment of a Unix time in ms; the nearest there is, if the calendar does not go so far."""
+    return _moment(int(float(milliseconds)) * 1000)
+
+
+def to_due(moment: datetime) -> tuple[int, str]:
+    """A due time as the scripts take it: in ms, and in µs if that is not a whole ms.
+
+    Zero is now; what was due before 1970 is due since then.
+    """
+    due = max(to_milliseconds(moment), 1)
+    exact = (moment - _EPOCH) // _MICROSECOND
+    return due, "" if exact == due * 1000 else str(exact)
+
+
+def from_due(due: bytes | str | float, when: bytes | str | None) -> datetime:
+    """The moment of a due time that ``to_due`` has told."""
+    return _moment(int(when)) if when else from_milliseconds(due)
+
+
+def _moment(microseconds: int) -> datetime:
+    try:
+        return _EPOCH + timedelta(microseconds=microseconds)
+    except OverflowError:
+        furthest = datetime.max if microseconds > 0 else datetime.min
+        return furthest.replace(tzinfo=timezone.utc)
 
 
 def queue_argument(queue: str) -> str:
@@ -160,12 +199,8 @@ class Executions:
             ServerUnavailable: the server did not answer in time; some may have been scheduled.
         """
         chunks = [executions[at : at + CHUNK] for at in range(0, len(executions), CHUNK)]
-        calls = [
-            _SCHEDULE.call(self._keys, mode, *(field for execution in chunk for field in execution))
-            for chunk in chunks
-        ]
         scheduled: list[Scheduled] = []
-        replies = await run_patiently(self._connection, *calls, patience=patience)
+        replies = await patiently(self._connection, lambda: self._send(mode, chunks), patience)
         for chunk, reply in zip(chunks, replies, strict=True):
             if isinstance(reply, DocketError):
                 failure = Scheduled(Disposition.FAILED, None, 0, str(reply))
@@ -173,6 +208,19 @@ class Executions:
             else:
                 scheduled.extend(_scheduled(word, state, at) for word, state, at in reply)
         return scheduled
+
+    async def _send(
+        self, mode: Literal["add", "replace"], chunks: Sequence[Sequence[NewExecution]]
+    ) -> list[Reply]:
+        # Made anew each time: how old a call is, the script wants to know.
+        now = time.monotonic()
+        calls = [
+            _SCHEDULE.call(
+                self._keys, mode, *(word for one in chunk for word in one.arguments(now))
+            )
+            for chunk in chunks
+        ]
+        return await run(self._connection, *calls)
 
     async def cancel(self, key: str, ttl: timedelta) -> str:
         """Cancel one execution; tells CANCELLED, REQUESTED, FINISHED or UNKNOWN."""
@@ -415,6 +463,8 @@ def _suspects(queue: str) -> str:
 
 
 def _scheduled(word: bytes, state: bytes, generation: int) -> Scheduled:
+    if word == b"UNKNOWN":
+        return Scheduled(Disposition.FAILED, None, generation, is_unknown=True)
     if word == b"FAILED":
         return Scheduled(Disposition.FAILED, None, 0, state.decode(errors="replace"))
     known = ExecutionState(state.decode()) if state else None
@@ -440,7 +490,7 @@ def _record(key: str, fields: list[bytes]) -> Record | None:
         task=known[b"task"].decode(),
         call=known[b"call"],
         generation=int(known.get(b"generation", 1)),
-        due=from_milliseconds(known[b"due"]),
+        due=from_due(known[b"due"], known.get(b"when")),
         attempt=int(known.get(b"attempt", 1)),
         queue=text(b"queue") or DEFAULT_QUEUE,
         fence=int(known[b"fence"]) if b"fence" in known else None,

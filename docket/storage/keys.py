@@ -8,7 +8,7 @@ Key                                   Type          Holds
 ``P:runs:<key>``                      hash          the one copy of an execution
 ``P:results:<key>``                   string, TTL   the result or the failure
 ``P:progress:<key>``                  hash          current, total, message
-``P:dead``                            sorted set    dead letters by the time of their death
+``P:dead``                            sorted set    dead letters by when their records go
 ``P:parked``                          sorted set    parked executions by the time of their parking
 ``P:parked:<reason>:<task>``          sorted set    those for one reason, of one task (by one rule if struck)
 ``P:parked-groups``                   set           the ``<reason>:<task>`` of which anything is parked
@@ -32,6 +32,7 @@ Key                                   Type          Holds
 ``P:worker-tasks:<worker>``           set           the tasks that a worker knows
 ``P:task-workers:<task>``             set           the workers that know a task
 ``P:bell`` ``P:bell:<queue>``         list          at most one token: wakes one idle worker
+``P:format``                          string        the format of all this: another one is refused
 ``P:fence``                           string        the last fence that was handed out
 ``P:slots:<limit>``                   sorted set    who holds the slots of a concurrency limit, and since when
 ``P:holding``                         hash          the limits of which an acceptance holds a slot

@@ -36,17 +36,22 @@ async def run_patiently(
     Raises:
         ServerUnavailable: the server did not come back in time.
     """
-    return await _patiently(connection, lambda: run(connection, *calls), patience)
+    return await patiently(connection, lambda: run(connection, *calls), patience)
 
 
 async def read_patiently(connection: Connection, *commands: Command) -> list[Any]:
     """Read, as ``run_patiently`` runs; the commands change nothing, so they may run twice."""
-    return await _patiently(connection, lambda: connection.send(*commands), PATIENCE)
+    return await patiently(connection, lambda: connection.send(*commands), PATIENCE)
 
 
-async def _patiently(
+async def patiently(
     connection: Connection, ask: Callable[[], Awaitable[list[Reply]]], patience: timedelta
 ) -> list[Any]:
+    """Ask, as ``run_patiently`` runs, for what is made anew each time.
+
+    Raises:
+        ServerUnavailable: the server did not come back in time.
+    """
     deadline = asyncio.get_running_loop().time() + patience.total_seconds()
     backoff = Backoff(_SHORTEST, _LONGEST)
     while True:

@@ -61,7 +61,7 @@ class Script:
                 f"local {', '.join(names)} = {', '.join(values)}",
                 f"local REST = {len(names) + 1}",
                 "local server = redis",
-                *map(_read, ["probe", *["moved"] * self.is_movable, "events"]),
+                *map(_read, ["probe", *["moved"] * self.is_movable, "format", "events"]),
                 "local function script()",
                 *map(_read, _INCLUDE.findall(body)),
                 body,

@@ -66,20 +66,34 @@ class Storage:
         Raises:
             ServerUnavailable: nothing answers there.
             ServerRefused: the server does not let us in, or is too old.
-            ForeignData: another program keeps its work under this name.
+            ForeignData: another program, or another release of this one, keeps its work under this name.
         """
         await self.connection.open()
         try:
-            (reply,) = await run(self.connection, _OPEN.call(self.keys))
-            if value_of(reply) == b"FOREIGN":
-                raise ForeignData(
-                    f"the keys {self.keys.prefix}:* at {self.connection.url} were written by another "
-                    "program (pydocket, perhaps) and were left alone; give this docket another name, "
-                    "or finish that program's work and delete its keys"
-                )
+            await self._look_at_what_is_there()
         except BaseException:
             await self.connection.close()
             raise
+
+    async def format(self) -> str:
+        """The format of what is there; empty if there is nothing yet."""
+        (reply,) = await run(self.connection, _OPEN.call(self.keys))
+        return value_of(reply)[1].decode()
+
+    async def _look_at_what_is_there(self) -> None:
+        (reply,) = await run(self.connection, _OPEN.call(self.keys))
+        word, found, ours = (text.decode() for text in value_of(reply))
+        where = f"the keys {self.keys.prefix}:* at {self.connection.url}"
+        if word == "FOREIGN":
+            raise ForeignData(
+                f"{where} were written by another program (pydocket, perhaps) and were left alone; give "
+                "this docket another name, or finish that program's work and delete its keys"
+            )
+        if word == "FORMAT":
+            raise ForeignData(
+                f"{where} are of format {found} and this release works with format {ours}: give this docket "
+                "another name, or finish its work with the release that wrote it and delete its keys"
+            )
 
     async def erase(self) -> None:
         """Delete every key of this docket; for tests, which clean up behind themselves."""

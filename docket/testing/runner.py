@@ -24,7 +24,7 @@ from ..registry import TaskFunction
 from ..service import end
 from ..storage.clock import Standing
 from ..storage.exchange import Claimed
-from ..storage.executions import Record, from_milliseconds
+from ..storage.executions import Record, from_due, from_milliseconds
 from ..worker.executor import Executor, Host
 from ..worker.outcome import (
     Cancelled,
@@ -151,7 +151,7 @@ class _NotingExecutor(Executor):
             task=claimed.task,
             call=claimed.call,
             generation=claimed.generation,
-            due=from_milliseconds(claimed.due),
+            due=from_due(claimed.due, claimed.when),
             attempt=claimed.attempt,
             queue=claimed.queue,
             fence=claimed.fence,

@@ -37,7 +37,7 @@ from ..policy import TaskPolicy
 from ..registry import TaskFunction
 from ..runners.process import in_process
 from ..storage.exchange import Claimed
-from ..storage.executions import from_milliseconds
+from ..storage.executions import from_due, from_milliseconds
 from ..strikelist import Rule
 from .ended import Raised, ended
 from .outcome import (
@@ -274,7 +274,7 @@ class Executor:
             args,
             kwargs,
             claimed.key,
-            from_milliseconds(claimed.due),
+            from_due(claimed.due, claimed.when),
             claimed.attempt,
             incoming(claimed.trace),
             redelivered=claimed.crashes > 0,

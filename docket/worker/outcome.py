@@ -16,7 +16,7 @@ from ..execution import NextRun
 from ..lifecycle import DeadReason, ParkedReason
 from ..serialization import Serializer
 from ..storage.exchange import Claimed, Settlement
-from ..storage.executions import to_milliseconds
+from ..storage.executions import to_due
 from ..storage.patience import REMEMBERED
 
 
@@ -201,8 +201,9 @@ class Bookkeeping:
         del outcome
 
     def _again(self, run: Claimed, word: str, following: NextRun, now: int) -> Settlement:
+        when = ""
         if following.at is not None:
-            due = to_milliseconds(following.at)
+            due, when = to_due(following.at)
         else:
             due = now + _milliseconds(following.after) if following.after else 0
         call = b""
@@ -211,7 +212,7 @@ class Bookkeeping:
                 call = self.dump_call(run.task, following.args, following.kwargs or {})
             except DocketError as error:
                 return self._failed(run, error, DeadReason.FAILED)
-        return self._entry(run, word, due=due, attempt=following.attempt, call=call)
+        return self._entry(run, word, due=due, when=when, attempt=following.attempt, call=call)
 
     def _completed(self, run: Claimed, result: Any, annotation: Any) -> Settlement:
         if result is None or not self._result_ttl(run):

@@ -42,6 +42,7 @@ WORK: Final = (
     *(
         "stream",
         "stream:*",
+        "format",
         "queues",
         "queue",
         "runs:*",

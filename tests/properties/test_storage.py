@@ -63,11 +63,11 @@ QUEUES: tuple[tuple[str, ...], ...] = (
     ("fast", "default"),
 )
 DOCUMENTED = re.compile(
-    r"(stream|bell)(:fast)?|queues?|(runs|results|progress):.+|dead|strikes|routes|fence"
+    r"(stream|bell)(:fast)?|queues?|format|(runs|results|progress):.+|dead|strikes|routes|fence"
     r"|parked(:.+|-groups)?"
     r"|(slots|waiters|orphans):.+|holding|waiting|sizes|leases|(lost|suspects)(:fast)?|death:.+"
 )
-FOR_EVER = re.compile(r"(stream|bell)(:fast)?|queues|dead|strikes|routes|fence|leases")
+FOR_EVER = re.compile(r"(stream|bell)(:fast)?|queues|format|dead|strikes|routes|fence|leases")
 
 keys = st.sampled_from(["k1", "k2", "k3"])
 tasks = st.sampled_from(TASKS)

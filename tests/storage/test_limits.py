@@ -743,7 +743,9 @@ async def test_nothing_is_left_behind_when_everybody_has_gone(docket: Docket) ->
         await until_all_ended(docket)
     await asyncio.sleep(0.25)
     left = {
-        key for key in await keys_of(docket) if not key.startswith(("runs:", "results:", "dead"))
+        key
+        for key in await keys_of(docket)
+        if not key.startswith(("runs:", "results:", "dead", "format"))
     }
 
     async with docket.redis() as client:

@@ -21,8 +21,9 @@ end
 -- recorded, or that was before another call has displaced it, is this very call. A nonce of '*' says that the key itself was made for this call, so that
 -- any record of it is ours. What is struck by a rule that parks is stored, and STRUCK with the state
 -- 'parked'; `rule` is one that its caller has found, because it looks at arguments ('' if there is none).
--- With a `slot` it waits for that: the caller makes it one of those who do.
-local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rule, slot)
+-- One that was first sent so long ago that its record may be gone (`is_late` is '1') is UNKNOWN if nothing tells of it.
+-- `when` is the moment in us where that is not a whole ms (''). With a `slot` it waits for that: the caller makes it one of those who do.
+local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rule, when, is_late, slot)
   local run = run_of(key)
   local known = redis.call('HMGET', run, 'state', 'generation', 'nonce', 'queue', 'message', 'ring', 'fence', 'consumer', 'completed', 'schedule')
   local state = known[1]
@@ -34,6 +35,8 @@ local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rul
     end
     if mode == 'add' and LIVE[state] then return {'ALREADY_SCHEDULED', state, generation} end
   end
+  -- It may have been accepted, have run and be forgotten.
+  if is_late == '1' then return {'UNKNOWN', '', generation} end
   local park
   if struck then
     local of_task = 'task:' .. task
@@ -60,6 +63,7 @@ local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rul
   with('attempt', attempt, '1')
   with('queue', queue, '')
   with('trace', trace, '')
+  with('when', when or '', '')
   with('nonce', nonce, '*')
   with('ring', state and ring_of_displaced(known[3], known[6], known[7], known[8], known[9]) or nil, nil)
   with('schema', has_schemas and schema_of(task) or nil, nil)
@@ -86,7 +90,7 @@ local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rul
   end
   redis.call('HSET', run, 'state', state, unpack(fields))
   if state == 'scheduled' and not slot then put_in_future(key, queue, integer(due)) end
-  announce(key, state, integer(due))
+  announce(key, state, told_due(integer(due), when))
   forget_death()
   return {'SCHEDULED', state, generation}
 end

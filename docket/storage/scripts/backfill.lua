@@ -19,7 +19,7 @@ local is_backfill = word == 'backfilled'
 local function run_once(due, key)
   if redis.call('ZSCORE', P .. ':ran:' .. inner, due) or redis.call('EXISTS', run_of(key)) == 1 then return 'ALREADY' end
   local waits = is_backfill and not take_turn(inner, key) and turns_of(inner) or nil
-  local reply = add('add', key, '*', 0, task, call, '', '1', '', nil, waits)
+  local reply = add('add', key, '*', 0, task, call, '', '1', '', nil, nil, nil, waits)
   if reply[1] == 'STRUCK' and reply[2] ~= 'parked' then return 'STRUCK' end
   note_outcome(inner, due, word, key)
   if is_backfill then

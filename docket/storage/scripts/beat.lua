@@ -11,6 +11,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local supervisors, leader = P .. ':supervisors', P .. ':leader:' .. owner
 local LONG_GONE = 60000
 
+say_format()
 redis.call('HSET', supervisors, who, string.format('%.0f\n', now) .. about)
 local holder = redis.call('GET', leader)
 if not holder or holder == who then

@@ -22,7 +22,8 @@
 --                1 if there is more to do at once, 1 if everything is recovered, 1 if a suspect waits for others to end,
 --                stale messages dropped, {claimed ...}, {struck ...}, {crashed ...}, {parked ...}, {broken ...}}
 --               claimed: {message, queue, key, generation, fence, task, call (nil: to be read), attempt, due, crashes,
---               trace, slot, schema, identity, size of the call, how many others may run beside it or ''};
+--               trace, slot, schema, identity, size of the call, how many others may run beside it or '',
+--               when (the due time in us, if it is not a whole ms; '')};
 --               slot: what was taken for it while it waited ('<slots of the limit>\n<limit>'), or ''
 --               struck, crashed, parked (by a strike): {key, task}; broken: {key or message, what is wrong}
 --
@@ -109,7 +110,7 @@ local function take_one(queue, message, fields, holder, how)
   local run = run_of(key)
   local has_room = bytes < INLINE
   local known = redis.call('HMGET', run, 'state', 'generation', 'task', has_room and 'call' or 'none', 'attempt', 'due', 'crashes', 'trace', 'cancel', 'message', 'consumer', 'schema', 'nonce', 'suspect', 'alone', 'silent',
-    'slot', 'gates', 'admitted')
+    'slot', 'gates', 'admitted', 'when')
   local state, task, due, crashes = known[1], known[3], known[6], tonumber(known[7] or 0)
   local level, alone = tonumber(known[14] or 0), tonumber(known[15] or 0)
   local function let_go()
@@ -164,7 +165,7 @@ local function take_one(queue, message, fields, holder, how)
   claimed[#claimed + 1] = {
     message, queue, key, entry.generation, fence, task, comes_along and known[4], known[5] or '1', due, crashes, known[8] or '',
     state == 'queued' and known[17] or '', known[12] or '1', identity_of(key, known[13]), size,
-    level > 0 and company(concurrency, level) or ''}
+    level > 0 and company(concurrency, level) or '', known[20] or ''}
 end
 
 local function take(queue, message, fields, holder, how)

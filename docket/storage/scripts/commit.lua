@@ -17,7 +17,8 @@ local record = P .. ':configuration:' .. owner
 local staging = P .. ':staging:' .. owner
 local known = redis.call('HMGET', record, 'revision', 'token')
 local revision = tonumber(known[1] or '0')
-if known[2] == token then return {'COMMITTED', revision} end
+if known[2] == token then say_format()
+return {'COMMITTED', revision} end
 if revision ~= tonumber(base) then return {'MOVED', revision} end
 local place = P .. ':staged:' .. owner .. ':' .. token
 if redis.call('HGET', place, 'count') ~= staged then return {'UNSTAGED', revision} end
@@ -54,4 +55,5 @@ for index = at + lifted, #ARGV, 4 do
   is_changed = true
 end
 if is_changed then tell(token) end
+say_format()
 return {'COMMITTED', revision}

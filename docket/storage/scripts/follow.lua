@@ -73,5 +73,6 @@ else
   local removing = redis.call('HSCAN', REMOVING, '0', 'COUNT', 1)[2]
   if removing[1] then cancel_pending(removing[1], removing[2]) end
 end
-if is_changed then tell() end
+-- No two slices of no two commits are alike.
+if is_changed then tell(known[1] .. ' ' .. known[2] .. ' ' .. known[3]) end
 return {redis.call('EXISTS', STAGING, REMOVING) > 0 and 1 or 0, lifted}

@@ -22,6 +22,7 @@ for _, silent in ipairs(redis.call('ZRANGEBYSCORE', P .. ':workers', '-inf', int
   forget(silent)
 end
 forget(worker)
+say_format()
 redis.call('ZADD', P .. ':workers', integer(now), worker)
 for at = REST, #ARGV do
   redis.call('SADD', P .. ':worker-tasks:' .. worker, ARGV[at])

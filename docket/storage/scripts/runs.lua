@@ -63,6 +63,7 @@ end
 -- a queue that a task named only once, must not hide what still lies there.
 local function remember_queue(queue)
   redis.call('SADD', P .. ':queues', queue or '')
+  say_format()
 end
 
 -- Only a queue without a stream is not known yet, and NOMKSTREAM says so: all others cost nothing more.
@@ -91,6 +92,11 @@ end
 
 local function keep_fence()
   if fences then redis.call('SET', P .. ':fence', integer(fences)) end
+end
+
+-- A due time as events tell it: ms, and the moment in us where that is not a whole ms.
+local function told_due(due, when)
+  return when and when ~= '' and due .. ' ' .. when or due
 end
 
 -- What people call a consumer: its name without the token that tells one life of a worker from the next.
@@ -339,7 +345,9 @@ end
 -- Waits for its due time; becoming the earliest wakes a worker, which then knows the new time.
 local function put_in_future(key, queue, due)
   redis.call('ZADD', P .. ':queue', due, key)
-  if redis.call('ZRANGE', P .. ':queue', 0, 0)[1] == key then ring(queue) end
+  if redis.call('ZRANGE', P .. ':queue', 0, 0)[1] ~= key then return end
+  ring(queue)
+  say_format()
 end
 
 -- Parking. P:parked holds everything that is parked, by time; P:parked:<group> what is parked for one reason and of one
@@ -513,11 +521,12 @@ local function finish(key, state, now, ttl, reason, error, worker, started, due,
   announce(key, state, due, worker, started, integer(now), error)
 end
 
--- A dead letter: kept for replay, for `ttl` ms and among the latest DEAD_LETTERS.
+-- A dead letter: kept for replay, for `ttl` ms and among the latest DEAD_LETTERS. The index goes by when each record
+-- goes, which whoever buried it has said.
 local function bury(key, now, ttl)
   local dead = P .. ':dead'
-  redis.call('ZADD', dead, integer(now), key)
-  redis.call('ZREMRANGEBYSCORE', dead, '-inf', integer(now - ttl))
+  redis.call('ZADD', dead, integer(now + ttl), key)
+  redis.call('ZREMRANGEBYSCORE', dead, '-inf', integer(now))
   if redis.call('ZCARD', dead) > DEAD_LETTERS then
     local oldest = redis.call('ZPOPMIN', dead)[1]
     redis.call('DEL', run_of(oldest), P .. ':results:' .. oldest, P .. ':progress:' .. oldest)

@@ -4,7 +4,7 @@
 --
 -- consumer  who had the runs, by its name in the consumer group
 -- REST...   per run: message, queue, key, generation, fence, word, due, attempt, call, result, error,
---           reason, ttl (ms), identity
+--           reason, ttl (ms), identity, when (`due` in us, if it is not a whole ms; '')
 --           word: completed, failed, cancelled, dropped (terminal; dropped is cancelled before it has started) · again (another try at `due`, with `call` if
 --           it is not empty) · delay (the same try at `due`: a gate does not let it in now) · undo (likewise, after other gates had let it in) · next (the run that follows this one, likewise: an acceptance of its own) · back (the same run once more, as if it had not begun) · parked (by the rule
 --           `error`, if it is not empty and still in force) · waiting (for a slot of the limit `reason`,
@@ -16,28 +16,32 @@
 -- Fence and consumer decide: only the run that was handed the latest fence may record. A run whose lease was
 -- lost leaves the message alone, because it belongs to the worker that took it over.
 
-local FIELDS = 14
+local FIELDS = 15
 local GOES_ON = {again = true, delay = true, undo = true, next = true, back = true, waiting = true, parked = true}   -- not an end
 local now = milliseconds()
 local bells = {}
 
-local function again(key, run, queue, next_generation, due, attempt, call)
+-- `when` is nil where the due time is the same.
+local function again(key, run, queue, next_generation, due, attempt, call, when)
   local fields = {'generation', next_generation, 'attempt', attempt}
   redis.call('HDEL', run, 'consumer', 'started', 'error', 'reason')
   if call ~= '' then
     fields[#fields + 1] = 'call'; fields[#fields + 1] = call
     fields[#fields + 1] = 'schema'; fields[#fields + 1] = schema_of(redis.call('HGET', run, 'task')) or '1'
   end
+  if when == '' then redis.call('HDEL', run, 'when')
+  elseif when then fields[#fields + 1] = 'when'; fields[#fields + 1] = when
+  end
   due = tonumber(due)
   if due <= now then
     local message = put_on_stream(key, queue, next_generation)
     redis.call('HSET', run, 'state', 'queued', 'message', message, 'due', integer(due == 0 and now or due), unpack(fields))
     bells[queue] = true
-    announce(key, 'queued', integer(due == 0 and now or due))
+    announce(key, 'queued', told_due(integer(due == 0 and now or due), when))
   else
     redis.call('HSET', run, 'state', 'scheduled', 'due', integer(due), unpack(fields))
     put_in_future(key, queue, integer(due))
-    announce(key, 'scheduled', integer(due))
+    announce(key, 'scheduled', told_due(integer(due), when))
   end
 end
 
@@ -90,9 +94,9 @@ local function pass_gates(run, key, word, fence, known)
 end
 
 local function settle(at)
-  local message, queue, key, generation, fence, word, due, attempt, call, result, error, reason, ttl, identity =
+  local message, queue, key, generation, fence, word, due, attempt, call, result, error, reason, ttl, identity, when =
     ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7],
-    ARGV[at + 8], ARGV[at + 9], ARGV[at + 10], ARGV[at + 11], ARGV[at + 12], ARGV[at + 13]
+    ARGV[at + 8], ARGV[at + 9], ARGV[at + 10], ARGV[at + 11], ARGV[at + 12], ARGV[at + 13], ARGV[at + 14]
   local run = run_of(key)
   local known = redis.call('HMGET', run, 'state', 'generation', 'fence', 'consumer', 'started', 'due', 'cancel', 'message', 'schedule', 'ring', 'nonce', 'attempt', 'before',
     'gates', 'admitted')
@@ -125,7 +129,7 @@ local function settle(at)
     redis.call('HDEL', run, 'crashes', 'alone', 'silent', 'suspect', 'death', 'before')
   end
   if word == 'again' or word == 'next' or word == 'delay' or word == 'undo' then
-    again(key, run, queue, following, due, attempt, call)
+    again(key, run, queue, following, due, attempt, call, when)
   elseif word == 'back' then
     -- Of the same generation: the gates that have let it in know it by that.
     again(key, run, queue, generation, due, attempt, '')

@@ -103,7 +103,7 @@ if former then
   end
 end
 
-local reply = add('add', key, '*', 0, task, call, '', '1', '', nil, waits)
+local reply = add('add', key, '*', 0, task, call, '', '1', '', nil, nil, nil, waits)
 if reply[1] == 'STRUCK' and reply[2] ~= 'parked' then return skip('struck', following) end
 redis.call('HSET', run_of(key), 'schedule', inner)
 redis.call('ZADD', P .. ':pending:' .. inner, integer(now), key)

@@ -1,0 +1,92 @@
+"""Calls of which nobody knows whether the server has them: made again, they are the same calls."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Literal
+
+from .storage.executions import NewExecution
+from .storage.nonces import FRESH
+
+KEPT = timedelta(minutes=15)
+"""How long a call is remembered that was not answered."""
+
+LATE = timedelta(seconds=60)
+"""After which a call that is sent again is not taken for a new one if nothing tells of it: it may have been
+accepted, have run and be forgotten."""
+
+ON_ITS_WAY = timedelta(seconds=5)
+"""How long a call takes to the server, at most, that is sent again just before it is late."""
+
+MOST = 1000
+"""How many such calls are remembered; the oldest ones are forgotten."""
+
+
+class UnansweredCalls:
+    """The calls of one docket, in this process, that were sent and not answered.
+
+    A call is the same as another one with the same key, task and arguments; a replacement has the same due
+    time, too. Calls whose key was made for them are never made again, and not remembered.
+
+    Arguments:
+        record_ttl: how long the record of a finished execution is kept.
+        timer: tells seconds.
+    """
+
+    def __init__(self, record_ttl: timedelta, timer: Callable[[], float] = time.monotonic) -> None:
+        self._late = (min(record_ttl, LATE) - ON_ITS_WAY).total_seconds()
+        self._timer = timer
+        self._known: OrderedDict[Hashable, tuple[str, float]] = OrderedDict()
+        """Nonce and time of the first try of each call, the longest unanswered first."""
+
+    @contextmanager
+    def sending(
+        self, mode: Literal["add", "replace"], calls: Sequence[NewExecution]
+    ) -> Generator[list[NewExecution]]:
+        """Give calls the nonces that they were sent with before; remember them if this ends by an error.
+
+        Arguments:
+            mode: what becomes of a live execution of the same key.
+            calls: what is about to be sent, each with a nonce of its own.
+        """
+        names = list(_named(mode, calls))
+        now = self._timer()
+        self._forget(now)
+        sent: list[NewExecution] = []
+        for name, call in zip(names, calls, strict=True):
+            nonce, since = self._known.get(name, (call.nonce, now))
+            sent.append(call._replace(nonce=nonce, late_at=since + self._late))
+        try:
+            yield sent
+        except BaseException:
+            for name, call in zip(names, sent, strict=True):
+                if call.nonce != FRESH:
+                    self._known.setdefault(name, (call.nonce, now))
+            while len(self._known) > MOST:
+                self._known.popitem(last=False)
+            raise
+        for name in names:
+            self._known.pop(name, None)
+
+    def _forget(self, now: float) -> None:
+        while self._known:
+            name, (_, since) = next(iter(self._known.items()))
+            if now - since < KEPT.total_seconds():
+                return
+            del self._known[name]
+
+
+def _named(mode: str, calls: Sequence[NewExecution]) -> Iterator[Hashable]:
+    """What each call is told from others by; of several that are the same, each is one of its own."""
+    times: Counter[Hashable] = Counter()
+    for call in calls:
+        digest = hashlib.blake2b(call.call, digest_size=16).digest()
+        due = (call.due, call.when) if mode == "replace" else None
+        name = (mode, call.key, call.task, digest, due)
+        times[name] += 1
+        yield name, times[name]
