@@ -45,7 +45,7 @@ class Failing(Service):
 def briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses and calm that a test can wait for."""
     monkeypatch.setattr(service, "PAUSES", (0.0, 0.01))
-    monkeypatch.setattr(service, "CALM", 0.02)
+    monkeypatch.setattr(service, "CALM", 0.5)
 
 
 async def test_services_start_in_order_and_stop_in_reverse() -> None:
@@ -69,7 +69,7 @@ async def test_a_service_that_fails_is_told_of_once_and_begins_again(
         assert services.troubles() == {"failing": "RuntimeError: port 2 is odd"}
         assert not failure.done()
         while failing.trouble:
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.01)
         assert services.troubles() == {}
 
     told = [record.getMessage() for record in caplog.records]

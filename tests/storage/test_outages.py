@@ -246,7 +246,7 @@ async def test_a_login_that_is_refused_after_it_worked_is_waited_for(
         own_server.call("ACL", "SETUSER", "app", "resetpass", ">other")
         own_server.call("CLIENT", "KILL", "USER", "app")
 
-        adding = asyncio.create_task(docket.add(nothing, key="meanwhile")())
+        adding = asyncio.ensure_future(docket.add(nothing, key="meanwhile")())
         async with docket.storage.subscriptions.listen("login:new") as listener:
             hearing = asyncio.create_task(listener.next())
             await asyncio.sleep(0.5)
