@@ -153,7 +153,7 @@ async def test_odd_records_are_left_out_and_break_nothing(
         await client.xadd(keys.stream(), {"a": b"\xff\xfe"})
 
     assert [one.key for one in (await docket.snapshot()).future] == ["good"]
-    assert {record.args for record in caplog.records} == {("odd",), ("type",)}
+    assert sorted(str(record.args) for record in caplog.records) == ["('odd',)", "('type',)"]
     assert await listed(docket, 10) == ["good"]
     assert (await docket.strike_preview(nothing)).scheduled == 1
     assert await docket.clear() == 1
