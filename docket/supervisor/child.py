@@ -40,10 +40,14 @@ def main() -> None:
     faulthandler.enable()
     # Written by the handler itself, so that it works however the event loop hangs.
     faulthandler.register(STACKS)
-    code = asyncio.run(Child().serve(line))
+    asyncio.run(_serve_and_exit(line))
+
+
+async def _serve_and_exit(line: socket.socket) -> None:
+    code = await Child().serve(line)
     sys.stdout.flush()
     sys.stderr.flush()
-    # Threads of plain functions that were given up on must not keep the process.
+    # Here, and not after the loop: its end would wait for plain functions that were given up on.
     os._exit(code)
 
 
