@@ -24,9 +24,6 @@ LASTING = re.compile(
 )
 """Keys that may last although no work is left; what they hold is looked at below."""
 
-RELEASED = "released"
-"""The name under which entries wait whose worker is known to be dead."""
-
 
 async def leftovers(docket: Docket, workers: Collection[str] = ()) -> list[str]:
     """Everything that is kept without need once all work is over, a sentence each.
@@ -50,7 +47,7 @@ async def leftovers(docket: Docket, workers: Collection[str] = ()) -> list[str]:
         found += [
             f"the consumer {name} of {stream} has left"
             for name in names
-            if _name_of(name) not in {*workers, RELEASED}
+            if _name_of(name) not in workers
         ]
     for name in ("workers", "leases"):
         members = [member for member in snapshot.scores(name) if _name_of(member) not in workers]

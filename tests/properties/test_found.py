@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pytest
 
-from docket import Docket, ExecutionState, Worker
+from docket import ConcurrencyLimit, Docket, ExecutionState, Worker
 from docket.storage.exchange import (
     Claimant,
     Claimed,
@@ -272,3 +272,47 @@ async def test_a_lost_claim_brings_nothing_back_that_somebody_has_begun_by_hand(
     # It waits for the end of the lease of whoever has begun it.
     await release(docket.storage.connection, docket.storage.keys, "by hand", QUEUES)
     assert [run.key for run in await claimed_by(exchange(docket, "heir"))] == ["a"]
+
+
+async def test_a_run_whose_record_was_overwritten_keeps_no_slot_from_others(docket: Docket) -> None:
+    started, end = asyncio.Event(), asyncio.Event()
+
+    async def task(
+        is_first: bool, limit: ConcurrencyLimit = ConcurrencyLimit(max_concurrent=1)
+    ) -> None:
+        if is_first:
+            started.set()
+            await end.wait()
+
+    docket.register(task)
+    await docket.add("task", key="wreck")(True)
+    async with Worker(docket) as worker:
+        running = asyncio.create_task(worker.run_forever())
+        await asyncio.wait_for(started.wait(), 10)
+        neighbour = await docket.add("task", key="neighbour")(False)
+        await docket.storage.connection.send(("SET", docket.storage.keys.run("wreck"), "other"))
+
+        end.set()
+
+        await asyncio.wait_for(neighbour.get_result(), 10)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert not await kept(docket, "holding")
+
+
+async def test_a_message_whose_record_was_overwritten_gives_its_slot_back_when_it_is_claimed(
+    docket: Docket,
+) -> None:
+    await docket.storage.executions.schedule([new("a")])
+    (run,) = await claimed_by(exchange(docket, "worker"))
+    owner = f"{run.identity}\na"
+    send = docket.storage.connection.send
+    await send(("ZADD", docket.key("slots:limit"), 1, owner))
+    await send(("HSET", docket.key("holding"), owner, '{"slots":["limit"]}'))
+    await send(("SET", docket.storage.keys.run("a"), "other"))
+    await release(docket.storage.connection, docket.storage.keys, "worker", QUEUES)
+
+    assert await claimed_by(exchange(docket, "heir")) == []
+
+    assert not await kept(docket, "holding")
+    assert not await kept(docket, "slots:limit")

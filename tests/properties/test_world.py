@@ -402,10 +402,10 @@ class WorldMachine(RuleBasedStateMachine):
             self.world.do(self.world.send("ZREM", keys.dead, key))
 
     @precondition(lambda self: not self.has_wreck)
-    @rule()
-    def a_record_is_of_a_wrong_type(self) -> None:
+    @rule(task=which, delay=st.sampled_from([0, 30]))
+    def a_record_is_of_a_wrong_type(self, task: int, delay: int) -> None:
         """Its own execution is lost by that; nothing else may suffer."""
-        self._add("replace", "wreck", "plain", "x", 0, 0, 0)
+        self._add("replace", "wreck", self.tasks[task], "x", 0, delay, 0)
         self.world.do(self.world.quiet())
         call = self.current.pop("wreck", None)
         if call is None:
@@ -517,7 +517,7 @@ class WorldMachine(RuleBasedStateMachine):
         touched = {
             call.task
             for call in self.calls
-            if call.fate in ("superseded", "cancelled") or call.may_be_struck
+            if call.fate in ("superseded", "cancelled", "destroyed") or call.may_be_struck
         }
         for call in self.calls:
             if call.fate == "accepted" and call.has("cool", "bounce") and call.task not in touched:

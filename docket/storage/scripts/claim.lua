@@ -171,7 +171,7 @@ end
 local function take(queue, message, fields, holder, how)
   local _, trouble = attempt(take_one, queue, message, fields, holder, how)
   if trouble then
-    take_off_stream(queue, message)
+    take_wreck_off(queue, message)
     put_aside(message, trouble)
   end
 end
@@ -313,6 +313,7 @@ local function take_suspects(queue)
     local most = company(concurrency, tonumber(level or 1))
     if trouble then
       redis.call('ZREM', suspects_of(queue), key)
+      free_slots_of_wreck(key)
       put_aside(key, trouble)
     elseif #claimed >= slots or (waits ~= '' and true_now - since < tonumber(waits)) then
       return

@@ -43,7 +43,7 @@ for _, queue in ipairs(all_queues(REST, #ARGV)) do
   local entries = pending(queue, consumer, SLICE - count)
   for _, entry in ipairs(entries) do
     local _, trouble = attempt(hand_back, queue, entry[1])
-    if trouble then take_off_stream(queue, entry[1]) end
+    if trouble then take_wreck_off(queue, entry[1]) end
   end
   count = count + #entries
   if count >= SLICE then break end

@@ -236,6 +236,14 @@ local function free_slots(owner)
   return true
 end
 
+-- A record holds something else, so that nobody knows of which acceptance it was: its slots are looked for by
+-- their key. What was superseded before is left alone: its body may still run.
+local function free_slots_of_wreck(key)
+  for _, owner in ipairs(redis.call('HKEYS', P .. ':holding')) do
+    if string.match(owner, '\n(.*)$') == key and not held_by(owner).consumer then free_slots(owner) end
+  end
+end
+
 -- A running run was superseded, and its body goes on: its slots are free when it ends, or when its worker is gone.
 local function leave_orphan(owner, consumer)
   local held = held_by(owner)
@@ -340,6 +348,13 @@ local function take_off_stream(queue, message)
   -- pcall: without its group (FLUSHALL) there is nothing to acknowledge.
   redis.pcall('XACK', stream, GROUP, message)
   redis.call('XDEL', stream, message)
+end
+
+-- Takes away a message whose record holds something else, and the slots of that run.
+local function take_wreck_off(queue, message)
+  local entry = redis.call('XRANGE', stream_of(queue), message, message)[1]
+  take_off_stream(queue, message)
+  if entry then free_slots_of_wreck(entry[2][2]) end
 end
 
 -- Waits for its due time; becoming the earliest wakes a worker, which then knows the new time.

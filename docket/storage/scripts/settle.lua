@@ -152,7 +152,7 @@ end
 local replies = {}
 for at = REST, #ARGV, FIELDS do
   local word = attempt(settle, at)
-  if not word then take_off_stream(ARGV[at + 1], ARGV[at]) end
+  if not word then take_wreck_off(ARGV[at + 1], ARGV[at]) end
   replies[#replies + 1] = word or 'BROKEN'
 end
 for queue in pairs(bells) do ring(queue) end

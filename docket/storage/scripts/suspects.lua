@@ -44,7 +44,7 @@ local function suspect_all(queue, consumer, is_alone, most)
           (known[7] or 0) + 1, death)
       end
     end)
-    if trouble then take_off_stream(queue, message) end
+    if trouble then take_wreck_off(queue, message) end
   end
   if #entries < most then leave(queue, consumer) end
   return #entries
