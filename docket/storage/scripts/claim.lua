@@ -322,8 +322,10 @@ local function take_suspects(queue)
       slots = #claimed
       return
     else
-      slots = math.min(slots, math.max(most + 1 - held, #claimed + 1))
+      local before = #claimed
       attempt(run_suspect, queue, key)
+      -- One that was cancelled, or is dead now, keeps nobody away.
+      if #claimed > before then slots = math.min(slots, math.max(most + 1 - held, #claimed)) end
     end
   end
 end
