@@ -23,7 +23,7 @@ LAYERS = (
     ("execution", "strikelist"),
     ("progress",),
     ("home",),
-    ("keynames", "registry", "results"),
+    ("keynames", "registry", "results", "unanswered"),
     ("annotations",),
     ("storage",),
     ("connection",),
