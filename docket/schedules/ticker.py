@@ -28,6 +28,10 @@ AWAITING = 0.5
 """Seconds between two looks at runs from whose end the next due time is counted."""
 
 
+TOGETHER = 10
+"""How many due times are claimed at a time: those of the last one must not wait for every other."""
+
+
 class Ticker(Service):
     """Turns due times into executions, each once, whatever number of supervisors there are.
 
@@ -114,8 +118,20 @@ class Ticker(Service):
         self._changed.clear()
         self._clock.set(await self._schedules.now())
         await self._await_ends()
-        for name in self._due():
-            await self._fire(self._desired[name], self.next_times[name])
+        due = self._due()
+        for at in range(0, len(due), TOGETHER):
+            await self._fire_together(due[at : at + TOGETHER])
+
+    async def _fire_together(self, names: Sequence[str]) -> None:
+        # What has been removed, or has moved, since it was due is left to the next look.
+        ticks = [
+            self._fire(self._desired[name], self.next_times[name])
+            for name in names
+            if name in self._desired and name in self.next_times
+        ]
+        for ended in await asyncio.gather(*ticks, return_exceptions=True):
+            if isinstance(ended, BaseException):
+                raise ended
 
     async def _sleep_until_due(self) -> None:
         pause = LONGEST_SLEEP

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -73,6 +74,32 @@ async def test_every_due_time_is_one_execution_whatever_number_of_tickers_there_
     )
     execution = (await docket.snapshot()).future[0]
     assert (execution.function_name, execution.kwargs) == ("t", {"a": 1})
+
+
+async def test_what_is_taken_away_while_others_fire_is_left_alone(
+    docket: Docket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("docket.schedules.ticker.TOGETHER", 1)
+    ticker = ticker_of(docket)
+    first = declared()[0]
+    schedules = [replace(first, name=name) for name in ("a", "b", "c")]
+    await ticker.declare(schedules)
+    ticker.next_times |= {"b": ticker.next_times["a"], "c": ticker.next_times["a"]}
+    tick = ticker._schedules.tick
+
+    async def meanwhile(schedule: str, *arguments: Any, **named: Any) -> Tick:
+        # A reload comes between two due times: one is declared no longer, and another one is paused.
+        ticker.follow(schedules[:2], {"a": ticker.next_times["a"]})
+        return await tick(schedule, *arguments, **named)
+
+    monkeypatch.setattr(ticker._schedules, "tick", meanwhile)
+
+    async def has_fired() -> bool:
+        await ticker.fire_due()
+        return bool(await keys(docket))
+
+    await until(has_fired)
+    assert {key.partition("@")[0] for key in await keys(docket)} == {"a"}
 
 
 async def test_a_schedule_that_is_unchanged_is_not_moved(docket: Docket) -> None:
