@@ -101,7 +101,7 @@ async def _look(docket: Docket) -> Patient:
         future=future,
         workers=len(await docket.workers()),
         parked=await storage.workers.parked(),
-        dead=len([record async for record in storage.executions.dead()]),
+        dead=await storage.executions.count_dead(),
         strikes=len(await docket.strikes()),
         format=await storage.format(),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Literal, NamedTuple
@@ -18,7 +18,7 @@ from .pages import PAGE, Pages
 from .patience import PATIENCE, patiently, read_patiently, run_patiently, value_of
 from .progress import ProgressRecord, progress_of, progress_query
 from .replies import pairs
-from .script import Script, run
+from .script import Script, run, time_query
 
 CHUNK = 100
 """How many executions one script call takes: well under a millisecond of the server's time."""
@@ -38,7 +38,6 @@ _MICROSECOND = timedelta(microseconds=1)
 _SCHEDULE = Script("schedule", ("mode",))
 _CANCEL = Script("cancel", ("key", "ttl"))
 _CLEAR = Script("clear", ("ttl",))
-_ROUTE = Script("route", ("count",))
 _BEGIN = Script("begin", ("key", "generation", "consumer"))
 
 
@@ -366,20 +365,6 @@ class Executions:
         names = {queue.decode(errors="replace") for queue in (*value_of(used), *value_of(routes))}
         return sorted({DEFAULT_QUEUE, *(name or DEFAULT_QUEUE for name in names)})
 
-    async def route(
-        self, routes: Mapping[str, str], schemas: Mapping[str, int] | None = None
-    ) -> None:
-        """Say of new executions where they go, and which shape their arguments have.
-
-        Arguments:
-            routes: the queue of each task whose is not the default one.
-            schemas: the shape of the arguments of each task whose is not the first one.
-        """
-        shapes = schemas or {}
-        words = (word for pair in (*routes.items(), *shapes.items()) for word in pair)
-        (reply,) = await run(self._connection, _ROUTE.call(self._keys, len(routes), *words))
-        value_of(reply)
-
     async def depths(self, queues: Sequence[str]) -> tuple[int, int]:
         """How many are due or running in these queues, and how many wait for a time or a slot."""
         *due, future, waiting = await read_patiently(
@@ -391,6 +376,16 @@ class Executions:
         )
         return sum(value_of(length) for length in due), value_of(future) + value_of(waiting)
 
+    async def count_dead(self) -> int:
+        """How many dead letters are kept; those whose records have expired are none, listed or not."""
+        (reply,) = await read_patiently(self._connection, time_query(self._connection, self._keys))
+        seconds, microseconds = map(int, value_of(reply))
+        now = seconds * 1000 + microseconds // 1000
+        (count,) = await read_patiently(
+            self._connection, ("ZCOUNT", self._keys.dead, f"({now}", "+inf")
+        )
+        return value_of(count)
+
     async def backlog(self, queues: Collection[str] = ()) -> Backlog:
         """How much there is of everything.
 
@@ -398,18 +393,22 @@ class Executions:
             queues: queues to look at beside those that are known.
         """
         names = sorted({*queues, *await self.queues()})
-        *lengths, future, waiting, parked, dead = await read_patiently(
+        dead = await self.count_dead()
+        *lengths, future, waiting, parked = await read_patiently(
             self._connection,
             *(("XLEN", self._keys.stream(queue)) for queue in names),
             *(("ZCARD", self._keys.suspects(queue)) for queue in names),
             *(("ZCARD", self._keys.future), ("ZCARD", self._keys.waiting)),
-            *(("ZCARD", self._keys.parked), ("ZCARD", self._keys.dead)),
+            ("ZCARD", self._keys.parked),
         )
         counts = [value_of(length) for length in lengths]
         due = zip(names, counts[: len(names)], counts[len(names) :], strict=True)
         return Backlog(
             {name: on_stream + suspects for name, on_stream, suspects in due},
-            *(value_of(length) for length in (future, waiting, parked, dead)),
+            future=value_of(future),
+            waiting=value_of(waiting),
+            parked=value_of(parked),
+            dead=dead,
         )
 
     def _pages(self, size: int | None = None) -> Pages:

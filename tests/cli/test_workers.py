@@ -8,6 +8,7 @@ import json
 import pytest
 
 from docket import Docket, Worker
+from tests.routing import route
 
 from .conftest import Shell
 
@@ -62,10 +63,10 @@ def test_workers_for_task_takes_a_task_docket_and_url(shell: Shell) -> None:
 
 
 def test_queues_are_listed_with_what_is_due_in_each(shell: Shell) -> None:
-    async def route(docket: Docket) -> None:
-        await docket.storage.executions.route({"sleep": "slow"})
+    async def lead_elsewhere(docket: Docket) -> None:
+        await route(docket.storage, {"sleep": "slow"})
 
-    shell.visit(route)
+    shell.visit(lead_elsewhere)
     shell.prints("tasks", "trace")
     shell.prints("tasks", "sleep")
     shell.prints("tasks", "sleep", "--delay", "1h")

@@ -18,6 +18,7 @@ from docket.storage.exchange import Catch, Claimant, Claimed, Exchange, Settleme
 from docket.storage.executions import NewExecution
 from docket.storage.nonces import FRESH
 from tests.conformance.conftest import LEASE, until, working
+from tests.routing import route
 from tests.stores import Endless
 
 
@@ -324,9 +325,9 @@ async def test_a_shape_that_is_not_known_is_parked_until_a_worker_knows_it(
     docket: Docket, worker: Worker
 ) -> None:
     docket.register(_greet, ["greet"])
-    await docket.storage.executions.route({}, {"greet": 2})
+    await route(docket.storage, {}, {"greet": 2})
     newer = await docket.add("greet")("Jane", "?")
-    await docket.storage.executions.route({}, {})
+    await route(docket.storage, {}, {})
     older = await docket.add("greet")("John")
 
     _of_shape(docket, 3)
@@ -356,7 +357,7 @@ async def test_what_a_task_puts_in_the_place_of_its_arguments_is_of_the_shape_of
 
     docket.register(greet, ["greet"])
     await docket.add("greet", key="key")("Jane")
-    await docket.storage.executions.route({}, {"greet": 2})
+    await route(docket.storage, {}, {"greet": 2})
     _of_shape(docket, 2, _with_punctuation)
 
     await worker.run_until_finished()
@@ -530,7 +531,7 @@ async def test_a_worker_takes_work_of_its_queues_in_their_order(docket: Docket) 
 
     for name in ("first", "second", "third"):
         docket.register(note, [name])
-    await docket.storage.executions.route({"first": "urgent", "third": "elsewhere"})
+    await route(docket.storage, {"first": "urgent", "third": "elsewhere"})
     for name in ("third", "second", "first"):
         await docket.add(name, key=name)(name)
     async with Worker(docket, concurrency=1, queues=["urgent", "default"]) as worker:
@@ -552,7 +553,7 @@ async def test_a_queue_that_stands_behind_a_full_one_is_not_starved(docket: Dock
     async def patient() -> None:
         order.append("patient")
 
-    await docket.storage.executions.route({"urgent": "urgent"})
+    await route(docket.storage, {"urgent": "urgent"})
     await docket.add_many(docket.call(urgent)() for _ in range(30))
     await docket.add(patient)()
     async with Worker(docket, concurrency=1, queues=["urgent", "default"]) as worker:
@@ -564,7 +565,7 @@ async def test_a_queue_that_stands_behind_a_full_one_is_not_starved(docket: Dock
 
 async def test_a_future_execution_goes_to_the_queue_of_its_task(docket: Docket) -> None:
     docket.register(nothing)
-    await docket.storage.executions.route({"nothing": "mail"})
+    await route(docket.storage, {"nothing": "mail"})
     execution = await docket.add(nothing, when=soon(0.1))(4)
     async with Worker(docket) as other, Worker(docket, queues=["mail"]) as mail:
         async with working(other), working(mail):

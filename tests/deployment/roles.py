@@ -163,7 +163,6 @@ SUPERVISOR = OPERATOR | Role(
         "beat",
         "resign",
         "reconcile",
-        "route",
         "tick",
         "awaited",
         "release",

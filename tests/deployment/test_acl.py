@@ -181,7 +181,6 @@ async def test_a_supervisor_configures_and_ticks_and_runs_nothing_itself(
 ) -> None:
     async with as_("supervisor") as docket:
         await _commit(docket)
-        await docket.storage.executions.route({"greet": "slow"}, {"greet": 2})
         ticker = await _declare(docket)
         await ticker.fire_due()
         beat = await docket.storage.configurations.beat("ours", "me", 1000, {"host": "here"})
@@ -210,4 +209,6 @@ async def _declare(docket: Docket) -> Ticker:
 
 async def _commit(docket: Docket) -> Any:
     entry = Entry("digest", "text", None, "here", "applied")
-    return await docket.storage.configurations.commit("ours", 0, entry, 20, Change())
+    return await docket.storage.configurations.commit(
+        "ours", 0, entry, 20, Change(routes={"greet": "slow"}, schemas={"greet": 2})
+    )

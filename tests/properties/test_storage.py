@@ -44,6 +44,7 @@ from docket.storage.exchange import (
 from docket.storage.executions import NewExecution
 from docket.storage.limits import Entrant, Question, Word
 from tests.fleet.kinds import MEMORY, Fleet
+from tests.routing import route
 
 from .bench import Bench
 from .budget import budget
@@ -207,7 +208,7 @@ class StorageMachine(RuleBasedStateMachine):
 
     def _route(self, routes: dict[str, str]) -> None:
         self.model.routes = routes
-        self.bench.do(self.storage.executions.route(routes))
+        self.bench.do(route(self.storage, routes))
 
     # Claiming
 

@@ -28,6 +28,7 @@ from hypothesis.stateful import (
 
 from docket import Disposition, ExecutionState
 from docket.storage.executions import Record
+from tests.routing import route
 
 from .budget import budget
 from .world import ATTEMPTS, GATES, PER, RATE, SCHEDULES, SLOTS, WINDOW, Body, World
@@ -307,7 +308,7 @@ class WorldMachine(RuleBasedStateMachine):
     @rule(task=which, queue=st.sampled_from(["default", "fast"]))
     def route(self, task: int, queue: str) -> None:
         routes = {self.tasks[task]: queue} if queue != "default" else {}
-        self.world.do(self.world.docket.storage.executions.route(routes))
+        self.world.do(route(self.world.docket.storage, routes))
 
     # Schedules
 

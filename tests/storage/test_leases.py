@@ -19,6 +19,7 @@ from docket.storage.exchange import (
     renew,
 )
 from docket.storage.keys import WORKER_GROUP
+from tests.routing import route
 
 LEASE = 30_000
 QUEUES = ("default", "other")
@@ -29,7 +30,7 @@ async def docket() -> AsyncIterator[Docket]:
     async with Docket(f"leases-{uuid.uuid4().hex[:12]}", "memory://leases") as docket:
         docket.register(work)
         docket.register(work, names=["work elsewhere"])
-        await docket.storage.executions.route({"work elsewhere": "other"})
+        await route(docket.storage, {"work elsewhere": "other"})
         yield docket
 
 

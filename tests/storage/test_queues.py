@@ -15,6 +15,7 @@ from tests.compat.conftest import (
     url,
     working,
 )
+from tests.routing import route
 
 __all__ = ["docket", "least_privileged", "name", "pytest_generate_tests", "url"]
 
@@ -25,9 +26,9 @@ async def nothing() -> None: ...
 async def routed_once(docket: Docket, key: str = "lost") -> None:
     """Put work into a queue whose route is taken back at once."""
     docket.register(nothing)
-    await docket.storage.executions.route({"nothing": "bulk"})
+    await route(docket.storage, {"nothing": "bulk"})
     await docket.add(nothing, key=key)()
-    await docket.storage.executions.route({})
+    await route(docket.storage, {})
 
 
 async def test_work_in_a_queue_without_a_route_is_seen_and_counted(docket: Docket) -> None:
@@ -53,9 +54,9 @@ async def test_a_queue_that_only_ever_got_future_work_is_known_when_it_falls_due
     docket: Docket,
 ) -> None:
     docket.register(nothing)
-    await docket.storage.executions.route({"nothing": "bulk"})
+    await route(docket.storage, {"nothing": "bulk"})
     await docket.add(nothing, when=soon(0.2), key="later")()
-    await docket.storage.executions.route({})
+    await route(docket.storage, {})
     async with Worker(docket) as worker, working(worker):
 
         async def is_known() -> bool:
@@ -70,3 +71,21 @@ async def test_a_queue_that_is_only_served_is_known(docket: Docket) -> None:
         async with working(worker):
             pass
     assert await docket.storage.executions.queues() == ["default", "fast"]
+
+
+async def fails() -> None:
+    raise ArithmeticError
+
+
+async def test_a_dead_letter_counts_as_long_as_its_record_is_kept(docket: Docket) -> None:
+    docket.register(fails)
+    executions = docket.storage.executions
+    await docket.add(fails, key="one")()
+    async with Worker(docket) as worker:
+        await worker.run_until_finished()
+    assert (await executions.count_dead(), (await executions.backlog()).dead) == (1, 1)
+
+    async with docket.redis() as client:
+        # Its record expired long ago, and nothing has died since.
+        await client.zadd(docket.storage.keys.dead, {"one": 1})
+    assert (await executions.count_dead(), (await executions.backlog()).dead) == (0, 0)

@@ -29,6 +29,7 @@ from docket.dependencies import current_docket
 from docket.errors import EndlessWork, ImmovableTime
 from docket.storage.clock import Clock
 from docket.testing import advance
+from tests.routing import route
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 
@@ -344,7 +345,7 @@ async def test_a_strike_that_the_moved_time_has_passed_already_is_over(docket: D
 
 
 async def test_work_of_other_queues_runs_as_well(docket: Docket) -> None:
-    await docket.storage.executions.route({"note": "slow"})
+    await route(docket.storage, {"note": "slow"})
     await docket.add(note, when=await testing.now(docket) + HOUR)("a")
 
     (ran,) = await advance(docket, HOUR)
@@ -353,7 +354,7 @@ async def test_work_of_other_queues_runs_as_well(docket: Docket) -> None:
 
 
 async def test_the_worker_can_be_told_which_queues(docket: Docket) -> None:
-    await docket.storage.executions.route({"note": "slow"})
+    await route(docket.storage, {"note": "slow"})
     await docket.add(note)("a")
 
     assert await advance(docket, HOUR, queues=["default"]) == []
