@@ -8,7 +8,6 @@ import inspect
 import time
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import timedelta
 from typing import Any, Protocol
@@ -56,6 +55,7 @@ from .outcome import (
     Waiting,
 )
 from .running import End, Run
+from .threads import Threads
 
 BLOCKED_PAUSE = timedelta(milliseconds=100)
 """After which an execution comes again that a gate keeps out without saying for how long."""
@@ -163,13 +163,12 @@ class Executor:
         self._observer = observer
         self._fallback = fallback
         self._shared = SharedScope()
-        # Slots bound how many threads there are, not the pool: a run holds its slot until its thread
-        # has ended.
-        self._threads = ThreadPoolExecutor(max_workers=1000, thread_name_prefix="docket-task")
+        # Slots bound how many threads there are: a run holds its slot until its thread has ended.
+        self._threads = Threads()
 
     async def close(self) -> None:
         """Undo what tasks have shared, and take no more plain functions; running ones are not waited for."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown()
         await self._shared.close()
 
     async def outcome(self, run: Run, now: int) -> Outcome:
@@ -357,7 +356,7 @@ class Executor:
                 return checkpointed(function(*args, **kwargs), run)
             if attempt.policy.in_process:
                 return in_process(function, args, kwargs)
-            return self._in_thread(function, args, kwargs)
+            return self._in_thread(run, function, args, kwargs)
         except TypeError as error:
             raise SignatureMismatch(
                 f"the stored arguments of {execution.key} do not fit "
@@ -365,7 +364,11 @@ class Executor:
             ) from error
 
     async def _in_thread(
-        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        run: Run,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> Any:
         context = copy_context()
 
@@ -377,7 +380,7 @@ class Executor:
                 return Raised(error)
 
         thread = asyncio.get_running_loop().run_in_executor(self._threads, call)
-        result = await until_ended(thread)
+        result = await until_ended(thread, run.until_given_up())
         if isinstance(result, Raised):
             raise result.error
         # A plain callable may wrap a coroutine function (functools.partial, a decorator).
@@ -443,23 +446,28 @@ class Executor:
         return Perpetuated(execution.next_run) if execution.next_run else HandledElsewhere()
 
 
-async def until_ended(thread: asyncio.Future[Any]) -> Any:
+async def until_ended(thread: asyncio.Future[Any], given_up: asyncio.Future[None]) -> Any:
     """Return what a thread returns; when cancelled meanwhile, raise that once the thread has ended.
 
     Nothing stops a thread. A run that ended before its thread would give slots to others while the body still
-    runs, and a retry would run beside it.
+    runs, and a retry would run beside it. Only a worker whose drain is over waits no longer: it promises to
+    be gone by then, and hands the run back.
+
+    Arguments:
+        thread: what the thread returns, later.
+        given_up: done when the worker waits no longer.
     """
     cancellation: asyncio.CancelledError | None = None
-    while not thread.done():
+    while not (thread.done() or given_up.done()):
         try:
-            await asyncio.wait([thread])
+            await asyncio.wait([thread, given_up], return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError as error:
             cancellation = error
-    if cancellation is None:
+    if cancellation is None and thread.done():
         return thread.result()
-    if not thread.cancelled():
-        thread.exception()  # nobody else will look at it, and asyncio would complain
-    raise cancellation
+    # Nobody looks at it any more, and the loop may be closed when the thread ends.
+    thread.cancel()
+    raise cancellation or asyncio.CancelledError
 
 
 class _Attempt:

@@ -26,7 +26,7 @@ class End(enum.Enum):
 class Run:
     """One claimed execution while this worker holds it."""
 
-    __slots__ = ("_task", "claimed", "end", "turn_ends")
+    __slots__ = ("_given_up", "_task", "claimed", "end", "turn_ends")
 
     def __init__(self, claimed: Claimed) -> None:
         self.claimed = claimed
@@ -34,6 +34,7 @@ class Run:
         self.turn_ends = _now() + TURN * 2**claimed.crashes if claimed.company is not None else 0.0
         """Until when it runs among few others only, because it is a suspect."""
         self._task: RecordingTask | None = None
+        self._given_up: asyncio.Future[None] | None = None
 
     def begin(self, task: RecordingTask) -> None:
         """The run has a task now."""
@@ -55,6 +56,17 @@ class Run:
         if self.end is None and self._task is not None:
             self.end = end
             self._task.cancel()
+
+    def give_up(self) -> None:
+        """Have nothing waited for that the run can not stop: its worker is about to be gone."""
+        if not (given_up := self.until_given_up()).done():
+            given_up.set_result(None)
+
+    def until_given_up(self) -> asyncio.Future[None]:
+        """Return what is done as soon as the run is given up."""
+        if self._given_up is None:
+            self._given_up = asyncio.get_running_loop().create_future()
+        return self._given_up
 
     @property
     def has_ended(self) -> bool:

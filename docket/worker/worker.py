@@ -384,6 +384,7 @@ class Worker:
             # Whoever is cancelled with the whole loop is cancelled once.
             if not (self.is_ending and run.is_cancelled_by_others):
                 run.stop(End.INTERRUPTED)
+            run.give_up()
 
     async def _until_empty(self) -> None:
         # A claim that is on its way back may bring more.

@@ -36,8 +36,10 @@ async def test_what_a_killed_worker_held_runs_again_within_a_lease_and_a_second(
     docket: Docket, url: str, ledger: Ledger, states: States, start: Start
 ) -> None:
     dice = random.Random(1)
-    keys = await produce(docket, ledger, [4.0] * (VICTIMS * EACH))
     victims = [start(concurrency=EACH, lease=LEASE) for _ in range(VICTIMS)]
+    for victim in victims:
+        await victim.until_up()
+    keys = await produce(docket, ledger, [6.0] * (VICTIMS * EACH))
     await until(lambda: _started(ledger) >= len(keys), "every slot being filled")
     heir = await start(concurrency=len(keys), lease=LEASE).until_up()
 

@@ -103,6 +103,25 @@ async def test_what_was_claimed_just_before_the_signal_is_handed_back_in_time(
     }
 
 
+async def test_a_program_is_gone_a_second_after_its_drain_although_its_threads_go_on(
+    docket: Docket, url: str, ledger: Ledger, start: Start
+) -> None:
+    leaving = await start(concurrency=2, lease=30.0, drain=0.5).until_up()
+    blocking = await produce(docket, ledger, [30.0] * 2, task="block")
+    await until(lambda: len(leaving.events("start")) == 2, "both runs")
+    told = time.monotonic()
+    leaving.signal(signal.SIGTERM)
+
+    assert await leaving.until_gone() == 0
+
+    assert time.monotonic() - told <= 0.5 + 1
+    assert pending(url, docket.name) == 0
+    records = await docket.storage.executions.read(*blocking)
+    assert {record and (record.state, record.attempt, record.crashes) for record in records} == {
+        (ExecutionState.QUEUED, 1, 0)
+    }
+
+
 async def test_a_supervised_process_is_gone_a_second_after_its_drain_whatever_its_tasks_do(
     docket: Docket, url: str, ledger: Ledger
 ) -> None:

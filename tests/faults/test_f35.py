@@ -16,6 +16,7 @@ import pytest
 from docket import ConcurrencyLimit, Docket, Execution, ExecutionState, Retry, Worker
 from docket.runners.command import command_task
 from docket.storage.exchange import Claimant
+from docket.worker.running import End
 from tests.conformance.conftest import working
 
 pytestmark = pytest.mark.fault
@@ -34,14 +35,6 @@ async def until_state(execution: Execution, state: ExecutionState) -> None:
 
 async def sleep() -> None:
     await asyncio.sleep(60)
-
-
-OVER = threading.Event()
-"""Ends the thread of a plain function, which nobody can cancel."""
-
-
-def block() -> None:
-    OVER.wait(60)
 
 
 async def fail(retry: Retry = Retry(attempts=3, delay=HOUR)) -> None:
@@ -79,12 +72,6 @@ async def running(docket: Docket) -> Execution:
     return execution
 
 
-async def running_in_a_thread(docket: Docket) -> Execution:
-    execution = await docket.add(block)()
-    await until_state(execution, ExecutionState.RUNNING)
-    return execution
-
-
 async def running_as_a_command(docket: Docket) -> Execution:
     docket.register(command_task("wait", ("sleep", "60")), ["wait"])
     execution = await docket.add("wait")()
@@ -116,7 +103,6 @@ STATES: dict[str, Arrange] = {
         queued,
         waiting,
         running,
-        running_in_a_thread,
         running_as_a_command,
         between_two_attempts,
         parked,
@@ -128,7 +114,6 @@ STATES: dict[str, Arrange] = {
 async def test_what_is_cancelled_ends_within_two_seconds_and_stays_so(
     docket: Docket, name: str
 ) -> None:
-    OVER.clear()
     async with Worker(docket, concurrency=5) as worker, working(worker):
         execution = await STATES[name](docket)
 
@@ -142,9 +127,33 @@ async def test_what_is_cancelled_ends_within_two_seconds_and_stays_so(
         await until_state(again, ExecutionState.SCHEDULED)
         await execution.sync()
         assert execution.state is ExecutionState.CANCELLED
-        OVER.set()
         for other in (await docket.snapshot()).running:
             await docket.cancel(other.key)
+
+
+async def test_a_plain_function_is_cancelled_as_soon_as_its_thread_has_ended(
+    docket: Docket,
+) -> None:
+    over = threading.Event()
+
+    def block() -> None:
+        over.wait(60)
+
+    execution = await docket.add(block)()
+    async with Worker(docket) as worker, working(worker):
+        await until_state(execution, ExecutionState.RUNNING)
+        await docket.cancel(execution.key)
+        (run,) = worker._running.find(execution.key)
+        while run.end is not End.CANCELLED:
+            await asyncio.sleep(0.005)
+        # Nothing stops a thread: until it has ended, the run keeps its slots.
+        await execution.sync()
+        assert execution.state is ExecutionState.RUNNING
+
+        over.set()
+        told = time.monotonic()
+        await until_state(execution, ExecutionState.CANCELLED)
+        assert time.monotonic() - told <= CONTACT
 
 
 async def test_what_a_dead_worker_held_is_cancelled_by_whoever_takes_it_over(

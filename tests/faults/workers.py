@@ -313,7 +313,7 @@ class WorkerProgram:
         await until(lambda: bool(self.events("up")), "the start of a worker")
         return self
 
-    async def until_gone(self, seconds: float = 20.0) -> int:
+    async def until_gone(self, seconds: float = 60.0) -> int:
         """Wait until it has exited; tells the exit code."""
         await until(lambda: not self.is_alive, "the end of a worker", seconds)
         return self._process.wait()
@@ -325,7 +325,7 @@ class WorkerProgram:
         ]
 
 
-async def until(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+async def until(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
     """Wait for something that nobody signals."""
     deadline = time.monotonic() + seconds
     while not condition():

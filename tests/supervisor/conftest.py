@@ -122,7 +122,7 @@ class Supervised:
     def start(self, **environment: str) -> None:
         """Start it and wait until it is up."""
         self.launch(**environment)
-        self.until_logged("Docket supervised is up")
+        self.until_logged("Docket supervised is up", 60)
 
     def launch(self, **environment: str) -> None:
         """Start it without waiting."""
@@ -180,9 +180,9 @@ class Supervised:
         """The processes that wrote under a word."""
         return [int(pid) for what, _, pid in self._entries() if what == word]
 
-    def workers(self) -> list[int]:
-        """Every worker process that ever said that it works."""
-        return [int(pid) for pid in re.findall(r"process (\d+) works", self.log)]
+    def workers(self, pool: str = "") -> list[int]:
+        """Every worker process, of a pool or of all, that ever said that it works."""
+        return [int(pid) for pid in re.findall(rf"{pool}: process (\d+) works", self.log)]
 
     def page(self, path: str) -> tuple[int, str]:
         """A page of the supervisor."""

@@ -7,9 +7,11 @@ import contextlib
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
 
 import pytest
 
@@ -39,6 +41,14 @@ async def for_ever(number: int) -> None:
         raise
 
 
+OVER = threading.Event()
+"""Ends the thread of a plain function, which nothing else does."""
+
+
+def in_a_thread(number: int) -> None:
+    OVER.wait(60)
+
+
 async def stubborn() -> str:
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.Event().wait()
@@ -58,7 +68,7 @@ async def docket() -> AsyncIterator[Docket]:
 def another(docket: Docket) -> Docket:
     """The same docket, as a program with an event loop of its own has it."""
     there = Docket(docket.name, URL)
-    for task in (brief, for_ever, stubborn, swift):
+    for task in (brief, for_ever, in_a_thread, stubborn, swift):
         there.register(task)
     return there
 
@@ -73,65 +83,69 @@ class Failure(Exception):
     """What a program ends with."""
 
 
-async def leaving_both(docket: Docket) -> None:
+Task = Callable[[int], Any]
+
+
+async def leaving_both(docket: Docket, task: Task) -> None:
     async with another(docket) as there, Worker(there) as worker:
         working = asyncio.create_task(worker.run_forever())
-        await until_running(await there.add(for_ever, key="run")(1))
+        await until_running(await there.add(task, key="run")(1))
         del working
         raise Failure
 
 
-async def leaving_the_docket(docket: Docket) -> None:
+async def leaving_the_docket(docket: Docket, task: Task) -> None:
     async with another(docket) as there:
         working = asyncio.create_task(Worker(there).run_forever())
-        await until_running(await there.add(for_ever, key="run")(1))
+        await until_running(await there.add(task, key="run")(1))
         del working
         raise Failure
 
 
-async def leaving_nothing(docket: Docket) -> None:
+async def leaving_nothing(docket: Docket, task: Task) -> None:
     there = await another(docket).__aenter__()
     working = asyncio.create_task(Worker(there).run_forever())
-    await until_running(await there.add(for_ever, key="run")(1))
+    await until_running(await there.add(task, key="run")(1))
     del working
     raise Failure
 
 
-async def leaving_while_it_drains(docket: Docket) -> None:
+async def leaving_while_it_drains(docket: Docket, task: Task) -> None:
     there = await another(docket).__aenter__()
     worker = Worker(there)
     working = asyncio.create_task(worker.run_forever())
-    await until_running(await there.add(for_ever, key="run")(1))
+    await until_running(await there.add(task, key="run")(1))
     working.cancel()
     while worker._trading._claiming:
         await asyncio.sleep(0)
     raise Failure
 
 
-async def cancelling_everything(docket: Docket) -> None:
+async def cancelling_everything(docket: Docket, task: Task) -> None:
     async with another(docket) as there, Worker(there) as worker:
         working = asyncio.create_task(worker.run_forever())
-        await until_running(await there.add(for_ever, key="run")(1))
-        for task in asyncio.all_tasks():
-            task.cancel()
+        await until_running(await there.add(task, key="run")(1))
+        for one in asyncio.all_tasks():
+            one.cancel()
         await working
 
 
-async def cancelling_everything_at_once(docket: Docket) -> None:
+async def cancelling_everything_at_once(docket: Docket, task: Task) -> None:
     """Before the run has taken its first step."""
     async with another(docket) as there, Worker(there) as worker:
         begin = worker._begin
 
         def begin_and_cancel(claimed: object) -> None:
             begin(claimed)  # type: ignore[arg-type]
-            for task in asyncio.all_tasks():
-                task.cancel()
+            for one in asyncio.all_tasks():
+                one.cancel()
 
         worker._trading._begin = begin_and_cancel  # type: ignore[assignment]
-        await there.add(for_ever, key="run")(1)
+        await there.add(task, key="run")(1)
         await worker.run_forever()
 
 
+@pytest.mark.parametrize("task", [for_ever, in_a_thread], ids=lambda task: task.__name__)
 @pytest.mark.parametrize(
     "main",
     [
@@ -145,13 +159,15 @@ async def cancelling_everything_at_once(docket: Docket) -> None:
     ids=lambda main: main.__name__,
 )
 async def test_a_program_that_ends_while_a_worker_runs_hands_back_what_runs(
-    docket: Docket, main: Callable[[Docket], Coroutine[None, None, None]]
+    docket: Docket, main: Callable[[Docket, Task], Coroutine[None, None, None]], task: Task
 ) -> None:
+    OVER.clear()
     started = time.monotonic()
     with contextlib.suppress(Failure, asyncio.CancelledError):
-        await asyncio.wait_for(asyncio.to_thread(asyncio.run, main(docket)), 4 * PROMPTLY)
+        await asyncio.wait_for(asyncio.to_thread(asyncio.run, main(docket, task)), 4 * PROMPTLY)
 
     assert time.monotonic() - started < PROMPTLY
+    OVER.set()
     execution = await docket.get_execution("run")
     assert execution is not None
     assert (execution.state, execution.attempt) == (ExecutionState.QUEUED, 1)
@@ -159,7 +175,7 @@ async def test_a_program_that_ends_while_a_worker_runs_hands_back_what_runs(
     async def now(number: int) -> None:
         finished.append(number)
 
-    docket.register(now, ["for_ever"])
+    docket.register(now, [task.__name__])
     async with Worker(docket) as worker:
         await worker.run_until_finished()
     await execution.sync()
