@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help install run test test-fast test-pythons check types lint format schema docs properties soak bench bench-sides bench-quick clean
+.PHONY: help install run test test-fast test-pythons check types lint format schema docs properties soak innocents bench bench-sides bench-quick clean
 
 help:  ## Show what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ properties: $(STAMP)  ## The property tests, for half an hour instead of a minut
 
 soak: $(STAMP)  ## Ten minutes under random faults: SOAK=seconds, SEED=number
 	$(BIN)/python -m tests.faults.soaking $(or $(SOAK),600) $(SEED)
+
+innocents: $(STAMP)  ## Fifty tasks that kill their process, beside innocents (an hour)
+	DOCKET_INNOCENTS=50 $(BIN)/python -m pytest -q tests/faults/test_f31.py
 
 bench: $(STAMP)  ## Measure us and the peers in one run
 	$(BIN)/python -m benchmarks

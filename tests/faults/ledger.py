@@ -90,7 +90,8 @@ class Ledger:
             generation,
             detail,
         )
-        os.write(self._descriptor, json.dumps(asdict(line)).encode() + b"\n")
+        # After a line that was torn, because whoever wrote it was killed, it begins one of its own.
+        os.write(self._descriptor, b"\n" + json.dumps(asdict(line)).encode() + b"\n")
 
     def close(self) -> None:
         """Close the file."""
@@ -98,7 +99,8 @@ class Ledger:
 
     def read(self) -> list[Event]:
         """All events so far, in the order in which they were written."""
-        return [Event(**json.loads(line)) for line in self.path.read_bytes().splitlines()]
+        lines = self.path.read_bytes().splitlines()
+        return [Event(**json.loads(line)) for line in lines if line.endswith(b"}")]
 
 
 class States:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import resource
-import signal
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -40,7 +37,11 @@ def orders(url: str, docket: str, *, concurrency: int = 10, lease: float = 2.0) 
         max_payload=1 << 20,
         signing_keys={},
         tasks={
-            name: TaskOrder(f"tests.faults.supervised:{name}") for name in ("work", "block", "hog")
+            **{
+                name: TaskOrder(f"tests.faults.supervised:{name}")
+                for name in ("work", "block", "hog")
+            },
+            "kill": TaskOrder("tests.faults.deadly:kill"),
         },
         log_level="WARNING",
         log_format="plain",
@@ -61,29 +62,3 @@ async def pool(
         yield pool
     finally:
         await pool.stop(0)
-
-
-def exit_hard() -> None:
-    """Leave without a word."""
-    os._exit(3)
-
-
-def crash() -> None:
-    """Read where nothing is."""
-    ctypes.string_at(0)
-
-
-def be_killed() -> None:
-    """End as a process ends that the kernel kills for want of memory."""
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-async def swell() -> int:
-    """Ask for more memory than this process may have."""
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + (64 << 20), hard))
-    try:
-        return len(bytearray(1 << 30))
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (hard, hard))

@@ -36,12 +36,15 @@ async def test_what_a_killed_worker_held_runs_again_within_a_lease_and_a_second(
     docket: Docket, url: str, ledger: Ledger, states: States, start: Start
 ) -> None:
     dice = random.Random(1)
+    heir = await start(concurrency=VICTIMS * EACH, lease=LEASE).until_up()
+    # It is not to take anything yet, and on a busy machine it would be long in starting.
+    heir.signal(signal.SIGSTOP)
     victims = [start(concurrency=EACH, lease=LEASE) for _ in range(VICTIMS)]
     for victim in victims:
         await victim.until_up()
     keys = await produce(docket, ledger, [6.0] * (VICTIMS * EACH))
     await until(lambda: _started(ledger) >= len(keys), "every slot being filled")
-    heir = await start(concurrency=len(keys), lease=LEASE).until_up()
+    heir.signal(signal.SIGCONT)
 
     deaths: dict[int, float] = {}
     for victim in victims:

@@ -37,6 +37,7 @@ from docket.errors import LeaseLost
 from docket.instrumentation.events import Observer
 from docket.storage.exchange import Catch, Exchange, Settlement, Verdict
 
+from . import deadly
 from .ledger import Event, Ledger
 
 ROOT = Path(__file__).parents[2]
@@ -228,6 +229,7 @@ async def serve(arguments: argparse.Namespace) -> None:
         for task in tasks(ledger):
             if task.__name__ in arguments.knows.split(","):
                 docket.register(task)
+        docket.register(deadly.kill, ["kill"])
         async with Worker(
             docket,
             concurrency=arguments.concurrency,
