@@ -12,6 +12,7 @@ import pytest
 from docket import Docket, ExecutionState, Worker
 from docket.instrumentation.events import Observer
 from docket.storage.exchange import Claimant, Claimed
+from docket.worker.recording import RecordingTask
 from docket.worker.running import End, Run, Running
 
 ran: list[int] = []
@@ -128,7 +129,7 @@ async def test_a_run_that_is_ending_already_does_not_lose_its_lease_as_well(dock
     claimed = await claimed_of(docket)
     async with Worker(docket, observers=[Losses()]) as worker:
         run = Run(claimed)
-        run.begin(asyncio.create_task(asyncio.sleep(0)))
+        run.begin(RecordingTask(asyncio.sleep(0), "ending"))
         run.stop(End.CANCELLED)
         run.stop(End.INTERRUPTED)
         worker._leases._lose(run)
