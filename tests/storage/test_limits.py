@@ -600,6 +600,25 @@ async def test_a_winner_of_a_debounce_that_was_cancelled_is_followed_by_the_next
     assert (await limits.admit(three, [debounce(30)])).word is Word.DELAYED
 
 
+async def test_one_that_a_debounce_has_dropped_stays_dropped_once_the_winner_has_begun(
+    docket: Docket,
+) -> None:
+    first, lost, late = await claimed_runs(docket, 3)
+    limits, question = docket.storage.limits, debounce(0.05)
+    assert (await limits.admit(entrant(first), [question])).word is Word.DELAYED
+    assert (await limits.admit(entrant(lost), [question])).word is Word.DROPPED
+    await asyncio.sleep(0.06)
+    assert (await limits.admit(entrant(first), [question])).word is Word.ADMITTED
+
+    # Its worker died before it could say so, or the answer was lost.
+    assert (await limits.admit(entrant(lost), [question])).word is Word.DROPPED
+
+    assert (await limits.admit(entrant(late), [question])).word is Word.DELAYED
+    await settle(docket, first, "completed")
+    assert (await limits.admit(entrant(lost), [question])).word is Word.DROPPED
+    assert await settle(docket, lost, "dropped") is Verdict.RECORDED
+
+
 async def test_a_debounce_starts_after_its_longest_wait_in_any_case(docket: Docket) -> None:
     limits, question = docket.storage.limits, debounce(1, 0.2)
     one, two = await handed_out(docket, 2)

@@ -50,11 +50,34 @@ function asks.cooldown(gate)
   if not first then takes[#takes + 1] = function() redis.call('SET', mark, owner, 'PX', gate.first) end end
 end
 
+-- The record names all gates that it was asked at, so that what it has there is found again, and the fence under
+-- which they have let it in, so that a question that is sent twice is answered once. Of a debounce that has dropped it,
+-- it names the winner.
+local named = known[4] and cjson.decode(known[4]) or {}
+
+local function entry_of(gate)
+  for _, entry in ipairs(named) do
+    if entry[1] == gate.kind and entry[2] == gate.name then return entry end
+  end
+end
+
+-- Whether one has run, or begun to. Of one that was cancelled nobody knows.
+local function has_begun(owner)
+  local identity, winner = string.match(owner, '^([^\n]*)\n(.*)$')
+  if not identity then return false end
+  local its = attempt(redis.call, 'HMGET', run_of(winner), 'state', 'nonce', 'admitted') or {}
+  return its[1] and identity_of(winner, its[2]) == identity
+    and (its[3] or its[1] == 'completed' or its[1] == 'failed') and its[1] ~= 'cancelled'
+end
+
 -- The first submission runs for all that come while it has not started. Once it was quiet for long enough it is
--- settled: what comes while it waits at another gate neither puts it off nor takes its place.
+-- settled: what comes while it waits at another gate neither puts it off nor takes its place. Whoever was dropped
+-- stays dropped once the winner has begun, should the answer, or the worker that had it, be lost.
 function asks.debounce(gate)
   local mark = P .. ':debounce:' .. gate.name
   local settle, longest = tonumber(gate.first), tonumber(gate.second)
+  local entry = entry_of(gate)
+  if entry and has_begun(entry[3]) then return 'DROPPED' end
   local state = redis.call('HMGET', mark, 'winner', 'first', 'last', 'settled')
   local winner = state[1]
   if has_started then
@@ -68,6 +91,10 @@ function asks.debounce(gate)
   end
   if winner ~= owner then
     redis.call('HSET', mark, 'last', integer(now))
+    if entry then
+      entry[3] = winner
+      redis.call('HSET', run, 'gates', cjson.encode(named))
+    end
     return 'DROPPED'
   end
   local rest = tonumber(state[3]) + settle - now
@@ -170,10 +197,6 @@ local function ask_rates(rates)
   end
   return {'DELAYED', decided.index, integer(room - now)}
 end
-
--- The record names all gates that it was asked at, so that what it has there is found again, and the fence under
--- which they have let it in, so that a question that is sent twice is answered once.
-local named = known[4] and cjson.decode(known[4]) or {}
 
 local function remember_gates(let_in)
   if fence == '' then return end
