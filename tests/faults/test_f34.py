@@ -1,119 +1,143 @@
-"""F34: all pairs of gates, in both orders of declaration, contended, while a worker is killed.
+"""F34: all pairs of gates, in both orders of declaration, contended; a worker is killed, replies are lost.
 
 Every run that is let in starts within its bound, no limit is exceeded, and a cooldown or a debounce has
-exactly one winner.
+exactly one winner. A debounce runs once more only for what had not asked yet when its winner began: such a
+call was on its way to a worker that died, and is a submission anew. About a minute.
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
-import itertools
 import math
 import time
 import uuid
-from collections.abc import Sequence
-from datetime import timedelta
-from typing import Any
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Literal
 
 import pytest
+import redis
+from hypothesis import given
+from hypothesis import strategies as st
 
-from docket import (
-    ConcurrencyLimit,
-    Cooldown,
-    CurrentExecution,
-    Debounce,
-    Docket,
-    Execution,
-    ExecutionState,
-    RateLimit,
-)
-from docket.storage.limits import Answer, Entrant, Question, Word
+from docket import Docket
+from docket.storage.executions import Record
 from tests.compat.conftest import until
+from tests.fleet.process import ServerProcess
+from tests.properties.budget import budget
 from tests.properties.crew import Crew, nothing_is_left
 
-RUNS, SLOTS, STARTS = 8, 2, 3
-RUN, PER, SETTLE = 0.05, 0.2, 0.15
+from .gates import PAIRS, PER, RUN, SETTLE, SLOTS, STARTS, Bodies, gated, judge
+from .line import Line
 
-GATES: dict[str, Any] = {
-    "cooldown": Cooldown(timedelta(hours=1)),
-    "debounce": Debounce(timedelta(seconds=SETTLE)),
-    "slot": ConcurrencyLimit(max_concurrent=SLOTS),
-    "rate": RateLimit(STARTS, per=timedelta(seconds=PER)),
-}
+RUNS = 8
+PATIENCE = 30
+
+pairs = pytest.mark.parametrize("names", PAIRS, ids="-".join)
 
 
-def gated(names: Sequence[str], body: Any) -> Any:
-    """A task with gates in this order."""
+@dataclass(frozen=True)
+class Blow:
+    """After so many starts this happens; replies are lost for so long."""
 
-    async def task(execution: Execution = CurrentExecution(), **gates: Any) -> None:
-        await body(execution)
+    after: int
+    verb: Literal["kill", "drain", "deafen"]
+    seconds: float
 
-    own = inspect.signature(task).parameters["execution"]
-    declared = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=GATES[name])
-        for name in names
-    ]
-    signature: Any = inspect.Signature([*declared, own.replace(kind=own.KEYWORD_ONLY)])
-    task.__signature__ = signature  # type: ignore[attr-defined]
-    return task
+
+blows = st.lists(
+    st.builds(
+        Blow,
+        st.integers(0, RUNS),
+        st.sampled_from(["kill", "deafen", "deafen", "drain"]),
+        st.sampled_from([0.02, 0.1, 0.3]),
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+class Contest:
+    """So many runs of one task with these gates, and a crew of two workers behind a line."""
+
+    def __init__(self, docket: Docket, line: Line, client: redis.Redis, names: Sequence[str]):
+        self.docket = docket
+        self.names = names
+        self.keys = [f"k{number}" for number in range(RUNS)]
+        self.crew = Crew(docket, 2, RUNS)
+        self.bodies = Bodies(docket, client, self.keys)
+        self._line = line
+        docket.register(gated(names, self.crew, self.bodies), ["task"])
+
+    async def play(self, blows: Sequence[Blow]) -> float:
+        """Have all of them compete until all have ended; tells how long it took the last to begin."""
+        async with self.crew:
+            began = time.monotonic()
+            await self.docket.add_many([self.docket.call("task", key=key)() for key in self.keys])
+            for blow in blows:
+                await self.crew.ledger.until_started(blow.after)
+                await self._suffer(blow)
+            await until(self._all_have_ended, PATIENCE)
+            judge(self.names, await self._records(), self.bodies)
+        await nothing_is_left(self.docket)
+        return self.bodies.last_begin() - began
+
+    async def _suffer(self, blow: Blow) -> None:
+        if blow.verb == "kill":
+            await self.crew.kill(0)
+        elif blow.verb == "drain":
+            await self.crew.drain(0)
+        else:
+            self._line.lose_replies(True)
+            await asyncio.sleep(blow.seconds)
+            await asyncio.to_thread(self._line.cut)
+            self._line.lose_replies(False)
+
+    async def _records(self) -> list[Record]:
+        records = await self.docket.storage.executions.read(*self.keys)
+        assert None not in records, "no acknowledged key is absent"
+        return [record for record in records if record is not None]
+
+    async def _all_have_ended(self) -> bool:
+        return all(record.state.is_terminal for record in await self._records())
+
+
+@asynccontextmanager
+async def contest(server: ServerProcess, names: Sequence[str]) -> AsyncGenerator[Contest]:
+    """A docket of its own at the end of a line of its own."""
+    with Line(server.port) as line, server.client() as client:
+        async with Docket(f"f34-{uuid.uuid4().hex[:12]}", line.url) as docket:
+            yield Contest(docket, line, client, names)
+
+
+def bound(names: Sequence[str]) -> float:
+    """Seconds within which the last one starts where nothing breaks."""
+    by_slots = math.ceil(RUNS / SLOTS) * RUN if "slot" in names else 0
+    by_rate = math.ceil(RUNS / STARTS) * PER if "rate" in names else 0
+    return 1.25 * max(by_slots, by_rate) + SETTLE + 1
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("names", list(itertools.permutations(GATES, 2)), ids="-".join)
-@pytest.mark.parametrize("is_killed", [False, True], ids=["calm", "killed"])
-async def test_every_pair_of_gates_lets_all_in_that_it_should(
-    names: tuple[str, str], is_killed: bool
+@pairs
+async def test_every_pair_of_gates_lets_all_in_in_time_that_it_should(
+    steady_server: ServerProcess, names: tuple[str, str]
 ) -> None:
-    async with Docket(f"f34-{uuid.uuid4().hex[:12]}", "memory://faults") as docket:
-        crew = Crew(docket, 2, RUNS)
-        starts: list[float] = []
-        admitted: dict[str, int] = {}
-        limits = docket.storage.limits
-        admit = limits.admit
+    async with contest(steady_server, names) as calm:
+        assert await calm.play([]) <= bound(names)
 
-        async def noting(run: Entrant, questions: Sequence[Question]) -> Answer:
-            answer = await admit(run, questions)
-            if answer.word is Word.ADMITTED:
-                admitted.setdefault(run.identity, answer.milliseconds)
-            return answer
 
-        limits.admit = noting  # type: ignore[method-assign]
+@pairs
+def test_no_pair_of_gates_lets_a_wrong_one_in_or_keeps_one_out_whatever_breaks(
+    steady_server: ServerProcess, names: tuple[str, str]
+) -> None:
+    @budget(examples=2, steps=1, thorough=20)
+    @given(blows)
+    def examine(blows: list[Blow]) -> None:
+        async def perform() -> None:
+            async with contest(steady_server, names) as troubled:
+                await troubled.play(blows)
 
-        async def body(execution: Execution) -> None:
-            with crew.ledger.run(execution):
-                starts.append(time.monotonic())
-                if "slot" in names:
-                    assert len(crew.ledger.running()) <= SLOTS
-                await asyncio.sleep(RUN)
+        asyncio.run(perform())
 
-        docket.register(gated(names, body), ["task"])
-        keys = [f"k{number}" for number in range(RUNS)]
-        async with crew:
-            began = time.monotonic()
-            await docket.add_many([docket.call("task", key=key)() for key in keys])
-            if is_killed:
-                await crew.ledger.until_started(1)
-                await crew.kill(0)
-                began = max(began, time.monotonic())
-
-            async def all_ended() -> bool:
-                records = await docket.storage.executions.read(*keys)
-                return all(record is not None and record.state.is_terminal for record in records)
-
-            await until(all_ended, 20)
-        records = await docket.storage.executions.read(*keys)
-        won = [record for record in records if record and record.state is ExecutionState.COMPLETED]
-        drops = "cooldown" in names or "debounce" in names
-        # What a worker had just claimed when it was killed comes late, and may be a submission anew.
-        most = 1 + is_killed if "debounce" in names and "cooldown" not in names else 1
-        assert 1 <= len(won) <= most if drops else len(won) == RUNS
-        if "rate" in names:
-            moments = sorted(admitted.values())
-            spans = [later - at for at, later in zip(moments, moments[STARTS:], strict=False)]
-            assert all(span >= PER * 1000 for span in spans)
-        if not drops and not is_killed:
-            by_slots = math.ceil(RUNS / SLOTS) * RUN if "slot" in names else 0
-            by_rate = math.ceil(RUNS / STARTS) * PER if "rate" in names else 0
-            assert max(starts) - began <= 1.25 * max(by_slots, by_rate) + SETTLE + 1
-        await nothing_is_left(docket)
+    examine()

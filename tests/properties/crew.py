@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ class Start:
     worker: str
     is_zombie: bool = False
     """Whether its worker was killed: it may go on, and nothing comes of it."""
+    died: float = float("inf")
+    """When that was, by the monotonic clock."""
     is_interrupted: bool = False
     """Whether it was ended from outside."""
     is_over: bool = False
@@ -152,6 +155,7 @@ class Crew:
             if start.worker == worker.name:
                 # One that is over may not have been written down.
                 start.is_zombie = True
+                start.died = time.monotonic()
 
     async def kill(self, pick: int) -> None:
         """One of them claims, renews and settles no more; what it runs goes on as that of a zombie does."""
