@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta, timezone
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pytest
 
@@ -29,10 +29,14 @@ from tests.compat.conftest import until, working
 from tests.leftovers import leftovers
 
 HOUR = timedelta(hours=1)
+SOON = timedelta(milliseconds=300)
+SLOT = ("slots:", "waiters:", "waiting", "holding", "sizes", "orphans:")
 GATES = {
-    "slot": ("slots:", "waiters:", "waiting", "holding", "sizes", "orphans:"),
+    "slot": SLOT,
     "moment": ("moments:",),
     "debounce": ("debounce:",),
+    # Nobody waits for a cooldown; whoever waits behind one has not set it.
+    "cooldown": (*SLOT, "cooldown:lane:waits"),
 }
 """What is written for whoever waits at a gate."""
 
@@ -43,20 +47,25 @@ async def docket() -> AsyncIterator[Docket]:
         yield docket
 
 
-async def held(
-    lane: str, limit: ConcurrencyLimit = ConcurrencyLimit("lane", max_concurrent=1)
-) -> None:
-    if lane == "busy":
+def tasks(window: timedelta) -> dict[str, Any]:
+    """A task for each gate; the gates that wait for a time wait for so long."""
+
+    async def held(
+        lane: str, limit: ConcurrencyLimit = ConcurrencyLimit("lane", max_concurrent=1)
+    ) -> None:
         await asyncio.sleep(60)
 
+    async def rated(lane: str, limit: RateLimit = RateLimit(1, per=window)) -> None: ...
 
-async def rated(lane: Annotated[str, RateLimit(1, per=HOUR)]) -> None: ...
+    async def settled(lane: str, limit: Debounce = Debounce(window)) -> None: ...
 
+    async def cooled(
+        lane: Annotated[str, Cooldown(HOUR)],
+        limit: ConcurrencyLimit = ConcurrencyLimit(max_concurrent=1),
+    ) -> None:
+        await asyncio.sleep(60)
 
-async def settled(lane: Annotated[str, Debounce(HOUR)]) -> None: ...
-
-
-TASKS = {"slot": held, "moment": rated, "debounce": settled}
+    return {"slot": held, "moment": rated, "debounce": settled, "cooldown": cooled}
 
 
 async def kept(docket: Docket, gate: str) -> list[str]:
@@ -76,15 +85,18 @@ async def nothing(docket: Docket, gate: str) -> bool:
     return await kept(docket, gate) == []
 
 
-async def take_away(docket: Docket, how: str, gate: str) -> None:
-    """Take away the run that waits."""
-    if how == "cancel":
-        await docket.cancel("waits")
-    elif how == "replace":
-        await docket.replace("free", datetime.now(timezone.utc), "waits")()
+async def one_waits(docket: Docket, worker: Worker, gate: str) -> None:
+    """Have one execution of the task wait at its gate, whatever that takes."""
+    first = await docket.add(gate, key="first")("same")
+    if gate in ("slot", "cooldown"):
+        await until(lambda: _runs(worker))
+    elif gate == "moment":
+        await first.get_result(timeout=timedelta(seconds=10))
     else:
-        action: Any = how
-        await docket.strike(gate, action=action)
+        await docket.cancel("first")
+    await docket.add(gate, key="waits")("waits" if gate == "cooldown" else "same")
+    await until(lambda: is_scheduled(docket, "waits"))
+    assert await kept(docket, gate)
 
 
 @pytest.mark.parametrize("gate", list(GATES))
@@ -94,45 +106,43 @@ async def test_whoever_waits_at_a_gate_and_is_taken_away_leaves_nothing_there(
 ) -> None:
     async def free() -> None: ...
 
-    docket.register(TASKS[gate], [gate])
+    docket.register(tasks(HOUR)[gate], [gate])
     docket.register(free, ["free"])
     async with working(Worker(docket)) as worker:
-        busy = await docket.add(gate, key="first")("busy")
-        if gate == "slot":
-            await until(lambda: _runs(worker))
-        elif gate == "moment":
-            await busy.get_result(timeout=timedelta(seconds=10))
+        await one_waits(docket, worker, gate)
+        if how == "cancel":
+            await docket.cancel("waits")
         else:
-            await docket.cancel("first")
-        await docket.add(gate, key="waits")("busy")
-        await until(lambda: is_scheduled(docket, "waits"))
-        assert await kept(docket, gate)
+            await docket.replace("free", datetime.now(timezone.utc), "waits")()
+        await docket.cancel("first")
 
-        await take_away(docket, how, gate)
-        if gate == "slot":
-            await docket.cancel("first")
+        await until(lambda: nothing(docket, gate))
+
+
+STRIKES = [
+    (gate, action)
+    for gate in GATES
+    for action in ("drop", "park", "delay")
+    # Who is put off by a strike still runs for all whom its debounce has dropped.
+    if (gate, action) != ("debounce", "delay")
+]
+
+
+@pytest.mark.parametrize(("gate", "action"), STRIKES)
+async def test_a_strike_frees_what_those_have_at_a_gate_that_it_keeps_back(
+    docket: Docket, gate: str, action: Literal["drop", "park", "delay"]
+) -> None:
+    docket.register(tasks(SOON)[gate], [gate])
+    async with working(Worker(docket)) as worker:
+        await one_waits(docket, worker, gate)
+        await docket.strike(gate, action=action, delay=HOUR if action == "delay" else None)
+        await docket.cancel("first")
 
         await until(lambda: nothing(docket, gate))
 
 
 async def _runs(worker: Worker) -> bool:
     return worker.in_flight == 1
-
-
-@pytest.mark.parametrize("action", ["drop", "park"])
-async def test_a_strike_frees_the_moment_of_what_it_keeps_back(docket: Docket, action: str) -> None:
-    per = timedelta(milliseconds=300)
-
-    async def paced(limit: RateLimit = RateLimit(1, per=per)) -> None: ...
-
-    docket.register(paced)
-    async with working(Worker(docket)):
-        first = await docket.add(paced)()
-        await first.get_result(timeout=timedelta(seconds=10))
-        await docket.add(paced, key="waits")()
-        await until(lambda: is_scheduled(docket, "waits"))
-        await docket.strike(paced, action=action)  # type: ignore[arg-type]
-        await until(lambda: nothing(docket, "moment"))
 
 
 async def test_a_replaced_run_keeps_its_slot_until_its_body_has_ended(docket: Docket) -> None:
