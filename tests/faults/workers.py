@@ -259,6 +259,7 @@ class WorkerProgram:
         knows: its tasks.
         clock: seconds by which its clock is ahead.
         drift: how fast its clock goes.
+        home: the checkout that it runs.
     """
 
     def __init__(
@@ -275,6 +276,7 @@ class WorkerProgram:
         knows: str = "work,block,hog,narrow,flaky,rated",
         clock: float = 0.0,
         drift: float = 1.0,
+        home: Path = ROOT,
     ) -> None:
         self._ledger = ledger
         words = [url, docket, str(ledger.path), "--concurrency", str(concurrency)]
@@ -284,7 +286,7 @@ class WorkerProgram:
         self._log = ledger.path.with_suffix(".log").open("ab")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.workers", *words],
-            cwd=ROOT,
+            cwd=home,
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
