@@ -87,6 +87,7 @@ function asks.debounce(gate)
   if not winner or (winner ~= owner and not is_live(winner)) then
     redis.call('DEL', mark)
     redis.call('HSET', mark, 'winner', owner, 'first', integer(now), 'last', integer(now))
+    redis.call('PEXPIRE', mark, integer(settle + FORGOTTEN))
     return 'DELAYED', settle
   end
   if winner ~= owner then
@@ -97,6 +98,7 @@ function asks.debounce(gate)
     end
     return 'DROPPED'
   end
+  redis.call('PEXPIRE', mark, integer(settle + FORGOTTEN))
   local rest = tonumber(state[3]) + settle - now
   if longest > 0 then rest = math.min(rest, tonumber(state[2]) + longest - now) end
   if not state[4] and rest > 0 then return 'DELAYED', rest end

@@ -146,6 +146,7 @@ end
 -- P:limits    'size <definition>': the slots in force of a limit that workers have announced
 
 local GRANTS = 100           -- the most that one call lets in
+local FORGOTTEN = 604800000  -- ms after which a winner is no longer heard of whose record somebody has overwritten
 local holding                -- whether anything holds a slot; asked once per script
 
 local function owner_of(key, nonce)
@@ -314,6 +315,7 @@ local function undo_start(run, owner, gates, number)
     elseif kind == 'debounce' and redis.call('EXISTS', P .. ':debounce:' .. name) == 0 then
       local now = integer(milliseconds())
       redis.call('HSET', P .. ':debounce:' .. name, 'winner', owner, 'first', now, 'last', now, 'settled', '1')
+      redis.call('PEXPIRE', P .. ':debounce:' .. name, FORGOTTEN)
     end
   end
   if number == '1' then redis.call('HDEL', run, 'admitted')
