@@ -208,6 +208,23 @@ async def test_removing_a_schedule_cancels_its_pending_runs_in_slices(docket: Do
     ]
 
 
+async def test_very_many_schedules_are_removed_and_nothing_is_left_of_that(docket: Docket) -> None:
+    await commit(docket, 0, *rows(2_000))
+    staging = docket.storage.configurations.staging
+    assert await staging.follow("ours")
+    for number in range(20):
+        await tick(docket, f"s{number}", 0)
+
+    await commit(docket, 1)
+    assert await staging.follow("ours", most=200)
+    assert await names(docket.storage.schedules) == set()
+    assert set(await states(docket, *(f"s{number}@0" for number in range(20)))) == {
+        ExecutionState.CANCELLED
+    }
+    async with docket.redis() as client:
+        assert not await client.exists(docket.key("removing"))
+
+
 async def test_nobody_has_a_turn_while_the_pending_runs_of_a_removed_schedule_are_cancelled(
     docket: Docket,
 ) -> None:

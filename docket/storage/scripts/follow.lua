@@ -53,26 +53,33 @@ local function cancel_one(inner, key)
   if known[2] == inner and (known[1] == 'scheduled' or known[1] == 'queued') then cancel(key, REMEMBERED) end
 end
 
--- The runs of a removed schedule that were pending when it went.
-local function cancel_pending(inner, moment)
+-- The runs of a removed schedule that were pending when it went, `most` at most; tells how many that were.
+local function cancel_pending(inner, moment, most)
   local pending = P .. ':pending:' .. inner
-  local keys = redis.call('ZRANGEBYSCORE', pending, '-inf', moment, 'LIMIT', 0, SLICE)
+  local keys = redis.call('ZRANGEBYSCORE', pending, '-inf', moment, 'LIMIT', 0, most)
   for _, key in ipairs(keys) do
     redis.call('ZREM', pending, key)
     attempt(cancel_one, inner, key)
   end
-  if #keys == SLICE then return end
-  redis.call('HDEL', REMOVING, inner)
-  turn_free(inner)
+  if #keys < most then
+    redis.call('HDEL', REMOVING, inner)
+    turn_free(inner)
+  end
+  return #keys
+end
+
+-- Whichever comes first: a scan that begins anew each time may find nothing in a large hash, for ever.
+local function cancel_some()
+  local left = SLICE
+  while left > 0 do
+    local removing = redis.call('HRANDFIELD', REMOVING, 1, 'WITHVALUES')
+    if not removing[1] then return end
+    left = left - 1 - cancel_pending(removing[1], removing[2], left)
+  end
 end
 
 local known = redis.call('HMGET', STAGING, 'token', 'phase', 'cursor')
-if known[1] then
-  advance(known[1], known[2], known[3])
-else
-  local removing = redis.call('HSCAN', REMOVING, '0', 'COUNT', 1)[2]
-  if removing[1] then cancel_pending(removing[1], removing[2]) end
-end
+if known[1] then advance(known[1], known[2], known[3]) else cancel_some() end
 -- No two slices of no two commits are alike.
 if is_changed then tell(known[1] .. ' ' .. known[2] .. ' ' .. known[3]) end
 return {redis.call('EXISTS', STAGING, REMOVING) > 0 and 1 or 0, lifted}
