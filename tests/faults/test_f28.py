@@ -35,7 +35,7 @@ async def test_much_poison_is_all_dead_letters_and_the_work_around_it_is_done(
 
     docket.register(named, sorted(set(POISON)))
     told = orders(url, docket.name, concurrency=8)
-    tasks = {name: TaskOrder(f"tests.faults.supervised:{name}") for name in POISON}
+    tasks = {name: TaskOrder(f"tests.faults.deadly:{name}") for name in POISON}
     told = dataclasses.replace(told, tasks={**told.tasks, **tasks})
     dice = random.Random(28)
     poisonous: list[str] = []
