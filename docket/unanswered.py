@@ -54,17 +54,16 @@ class UnansweredCalls:
             mode: what becomes of a live execution of the same key.
             calls: what is about to be sent, each with a nonce of its own.
         """
-        names = list(_named(mode, calls))
         now = self._timer()
         self._forget(now)
-        sent: list[NewExecution] = []
-        for name, call in zip(names, calls, strict=True):
-            nonce, since = self._known.get(name, (call.nonce, now))
-            sent.append(call._replace(nonce=nonce, late_at=since + self._late))
+        # As a rule every call was answered: then nothing is looked for, and calls need no names.
+        names = list(_named(mode, calls)) if self._known else []
+        sent = [self._known_as(name, call) for name, call in zip(names, calls, strict=False)]
+        sent = sent or list(calls)
         try:
             yield sent
         except BaseException:
-            for name, call in zip(names, sent, strict=True):
+            for name, call in zip(names or _named(mode, calls), sent, strict=True):
                 if call.nonce != FRESH:
                     self._known.setdefault(name, (call.nonce, now))
             while len(self._known) > MOST:
@@ -72,6 +71,13 @@ class UnansweredCalls:
             raise
         for name in names:
             self._known.pop(name, None)
+
+    def _known_as(self, name: Hashable, call: NewExecution) -> NewExecution:
+        """Return a call as it was sent before, if it was."""
+        if name not in self._known:
+            return call
+        nonce, since = self._known[name]
+        return call._replace(nonce=nonce, late_at=since + self._late)
 
     def _forget(self, now: float) -> None:
         while self._known:

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from itertools import chain
 from typing import Literal, NamedTuple
 
 from ..connection.base import Argument, Connection, Reply
@@ -34,6 +35,12 @@ logger = logging.getLogger("docket.storage")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MILLISECOND = timedelta(milliseconds=1)
 _MICROSECOND = timedelta(microseconds=1)
+
+_DISPOSITIONS = {one.value.upper().encode(): one for one in Disposition}
+_STATES: dict[bytes, ExecutionState | None] = {b"": None} | {
+    one.value.encode(): one for one in ExecutionState
+}
+"""What scripts answer."""
 
 _SCHEDULE = Script("schedule", ("mode",))
 _CANCEL = Script("cancel", ("key", "ttl"))
@@ -215,7 +222,7 @@ class Executions:
         now = time.monotonic()
         calls = [
             _SCHEDULE.call(
-                self._keys, mode, *(word for one in chunk for word in one.arguments(now))
+                self._keys, mode, *chain.from_iterable(one.arguments(now) for one in chunk)
             )
             for chunk in chunks
         ]
@@ -466,8 +473,7 @@ def _scheduled(word: bytes, state: bytes, generation: int) -> Scheduled:
         return Scheduled(Disposition.FAILED, None, generation, is_unknown=True)
     if word == b"FAILED":
         return Scheduled(Disposition.FAILED, None, 0, state.decode(errors="replace"))
-    known = ExecutionState(state.decode()) if state else None
-    return Scheduled(Disposition(word.decode().lower()), known, generation)
+    return Scheduled(_DISPOSITIONS[word], _STATES[state], generation)
 
 
 def _record(key: str, fields: list[bytes]) -> Record | None:
