@@ -21,6 +21,16 @@ from .keys import Keys
 
 _INCLUDE = re.compile(r"^--! include (\w+)$", re.MULTILINE)
 
+_INSERT = re.compile(r"^ *--! insert (\w+)$", re.MULTILINE)
+"""Where a part of a script stands that has a file of its own, because few calls come there."""
+
+_MODULES = ("gates", "leases", "parked", "passed", "suspects", "turns")
+"""Files of which few scripts need anything in most calls: what one of them defines is made when it is first
+used, as ``gates.leave``. To make all of them took longer than to add one execution."""
+
+_NAMES = re.compile(r"^local (?:function )?(\w+(?:, \w+)*)", re.MULTILINE)
+"""What stands at the top level of a file."""
+
 _ENDING = """
 -- What was done before an error is told like the rest: nobody does it again, and somebody may wait for it.
 local ok, reply = pcall(script)
@@ -34,6 +44,37 @@ return error(reply, 0)
 def _read(name: str) -> str:
     directory = resources.files("docket.storage") / "scripts"
     return (directory / f"{name}.lua").read_text("utf-8")
+
+
+def _used_modules(texts: Sequence[str]) -> list[str]:
+    """Return the modules that these texts use, and those that are used by these in turn."""
+    used: list[str] = []
+    texts = list(texts)
+    while texts:
+        text = texts.pop()
+        for name in _MODULES:
+            if name not in used and re.search(rf"\b{name}\.\w", text):
+                used.append(name)
+                texts.append(_read(name))
+    return sorted(used)
+
+
+def _making(modules: Sequence[str]) -> str:
+    """Return the Lua text that makes modules when something of them is first asked for."""
+    branches = "".join(
+        f"if module.name == '{name}' then\n{_read(name)}\n{_exports(name)}\nend\n"
+        for name in modules
+    )
+    return (
+        f"local lazily = {{__index = function(module, name)\nsetmetatable(module, nil)\n{branches}"
+        "return module[name]\nend}\n"
+        + "\n".join(f"setmetatable({name}, lazily)" for name in modules)
+    )
+
+
+def _exports(module: str) -> str:
+    names = [one for found in _NAMES.findall(_read(module)) for one in found.split(", ")]
+    return "\n".join(f"module.{one} = {one}" for one in names)
 
 
 @dataclass(frozen=True)
@@ -55,15 +96,21 @@ class Script:
         """The Lua text that the server gets: arguments, what goes before every script, includes, body."""
         names = ["P", *self.arguments]
         values = [f"ARGV[{index}]" for index in range(1, len(names) + 1)]
-        body = _read(self.name)
+        body = _INSERT.sub(lambda found: _read(found[1]), _read(self.name))
+        included = [_read(name) for name in _INCLUDE.findall(body)]
+        used = _used_modules([*included, body])
         return "\n".join(
             [
                 f"local {', '.join(names)} = {', '.join(values)}",
                 f"local REST = {len(names) + 1}",
                 "local server = redis",
                 *map(_read, ["probe", *["moved"] * self.is_movable, "format", "events"]),
+                *(f"local {name} = {{name = '{name}'}}" for name in used),
+                *included,
+                *([_making(used)] if used else []),
+                # A function of its own: what its functions share with the text above is handed down to them,
+                # and not looked for among all that is there, one by one.
                 "local function script()",
-                *map(_read, _INCLUDE.findall(body)),
                 body,
                 "end",
                 _ENDING,

@@ -12,8 +12,8 @@ local bells = {}   -- rung once at the end, however many executions came
 -- After a while nobody asks any more.
 local function ring_of_displaced(nonce, ring, fence, consumer, completed)
   if completed and now - completed > ASKED_AGAIN then return nil end
-  if completed and fence then ring = ring_with(ring, passed_run(fence, consumer)) end
-  if is_of_caller(nonce) then ring = ring_with(ring, nonce) end
+  if completed and fence then ring = passed.with(ring, passed.run(fence, consumer)) end
+  if passed.is_of_caller(nonce) then ring = passed.with(ring, nonce) end
   return ring or nil
 end
 
@@ -30,25 +30,25 @@ local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rul
   local generation = state and tonumber(known[2] or FIRST) or 0
 
   if state then
-    if nonce == '*' or nonce == known[3] or has_passed(known[6], nonce) then
+    if nonce == '*' or nonce == known[3] or passed.has(known[6], nonce) then
       return {state == 'parked' and redis.call('HEXISTS', run, 'strike') == 1 and 'STRUCK' or 'SCHEDULED', state, generation}
     end
     if mode == 'add' and LIVE[state] then return {'ALREADY_SCHEDULED', state, generation} end
   end
   -- It may have been accepted, have run and be forgotten.
   if is_late == '1' then return {'UNKNOWN', '', generation} end
-  local park
+  local keeper
   if struck then
     local of_task = 'task:' .. task
     local action = action_of(of_task, now)
     if action == 'drop' then return {'STRUCK', state or '', generation} end
-    if action then park = of_task
-    elseif rule and rule ~= '' and action_of(rule, now) then park = rule
+    if action then keeper = of_task
+    elseif rule and rule ~= '' and action_of(rule, now) then keeper = rule
     end
   end
   if state then
     detach(key, state, known[4], known[5])
-    if known[10] and LIVE[state] then leave_schedule(key, known[10]) end
+    if known[10] and LIVE[state] then turns.leave_schedule(key, known[10]) end
     redis.call('DEL', run, P .. ':results:' .. key, P .. ':progress:' .. key)
   end
 
@@ -72,10 +72,10 @@ local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rul
   local function forget_death()
     if nonce ~= '*' then redis.call('ZREM', P .. ':dead', key) end
   end
-  if park then
+  if keeper then
     redis.call('HSET', run, unpack(fields))
     forget_death()
-    park_struck(key, park, now, integer(due))
+    park_struck(key, keeper, now, integer(due))
     return {'STRUCK', 'parked', generation}
   end
   if slot then

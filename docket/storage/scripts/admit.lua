@@ -24,19 +24,19 @@ local run = run_of(key)
 local known = fence ~= '' and redis.call('HMGET', run, 'state', 'fence', 'consumer', 'gates', 'admitted', 'nonce') or {}
 if fence ~= '' and (known[1] ~= 'running' or known[2] ~= fence or known[3] ~= consumer) then return {'SUPERSEDED', 0, 0} end
 
-local owner = fence == '' and identity .. '\n' .. key or owner_of(key, known[6])
-local start = start_of(owner, number)
+local owner = fence == '' and identity .. '\n' .. key or gates.owner_of(key, known[6])
+local start = gates.start_of(owner, number)
 
 -- Whether this attempt has started before: it comes again because a worker died or left, and nothing must drop it.
 local before, under = string.match(known[5] or '', '^(%d+) (%d+)$')
 local has_started = before == number and under ~= fence
 
-local gates = {}
+local asked = {}
 for at = REST, #ARGV, FIELDS do
   local gate = {kind = ARGV[at], name = ARGV[at + 1], first = ARGV[at + 2], second = ARGV[at + 3],
-    drops = ARGV[at + 4] == '1', index = #gates + 1}
+    drops = ARGV[at + 4] == '1', index = #asked + 1}
   gate.rank = RANKS[gate.drops and 'drops' or gate.kind]
-  gates[#gates + 1] = gate
+  asked[#asked + 1] = gate
 end
 
 -- Each kind answers nil to let the run in, or the word that decides and ms; what is to be taken when all have
@@ -84,10 +84,10 @@ function asks.debounce(gate)
     if winner == owner then redis.call('DEL', mark) end
     return nil
   end
-  if not winner or (winner ~= owner and not is_live(winner)) then
+  if not winner or (winner ~= owner and not gates.is_live(winner)) then
     redis.call('DEL', mark)
     redis.call('HSET', mark, 'winner', owner, 'first', integer(now), 'last', integer(now))
-    redis.call('PEXPIRE', mark, integer(settle + FORGOTTEN))
+    redis.call('PEXPIRE', mark, integer(settle + gates.FORGOTTEN))
     return 'DELAYED', settle
   end
   if winner ~= owner then
@@ -98,7 +98,7 @@ function asks.debounce(gate)
     end
     return 'DROPPED'
   end
-  redis.call('PEXPIRE', mark, integer(settle + FORGOTTEN))
+  redis.call('PEXPIRE', mark, integer(settle + gates.FORGOTTEN))
   local rest = tonumber(state[3]) + settle - now
   if longest > 0 then rest = math.min(rest, tonumber(state[2]) + longest - now) end
   if not state[4] and rest > 0 then return 'DELAYED', rest end
@@ -107,8 +107,8 @@ function asks.debounce(gate)
 end
 
 local function is_gone(holder, since)
-  if now - since < STALE or is_live(holder) then return false end
-  local held = held_by(holder)
+  if now - since < STALE or gates.is_live(holder) then return false end
+  local held = gates.held_by(holder)
   return not (held and held.consumer)
 end
 
@@ -119,9 +119,9 @@ function asks.slot(gate)
   local told = gate.first .. '\n' .. gate.second
   if known_size and known_size ~= told then
     redis.call('HSET', P .. ':sizes', gate.name, told)
-    grant(gate.name)
+    gates.grant(gate.name)
   end
-  local size = announced_size(gate.second) or tonumber(gate.first)
+  local size = gates.announced_size(gate.second) or tonumber(gate.first)
   local no = gate.drops and not has_started and 'DROPPED' or 'WAITING'
   local rank = redis.call('ZRANK', slots, owner)
   if rank then
@@ -131,12 +131,12 @@ function asks.slot(gate)
   if redis.call('ZCARD', slots) >= size then
     local longest = redis.call('ZRANGE', slots, 0, 0, 'WITHSCORES')
     if not is_gone(longest[1], tonumber(longest[2])) then return no end
-    free_slots(longest[1])
+    gates.free_slots(longest[1])
     redis.call('ZREM', slots, longest[1])
     if redis.call('ZCARD', slots) >= size then return no end
   end
   if redis.call('EXISTS', P .. ':waiters:' .. gate.name) == 1 then return no end
-  local function take() take_slot(key, owner, gate.name, size) end
+  local function take() gates.take_slot(key, owner, gate.name, size) end
   gate.take = take
   takes[#takes + 1] = take
 end
@@ -151,7 +151,7 @@ local function room_in(gate)
   redis.call('ZREMRANGEBYSCORE', starts, '-inf', integer(now - window))
   -- A moment that is long past is kept for whoever is late, but not for whoever is gone.
   for _, late in ipairs(redis.call('ZRANGEBYSCORE', moments, '-inf', integer(now - window), 'LIMIT', 0, 10)) do
-    if not is_live(late) then redis.call('ZREM', moments, late) end
+    if not gates.is_live(late) then redis.call('ZREM', moments, late) end
   end
   local function score(log, back)
     local found = redis.call('ZREVRANGE', log, back, back, 'WITHSCORES')[2]
@@ -204,7 +204,7 @@ local function remember_gates(let_in)
   if fence == '' then return end
   local entries = {}
   for _, entry in ipairs(named) do entries[entry[1] .. '\n' .. entry[2]] = entry end
-  for _, gate in ipairs(gates) do
+  for _, gate in ipairs(asked) do
     local entry = entries[gate.kind .. '\n' .. gate.name]
     if not entry then
       entry = {gate.kind, gate.name, ''}
@@ -219,7 +219,7 @@ end
 local function were_let_in()
   local under_this = {}
   for _, entry in ipairs(named) do under_this[entry[1] .. '\n' .. entry[2]] = entry[3] == fence end
-  for _, gate in ipairs(gates) do
+  for _, gate in ipairs(asked) do
     if not under_this[gate.kind .. '\n' .. gate.name] then return false end
   end
   return before == number and under == fence
@@ -227,7 +227,7 @@ end
 
 local function ask()
   local rates = {}
-  for _, gate in ipairs(gates) do
+  for _, gate in ipairs(asked) do
     if gate.kind == 'rate' and not gate.drops then rates[#rates + 1] = gate
     else
       local word, pause = asks[gate.kind](gate)
@@ -237,7 +237,7 @@ local function ask()
   local delayed = ask_rates(rates)
   if delayed then
     -- With the slot that it has: otherwise it would have a moment, and then wait for a slot.
-    for _, gate in ipairs(gates) do
+    for _, gate in ipairs(asked) do
       if gate.take then gate.take() end
     end
     return delayed
@@ -248,7 +248,7 @@ local function ask()
 end
 
 -- Stable: of the gates of one kind, the first that is declared decides.
-table.sort(gates, function(one, other)
+table.sort(asked, function(one, other)
   if one.rank ~= other.rank then return one.rank < other.rank end
   return one.index < other.index
 end)

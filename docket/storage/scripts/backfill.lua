@@ -18,7 +18,7 @@ local is_backfill = word == 'backfilled'
 -- does not count for the limit, as nobody but an operator has it run. What is triggered runs beside all that.
 local function run_once(due, key)
   if redis.call('ZSCORE', P .. ':ran:' .. inner, due) or redis.call('EXISTS', run_of(key)) == 1 then return 'ALREADY' end
-  local waits = is_backfill and not take_turn(inner, key) and turns_of(inner) or nil
+  local waits = is_backfill and not turns.take_turn(inner, key) and turns.slot_of(inner) or nil
   local reply = add('add', key, '*', 0, task, call, '', '1', '', nil, nil, nil, waits)
   if reply[1] == 'STRUCK' and reply[2] ~= 'parked' then return 'STRUCK' end
   note_outcome(inner, due, word, key)
@@ -26,7 +26,7 @@ local function run_once(due, key)
     remember_run(inner, due)
     redis.call('HSET', run_of(key), 'schedule', inner)
     redis.call('ZADD', P .. ':pending:' .. inner, integer(now), key)
-    if waits and reply[2] == 'scheduled' then wait_for_turn(inner, key, due, now) end
+    if waits and reply[2] == 'scheduled' then turns.wait_for_turn(inner, key, due, now) end
   end
   return 'FIRED'
 end

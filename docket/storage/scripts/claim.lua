@@ -1,7 +1,5 @@
 --! include runs
 --! include strikes
---! include leases
---! include suspects
 -- Hands due executions to a worker: the only way a message reaches one.
 --
 -- consumer      the name in the consumer group, unique to one life of one worker: its name, a colon, a token
@@ -40,8 +38,9 @@ local COMPANY = 10000       -- ms that a suspect waits for others to end before 
 local slots, held, lease, queues = tonumber(slots), tonumber(held), tonumber(lease), tonumber(queues)
 local concurrency = tonumber(concurrency)
 local now = milliseconds()
-local true_now = redis == server and now or true_milliseconds()
-local claimed, struck, crashed, parked, broken, stale = {}, {}, {}, {}, {}, 0
+local started = integer(now)
+local true_now = redis == server and now or leases.true_milliseconds()
+local claimed, struck, crashed, kept, broken, stale = {}, {}, {}, {}, {}, 0
 local first_held = REST + queues
 local bytes = 0
 local rules
@@ -91,11 +90,19 @@ local function condemn(key, task, due, crashes, alone, death)
   if alone > 0 then words = words .. ', ' .. alone .. ' of them while they ran nothing else' end
   if death and death ~= '' then words = words .. '; the last one ended with ' .. death end
   local known = redis.call('HMGET', run_of(key), 'nonce', 'gates', 'admitted')
-  leave_gates(key, known[1], known[2], known[3])
+  gates.leave(key, known[1], known[2], known[3])
   redis.call('HDEL', run_of(key), 'consumer', 'started')
   finish(key, 'failed', now, dead_ttl, 'crashed', words, nil, nil, due)
   bury(key, now, tonumber(dead_ttl))
   crashed[#crashed + 1] = {key, task}
+end
+
+-- Takes an execution off its stream that will not run, and whatever it holds or waits for at gates.
+local function let_go(queue, message, key, nonce, at_gates)
+  take_off_stream(queue, message)
+  if at_gates or is_anything_held() then
+    gates.leave(key, nonce, at_gates, redis.call('HGET', run_of(key), 'admitted'))
+  end
 end
 
 -- Who has had the entry so far is `holder`: nobody if it is fresh. `how` says how that one has lost it, if it has.
@@ -109,63 +116,65 @@ local function take_one(queue, message, fields, holder, how)
   end
   local run = run_of(key)
   local has_room = bytes < INLINE
-  local known = redis.call('HMGET', run, 'state', 'generation', 'task', has_room and 'call' or 'none', 'attempt', 'due', 'crashes', 'trace', 'cancel', 'message', 'consumer', 'schema', 'nonce', 'suspect', 'alone', 'silent',
-    'slot', 'gates', 'admitted', 'when')
-  local state, task, due, crashes = known[1], known[3], known[6], tonumber(known[7] or 0)
-  local level, alone = tonumber(known[14] or 0), tonumber(known[15] or 0)
-  local function let_go()
-    take_off_stream(queue, message)
-    leave_gates(key, known[13], known[18], known[19])
-  end
+  -- A field that a record does not have is looked for in all of it: what is rare is asked for where it is needed.
+  local state, generation, task, call, number, due, crashes, trace, cancel, current, had_by, schema, nonce, at_gates, when =
+    unpack(redis.call('HMGET', run, 'state', 'generation', 'task', has_room and 'call' or 'none', 'attempt', 'due',
+      'crashes', 'trace', 'cancel', 'message', 'consumer', 'schema', 'nonce', 'gates', 'when'))
 
   -- The number counts, too: a key that was forgotten and used again counts its generations anew.
-  if (known[2] or FIRST) ~= entry.generation or known[10] ~= message or (state ~= 'queued' and state ~= 'running') then
+  if (generation or FIRST) ~= entry.generation or current ~= message or (state ~= 'queued' and state ~= 'running') then
     take_off_stream(queue, message)
     stale = stale + 1
     return
   end
-  if state == 'running' and known[11] and known[11] ~= holder then return hand_to(known[11], queue, message) end
-  if known[9] then
-    let_go()
+  if state == 'running' and had_by and had_by ~= holder then return leases.hand_to(had_by, queue, message) end
+  if cancel then
+    let_go(queue, message, key, nonce, at_gates)
     finish(key, 'cancelled', now, ttl, 'cancelled', nil, nil, nil, due)
     return
   end
   local action = strike_on(task)
   if action == 'park' then
-    let_go()
+    let_go(queue, message, key, nonce, at_gates)
     park_struck(key, 'task:' .. task, now, due)
-    parked[#parked + 1] = {key, task}
+    kept[#kept + 1] = {key, task}
     return
   elseif action then
-    let_go()
+    let_go(queue, message, key, nonce, at_gates)
     finish(key, 'cancelled', now, ttl, 'struck', nil, nil, nil, due)
     struck[#struck + 1] = {key, task}
     return
   end
-  if state == 'running' and (how == SILENT or how == SILENT_ALONE) then
-    local silent = tonumber(known[16] or 0) + 1
-    crashes, alone = crashes + 1, alone + (how == SILENT_ALONE and 1 or 0)
-    redis.call('HSET', run, 'crashes', crashes, 'alone', alone, 'silent', silent)
-    if is_guilty(alone, crashes) then
-      take_off_stream(queue, message)
-      return condemn(key, task, due, crashes, alone)
+  local level = 0
+  local is_silent = state == 'running' and (how == leases.SILENT or how == leases.SILENT_ALONE)
+  if crashes or is_silent then   -- no suspect has not crashed
+    local known = redis.call('HMGET', run, 'suspect', 'alone', 'silent')
+    local alone, silent = tonumber(known[2] or 0), tonumber(known[3] or 0)
+    level, crashes = tonumber(known[1] or 0), tonumber(crashes or 0)
+    if is_silent then
+      crashes, alone, silent = crashes + 1, alone + (how == leases.SILENT_ALONE and 1 or 0), silent + 1
+      redis.call('HSET', run, 'crashes', crashes, 'alone', alone, 'silent', silent)
+      if suspects.is_guilty(alone, crashes) then
+        take_off_stream(queue, message)
+        return condemn(key, task, due, crashes, alone)
+      end
+      if level > 0 or silent > 1 then return suspects.suspect(key, queue, message, due, crashes, alone, level + 1, '') end
+    elseif level > 0 and holder ~= consumer then
+      -- It has waited for something else meanwhile, such as a limit, or was handed back.
+      return suspects.suspect(key, queue, message, due, crashes, alone, level, '')
     end
-    if level > 0 or silent > 1 then return suspect(key, queue, message, due, crashes, alone, level + 1, '') end
-  elseif level > 0 and holder ~= consumer then
-    -- It has waited for something else meanwhile, such as a limit, or was handed back.
-    return suspect(key, queue, message, due, crashes, alone, level, '')
   end
 
   local fence = next_fence()
-  redis.call('HSET', run, 'state', 'running', 'fence', fence, 'consumer', consumer, 'started', integer(now), 'message', message)
-  announce(key, 'running', due, worker, integer(now))
-  local size = known[4] and #known[4] or redis.call('HSTRLEN', run, 'call')
-  local comes_along = known[4] and (#claimed == 0 or bytes + size <= INLINE)
+  redis.call('HSET', run, 'state', 'running', 'fence', fence, 'consumer', consumer, 'started', started, 'message', message)
+  announce(key, 'running', due, worker, started)
+  local size = call and #call or redis.call('HSTRLEN', run, 'call')
+  local comes_along = call and (#claimed == 0 or bytes + size <= INLINE)
   bytes = bytes + size
   claimed[#claimed + 1] = {
-    message, queue, key, entry.generation, fence, task, comes_along and known[4], known[5] or '1', due, crashes, known[8] or '',
-    state == 'queued' and known[17] or '', known[12] or '1', identity_of(key, known[13]), size,
-    level > 0 and company(concurrency, level) or '', known[20] or ''}
+    message, queue, key, entry.generation, fence, task, comes_along and call, number or '1', due, crashes or 0, trace or '',
+    at_gates and state == 'queued' and redis.call('HGET', run, 'slot') or '', schema or '1', identity_of(key, nonce), size,
+    level > 0 and suspects.company(concurrency, level) or '', when or ''}
 end
 
 local function take(queue, message, fields, holder, how)
@@ -192,43 +201,6 @@ local function holder_of(queue, message)
   return (queue or '') .. '\n' .. message
 end
 
--- What is pending under this worker's name and was never heard of, all queues before anything fresh.
-local function recover(queue, known)
-  local first = '-'
-  while true do
-    local page = pending(queue, consumer, SLICE, first)
-    for _, entry in ipairs(page) do
-      local message = entry[1]
-      if not known[holder_of(queue, message)] then
-        if #claimed >= slots or bytes >= INLINE then
-          is_recovered = false
-          return
-        end
-        local found = redis.call('XRANGE', stream_of(queue), message, message)[1]
-        if found then take(queue, message, found[2], consumer) else take_off_stream(queue, message) end
-      end
-    end
-    if #page < SLICE then return end
-    first = '(' .. page[#page][1]
-  end
-end
-
--- Consumers that hold something and have no lease were forgotten, as by a failover that lost writes: they get time
--- to renew it. How long their own lease is nobody knows. What this worker has and does not know of is counted, too: a
--- run that it gave up without a word, or a reply that was lost in another way.
-local own = 0
-
-local function look_for_unknown(queue)
-  local reply = redis.pcall('XPENDING', stream_of(queue), GROUP)
-  if reply.err or type(reply[4]) ~= 'table' then return end
-  for _, entry in ipairs(reply[4]) do
-    if entry[1] == consumer then own = own + tonumber(entry[2])
-    elseif not redis.call('ZSCORE', lost_of(queue), entry[1]) then
-      redis.call('ZADD', P .. ':leases', 'NX', integer(true_now + math.max(lease, UNKNOWN)), entry[1])
-    end
-  end
-end
-
 -- Ends the leases that have ended; tells when the next one of somebody else does.
 local function expire_some()
   local first = redis.call('ZRANGE', P .. ':leases', 0, 1, 'WITHSCORES')
@@ -237,97 +209,14 @@ local function expire_some()
     local all
     for _, other in ipairs(redis.call('ZRANGEBYSCORE', P .. ':leases', '-inf', integer(latest), 'LIMIT', 0, EXPIRED)) do
       if other ~= consumer then
-        all = all or all_queues(REST, first_held - 1)
-        expire(other, all, redis.call('ZSCORE', P .. ':leases', other) == '0')
+        all = all or leases.all_queues(REST, first_held - 1)
+        leases.expire(other, all, redis.call('ZSCORE', P .. ':leases', other) == '0')
       end
     end
     first = redis.call('ZRANGE', P .. ':leases', 0, 1, 'WITHSCORES')
   end
   local at = first[1] == consumer and 4 or 2
   return first[at] and integer(math.max(0, tonumber(first[at]) - true_now)) or '-1'
-end
-
-local function take_over_from(queue, other, how)
-  local messages = {}
-  for _, entry in ipairs(pending(queue, other, slots - #claimed)) do messages[#messages + 1] = entry[1] end
-  if #messages > 0 then
-    local found = {}
-    for _, entry in ipairs(redis.call('XCLAIM', stream_of(queue), GROUP, consumer, 0, unpack(messages))) do
-      if entry and entry[2] then
-        found[entry[1]] = true
-        take(queue, entry[1], entry[2], other, how)
-      end
-    end
-    for _, message in ipairs(messages) do
-      if not found[message] then take_off_stream(queue, message) end
-    end
-  end
-  leave(queue, other)
-end
-
--- Takes over what others have lost.
-local function take_over(queue)
-  local moved = 0
-  local lost = redis.call('ZRANGE', lost_of(queue), 0, EXPIRED - 1, 'WITHSCORES')
-  for at = 1, #lost, 2 do
-    local other, how = lost[at], tonumber(lost[at + 1])
-    if other == consumer then
-      redis.call('ZREM', lost_of(queue), consumer)
-    elseif how >= DEAD then
-      if moved < SLICE then moved = moved + suspect_all(queue, other, how == DEAD_ALONE, SLICE - moved) end
-      has_dead = has_dead or moved >= SLICE
-    elseif #claimed < slots and waits ~= '' and (how == RELEASED or patient ~= '1') then
-      take_over_from(queue, other, how)
-    end
-  end
-end
-
-local function is_in_quarantine(queue)
-  local by = redis.call('GET', suffixed('quarantine', queue))
-  return by and by ~= consumer
-end
-
--- Puts a suspect on its stream and takes it from there at once: who reads the stream meets an entry that is held.
-local function run_suspect(queue, key)
-  local known = redis.call('HMGET', run_of(key), 'state', 'suspect', 'generation', 'task', 'due', 'crashes', 'alone', 'death', 'cancel')
-  redis.call('ZREM', suspects_of(queue), key)
-  if known[1] ~= 'queued' or not known[2] then return end
-  local crashes, alone = tonumber(known[6] or 0), tonumber(known[7] or 0)
-  if is_guilty(alone, crashes) then return condemn(key, known[4], known[5], crashes, alone, known[8]) end
-  local generation = known[3] or FIRST
-  local message = put_on_stream(key, queue, generation)
-  redis.call('XCLAIM', stream_of(queue), GROUP, consumer, 0, message, 'FORCE', 'JUSTID')
-  redis.call('HSET', run_of(key), 'message', message)
-  redis.call('HDEL', run_of(key), 'reason')
-  take(queue, message, {'key', key, 'generation', generation}, consumer)
-end
-
--- Suspects run among few others. A worker that runs other things as well stops taking those while one waits for
--- its turn; after a while it runs beside them all the same, and its death would say nothing.
-local function take_suspects(queue)
-  if is_in_quarantine(queue) then return end
-  local waiting = redis.call('ZRANGE', suspects_of(queue), 0, slots - 1, 'WITHSCORES')
-  for at = 1, #waiting, 2 do
-    local key, since = waiting[at], tonumber(waiting[at + 1])
-    local level, trouble = attempt(redis.call, 'HGET', run_of(key), 'suspect')
-    local most = company(concurrency, tonumber(level or 1))
-    if trouble then
-      redis.call('ZREM', suspects_of(queue), key)
-      free_slots_of_wreck(key)
-      put_aside(key, trouble)
-    elseif #claimed >= slots or (waits ~= '' and true_now - since < tonumber(waits)) then
-      return
-    elseif held + #claimed > most and (#claimed > 0 or true_now - since < COMPANY) then
-      is_waiting = #claimed == 0
-      slots = #claimed
-      return
-    else
-      local before = #claimed
-      attempt(run_suspect, queue, key)
-      -- One that was cancelled, or is dead now, keeps nobody away.
-      if #claimed > before then slots = math.min(slots, math.max(most + 1 - held, #claimed)) end
-    end
-  end
 end
 
 local function read(queue)
@@ -351,32 +240,31 @@ local function for_each_queue(act, ...)
 end
 
 -- What is rare, in one question.
-local function has_any(name)
+local function has_any_lost()
   local places = {}
-  for at = REST, first_held - 1 do places[#places + 1] = suffixed(name, ARGV[at]) end
+  for at = REST, first_held - 1 do
+    places[#places + 1] = suffixed('lost', ARGV[at])
+    places[#places + 1] = suffixed('suspects', ARGV[at])
+  end
   return redis.call('EXISTS', unpack(places)) > 0
 end
 
 local next_due = promote()
-if held > 0 then redis.call('ZADD', P .. ':leases', integer(true_now + lease), consumer) end
 if first_held <= #ARGV then
-  local known = {}
-  for at = first_held, #ARGV do known[ARGV[at]] = true end
-  for_each_queue(recover, known)
+  --! insert recovery
 end
 local next_end = '-1'
 if is_recovered then
   if thorough == '1' then
-    for_each_queue(look_for_unknown)
-    if own > held + #claimed then is_recovered = false end
-    redis.call('ZADD', P .. ':leases', 'NX', integer(true_now + math.max(lease, IDLE)), consumer)
+    --! insert forgotten
   end
   next_end = expire_some()
   if waits == '' then
     for at = REST, first_held - 1 do redis.call('SET', suffixed('quarantine', ARGV[at]), consumer, 'PX', QUARANTINE + lease) end
   end
-  if has_any('lost') then for_each_queue(take_over) end
-  if has_any('suspects') then for_each_queue(take_suspects) end
+  if has_any_lost() then
+    --! insert takeover
+  end
   if waits ~= '' then
     for_each_queue(function(queue)
       if #claimed < slots and bytes < INLINE then read(queue) end
@@ -390,4 +278,4 @@ if is_full or #claimed >= slots then
 end
 keep_fence()
 return {integer(now), next_due or '-1', next_end, has_dead and 1 or 0,
-  is_recovered and 1 or 0, is_waiting and 1 or 0, stale, claimed, struck, crashed, parked, broken}
+  is_recovered and 1 or 0, is_waiting and 1 or 0, stale, claimed, struck, crashed, kept, broken}

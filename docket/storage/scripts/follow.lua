@@ -63,7 +63,7 @@ local function cancel_pending(inner, moment, most)
   end
   if #keys < most then
     redis.call('HDEL', REMOVING, inner)
-    turn_free(inner)
+    turns.turn_free(inner)
   end
   return #keys
 end

@@ -14,11 +14,6 @@ local function true_milliseconds()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
-local function suffixed(name, queue)
-  if queue and queue ~= '' then return P .. ':' .. name .. ':' .. queue end
-  return P .. ':' .. name
-end
-
 local function lost_of(queue)
   return suffixed('lost', queue)
 end
@@ -66,7 +61,7 @@ end
 -- counts no further than SLICE in each queue.
 local function expire(consumer, queues, is_released)
   local held, holding_queues = 0, {}
-  repeat until free_orphans(consumer) == 0
+  repeat until gates.free_orphans(consumer) == 0
   for _, queue in ipairs(queues) do
     local entries = #pending(queue, consumer, SLICE)
     if entries > 0 then holding_queues[#holding_queues + 1] = queue else leave(queue, consumer) end

@@ -8,12 +8,12 @@ local released, unreadable, bells = {}, {}, {}
 local function put_back(key, known)
   local run, queue, due, schedule = run_of(key), known[5] or '', known[7], known[8]
   local generation = integer(tonumber(known[6] or FIRST) + 1)
-  leave_parked(key)
+  parked.leave(key)
   redis.call('HDEL', run, 'reason', 'strike')
   -- It gave its turn away when it was parked: if another run has it by now, it waits like the others.
-  if schedule and not take_turn(schedule, key) then
-    redis.call('HSET', run, 'state', 'scheduled', 'generation', generation, 'waits', turns_of(schedule))
-    wait_for_turn(schedule, key, due, now)
+  if schedule and not turns.take_turn(schedule, key) then
+    redis.call('HSET', run, 'state', 'scheduled', 'generation', generation, 'waits', turns.slot_of(schedule))
+    turns.wait_for_turn(schedule, key, due, now)
     announce(key, 'scheduled', due)
   elseif tonumber(due) > now then
     redis.call('HSET', run, 'state', 'scheduled', 'generation', generation)
@@ -32,12 +32,12 @@ end
 local function release_one(group, key)
   local known, trouble = attempt(redis.call, 'HMGET', run_of(key),
     'state', 'reason', 'strike', 'task', 'queue', 'generation', 'due', 'schedule')
-  if known and known[1] == 'parked' and parked_group(known[2] or '', known[4], known[3]) == group then
+  if known and known[1] == 'parked' and parked.group_of(known[2] or '', known[4], known[3]) == group then
     put_back(key, known)
     return
   end
   -- The record says otherwise, or cannot be read: then it must not stand in the way of the others.
-  leave_group(group, key)
+  parked.leave_group(group, key)
   if trouble then unreadable[#unreadable + 1] = key end
   if not known or known[1] ~= 'parked' then redis.call('ZREM', P .. ':parked', key) end
 end

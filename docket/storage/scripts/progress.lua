@@ -20,5 +20,5 @@ local reply = {known[1] or '', known[2] or '', known[3] or '', now}
 -- record (any more), after a day.
 local ttl = redis.call('PTTL', run_of(key))
 if ttl ~= -1 then redis.call('PEXPIRE', progress, ttl > 0 and ttl or DAY) end
-publish(progress, table.concat({reply[1], reply[2], now, reply[3]}, '\n'))
+publish(progress, reply[1], reply[2], now, reply[3])
 return reply

@@ -9,11 +9,11 @@ local SLICE = 50
 local definitions = {}
 for at = REST, #ARGV do definitions[ARGV[at]] = true end
 local scan = redis.call('HSCAN', P .. ':sizes', cursor, 'COUNT', SLICE)
-local left = GRANTS
+local left = gates.GRANTS
 for at = 1, #scan[2], 2 do
   local definition = string.match(scan[2][at + 1], '\n(.*)$')
-  if definitions[definition] then left = left - grant(scan[2][at], left) end
+  if definitions[definition] then left = left - gates.grant(scan[2][at], left) end
   -- The same slice once more: whoever was let in is not found again.
-  if left <= 0 then return {cursor, GRANTS} end
+  if left <= 0 then return {cursor, gates.GRANTS} end
 end
 return {scan[1], 0}

@@ -1,6 +1,4 @@
 --! include runs
---! include leases
---! include suspects
 -- Ends the lease of a worker that is known to be gone, so that others take its work over at once. If its process
 -- has died by itself, what it ran becomes suspect.
 --
@@ -10,14 +8,14 @@
 -- returns    how many entries it held that are to be had now; after a death, call again until there are none
 
 local DAY = 86400000
-local queues = all_queues(REST, #ARGV)
+local queues = leases.all_queues(REST, #ARGV)
 redis.call('ZADD', P .. ':leases', 0, consumer)
-if death ~= '' then redis.call('SET', death_of(consumer), death, 'NX', 'PX', DAY) end
-local held = expire(consumer, queues, true)
+if death ~= '' then redis.call('SET', leases.death_of(consumer), death, 'NX', 'PX', DAY) end
+local held = leases.expire(consumer, queues, true)
 if death == '' then return held end
 local moved = 0
 for _, queue in ipairs(queues) do
-  local how = redis.call('ZSCORE', lost_of(queue), consumer)
-  if how and moved < SLICE then moved = moved + suspect_all(queue, consumer, tonumber(how) == DEAD_ALONE, SLICE - moved) end
+  local how = redis.call('ZSCORE', leases.lost_of(queue), consumer)
+  if how and moved < leases.SLICE then moved = moved + suspects.suspect_all(queue, consumer, tonumber(how) == leases.DEAD_ALONE, leases.SLICE - moved) end
 end
 return moved

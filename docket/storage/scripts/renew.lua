@@ -1,5 +1,4 @@
 --! include runs
---! include leases
 -- Renews the lease of a worker, and tells it which of its runs it does not hold any more.
 --
 -- consumer     the name in the consumer group
@@ -18,18 +17,18 @@ local function hold(key, message, generation, fence)
   local is_ours = known[2] == fence and known[6] == consumer
   if known[1] == 'running' and is_ours and current == generation then return known[3] and 'CANCEL' or 'HELD' end
   if known[1] and current == generation and (known[5] == message or known[8] == message) and not is_ours
-    and not has_passed(known[7], passed_run(fence, consumer)) then
+    and not passed.has(known[7], passed.run(fence, consumer)) then
     return 'LOST'
   end
   return 'SUPERSEDED'
 end
 
-local is_back = redis.call('ZADD', P .. ':leases', integer(true_milliseconds() + lease), consumer) == 1
+local is_back = redis.call('ZADD', P .. ':leases', integer(leases.true_milliseconds() + lease), consumer) == 1
 local replies = {}
 for at = REST, #ARGV, FIELDS do
   local message, queue, key, generation, fence = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
   -- It was late, but nobody has taken this over yet.
-  if is_back then redis.call('ZREM', lost_of(queue), consumer) end
+  if is_back then redis.call('ZREM', leases.lost_of(queue), consumer) end
   if quarantine ~= '0' then redis.call('SET', suffixed('quarantine', queue), consumer, 'PX', quarantine) end
   replies[#replies + 1] = attempt(hold, key, message, generation, fence) or 'BROKEN'
 end

@@ -1,5 +1,4 @@
 --! include runs
---! include leases
 -- Says goodbye for a worker that has stopped in good order, and hands back what is still pending under its
 -- name: what came with a reply that it never heard, and what it could not bring to its end.
 --
@@ -25,9 +24,9 @@ local function hand_back(queue, message)
   local known = redis.call('HMGET', run, 'state', 'message', 'consumer', 'due', 'generation', 'nonce')
   local is_live = known[1] == 'running' or known[1] == 'queued'
   if not is_live or known[2] ~= message then return take_off_stream(queue, message) end
-  if known[1] == 'running' and known[3] ~= consumer then return hand_to(known[3], queue, message) end
+  if known[1] == 'running' and known[3] ~= consumer then return leases.hand_to(known[3], queue, message) end
   take_off_stream(queue, message)
-  if free_slots(owner_of(key, known[6])) then redis.call('HDEL', run, 'slot') end
+  if gates.free_slots(gates.owner_of(key, known[6])) then redis.call('HDEL', run, 'slot') end
   message = put_on_stream(key, queue, known[5] or FIRST)
   redis.call('HSET', run, 'state', 'queued', 'message', message, 'fence', next_fence())
   redis.call('HDEL', run, 'consumer', 'started')
@@ -35,19 +34,19 @@ local function hand_back(queue, message)
   ring(queue)
 end
 
-repeat until free_orphans(consumer) == 0
+repeat until gates.free_orphans(consumer) == 0
 local count = 0
-for _, queue in ipairs(all_queues(REST, #ARGV)) do
+for _, queue in ipairs(leases.all_queues(REST, #ARGV)) do
   local place = suffixed('quarantine', queue)
   if redis.call('GET', place) == consumer then redis.call('DEL', place) end
-  local entries = pending(queue, consumer, SLICE - count)
+  local entries = leases.pending(queue, consumer, leases.SLICE - count)
   for _, entry in ipairs(entries) do
     local _, trouble = attempt(hand_back, queue, entry[1])
     if trouble then take_wreck_off(queue, entry[1]) end
   end
   count = count + #entries
-  if count >= SLICE then break end
-  leave(queue, consumer)
+  if count >= leases.SLICE then break end
+  leases.leave(queue, consumer)
 end
 keep_fence()
 return count

@@ -19,6 +19,7 @@
 local FIELDS = 15
 local GOES_ON = {again = true, delay = true, undo = true, next = true, back = true, waiting = true, parked = true}   -- not an end
 local now = milliseconds()
+local worker = name_of(consumer)
 local bells = {}
 
 -- `when` is nil where the due time is the same.
@@ -47,10 +48,10 @@ end
 
 -- The record lives on: who asks again how this run has ended is answered from the ring. The run that follows
 -- a perpetual one is an acceptance of its own.
-local function note_passing(run, word, fence, ring, nonce)
-  ring = ring_with(ring, passed_run(fence, consumer))
+local function note_passing(run, word, fence, nonce)
+  local ring = passed.with(redis.call('HGET', run, 'ring'), passed.run(fence, consumer))
   if word ~= 'next' then return redis.call('HSET', run, 'ring', ring) end
-  redis.call('HSET', run, 'ring', is_of_caller(nonce) and ring_with(ring, nonce) or ring, 'nonce', '~' .. fence)
+  redis.call('HSET', run, 'ring', passed.is_of_caller(nonce) and passed.with(ring, nonce) or ring, 'nonce', '~' .. fence)
 end
 
 -- Those that wait are served by their age: that of the message with which a try first had to wait, so that nobody
@@ -70,27 +71,29 @@ local function wait_for_slot(key, run, message, slot, size, definition, due)
   redis.call('ZADD', P .. ':waiters:' .. slot, age(run, message), key)
   redis.call('ZADD', P .. ':waiting', integer(now), key)
   announce(key, 'scheduled', due)
-  grant(slot)
+  gates.grant(slot)
 end
 
 -- What a run keeps at gates when it goes on, and what it gives back. Whoever is delayed keeps its one place, and the
 -- slot with which it waits for a moment; but if all gates had let it in, something behind them did not: then
 -- it has not started. The run that follows is another owner, and keeps nothing.
-local function pass_gates(run, key, word, fence, known)
-  local nonce, number, gates, admitted = known[11], known[12] or FIRST, known[14], known[15]
-  local owner = owner_of(key, nonce)
+local function pass_gates(run, key, word, fence, nonce, written)
+  if not written and not is_anything_held() then return end
+  local number, admitted = unpack(redis.call('HMGET', run, 'attempt', 'admitted'))
+  number = number or FIRST
+  local owner = gates.owner_of(key, nonce)
   local was_let_in = admitted and string.match(admitted, ' (%d+)$') == fence
   if was_let_in and (word == 'delay' or word == 'undo' or word == 'waiting' or word == 'dropped') then
-    undo_start(run, owner, gates, number)
+    gates.undo_start(run, owner, written, number)
     if number == FIRST then admitted = nil end
   elseif word == 'delay' then return
   end
   if word == 'next' or word == 'parked' or not GOES_ON[word] then
-    return leave_gates(key, nonce, gates, admitted)
+    return gates.leave(key, nonce, written, admitted)
   end
   if word == 'again' then redis.call('HDEL', run, 'since') end
-  if word == 'again' or word == 'waiting' then give_moments_back(owner, gates) end
-  if free_slots(owner) then redis.call('HDEL', run, 'slot') end
+  if word == 'again' or word == 'waiting' then gates.give_moments_back(owner, written) end
+  if gates.free_slots(owner) then redis.call('HDEL', run, 'slot') end
 end
 
 local function settle(at)
@@ -98,20 +101,23 @@ local function settle(at)
     ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7],
     ARGV[at + 8], ARGV[at + 9], ARGV[at + 10], ARGV[at + 11], ARGV[at + 12], ARGV[at + 13], ARGV[at + 14]
   local run = run_of(key)
-  local known = redis.call('HMGET', run, 'state', 'generation', 'fence', 'consumer', 'started', 'due', 'cancel', 'message', 'schedule', 'ring', 'nonce', 'attempt', 'before',
-    'gates', 'admitted')
-  local state, current = known[1], known[2] or FIRST
+  -- A field that a record does not have is looked for in all of it: what is rare is asked for where it is needed.
+  local state, current, latest, holder, started, its_due, cancel, its_message, schedule, nonce, at_gates =
+    unpack(redis.call('HMGET', run, 'state', 'generation', 'fence', 'consumer', 'started', 'due', 'cancel', 'message',
+      'schedule', 'nonce', 'gates'))
+  current = current or FIRST
 
   if not state then
     take_off_stream(queue, message)
-    free_slots(owner_of(key, identity))
+    gates.free_slots(gates.owner_of(key, identity))
     return 'GONE'
-  elseif known[3] ~= fence or known[4] ~= consumer then
-    if has_passed(known[10], passed_run(fence, consumer)) then return 'ALREADY' end
+  elseif latest ~= fence or holder ~= consumer then
+    local ring, before = unpack(redis.call('HMGET', run, 'ring', 'before'))
+    if passed.has(ring, passed.run(fence, consumer)) then return 'ALREADY' end
     -- A key that was forgotten and used again counts its generations anew; messages are never the same.
-    if current == generation and (known[8] == message or known[13] == message) then return 'STALE' end
+    if current == generation and (its_message == message or before == message) then return 'STALE' end
     take_off_stream(queue, message)
-    if identity_of(key, known[11]) ~= identity then free_slots(owner_of(key, identity)) end
+    if identity_of(key, nonce) ~= identity then gates.free_slots(gates.owner_of(key, identity)) end
     return 'SUPERSEDED'
   elseif state ~= 'running' or current ~= generation then
     return 'ALREADY'
@@ -119,13 +125,13 @@ local function settle(at)
 
   local following = integer(tonumber(generation) + 1)
   take_off_stream(queue, message)
-  if known[7] and GOES_ON[word] then word, reason = 'cancelled', 'cancelled' end
-  pass_gates(run, key, word, fence, known)
+  if cancel and GOES_ON[word] then word, reason = 'cancelled', 'cancelled' end
+  pass_gates(run, key, word, fence, nonce, at_gates)
   if result ~= '' then redis.call('SET', P .. ':results:' .. key, result, 'PX', ttl) end
-  if GOES_ON[word] then note_passing(run, word, fence, known[10], known[11]) end
+  if GOES_ON[word] then note_passing(run, word, fence, nonce) end
   if word == 'dropped' then word = 'cancelled' end
   -- Another try is not suspected of what the last one may have done. One that only waits is.
-  if word == 'next' or (word == 'again' and attempt ~= (known[12] or '1')) then
+  if word == 'next' or (word == 'again' and attempt ~= (redis.call('HGET', run, 'attempt') or '1')) then
     redis.call('HDEL', run, 'crashes', 'alone', 'silent', 'suspect', 'death', 'before')
   end
   if word == 'again' or word == 'next' or word == 'delay' or word == 'undo' then
@@ -134,16 +140,16 @@ local function settle(at)
     -- Of the same generation: the gates that have let it in know it by that.
     again(key, run, queue, generation, due, attempt, '')
   elseif word == 'waiting' then
-    wait_for_slot(key, run, message, reason, due, error, known[6])
+    wait_for_slot(key, run, message, reason, due, error, its_due)
   elseif word == 'parked' and error ~= '' then
-    if action_of(error, now) then park_struck(key, error, now, known[6])
-    else again(key, run, queue, following, known[6], attempt, '')
+    if action_of(error, now) then park_struck(key, error, now, its_due)
+    else again(key, run, queue, following, its_due, attempt, '')
     end
   elseif word == 'parked' then
-    park(key, reason, now, known[6])
-    if known[9] then turn_over(key, known[9], 'parked', now) end
+    parked.park(key, reason, now, its_due)
+    if schedule then turns.turn_over(key, schedule, 'parked', now) end
   else
-    finish(key, word, now, ttl, reason, error, name_of(consumer), known[5], known[6], known[9])
+    finish(key, word, now, ttl, reason, error, worker, started, its_due, schedule)
     if word == 'failed' then bury(key, now, tonumber(ttl)) end
   end
   return 'RECORDED'

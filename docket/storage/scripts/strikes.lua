@@ -15,7 +15,7 @@ end
 
 -- Kept, until the rule is no longer in force.
 local function park_struck(key, rule, now, due)
-  park(key, 'struck', now, due, rule)
+  parked.park(key, 'struck', now, due, rule)
   local schedule = redis.call('HGET', run_of(key), 'schedule')
-  if schedule then turn_over(key, schedule, 'parked', now) end
+  if schedule then turns.turn_over(key, schedule, 'parked', now) end
 end

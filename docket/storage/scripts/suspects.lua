@@ -20,15 +20,15 @@ local function suspect(key, queue, message, due, crashes, alone, level, death)
   take_off_stream(queue, message)
   redis.call('HDEL', run, 'consumer', 'started')
   redis.call('HSET', run, 'state', 'queued', 'reason', 'suspect', 'crashes', crashes, 'alone', alone, 'suspect', level, 'death', death, 'before', message)
-  redis.call('ZADD', suspects_of(queue), integer(true_milliseconds()), key)
+  redis.call('ZADD', suspects_of(queue), integer(leases.true_milliseconds()), key)
   announce(key, 'queued', due)
   ring(queue)
 end
 
 -- Makes suspects of what a dead consumer held in a queue, `most` at a time; tells how many entries it has moved.
 local function suspect_all(queue, consumer, is_alone, most)
-  local death = redis.call('GET', death_of(consumer)) or ''
-  local entries = pending(queue, consumer, most)
+  local death = redis.call('GET', leases.death_of(consumer)) or ''
+  local entries = leases.pending(queue, consumer, most)
   for _, entry in ipairs(entries) do
     local message = entry[1]
     local _, trouble = attempt(function()
@@ -38,7 +38,7 @@ local function suspect_all(queue, consumer, is_alone, most)
       if known[2] ~= message or (known[1] ~= 'running' and known[1] ~= 'queued') then
         take_off_stream(queue, message)
       elseif known[1] == 'running' and known[3] and known[3] ~= consumer then
-        hand_to(known[3], queue, message)
+        leases.hand_to(known[3], queue, message)
       else
         suspect(key, queue, message, known[4], (known[5] or 0) + 1, (known[6] or 0) + (is_alone and 1 or 0),
           (known[7] or 0) + 1, death)
@@ -46,6 +46,6 @@ local function suspect_all(queue, consumer, is_alone, most)
     end)
     if trouble then take_wreck_off(queue, message) end
   end
-  if #entries < most then leave(queue, consumer) end
+  if #entries < most then leases.leave(queue, consumer) end
   return #entries
 end

@@ -31,7 +31,7 @@ if token and not bring(owner, name, token) then return {'MOVED', '0', '', ''} en
 
 local inner = inner_name(id)
 local state = P .. ':schedule:' .. inner
-local slot = turns_of(inner)
+local slot = turns.slot_of(inner)
 local waiters = P .. ':waiters:' .. slot
 
 local function count_skipped(reason, count, at, run)
@@ -64,12 +64,12 @@ end
 -- The run before this one, if it is not over.
 local function former_run()
   local known = redis.call('HGET', state, 'key')
-  if known and has_turn(inner, known) then return known end
+  if known and turns.has_turn(inner, known) then return known end
   -- Whoever had the turn is gone without a word: it was lost.
   if redis.call('EXISTS', waiters) == 0 then return nil end
-  next_turn(inner)
+  turns.next_turn(inner)
   known = redis.call('HGET', state, 'key')
-  return known and has_turn(inner, known) and known
+  return known and turns.has_turn(inner, known) and known
 end
 
 local known = redis.call('HGET', P .. ':schedules', 'next:' .. id)
@@ -116,7 +116,7 @@ if reply[2] == 'parked' then
   note_outcome(inner, due, 'parked', key)
   return {'STRUCK', following, 'parked', ''}
 elseif waits then
-  wait_for_turn(inner, key, due, now)
+  turns.wait_for_turn(inner, key, due, now)
   note_outcome(inner, due, 'waits', key)
   return {'WAITS', following, former, ''}
 end

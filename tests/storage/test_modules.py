@@ -1,0 +1,62 @@
+"""Modules of the scripts: files whose functions are made when something of them is first used."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from importlib import resources
+
+import pytest
+
+import docket.storage
+from docket import Docket
+from docket.storage.script import _MODULES, Script
+
+SCRIPTS = sorted(
+    {
+        found.name: found
+        for module in pkgutil.iter_modules(docket.storage.__path__)
+        for found in vars(importlib.import_module(f"docket.storage.{module.name}")).values()
+        if isinstance(found, Script)
+    }.values(),
+    key=lambda script: script.name,
+)
+
+
+def text_of(name: str) -> str:
+    return (resources.files("docket.storage") / "scripts" / f"{name}.lua").read_text("utf-8")
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_every_name_that_a_script_takes_from_a_module_is_there(script: Script) -> None:
+    for module in _MODULES:
+        code = re.sub(r"--.*", "", script.source)
+        for name in set(re.findall(rf"(?<![\w.'\"]){module}\.(\w+)", code)):
+            assert f"module.{name} = {name}" in script.source, f"{module}.{name}"
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_no_script_uses_the_name_of_a_module_for_something_else(script: Script) -> None:
+    body = re.sub(r"--.*", "", text_of(script.name))
+    declared = {
+        name.strip()
+        for names in re.findall(r"\blocal (?!function)([\w, ]+)", body)
+        for name in names.split(",")
+    }
+    assert declared.isdisjoint(_MODULES)
+
+
+def test_a_script_has_only_the_modules_that_it_needs() -> None:
+    beat, settle = (one for one in SCRIPTS if one.name in ("beat", "settle"))
+    assert "lazily" not in beat.source
+    assert {f"module.name == '{name}'" in settle.source for name in ("gates", "turns")} == {True}
+    assert "module.name == 'suspects'" not in settle.source
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+async def test_every_script_is_understood(script: Script) -> None:
+    async with Docket("modules", "memory://modules") as docket:
+        for one in (script, script.movable):
+            (reply,) = await docket.storage.connection.send(("SCRIPT", "LOAD", one.source))
+            assert reply.decode() == one.sha
