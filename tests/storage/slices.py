@@ -17,7 +17,7 @@ class Longest:
     """The most that one command did.
 
     Arguments:
-        records: how many records of executions it announced.
+        records: how many records of executions it wrote to.
     """
 
     records: int = 0
@@ -36,13 +36,15 @@ async def longest(docket: Docket) -> AsyncGenerator[Longest, None]:
 
 
 async def _count(monitor: Monitor, found: Longest) -> None:
-    count = 0
+    written: set[str] = set()
     async for command in monitor.listen():
         text = command["command"]
         if text.endswith("the end"):
             break
         if command["client_type"] != "lua":
-            count = 0
-        elif text.upper().startswith("PEXPIRE") and ":runs:" in text:
-            count += 1
-            found.records = max(found.records, count)
+            written = set()
+            continue
+        word, _, rest = text.partition(" ")
+        if word.upper() in ("HSET", "HDEL", "PEXPIRE") and ":runs:" in rest:
+            written.add(rest.partition(" ")[0])
+            found.records = max(found.records, len(written))

@@ -1,6 +1,6 @@
 -- How parked executions are released: a slice per call. Expects runs.lua.
 
-local SLICE = 200
+local SLICE = 100
 local now = milliseconds()
 local unread = SLICE         -- how many more records this call looks at
 local released, unreadable, bells = {}, {}, {}

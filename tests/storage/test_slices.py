@@ -1,0 +1,103 @@
+"""Whatever is done to very many executions is done in slices: no script keeps the others waiting for long."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from docket import Docket
+from docket.storage.exchange import Claimant, release
+from tests.storage.slices import longest
+
+MANY = 450
+MOST = 200
+"""Records that one script writes to at most."""
+
+
+async def job() -> None: ...
+
+
+@pytest.fixture
+async def docket() -> AsyncIterator[Docket]:
+    async with Docket(uuid.uuid4().hex, "memory://slices") as docket:
+        docket.register(job)
+        yield docket
+
+
+async def add(docket: Docket, **options: Any) -> None:
+    """Add very many."""
+    await docket.add_many([docket.call(job, **options)() for _ in range(MANY)])
+
+
+async def be_due(docket: Docket) -> None:
+    await add(docket)
+
+
+async def be_future(docket: Docket) -> None:
+    await add(docket, when=datetime.now(timezone.utc) + timedelta(hours=1))
+
+
+async def be_struck(docket: Docket) -> None:
+    await docket.strike("job", action="park", reason="INC-7")
+    await add(docket)
+    await docket.storage.strikes.change("restore", "task:job")
+
+
+async def be_held(docket: Docket) -> None:
+    """One worker holds them all."""
+    await add(docket)
+    claimant = Claimant("w", "w:1", ("default",), 30_000, 60_000, 60_000, concurrency=MANY)
+    exchange = docket.storage.exchange(claimant)
+    for held in range(0, MANY, 150):
+        _, catch = await exchange.trade([], 150, held=held)
+        assert catch is not None
+        assert len(catch.claimed) == 150
+
+
+async def clear(docket: Docket) -> int:
+    return await docket.clear()
+
+
+async def acquit(docket: Docket) -> int:
+    return len((await docket.storage.strikes.acquit()).released)
+
+
+async def retire(docket: Docket) -> int:
+    return await docket.storage.workers.retire("w", "w:1", ["default"])
+
+
+async def be_dead(docket: Docket) -> int:
+    storage = docket.storage
+    return await release(storage.connection, storage.keys, "w:1", ["default"])
+
+
+@pytest.mark.parametrize(
+    ("prepare", "act"),
+    [
+        (be_due, clear),
+        (be_future, clear),
+        (be_struck, acquit),
+        (be_held, retire),
+        (be_held, be_dead),
+    ],
+)
+async def test_very_many_are_treated_in_slices(
+    docket: Docket,
+    prepare: Callable[[Docket], Awaitable[None]],
+    act: Callable[[Docket], Awaitable[int]],
+) -> None:
+    await prepare(docket)
+    async with longest(docket) as took:
+        done = await act(docket)
+    assert done == MANY
+    assert MANY / 10 < took.records <= MOST
+
+
+async def test_adding_very_many_is_done_in_slices(docket: Docket) -> None:
+    async with longest(docket) as took:
+        await add(docket)
+    assert MANY / 10 < took.records <= MOST
