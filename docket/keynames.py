@@ -79,5 +79,5 @@ class KeyNames:
 
     @property
     def redelivery_sweep_key(self) -> str:
-        """The key that says that somebody has just looked for lost work in the default queue."""
-        return self.key("sweep:")
+        """The key that says until when what each worker holds is its own."""
+        return self.key("leases")
