@@ -84,6 +84,23 @@ def test_an_alert_says_what_is_the_case_and_what_to_do(rule: dict[str, Any]) -> 
     assert not anchor or anchor in anchors
 
 
+def test_a_schedule_that_is_paused_or_stopped_raises_the_alert_of_missed_due_times() -> None:
+    (rule,) = [rule for rule in rules("alerts.yml") if rule["alert"] == "DocketScheduleMissed"]
+    (matcher,) = [
+        matcher
+        for selector in selectors(promql_parser.parse(rule["expr"]))
+        for matcher in selector.matchers.matchers
+        if matcher.name == "reason"
+    ]
+    page = (ROOT / "docs" / "observability.md").read_text()
+    (row,) = re.findall(r"^\| `docket_schedule_skipped_total` .*$", page, re.MULTILINE)
+
+    raised = set(matcher.value.split("|"))
+    assert raised < set(re.findall(r"`(\w+)`", row))
+    # What was wanted, for this once or by `overlap`, is no reason to call anybody.
+    assert raised == {"missed", "window", "paused", "limit", "struck"}
+
+
 def test_panels_are_told_apart_and_do_not_lie_over_each_other() -> None:
     panels = dashboard()["panels"]
 
