@@ -14,10 +14,12 @@ class Line:
 
     Arguments:
         port: where the server listens.
+        rate: how many bytes of replies it carries in a second, over each connection; any number if 0.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, rate: int = 0) -> None:
         self._to = port
+        self._rate = rate
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._writers: set[asyncio.StreamWriter] = set()
@@ -89,4 +91,6 @@ class Line:
                     continue
                 writer.write(data)
                 await writer.drain()
+                if is_reply and self._rate:
+                    await asyncio.sleep(len(data) / self._rate)
         writer.close()

@@ -10,21 +10,25 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import pytest
 
-from docket import Docket, Execution, ExecutionState
+from docket import Docket, Execution, ExecutionState, Worker
 from docket.lifecycle import DeadReason
 from docket.service import end
+from docket.storage.exchange import Claimant, release
 from docket.storage.executions import Record
+from tests.conformance.conftest import working
 
 from .conftest import Start
 from .deadly import WAYS, kill
 from .ledger import Audit, Ledger, dead_letters, nothing_is_left_behind
 from .producing import produce, until_ended
 from .supervised import orders, pool
+from .workers import tasks, until
 
 pytestmark = [pytest.mark.fault, pytest.mark.alone]
 
@@ -116,3 +120,33 @@ async def test_innocents_complete_in_a_lone_worker_that_is_started_again(
     await is_dead(docket, guilty)
     assert dead_letters(url, docket.name) == {guilty}
     nothing_is_left_behind(url, docket.name)
+
+
+@pytest.mark.parametrize("concurrency", [10, 100])
+async def test_suspects_run_in_a_lone_worker_beside_a_run_of_ten_minutes(
+    docket: Docket, ledger: Ledger, concurrency: int
+) -> None:
+    for task in tasks(ledger):
+        docket.register(task)
+    connection, keys = docket.storage.connection, docket.storage.keys
+    suspect = await produce(docket, ledger, [LASTS] * 3)
+    dead = Claimant("dead", "dead", ("default",), 60_000, 60_000, 60_000)
+    await docket.storage.exchange(dead).trade([], len(suspect))
+    async with Worker(docket, concurrency=concurrency) as worker, working(worker):
+        (long,) = await produce(docket, ledger, [600.0])
+        await until(lambda: worker.in_flight == 1, "the long run")
+        # As if they had died so often before that each of them is to run alone.
+        await connection.send(*(("HSET", keys.run(key), "suspect", 3) for key in suspect))
+        assert await release(connection, keys, "dead", ["default"], "SIGKILL") == len(suspect)
+        fresh = await produce(docket, ledger, [0.0] * 5)
+        died = time.monotonic()
+        await until_ended(docket, [*suspect, *fresh], BOUND)
+
+        ends = {
+            event.key: event.monotonic - died for event in ledger.read() if event.event == "end"
+        }
+        assert max(ends[key] for key in suspect) <= BOUND
+        # What waits for the end of others waits no longer than that.
+        assert min(ends[key] for key in suspect) <= 10 + LASTS + 2
+        assert worker.in_flight == 1
+        await docket.cancel(long)
