@@ -72,10 +72,14 @@ class Quarantine:
             seconds: how long it may go on.
         """
         self._stopping.set()
-        if self.process is not None:
-            await self._drain(self.process, seconds)
-        if self._keeping is not None:
+        if self._keeping is None:
+            return
+        if self.process is None:
             await end(self._keeping)
+            return
+        await self._drain(self.process, seconds)
+        # What it has left is released before anybody thinks that all is over.
+        await asyncio.wait({self._keeping})
 
     async def _keep(self) -> None:
         """Have a process until there has been nothing for it to do for a while."""
@@ -121,12 +125,13 @@ class Quarantine:
         if not exited.done():
             exited.cancel()
             return True
-        logger.error(
-            "Pool %s: process %d, which ran suspects, ended with %s",
-            self._pool,
-            process.pid,
-            describe_exit(process.exit_code),
-        )
+        if not process.was_told_to_go:
+            logger.error(
+                "Pool %s: process %d, which ran suspects, ended with %s",
+                self._pool,
+                process.pid,
+                describe_exit(process.exit_code),
+            )
         return False
 
     async def _drain(self, process: WorkerProcess, seconds: float) -> None:
