@@ -58,8 +58,8 @@ docs: $(STAMP)  ## Build the API reference from the docstrings, into build/refer
 properties: $(STAMP)  ## The property tests, for half an hour instead of a minute
 	DOCKET_PROPERTIES=thorough $(BIN)/python -m pytest -n 2 --dist worksteal --timeout 2400 --fleet memory tests/properties
 
-soak: $(STAMP)  ## Ten minutes under random faults: SOAK=seconds, SEED=number
-	$(BIN)/python -m tests.faults.soaking $(or $(SOAK),600) $(SEED)
+soak: $(STAMP)  ## Ten minutes under random faults: SOAK=seconds, SEED=number, SERVER=cluster
+	SERVER=$(SERVER) $(BIN)/python -m tests.faults.soaking $(or $(SOAK),600) $(SEED)
 
 innocents: $(STAMP)  ## Fifty tasks that kill their process, beside innocents (an hour)
 	DOCKET_INNOCENTS=50 $(BIN)/python -m pytest -q tests/faults/test_f31.py

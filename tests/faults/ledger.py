@@ -10,6 +10,7 @@ the final state of Redis and asserts the invariants:
 - I6 nothing is pending, queued or kept without a time to live at the end.
 - I8 states move along ``docket.lifecycle.TRANSITIONS``.
 - I11 no two runs share a fence, and whoever was told that its outcome stands is the one of whom it is.
+- I12 what people are told is true (``told``).
 """
 
 from __future__ import annotations
@@ -159,6 +160,12 @@ class Audit:
     def of_kind(self, kind: str) -> list[Event]:
         """The events of one kind."""
         return [event for event in self.events if event.event == kind]
+
+    def refused(self) -> list[Event]:
+        """What the server said to settlements that it did not take."""
+        kinds = ("verdict", "back", "put-off")
+        accepted = ("RECORDED", "ALREADY")
+        return [e for kind in kinds for e in self.of_kind(kind) if e.detail not in accepted]
 
     def nothing_is_lost(self) -> None:
         """I1: every acknowledged key is known."""

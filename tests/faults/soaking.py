@@ -1,13 +1,19 @@
-"""Days under random faults, in minutes: ``python -m tests.faults.soaking SECONDS [SEED]``.
+"""A soak: everything breaks at random for as long as one likes, and the promise must hold.
 
-A durable server, worker programs that reach it over lines which can be cut, a producer that asks again
-until it is answered, a schedule, limits, retries, strikes; every second or so something breaks, by a seed
-that is printed. At the end everything heals, and the invariants are read off the ledger.
+    make soak                    ten minutes
+    make soak SOAK=60 SEED=7     a minute, and the faults of that seed
+    make soak SERVER=cluster     on a cluster whose slot moves
+
+Worker programs, each at the end of a line that may be cut; a supervisor whose file is edited, and which is
+killed as its processes are; producers that ask again until they are answered; a schedule, limits, retries,
+strikes. Every second or so something breaks, by a seed that is printed. At the end everything heals, and the
+invariants are read off the ledger.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 import sys
@@ -21,56 +27,52 @@ from datetime import timedelta
 from pathlib import Path
 
 from docket import Disposition, Docket
-from docket.config.load import parse
 from docket.errors import ServerUnavailable
 from docket.lifecycle import DeadReason, ExecutionState
-from docket.schedules.desired import desired_schedules
-from docket.schedules.ticker import Ticker
-from tests.fleet.binaries import valkey_9
-from tests.fleet.process import ServerProcess
 from tests.leftovers import leftovers
 
+from .attended import Attended
+from .grounds import GROUNDS, Way
 from .ledger import Audit, Ledger
-from .line import Line
 from .producing import until_ended
+from .told import (
+    counts_are_true,
+    ends_have_taken_place,
+    refusals_are_logged,
+    single_ones_are_shown_as_they_are,
+)
 from .workers import NARROW, PER, RATED, WorkerProgram, tasks
 
 LEASE = 2.0
 WORKERS = 3
-SCHEDULE = """
-[tasks.work]
-function = "m:f"
-[schedules.often]
-task = "work"
-every = "500ms"
-overlap = "allow"
-"""
 
 
 class Soak:
     """One soak.
 
     Arguments:
-        directory: where the server and the ledger keep their files.
+        directory: where servers and the ledger keep their files.
         seconds: how long things break.
         seed: what decides which, and when.
+        server: what it stands on.
     """
 
-    def __init__(self, directory: Path, seconds: float, seed: int) -> None:
+    def __init__(self, directory: Path, seconds: float, seed: int, server: str) -> None:
         self.dice = random.Random(seed)
         self.seconds = seconds
         self.stack = ExitStack()
-        durable = ("--appendonly", "yes", "--appendfsync", "always")
-        self.server = self.stack.enter_context(
-            ServerProcess(valkey_9(), directory / "server", *durable)
-        )
-        self.lines = [self.stack.enter_context(Line(self.server.port)) for _ in range(WORKERS)]
+        name = f"soak-{uuid.uuid4().hex[:8]}"
+        self.ground = GROUNDS[server](directory, self.stack, self.dice, name, WORKERS)
         self.ledger = Ledger(directory / "ledger")
         self.stack.callback(self.ledger.close)
-        self.docket = Docket(f"soak-{uuid.uuid4().hex[:8]}", self.server.url)
+        self.docket = Docket(name, self.ground.url)
         self.workers: list[WorkerProgram] = []
         self.hired: list[WorkerProgram] = []
-        self.died: dict[int, float] = {}
+        self.supervisor = Attended(
+            directory / "supervisor", self.ground.url, name, self.ledger, self.dice
+        )
+        self.stack.callback(self.supervisor.close)
+        self.killed: dict[int, float] = {}
         self.faults: Counter[str] = Counter()
         self.is_over = asyncio.Event()
 
@@ -80,6 +82,11 @@ class Soak:
             worker.close()
         self.stack.close()
 
+    @property
+    def died(self) -> dict[int, float]:
+        """When processes were killed."""
+        return self.killed | self.supervisor.died
+
     # What goes on
 
     async def run(self) -> Audit:
@@ -88,15 +95,11 @@ class Soak:
             for task in tasks(self.ledger):
                 self.docket.register(task)
             self.workers = [await self._hire(place) for place in range(WORKERS)]
-            ticker = Ticker(self.docket.storage.schedules, self.docket.serializer, "soak")
-            await ticker.declare(desired_schedules(parse(SCHEDULE).configuration))
+            await self.supervisor.start()
             producing = [asyncio.create_task(self._produce()) for _ in range(2)]
-            await ticker.start()
             await self._break_things()
             self.is_over.set()
             await asyncio.gather(*producing)
-            await ticker.declare(())
-            await ticker.stop()
             await self._end()
             audit = await Audit.of(self.docket, self.ledger)
             await self._audit(audit)
@@ -104,9 +107,8 @@ class Soak:
 
     async def _hire(self, place: int) -> WorkerProgram:
         # One that meets a fault before it has ever worked exits, and a supervisor would start another.
-        worker = WorkerProgram(
-            self.lines[place].url, self.docket.name, self.ledger, concurrency=8, lease=LEASE
-        )
+        url = self.ground.place(place)
+        worker = WorkerProgram(url, self.docket.name, self.ledger, concurrency=8, lease=LEASE)
         self.hired.append(worker)
         return await worker.until_up()
 
@@ -126,14 +128,17 @@ class Soak:
             # A call that was not answered may have been heard.
             accepted = (Disposition.SCHEDULED, Disposition.ALREADY_SCHEDULED, Disposition.STRUCK)
             assert execution.disposition in accepted, execution.disposition
+            assert execution.disposition is not Disposition.STRUCK or task == "flaky"
             self.ledger.note("acked", key)
             await asyncio.sleep(self.dice.uniform(0, 0.04))
 
     async def _break_things(self) -> None:
         deadline = time.monotonic() + self.seconds
-        ways = [
-            *(self._kill, self._kill, self._freeze, self._cut, self._deafen),
-            *(self._restart_server, self._strike, self._drain),
+        attended = self.supervisor
+        ways: list[Way] = [
+            *(self._kill, self._kill, self._freeze, self._strike, self._drain),
+            *(attended.edit, attended.edit, attended.kill_a_process, attended.kill_the_supervisor),
+            *self.ground.ways(),
         ]
         while time.monotonic() < deadline:
             await asyncio.sleep(self.dice.uniform(0.3, 1.5))
@@ -147,7 +152,7 @@ class Soak:
         worker = self.workers[place]
         worker.signal(signal.SIGKILL)
         await worker.until_gone()
-        self.died[worker.pid] = time.monotonic()
+        self.killed[worker.pid] = time.monotonic()
         self.workers[place] = await self._hire(place)
 
     async def _freeze(self, place: int) -> None:
@@ -155,21 +160,6 @@ class Soak:
         worker.signal(signal.SIGSTOP)
         await asyncio.sleep(self.dice.uniform(0.2, LEASE + 1.5))
         worker.signal(signal.SIGCONT)
-
-    async def _cut(self, place: int) -> None:
-        await asyncio.to_thread(self.lines[place].cut)
-
-    async def _deafen(self, place: int) -> None:
-        line = self.lines[place]
-        line.lose_replies(True)
-        await asyncio.sleep(self.dice.uniform(0.05, 0.5))
-        await asyncio.to_thread(line.cut)
-        line.lose_replies(False)
-
-    async def _restart_server(self, place: int) -> None:
-        self.server.kill()
-        await asyncio.sleep(self.dice.uniform(0, 0.5))
-        await asyncio.to_thread(self.server.start)
 
     async def _strike(self, place: int) -> None:
         await _surely(lambda: self.docket.strike("flaky", action="park"))
@@ -185,6 +175,8 @@ class Soak:
     # The end
 
     async def _end(self) -> None:
+        code = await self.supervisor.stop()
+        assert code == 0, f"the supervisor left with {code}"
         keys = {event.key for event in self.ledger.read() if event.event == "acked"}
         await until_ended(self.docket, keys, 120)
         deadline = time.monotonic() + 60
@@ -207,6 +199,11 @@ class Soak:
         audit.fences_are_single()
         audit.at_most_at_a_time("narrow", NARROW, self.died)
         audit.at_most_within(RATED, PER / timedelta(seconds=1))
+        await counts_are_true(self.docket, self.ground.url, audit)
+        await single_ones_are_shown_as_they_are(self.docket, self.ground.url, audit)
+        ends_have_taken_place(audit)
+        logs = self.ledger.path.with_suffix(".log").read_text() + self.supervisor.log
+        refusals_are_logged(audit, logs, self.died)
         # Consumers and heartbeats of those who were killed go when their time is over.
         names = {event.detail for event in audit.of_kind("up")}
         left = await leftovers(self.docket, names)
@@ -222,9 +219,11 @@ async def _surely(call: Callable[[], Awaitable[None]]) -> None:
             await asyncio.sleep(0.05)
 
 
-async def soak(directory: Path, seconds: float, seed: int) -> tuple[Soak, Audit]:
+async def soak(
+    directory: Path, seconds: float, seed: int, server: str = "standalone"
+) -> tuple[Soak, Audit]:
     """Soak, and hold what was seen against what was promised."""
-    one = Soak(directory, seconds, seed)
+    one = Soak(directory, seconds, seed, server)
     try:
         return one, await one.run()
     finally:
@@ -235,11 +234,14 @@ def main() -> None:
     """Read the command line and soak."""
     seconds = float(sys.argv[1])
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.SystemRandom().randrange(1 << 31)
-    print(f"seed {seed}, {seconds:.0f} s", flush=True)
+    server = os.environ.get("SERVER") or "standalone"
+    print(f"seed {seed}, {seconds:.0f} s, {server}", flush=True)
     directory = Path(tempfile.mkdtemp(prefix="docket-soak-"))
     print(f"server, ledger and log: {directory}", flush=True)
-    one, audit = asyncio.run(soak(directory, seconds, seed))
-    print(f"{len(audit.records)} acknowledged, {audit.extra_starts()} started again, {one.faults}")
+    one, audit = asyncio.run(soak(directory, seconds, seed, server))
+    faults = ", ".join(f"{name} {count}" for name, count in sorted(one.faults.items()))
+    print(f"{len(audit.records)} acknowledged, {audit.extra_starts()} started again")
+    print(f"{len(audit.refused())} outcomes refused, {sum(one.faults.values())} faults: {faults}")
 
 
 if __name__ == "__main__":

@@ -3,23 +3,46 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from docket import Docket
 from docket.orders import TaskOrder, WorkerOrders
 from docket.schedules.ticker import Ticker
+from docket.storage.exchange import Catch, Exchange, Settlement, Verdict
 from docket.supervisor.fleet import Fleet
 from docket.supervisor.pool import Brake, Desired, Pool
 
 from .ledger import Ledger
-from .workers import ROOT, tasks
+from .workers import ROOT, note_verdicts, tasks
 
 LEDGER = "FAULTS_LEDGER"
 
+
+def write_verdicts_down(ledger: Ledger) -> None:
+    """Have every worker of this process write down who it is, and what the server says to its outcomes."""
+    trade = Exchange.trade
+    known: set[str] = set()
+
+    async def noting(
+        self: Exchange, settlements: Sequence[Settlement], slots: int, **how: Any
+    ) -> tuple[list[Verdict], Catch | None]:
+        if self.claimant.worker not in known:
+            known.add(self.claimant.worker)
+            ledger.note("up", detail=self.claimant.worker)
+        verdicts, catch = await trade(self, settlements, slots, **how)
+        note_verdicts(ledger, settlements, verdicts)
+        return verdicts, catch
+
+    Exchange.trade = noting  # type: ignore[method-assign]
+
+
 if LEDGER in os.environ:
-    work, block, hog, *_ = tasks(Ledger(Path(os.environ[LEDGER])))
+    _ledger = Ledger(Path(os.environ[LEDGER]))
+    work, block, hog, narrow, flaky, rated = tasks(_ledger)
+    write_verdicts_down(_ledger)
 
 
 def orders(url: str, docket: str, *, concurrency: int = 10, lease: float = 2.0) -> WorkerOrders:

@@ -1,8 +1,9 @@
 """F42: everything breaks for a while, at random; `make soak` does the same for as long as one likes.
 
-Three worker programs and a server that keeps what it acknowledges: kills, frozen processes, cut lines, lost
-replies, restarts, drains and strikes, twenty seconds of them here. What holds is read off the ledger: nothing
-lost, one outcome each, limits never exceeded, nothing left behind.
+Worker programs, and a supervisor whose file is edited: kills, frozen processes, drains, strikes; on one
+server cut lines, lost replies and restarts, on a cluster a slot that moves. Twenty seconds of them each. What
+holds is read off the ledger: nothing lost, one outcome each, limits never exceeded, nothing left behind, and
+nobody told a falsehood.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from .grounds import GROUNDS
 from .soaking import soak
 
 pytestmark = pytest.mark.fault
@@ -18,9 +20,10 @@ pytestmark = pytest.mark.fault
 SECONDS, SEED = 20, 42
 
 
-@pytest.mark.timeout(240)
-async def test_a_short_soak_leaves_every_promise_standing(tmp_path: Path) -> None:
-    one, audit = await soak(tmp_path, SECONDS, SEED)
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("server", list(GROUNDS))
+async def test_a_short_soak_leaves_every_promise_standing(tmp_path: Path, server: str) -> None:
+    one, audit = await soak(tmp_path, SECONDS, SEED, server)
 
     assert sum(one.faults.values()) >= 4
     assert len(audit.records) > 100

@@ -149,6 +149,21 @@ class Witness(Observer):
         self._ledger.note("skewed", detail=str(seconds))
 
 
+def note_verdicts(
+    ledger: Ledger, settlements: Sequence[Settlement], verdicts: Sequence[Verdict]
+) -> None:
+    """Write down what the server said to what runs have ended with."""
+    for settlement, verdict in zip(settlements, verdicts, strict=True):
+        ledger.note(
+            KINDS.get(settlement.word, "verdict"),
+            settlement.key,
+            settlement.attempt,
+            settlement.fence,
+            settlement.generation,
+            verdict.value,
+        )
+
+
 class Trades:
     """Stands in the way of every round trip: notes the verdicts, and kills at the point it was given.
 
@@ -179,15 +194,7 @@ class Trades:
         verdicts, catch = await self._trade(settlements, slots, **how)
         if settlements:
             self._pass("after-settle")
-        for settlement, verdict in zip(settlements, verdicts, strict=True):
-            self._ledger.note(
-                KINDS.get(settlement.word, "verdict"),
-                settlement.key,
-                settlement.attempt,
-                settlement.fence,
-                settlement.generation,
-                verdict.value,
-            )
+        note_verdicts(self._ledger, settlements, verdicts)
         if catch is not None and catch.claimed:
             self._pass("after-claim")
             if self._late:
