@@ -73,14 +73,17 @@ class Line:
         self._writers.clear()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            there, onward = await asyncio.open_connection("127.0.0.1", self._to)
-        except OSError:
-            writer.close()
-            return
-        self._writers |= {writer, onward}
-        await asyncio.gather(self._copy(reader, onward, False), self._copy(there, writer, True))
-        self._writers -= {writer, onward}
+        # The server of the event loop asks this task for its error: being cancelled must be none.
+        with suppress(asyncio.CancelledError):
+            try:
+                there, onward = await asyncio.open_connection("127.0.0.1", self._to)
+            except OSError:
+                writer.close()
+                return
+            self._writers |= {writer, onward}
+            there_and_back = self._copy(reader, onward, False), self._copy(there, writer, True)
+            await asyncio.gather(*there_and_back)
+            self._writers -= {writer, onward}
 
     async def _copy(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_reply: bool

@@ -19,7 +19,7 @@ from .ledger import Audit
 
 NOT_FOUND = 3
 REFUSAL = re.compile(
-    r"\w+(?:\(.*\))?\{(?P<key>[^{}]+)\}: the outcome was refused \((?P<verdict>\w+)\)"
+    r"(?P<key>[^{}\s]+)\}: (?:the outcome was refused \((?P<verdict>\w+)\)|(?P<superseded>superseded))"
 )
 SHOWN = 3
 """How many executions of each state are looked at by the command line."""
@@ -89,6 +89,8 @@ def refusals_are_logged(audit: Audit, logs: str, died: Collection[int]) -> None:
     refused = audit.refused()
     known = Counter((event.key, event.detail.lower()) for event in refused)
     must = Counter((e.key, e.detail.lower()) for e in refused if e.pid not in died)
-    said = Counter((found["key"], found["verdict"]) for found in REFUSAL.finditer(logs))
+    said = Counter(
+        (found["key"], found["verdict"] or found["superseded"]) for found in REFUSAL.finditer(logs)
+    )
     assert not must - said, f"refused, and not in the log: {must - said}"
     assert not said - known, f"in the log, and not refused: {said - known}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import signal
 import subprocess
@@ -360,6 +361,8 @@ def main() -> None:
     parser.add_argument("--drift", type=float, default=1.0)
     arguments = parser.parse_args()
     bend_time(arguments.clock, arguments.drift)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("docket.worker").setLevel(logging.INFO)
     asyncio.run(serve(arguments))
 
 
