@@ -83,6 +83,7 @@ class WorkerOrders:
             "queues": tuple(fields["queues"]),
             "codecs": tuple(fields["codecs"]),
             "modules": tuple(fields["modules"]),
+            "suspects_wait": fields["suspects_wait"],
             "tasks": tasks,
         }
         return cls(**settings)

@@ -85,7 +85,7 @@ def test_a_condition_of_this_process_strikes_until_it_is_removed() -> None:
     assert not strikes.is_stricken(Subject("good", {}))
     strikes.remove_condition(is_bad)
     assert not strikes.is_stricken(Subject("bad", {}))
-    assert strikes.version == -1
+    assert strikes.version is None
 
 
 async def test_a_list_that_is_not_connected_says_so() -> None:

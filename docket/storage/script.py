@@ -24,7 +24,7 @@ _INCLUDE = re.compile(r"^--! include (\w+)$", re.MULTILINE)
 _INSERT = re.compile(r"^ *--! insert (\w+)$", re.MULTILINE)
 """Where a part of a script stands that has a file of its own, because few calls come there."""
 
-_MODULES = ("gates", "leases", "parked", "passed", "suspects", "turns")
+MODULES = ("gates", "leases", "parked", "passed", "suspects", "turns")
 """Files of which few scripts need anything in most calls: what one of them defines is made when it is first
 used, as ``gates.leave``. To make all of them took longer than to add one execution."""
 
@@ -46,13 +46,13 @@ def _read(name: str) -> str:
     return (directory / f"{name}.lua").read_text("utf-8")
 
 
-def _used_modules(texts: Sequence[str]) -> list[str]:
+def used_modules(texts: Sequence[str]) -> list[str]:
     """Return the modules that these texts use, and those that are used by these in turn."""
     used: list[str] = []
     texts = list(texts)
     while texts:
         text = texts.pop()
-        for name in _MODULES:
+        for name in MODULES:
             if name not in used and re.search(rf"\b{name}\.\w", text):
                 used.append(name)
                 texts.append(_read(name))
@@ -98,7 +98,7 @@ class Script:
         values = [f"ARGV[{index}]" for index in range(1, len(names) + 1)]
         body = _INSERT.sub(lambda found: _read(found[1]), _read(self.name))
         included = [_read(name) for name in _INCLUDE.findall(body)]
-        used = _used_modules([*included, body])
+        used = used_modules([*included, body])
         return "\n".join(
             [
                 f"local {', '.join(names)} = {', '.join(values)}",

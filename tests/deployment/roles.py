@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from docket.storage import script
+from docket.storage.script import used_modules
 
 SCRIPTS: Final = Path(script.__file__).parent / "scripts"
 DIRECTORY: Final = Path(__file__).parents[2] / "config" / "acl"
@@ -85,7 +86,7 @@ WORK: Final = (
 )
 """Keys and channels of work: all but those of configurations, supervisors and what schedules remember."""
 _CALL = re.compile(r"redis\.p?call\('(\w+)'(?:, '(\w+)')?")
-_INCLUDE = re.compile(r"^--! include (\w+)$", re.MULTILINE)
+_PART = re.compile(r"^ *--! (?:include|insert) (\w+)$", re.MULTILINE)
 _CONTAINERS = ("xgroup",)
 _PUBSUB = frozenset({"publish", "spublish", "pubsub", "subscribe", "unsubscribe"})
 
@@ -131,16 +132,29 @@ class Role:
 
 
 def commands_of(*scripts: str) -> set[str]:
-    """The commands that scripts send, those that they include."""
+    """The commands that scripts send, and those that they include, insert or use."""
     found: set[str] = set()
-    for name in scripts:
+    for name in parts_of(*scripts):
         text = (SCRIPTS / f"{name}.lua").read_text()
         for command, word in _CALL.findall(text):
             lowered = str(command).lower()
             found.add(f"{lowered}|{word.lower()}" if lowered in _CONTAINERS else lowered)
-        found |= commands_of(*_INCLUDE.findall(text))
+    return found
+
+
+def parts_of(*scripts: str) -> set[str]:
+    """The files that scripts are made of."""
+    found: set[str] = set()
+    waiting = [*scripts]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.add(name)
+        text = (SCRIPTS / f"{name}.lua").read_text()
+        waiting += [*_PART.findall(text), *used_modules([text])]
         if name != "events" and "publish(" in text:
-            found |= commands_of("events")
+            waiting.append("events")
     return found
 
 
@@ -174,7 +188,8 @@ ROLES: Final = {
     "worker": WORKER,
     "operator": OPERATOR,
     "supervisor": SUPERVISOR,
-    "docket": WORKER | SUPERVISOR,
+    # Programs keep data of their own by it, in transactions.
+    "docket": WORKER | SUPERVISOR | Role((), ("multi", "exec")),
 }
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import docket.storage
 from docket import Docket
-from docket.storage.script import _MODULES, Script
+from docket.storage.script import MODULES, Script
 
 SCRIPTS = sorted(
     {
@@ -30,7 +30,7 @@ def text_of(name: str) -> str:
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
 def test_every_name_that_a_script_takes_from_a_module_is_there(script: Script) -> None:
-    for module in _MODULES:
+    for module in MODULES:
         code = re.sub(r"--.*", "", script.source)
         for name in set(re.findall(rf"(?<![\w.'\"]){module}\.(\w+)", code)):
             assert f"module.{name} = {name}" in script.source, f"{module}.{name}"
@@ -44,7 +44,7 @@ def test_no_script_uses_the_name_of_a_module_for_something_else(script: Script) 
         for names in re.findall(r"\blocal (?!function)([\w, ]+)", body)
         for name in names.split(",")
     }
-    assert declared.isdisjoint(_MODULES)
+    assert declared.isdisjoint(MODULES)
 
 
 def test_a_script_has_only_the_modules_that_it_needs() -> None:

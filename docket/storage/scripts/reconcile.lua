@@ -5,5 +5,6 @@
 
 local staged = P .. ':staged:' .. owner .. ':' .. token
 if redis.call('PERSIST', staged) == 0 and redis.call('EXISTS', staged) == 0 then return 0 end
+say_format()
 redis.call('HSET', P .. ':staging:' .. owner, 'token', token, 'phase', 'rows', 'cursor', '0')
 return 1
