@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import datetime, timedelta, timezone
+from typing import cast
 
 import pytest
 
@@ -128,8 +129,8 @@ async def test_suspects_are_seen_and_cleared(docket: Docket) -> None:
     await docket.add(nothing, key="suspect")()
     async with docket.redis() as client:
         # As the recovery of a dead worker's runs leaves it.
-        ((message, _),) = await client.xrange(keys.stream())
-        await client.xdel(keys.stream(), message)
+        entries = cast(list[tuple[bytes, object]], await client.xrange(keys.stream()))
+        await client.xdel(keys.stream(), entries[0][0])
         await client.zadd(keys.suspects(), {"suspect": 1})
 
     assert await listed(docket, 5) == ["suspect"]
