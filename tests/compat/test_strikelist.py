@@ -284,10 +284,11 @@ async def test_rules_that_have_fallen_back_are_read_again(docket: Docket) -> Non
     await docket.strike("other")
     async with docket.redis() as raw:
         client: Any = raw
-        before = await client.dump(docket.key("strikes"))
+        before = await client.hgetall(docket.key("strikes"))
         await docket.strike(pay)
         # A failover has lost the strike, of which this client knows.
-        await client.restore(docket.key("strikes"), 0, before, replace=True)
+        await client.delete(docket.key("strikes"))
+        await client.hset(docket.key("strikes"), mapping=before)
 
     await docket.strike_list.catch_up()
 

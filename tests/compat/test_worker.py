@@ -37,6 +37,7 @@ from docket import (
     Worker,
 )
 from docket.dependencies import FailureHandler, current_docket
+from docket.storage.exchange import Catch
 from tests.compat.conftest import soon, until, working
 from tests.fleet.process import ServerProcess
 
@@ -356,16 +357,28 @@ async def _has_warned(caplog: pytest.LogCaptureFixture) -> bool:
     return "WARNING" in {record.levelname for record in caplog.records}
 
 
-async def test_trouble_that_is_not_the_servers_propagates(
-    docket: Docket, worker: Worker, monkeypatch: pytest.MonkeyPatch
+async def test_trouble_that_is_not_the_servers_is_told_and_the_worker_goes_on(
+    docket: Docket,
+    worker: Worker,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def broken(*_: object) -> None:
-        raise ZeroDivisionError("a mistake of ours")
+    mistakes, take = [ZeroDivisionError("a mistake of ours")], worker._trading._take
+
+    def broken(catch: Catch, slots: int) -> None:
+        if mistakes:
+            raise mistakes.pop()
+        take(catch, slots)
 
     monkeypatch.setattr(worker._trading, "_take", broken)
+    execution = await docket.add(note)(1)
 
-    with pytest.raises(ZeroDivisionError):
-        await asyncio.wait_for(worker.run_forever(), 10)
+    await worker.run_until_finished()
+
+    await execution.sync()
+    assert execution.state is ExecutionState.COMPLETED
+    assert not mistakes
+    assert "a mistake of ours" in caplog.text
 
 
 # Unknown tasks

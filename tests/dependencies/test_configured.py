@@ -123,10 +123,12 @@ async def test_a_rate_goes_before_the_one_in_the_code(docket: Docket) -> None:
 
     for _ in range(4):
         await docket.add(work)()
+    # Bodies begin some time after they were let in: what is sure is that nobody was before this.
+    begun = time.monotonic()
     await _drain(docket, TaskPolicy(rate_limit=RatePolicy(2, timedelta(milliseconds=200))))
 
     assert meter.count == 4
-    assert meter.starts[2] - meter.starts[0] >= 0.19
+    assert meter.starts[2] - begun >= 0.2
 
 
 async def test_a_cooldown_looks_at_the_argument_that_it_is_for(docket: Docket) -> None:

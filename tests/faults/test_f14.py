@@ -25,6 +25,7 @@ from tests.supervisor.inside import TEXT, Home, Log, up
 from .conftest import Start
 from .ledger import Audit, Ledger, nothing_is_left_behind
 from .producing import produce, until_ended
+from .workers import KNOWN
 
 pytestmark = pytest.mark.fault
 
@@ -76,7 +77,7 @@ async def test_workers_go_on_at_an_empty_server_and_lose_only_what_it_has_lost(
     } == {"completed"}
     nothing_is_left_behind(url, docket.name)
 
-    known = [*docket.tasks, "work", "block", "hog"]
+    known = [*docket.tasks, *KNOWN, "kill"]
     while [info.tasks for info in await docket.workers()] != [set(known)] * 2:
         assert time.monotonic() - begun <= 3 * LIVE, "the workers are not known again"
         await asyncio.sleep(0.02)

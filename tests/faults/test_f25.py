@@ -66,10 +66,32 @@ def _last_save(server: ServerProcess) -> str:
     return server.call("INFO", "persistence")["rdb_last_bgsave_status"]
 
 
-@pytest.mark.parametrize("how", ["disk", "memory"])
-async def test_a_server_that_takes_no_writes_is_told_and_what_ran_is_settled_when_it_does_again(
-    docket: Docket, url: str, ledger: Ledger, server: ServerProcess, start: Start, how: str
+async def test_at_a_full_server_work_goes_on_and_keeps_its_leases_while_adds_wait(
+    docket: Docket, url: str, ledger: Ledger, server: ServerProcess, start: Start
 ) -> None:
+    workers = [await start(concurrency=5, lease=1.0).until_up() for _ in range(2)]
+    keys = await produce(docket, ledger, [2.5] * 12)
+    await until(lambda: sum(len(one.events("start")) for one in workers) >= 10, "ten in flight")
+    await asyncio.to_thread(refuse_writes, server, "memory")
+
+    adding = asyncio.create_task(produce(docket, ledger, [0.0] * 3))
+    await until_ended(docket, keys)
+    assert not adding.done()
+    await asyncio.to_thread(take_writes, server, "memory")
+    keys += await adding
+    await until_ended(docket, keys)
+
+    audit = await Audit.of(docket, ledger)
+    audit.everything_ended()
+    audit.outcomes_are_single()
+    assert audit.extra_starts() == 0
+    nothing_is_left_behind(url, docket.name)
+
+
+async def test_a_server_that_takes_no_writes_is_told_and_what_ran_is_settled_when_it_does_again(
+    docket: Docket, url: str, ledger: Ledger, server: ServerProcess, start: Start
+) -> None:
+    how = "disk"
     worker = await start(concurrency=5, lease=30.0).until_up()
     keys = await produce(docket, ledger, [0.5] * 20)
     await until(lambda: len(worker.events("start")) >= 5, "five in flight")

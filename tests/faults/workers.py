@@ -57,6 +57,10 @@ RATED, PER = 60, timedelta(seconds=3)
 """Starts of ``rated`` within a window."""
 
 
+KNOWN = ("work", "block", "hog", "narrow", "flaky", "rated")
+"""The tasks that a worker knows unless it is told otherwise, beside the one that kills it."""
+
+
 def tasks(ledger: Ledger) -> list[Callable[..., Any]]:
     """The tasks of the fault tests, writing to this ledger."""
 
@@ -356,7 +360,7 @@ def main() -> None:
     parser.add_argument("--drain", type=float, default=5.0)
     parser.add_argument("--kill-at", default="")
     parser.add_argument("--late", type=float, default=0.0)
-    parser.add_argument("--knows", default="work,block,hog,narrow,flaky,rated")
+    parser.add_argument("--knows", default=",".join(KNOWN))
     parser.add_argument("--clock", type=float, default=0.0)
     parser.add_argument("--drift", type=float, default=1.0)
     arguments = parser.parse_args()

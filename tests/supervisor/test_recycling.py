@@ -215,9 +215,11 @@ async def test_a_pool_that_is_given_up_says_so_once(
     await pool.start()
     try:
         while not told:
+            # One that is killed before it could begin is taken for one that could not be started.
+            await until(lambda: bool(pool.ready or told))
             for pid in pids(pool):
                 os.kill(pid, signal.SIGKILL)
-            await asyncio.sleep(0.05)
+            await until(lambda: not pool.ready)
         await until(lambda: pool.is_degraded and not pool.ready)
     finally:
         await pool.stop(0)

@@ -23,7 +23,10 @@ local function hold(key, message, generation, fence)
   return 'SUPERSEDED'
 end
 
-local is_back = redis.call('ZADD', P .. ':leases', integer(leases.true_milliseconds() + lease), consumer) == 1
+-- A server that is full refuses the first write of a script if that takes memory: the old lease goes first, or whoever
+-- lives would lose what it runs.
+local is_back = redis.call('ZREM', P .. ':leases', consumer) == 0
+redis.call('ZADD', P .. ':leases', integer(leases.true_milliseconds() + lease), consumer)
 local replies = {}
 for at = REST, #ARGV, FIELDS do
   local message, queue, key, generation, fence = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
