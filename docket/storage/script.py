@@ -108,8 +108,7 @@ class Script:
                 *(f"local {name} = {{name = '{name}'}}" for name in used),
                 *included,
                 *([_making(used)] if used else []),
-                # A function of its own: what its functions share with the text above is handed down to them,
-                # and not looked for among all that is there, one by one.
+                # A function, so that events are sent also where it ends by an error.
                 "local function script()",
                 body,
                 "end",

@@ -5,10 +5,16 @@
 -- consumer  who had the runs, by its name in the consumer group
 -- REST...   per run: message, queue, key, generation, fence, word, due, attempt, call, result, error,
 --           reason, ttl (ms), identity, when (`due` in us, if it is not a whole ms; '')
---           word: completed, failed, cancelled, dropped (terminal; dropped is cancelled before it has started) · again (another try at `due`, with `call` if
---           it is not empty) · delay (the same try at `due`: a gate does not let it in now) · undo (likewise, after other gates had let it in) · next (the run that follows this one, likewise: an acceptance of its own) · back (the same run once more, as if it had not begun) · parked (by the rule
---           `error`, if it is not empty and still in force) · waiting (for a slot of the limit `reason`,
---           defined as `error`, which has `due` slots)
+--           word:
+--             completed, failed, cancelled   an end
+--             dropped   an end as well: cancelled before it has started
+--             again     another try at `due`, with `call` if it is not empty
+--             delay     the same try at `due`: a gate does not let it in now
+--             undo      likewise, after other gates had let it in
+--             next      the run that follows this one: an acceptance of its own
+--             back      the same run once more, as if it had not begun
+--             parked    by the rule `error`, if it is not empty and still in force
+--             waiting   for a slot of the limit `reason`, defined as `error`, which has `due` slots
 -- returns   per run: RECORDED, ALREADY (it was recorded before: sent twice, whatever has become of the key since), SUPERSEDED (a newer
 --           generation exists), STALE (another worker has taken it over), GONE (no record of it), BROKEN (its key
 --           holds something else)
