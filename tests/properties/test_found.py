@@ -316,3 +316,38 @@ async def test_a_message_whose_record_was_overwritten_gives_its_slot_back_when_i
 
     assert not await kept(docket, "holding")
     assert not await kept(docket, "slots:limit")
+
+
+@pytest.mark.parametrize("then", ["something else", "gone"])
+async def test_a_run_that_waited_and_whose_record_is_lost_is_not_kept_as_waiting(
+    docket: Docket, then: Literal["something else", "gone"]
+) -> None:
+    started, end = asyncio.Event(), asyncio.Event()
+
+    async def task(
+        is_first: bool, limit: ConcurrencyLimit = ConcurrencyLimit(max_concurrent=1)
+    ) -> None:
+        if is_first:
+            started.set()
+            await end.wait()
+
+    docket.register(task)
+    await docket.add("task", key="holder")(True)
+    async with Worker(docket) as worker:
+        running = asyncio.create_task(worker.run_forever())
+        await asyncio.wait_for(started.wait(), 10)
+        await docket.add("task", key="wreck")(False)
+        while not await kept(docket, "waiting"):
+            await asyncio.sleep(0.01)
+        run = docket.storage.keys.run("wreck")
+        await docket.storage.connection.send(
+            ("SET", run, "other") if then == "something else" else ("DEL", run)
+        )
+        neighbour = await docket.add("task", key="neighbour")(False)
+
+        end.set()
+
+        await asyncio.wait_for(neighbour.get_result(), 10)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert not await kept(docket, "waiting")

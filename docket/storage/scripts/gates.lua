@@ -51,6 +51,15 @@ local function stop_waiting(key, slot)
   if redis.call('EXISTS', waiters) == 0 then redis.call('HDEL', P .. ':sizes', slot) end
 end
 
+-- Takes a key off the waiters of a slot that it does not wait for: its record is gone or is something else, or it
+-- waits for another slot by now, and only then stays among all that wait.
+local function drop_waiter(key, slot)
+  local waiters = P .. ':waiters:' .. slot
+  redis.call('ZREM', waiters, key)
+  if not attempt(redis.call, 'HGET', run_of(key), 'waits') then redis.call('ZREM', P .. ':waiting', key) end
+  if redis.call('EXISTS', waiters) == 0 then redis.call('HDEL', P .. ':sizes', slot) end
+end
+
 -- Lets one that waits go on with the slot already taken for it, so that nobody overtakes it.
 local function grant_to(key, slot, size)
   local known = redis.call('HMGET', run_of(key), 'waits', 'queue', 'generation', 'due', 'nonce')
@@ -75,12 +84,8 @@ local function grant(slot, most)
   while granted < free do
     local key = redis.call('ZRANGE', waiters, 0, 0)[1]
     if not key then break end
-    local is_granted, trouble = attempt(grant_to, key, slot, size)
-    if is_granted then granted = granted + 1
-    else
-      redis.call('ZREM', waiters, key)
-      if trouble then redis.call('ZREM', P .. ':waiting', key) end
-      if redis.call('EXISTS', waiters) == 0 then redis.call('HDEL', P .. ':sizes', slot) end
+    if attempt(grant_to, key, slot, size) then granted = granted + 1
+    else drop_waiter(key, slot)
     end
   end
   return granted

@@ -38,8 +38,7 @@ local function next_turn(id)
       ring(known[2])
       return
     end
-    redis.call('ZREM', waiters, key)
-    redis.call('ZREM', P .. ':waiting', key)
+    gates.drop_waiter(key, slot)
   end
 end
 
