@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from docket import Docket, ExecutionState
+from docket.storage import exchange
 from docket.storage.exchange import (
     Catch,
     Claimant,
@@ -97,6 +98,22 @@ async def test_a_worker_that_renews_late_keeps_what_nobody_has_taken(docket: Doc
     assert await _holds(docket, "late", held) == [Hold.HELD]
 
     assert (await claim(worker(docket, "two", "other"))).claimed == []
+
+
+async def test_a_worker_that_renews_very_many_late_keeps_all_of_them(
+    docket: Docket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange, "RENEWED", 2)
+    for number in range(3):
+        await docket.add(work, key=f"here {number}")()
+    await docket.add("work elsewhere", key="there")()
+    held = (await claim(worker(docket, "late"))).claimed
+    assert [one.queue for one in held] == ["", "", "", "other"]
+    await end_lease(docket, "late")
+    assert (await claim(worker(docket, "one", "neither"))).claimed == []
+
+    assert await _holds(docket, "late", *held) == [Hold.HELD] * 4
+    assert (await claim(worker(docket, "two"))).claimed == []
 
 
 async def test_a_late_worker_does_not_take_over_from_itself(docket: Docket) -> None:

@@ -1,4 +1,5 @@
 --! include runs
+--! include full
 -- Renews the lease of a worker, and tells it which of its runs it does not hold any more.
 --
 -- consumer     the name in the consumer group
@@ -23,16 +24,19 @@ local function hold(key, message, generation, fence)
   return 'SUPERSEDED'
 end
 
--- A server that is full refuses the first write of a script if that takes memory: the old lease goes first, or whoever
--- lives would lose what it runs.
-local is_back = redis.call('ZREM', P .. ':leases', consumer) == 0
+-- In each call: many runs are renewed in several, and only the first would find that the lease had ended.
+local function keep(queue)
+  -- It was late, but nobody has taken this over yet.
+  redis.call('ZREM', leases.lost_of(queue), consumer)
+  if quarantine ~= '0' then redis.call('SET', suffixed('quarantine', queue), consumer, 'PX', quarantine) end
+end
+
 redis.call('ZADD', P .. ':leases', integer(leases.true_milliseconds() + lease), consumer)
-local replies = {}
+local kept, replies = {}, {}
 for at = REST, #ARGV, FIELDS do
   local message, queue, key, generation, fence = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
-  -- It was late, but nobody has taken this over yet.
-  if is_back then redis.call('ZREM', leases.lost_of(queue), consumer) end
-  if quarantine ~= '0' then redis.call('SET', suffixed('quarantine', queue), consumer, 'PX', quarantine) end
+  if not kept[queue] then keep(queue) end
+  kept[queue] = true
   replies[#replies + 1] = attempt(hold, key, message, generation, fence) or 'BROKEN'
 end
 return replies
