@@ -66,9 +66,9 @@ class Workers:
         total = 0
         while True:
             (reply,) = await run(self._connection, call)
-            count = value_of(reply)
+            count, is_more = value_of(reply)
             total += count
-            if not count:
+            if not is_more:
                 return total
 
     async def parked_groups(self) -> list[Group]:

@@ -18,9 +18,11 @@ class Longest:
 
     Arguments:
         records: how many records of executions it wrote to.
+        orphans: how many superseded runs it gave the slots of back.
     """
 
     records: int = 0
+    orphans: int = 0
 
 
 @asynccontextmanager
@@ -37,14 +39,18 @@ async def longest(docket: Docket) -> AsyncGenerator[Longest, None]:
 
 async def _count(monitor: Monitor, found: Longest) -> None:
     written: set[str] = set()
+    freed: set[str] = set()
     async for command in monitor.listen():
         text = command["command"]
         if text.endswith("the end"):
             break
         if command["client_type"] != "lua":
-            written = set()
+            written, freed = set(), set()
             continue
         word, _, rest = text.partition(" ")
         if word.upper() in ("HSET", "HDEL", "PEXPIRE") and ":runs:" in rest:
             written.add(rest.partition(" ")[0])
             found.records = max(found.records, len(written))
+        elif word.upper() == "SREM" and ":orphans:" in rest:
+            freed.add(rest)
+            found.orphans = max(found.orphans, len(freed))

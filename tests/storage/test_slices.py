@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta, timezone
@@ -9,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from docket import Docket
+from docket import Docket, ExecutionState
 from docket.storage.exchange import Claimant, release
+from docket.storage.limits import Entrant, Question, Word
 from tests.storage.slices import longest
 
 MANY = 450
@@ -58,6 +60,26 @@ async def be_held(docket: Docket) -> None:
         assert len(catch.claimed) == 150
 
 
+async def leave_orphans(docket: Docket) -> None:
+    """One worker runs what was superseded and still holds its slots."""
+    await be_held(docket)
+    storage = docket.storage
+    held = [record async for record in storage.executions.listed({ExecutionState.RUNNING}, MANY)]
+    for one in held:
+        entrant = Entrant(one.key, one.identity, 1, one.fence, "w:1")
+        answer = await storage.limits.admit(entrant, [Question("slot", "wide", MANY)])
+        assert answer.word is Word.ADMITTED
+    when = datetime.now(timezone.utc) + timedelta(hours=1)
+    await asyncio.gather(*(docket.replace(job, when, one.key)() for one in held))
+    assert await orphans(docket) == MANY
+
+
+async def orphans(docket: Docket) -> int:
+    """How many superseded runs the slots are kept for."""
+    async with docket.redis() as client:
+        return await client.scard(docket.key("orphans:w:1"))
+
+
 async def clear(docket: Docket) -> int:
     return await docket.clear()
 
@@ -95,6 +117,36 @@ async def test_very_many_are_treated_in_slices(
         done = await act(docket)
     assert done == MANY
     assert MANY / 10 < took.records <= MOST
+
+
+async def test_slots_of_very_many_superseded_runs_are_given_back_in_slices_when_their_worker_leaves(
+    docket: Docket,
+) -> None:
+    await leave_orphans(docket)
+    async with longest(docket) as took:
+        await retire(docket)
+    assert await orphans(docket) == 0
+    assert MANY / 10 < took.orphans <= MOST
+
+
+async def test_slots_of_very_many_superseded_runs_are_given_back_by_the_claims_of_others(
+    docket: Docket,
+) -> None:
+    await leave_orphans(docket)
+    await docket.storage.connection.send(("ZADD", docket.storage.keys.leases, 1, "w:1"))
+    other = Claimant("other", "other:1", ("default",), 30_000, 60_000, 60_000)
+    exchange, claims = docket.storage.exchange(other), 0
+    async with longest(docket) as took:
+        next_expiry: int | None = 0
+        while next_expiry == 0:
+            _, catch = await exchange.trade([], 1)
+            assert catch is not None
+            next_expiry, claims = catch.next_expiry, claims + 1
+    assert await orphans(docket) == 0
+    assert claims > MANY / MOST
+    assert MANY / 10 < took.orphans <= MOST
+    async with docket.redis() as client:
+        assert not await client.exists(docket.key("slots:wide"), docket.key("holding"))
 
 
 async def test_adding_very_many_is_done_in_slices(docket: Docket) -> None:

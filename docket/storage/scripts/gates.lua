@@ -119,15 +119,20 @@ local function leave_orphan(owner, consumer)
   redis.call('SADD', P .. ':orphans:' .. held.consumer, owner)
 end
 
--- A consumer is gone for good, and with it what it ran. Returns how many owners that were, `most` at most.
-local function free_orphans(consumer, most)
-  local orphans = redis.call('SMEMBERS', P .. ':orphans:' .. consumer)
-  local count = math.min(#orphans, most or GRANTS)
-  for at = 1, count do
-    free_slots(orphans[at])
-    redis.call('SREM', P .. ':orphans:' .. consumer, orphans[at])
+local orphans_left = GRANTS   -- the most that one script frees
+
+-- A consumer is gone for good, and with it what it ran. Returns whether that was all: a script that finds more than
+-- it may free leaves the rest to the next one.
+local function free_orphans(consumer)
+  local orphans = P .. ':orphans:' .. consumer
+  if orphans_left > 0 then
+    for _, owner in ipairs(redis.call('SRANDMEMBER', orphans, orphans_left)) do
+      orphans_left = orphans_left - 1
+      free_slots(owner)
+      redis.call('SREM', orphans, owner)
+    end
   end
-  return count
+  return redis.call('EXISTS', orphans) == 0
 end
 
 -- The last of those that wait for a moment of a rate moves up to one that was given back, so that no moment passes

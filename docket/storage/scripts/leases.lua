@@ -67,13 +67,16 @@ end
 -- counts no further than SLICE in each queue.
 local function expire(consumer, queues, is_released)
   local held, holding_queues = 0, {}
-  repeat until gates.free_orphans(consumer) == 0
+  local is_done = gates.free_orphans(consumer)
   for _, queue in ipairs(queues) do
     local entries = #pending(queue, consumer, SLICE)
-    if entries > 0 then holding_queues[#holding_queues + 1] = queue else leave(queue, consumer) end
+    if entries > 0 then holding_queues[#holding_queues + 1] = queue
+    elseif is_done then leave(queue, consumer)
+    end
     held = held + entries
   end
-  redis.call('ZREM', P .. ':leases', consumer)
+  -- With its lease stays what is still to be done: the next claim of anybody goes on with it.
+  if is_done then redis.call('ZREM', P .. ':leases', consumer) end
   if held == 0 then redis.call('DEL', death_of(consumer)) end
   local is_dead = is_released and redis.call('EXISTS', death_of(consumer)) == 1
   for _, queue in ipairs(holding_queues) do

@@ -5,7 +5,7 @@
 -- worker     its name
 -- consumer   its name in the consumer group
 -- REST...    queues to look at beside those that are known ('' is the default queue)
--- returns    how many executions it has handed back; call again until there are none
+-- returns    {how many executions it has handed back, 1 if there may be more: call again}
 --
 -- Being handed back is no crash, and no attempt is spent. Whoever still runs it has an outdated fence.
 
@@ -15,6 +15,8 @@ for _, task in ipairs(redis.call('SMEMBERS', tasks)) do
 end
 redis.call('DEL', tasks)
 redis.call('ZREM', P .. ':workers', worker)
+-- Should it be gone before it has called again, its lease ends, and others go on.
+if not gates.free_orphans(consumer) then return {0, 1} end
 redis.call('ZREM', P .. ':leases', consumer)
 
 local function hand_back(queue, message)
@@ -34,7 +36,6 @@ local function hand_back(queue, message)
   ring(queue)
 end
 
-repeat until gates.free_orphans(consumer) == 0
 local count = 0
 for _, queue in ipairs(leases.all_queues(REST, #ARGV)) do
   local place = suffixed('quarantine', queue)
@@ -49,4 +50,4 @@ for _, queue in ipairs(leases.all_queues(REST, #ARGV)) do
   leases.leave(queue, consumer)
 end
 keep_fence()
-return count
+return {count, count > 0 and 1 or 0}
