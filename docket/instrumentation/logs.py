@@ -141,8 +141,9 @@ class WorkerLog(Observer):
 
     @override
     def recovered(self) -> None:
-        self._trouble = ""
-        worker.info("Redis is back")
+        if self._trouble:
+            self._trouble = ""
+            worker.info("Redis is back")
 
     @override
     def blocked(self, seconds: float, stack: str) -> None:

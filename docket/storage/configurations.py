@@ -85,6 +85,8 @@ class Beat(NamedTuple):
     leader: str
     is_unfinished: bool = False
     """Whether something of a commit is still to follow."""
+    is_full: bool = False
+    """Whether the server has no memory left for anything else that is written."""
 
 
 class Supervising(NamedTuple):
@@ -168,8 +170,8 @@ class Configurations:
         """
         call = _BEAT.call(self._keys, owner, who, lease, json.dumps(about))
         (reply,) = await run_patiently(self._connection, call, patience=_BRIEFLY)
-        leads, revision, leader, unfinished = value_of(reply)
-        return Beat(bool(leads), int(revision), leader.decode(), bool(unfinished))
+        leads, revision, leader, unfinished, full = value_of(reply)
+        return Beat(bool(leads), int(revision), leader.decode(), bool(unfinished), bool(full))
 
     async def resign(self, owner: str, who: str) -> None:
         """Have a supervisor be gone, and lead no longer."""

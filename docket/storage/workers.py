@@ -15,6 +15,7 @@ from .replies import pairs
 from .script import Script, run, time_query
 
 _REGISTER = Script("register", ("worker", "silence"))
+_HEARTBEAT = Script("heartbeat", ("worker", "now"))
 _RETIRE = Script("retire", ("worker", "consumer"))
 _UNPARK = Script("unpark", ("quiet", "most"))
 
@@ -53,6 +54,11 @@ class Workers:
         It is not where the server was emptied, or has not heard of it for so long that others forgot it.
         """
         (reply,) = await self._connection.send(("ZADD", self._keys.workers, now, worker))
+        return not value_of(reply)
+
+    async def beat_at_a_full_server(self, worker: str, now: int) -> bool:
+        """As ``beat``, where that is refused for want of memory."""
+        (reply,) = await run(self._connection, _HEARTBEAT.call(self._keys, worker, now))
         return not value_of(reply)
 
     async def parked(self) -> int:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ..errors import OperatorError
+from ..errors import OperatorError, ServerFull
 from ..service import Service
 from ..storage.configurations import Beat, Configurations
 from .conditions import Conditions
@@ -28,6 +28,12 @@ BEAT = 1.0
 
 LOST = Beat(leads=False, revision=-1, leader="")
 """What a supervisor goes by that has not heard from Redis for the length of a lease."""
+
+FULL = ServerFull(
+    "the server is full and refuses what is added; raise maxmemory, or free memory: `docket doctor` says how "
+    "much there is"
+)
+"""What a supervisor says whose beat was taken all the same."""
 
 
 class Leadership(Service):
@@ -82,7 +88,10 @@ class Leadership(Service):
             beat = await self._configurations.beat(
                 self._owner, self._who, int(LEASE * 1000), self._about()
             )
-            self._contact.works()
+            if beat.is_full:
+                self._contact.failed(FULL)
+            else:
+                self._contact.works()
             self._heard = time.monotonic()
             self._tell(beat)
             await self._follow(beat)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ..clock import ServerClock
 from ..docket import Docket
-from ..errors import ServerUnavailable
+from ..errors import ServerFull, ServerUnavailable
 from ..instrumentation.events import Observer
 from ..instrumentation.telemetry import is_measured
 from ..service import Service
@@ -59,6 +59,8 @@ class Heartbeat(Service):
         self._is_astray = False
         self.last_contact: float | None = None
         """When the server last answered, on the clock of the event loop."""
+        self.outage = ""
+        """That the server is full, in a sentence; empty if it is not."""
 
     silence = 120.0
 
@@ -92,7 +94,7 @@ class Heartbeat(Service):
     async def _beat(self) -> None:
         if self._known != frozenset(self._docket.tasks):
             await self._register()
-        if not await self._docket.storage.workers.beat(self._worker, self._clock.now()):
+        if not await self._say():
             self._may_be_forgotten = True
         if self._may_be_forgotten:
             await self._register()
@@ -104,6 +106,21 @@ class Heartbeat(Service):
         self._compare_clocks()
         if is_measured():
             self._observer.depths(*await self._docket.storage.executions.depths(self._queues()))
+
+    async def _say(self) -> bool:
+        """Say that the worker lives; tells whether it was known still."""
+        workers, now = self._docket.storage.workers, self._clock.now()
+        try:
+            is_known = await workers.beat(self._worker, now)
+        except ServerFull as error:
+            # What runs and waits goes on there, and nobody else would say so.
+            self.outage = str(error)
+            self._observer.disrupted(error, self._docket.heartbeat_interval.total_seconds())
+            return await workers.beat_at_a_full_server(self._worker, now)
+        if self.outage:
+            self.outage = ""
+            self._observer.recovered()
+        return is_known
 
     async def _announce(self, limits: Mapping[tuple[str, str], int]) -> None:
         """Say which limits there are, and which are not any more; one that has grown lets more in at once."""

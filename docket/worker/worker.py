@@ -273,7 +273,7 @@ class Worker:
     @property
     def outage(self) -> str:
         """Why Redis does not do what it is asked for; empty if it does."""
-        return self._trading.outage
+        return self._trading.outage or self._heartbeat.outage
 
     def stuck(self) -> list[str]:
         """Return which of its background loops no longer do their work. Safe to call from any thread."""

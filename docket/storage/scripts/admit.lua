@@ -1,4 +1,5 @@
 --! include runs
+--! include full
 -- Asks all gates of a run together: either all let it in, and its start is written, or the first that does not
 -- decides, and nothing is taken but one place.
 --

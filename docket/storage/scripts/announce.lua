@@ -1,4 +1,5 @@
 --! include runs
+--! include full
 -- Announces the limits of the tasks that a worker knows, and tells which sizes are in force.
 --
 -- worker    its name

@@ -4,15 +4,27 @@
 -- who       the supervisor
 -- lease     for how many ms it leads unless it beats again
 -- about     how it stands, as its readers understand it
--- returns   {1 if it leads, the revision in force (0: none), who leads, 1 if something of a commit is still to follow}
+-- returns   {1 if it leads, the revision in force (0: none), who leads, 1 if something of a commit is still to follow,
+--           1 if the server is full}
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local supervisors, leader = P .. ':supervisors', P .. ':leader:' .. owner
 local LONG_GONE = 60000
 
-say_format()
-redis.call('HSET', supervisors, who, string.format('%.0f\n', now) .. about)
+local function say_format_and_beat()
+  say_format()
+  redis.call('HSET', supervisors, who, string.format('%.0f\n', now) .. about)
+end
+
+-- A server that is full refuses the first write of a script if that takes memory, and no later one.
+local ok, refusal = pcall(say_format_and_beat)
+if not ok then
+  refusal = type(refusal) == 'table' and refusal.err or refusal
+  if not string.find(refusal, 'OOM', 1, true) then return error(refusal, 0) end
+  redis.call('DEL', P .. ':none')
+  say_format_and_beat()
+end
 local holder = redis.call('GET', leader)
 if not holder or holder == who then
   redis.call('SET', leader, who, 'PX', lease)
@@ -24,4 +36,4 @@ if not holder or holder == who then
   end
 end
 return {holder == who and 1 or 0, redis.call('HGET', P .. ':configuration:' .. owner, 'revision') or '0', holder,
-  redis.call('EXISTS', P .. ':staging:' .. owner, P .. ':removing') > 0 and 1 or 0}
+  redis.call('EXISTS', P .. ':staging:' .. owner, P .. ':removing') > 0 and 1 or 0, ok and 0 or 1}

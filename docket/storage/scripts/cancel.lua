@@ -1,4 +1,5 @@
 --! include runs
+--! include full
 --! include cancelling
 -- Cancels an execution for good, or asks its worker to.
 --

@@ -249,6 +249,8 @@ local function has_any_lost()
   return redis.call('EXISTS', unpack(places)) > 0
 end
 
+-- As full.lua does: what comes first here now and then takes memory.
+if thorough == '1' or waits == '' then redis.call('DEL', P .. ':none') end
 local next_due = promote()
 if first_held <= #ARGV then
   --! insert recovery

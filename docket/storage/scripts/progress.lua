@@ -1,4 +1,5 @@
 --! include runs
+--! include full
 -- Records how far an execution has come, and tells its subscribers.
 --
 -- key       the execution

@@ -1,4 +1,5 @@
 --! include runs
+--! include full
 -- Ends the lease of a worker that is known to be gone, so that others take its work over at once. If its process
 -- has died by itself, what it ran becomes suspect.
 --

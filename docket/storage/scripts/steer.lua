@@ -1,4 +1,5 @@
 --! include naming
+--! include full
 -- What an operator wants of a schedule; no file takes it back.
 --
 -- id        owner/name

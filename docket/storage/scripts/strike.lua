@@ -1,4 +1,5 @@
 --! include striking
+--! include full
 -- Adds or removes a rule, removes those that are over, and tells everybody if the rules have changed.
 --
 -- direction   strike, restore, or expire (remove only what is over)
