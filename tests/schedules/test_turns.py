@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from docket import ExecutionState, Worker
+from docket.storage.exchange import Claimant, Claimed, Exchange, Settlement, Verdict, release
 
 from .conftest import MINUTE, NOON, Host
 from .test_overlap import EVERY_MINUTE, key
@@ -53,10 +54,100 @@ async def test_a_run_that_is_replaced_passes_its_turn_on(host: Host) -> None:
         assert not await client.exists(host.docket.key("waiters:schedule owner/s"))
 
 
-async def test_a_running_one_that_is_replaced_passes_its_turn_on(host: Host) -> None:
-    await waiting(host, 2)
-    assert await host.docket.storage.executions.begin(key(1), 0, "w") is not None
+async def replaced_while_it_runs(host: Host) -> tuple[Exchange, Claimed]:
+    """Have the first run be claimed, and its key stand for something else."""
+    claimant = Claimant("w", "w:1", ("default",), 30_000, 60_000, 60_000)
+    exchange = host.docket.storage.exchange(claimant)
+    _, catch = await exchange.trade([], 1)
+    assert catch is not None
+    (claimed,) = catch.claimed
+    assert claimed.key == key(1)
     await host.docket.replace(t, NOON + timedelta(hours=1), key(1))()
+    return exchange, claimed
+
+
+def completed(run: Claimed) -> Settlement:
+    return Settlement(
+        *(run.message, run.queue, run.key, run.generation, run.fence, "completed"),
+        ttl=60_000,
+        identity=run.identity,
+    )
+
+
+async def nothing_is_kept(host: Host) -> None:
+    async with host.docket.redis() as client:
+        assert not await client.exists(host.docket.key("holding"))
+        assert not await client.exists(host.docket.key("orphans:w:1"))
+        assert not await client.hexists(host.docket.key("schedule:owner/s"), "orphan")
+
+
+async def test_a_running_one_that_is_replaced_passes_its_turn_on_when_it_has_ended(
+    host: Host,
+) -> None:
+    await waiting(host, 2)
+    exchange, run = await replaced_while_it_runs(host)
+    await host.wait(MINUTE)
+    assert await states(host, 1, 2, 3) == [S.SCHEDULED] * 3
+
+    ((verdict,), _) = await exchange.trade([completed(run)], 0)
+    assert verdict is Verdict.SUPERSEDED
+    assert await states(host, 1, 2, 3) == [S.SCHEDULED, S.QUEUED, S.SCHEDULED]
+    await nothing_is_kept(host)
+
+
+async def test_a_running_one_that_is_replaced_passes_its_turn_on_when_its_worker_is_gone(
+    host: Host,
+) -> None:
+    await waiting(host, 2)
+    await replaced_while_it_runs(host)
+    storage = host.docket.storage
+    await release(storage.connection, storage.keys, "w:1", ["default"])
+    assert await states(host, 2) == [S.QUEUED]
+    await nothing_is_kept(host)
+
+
+@pytest.mark.parametrize(
+    ("overlap", "second"), [("skip", None), ("cancel_running", S.QUEUED), ("allow", S.QUEUED)]
+)
+async def test_what_a_due_time_becomes_while_a_replaced_run_goes_on(
+    host: Host, overlap: str, second: ExecutionState | None
+) -> None:
+    await waiting(host, 1, EVERY_MINUTE + f'overlap = "{overlap}"\n')
+    exchange, run = await replaced_while_it_runs(host)
+    await host.wait(MINUTE)
+    # What the key stands for now is not cancelled in the place of the run.
+    assert await states(host, 1, 2) == [S.SCHEDULED, second]
+
+    await exchange.trade([completed(run)], 0)
+    await nothing_is_kept(host)
+    await host.wait(MINUTE)
+    assert await states(host, 3) == [S.QUEUED]
+
+
+async def test_a_due_time_that_is_counted_from_the_end_waits_for_that_of_a_replaced_run(
+    host: Host,
+) -> None:
+    await waiting(host, 1, EVERY_MINUTE + 'anchor = "finish"\n')
+    exchange, run = await replaced_while_it_runs(host)
+    await host.docket.cancel(key(1))
+    await host.wait(MINUTE, 2)
+    assert await host.outcomes() == ["fired"]
+
+    await exchange.trade([completed(run)], 0)
+    await host.wait(MINUTE)
+    assert await host.outcomes() == ["fired", "fired"]
+
+
+async def test_a_run_that_is_made_up_for_waits_for_a_replaced_one_of_its_key(host: Host) -> None:
+    await waiting(host, 1, EVERY_MINUTE + 'overlap = "skip"\n')
+    exchange, run = await replaced_while_it_runs(host)
+    await host.docket.cancel(key(1))
+    await host.sleep(timedelta(hours=1))
+    entry = await host.timetable.find("s")
+    await host.timetable.backfill(entry, NOON + 2 * MINUTE, NOON + 3 * MINUTE)
+    assert await states(host, 2) == [S.SCHEDULED]
+
+    await exchange.trade([completed(run)], 0)
     assert await states(host, 2) == [S.QUEUED]
 
 

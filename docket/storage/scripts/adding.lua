@@ -48,7 +48,7 @@ local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rul
   end
   if state then
     detach(key, state, known[4], known[5])
-    if known[10] and LIVE[state] then turns.leave_schedule(key, known[10]) end
+    if known[10] and LIVE[state] then turns.leave_schedule(key, known[10], state == 'running' and gates.owner_of(key, known[3])) end
     redis.call('DEL', run, P .. ':results:' .. key, P .. ':progress:' .. key)
   end
 

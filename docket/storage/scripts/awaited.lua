@@ -14,7 +14,7 @@ local function due_next(id, period, limit, ends)
   if known ~= '0' or not state[1] then return known or '0' end
   if limit > 0 and tonumber(state[2] or 0) >= limit then return '0' end
   local run = redis.call('HMGET', run_of(state[1]), 'state', 'completed')
-  if ALIVE[run[1]] then return '0' end
+  if ALIVE[run[1]] or turns.has_orphan(inner_name(id)) then return '0' end
   local due = tonumber(run[2] or milliseconds()) + period
   if ends > 0 and due >= ends then return '0' end
   redis.call('HSET', P .. ':schedules', field, integer(due))

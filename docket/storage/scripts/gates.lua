@@ -3,7 +3,8 @@
 -- (`gates`, as JSON) and the last start that all of them have let in (`admitted`: attempt and fence), so that
 -- `leave` finds all of it without a search, whichever way the run goes.
 --
--- P:holding   by owner: the limits of which it holds a slot, and who ran it if it has been superseded, as JSON
+-- P:holding   by owner: the limits of which it holds a slot; if it has been superseded, who ran it, and the schedule
+--             whose turn it has; as JSON
 -- P:sizes     by limit that somebody waits for: its slots, as its last asker said, and its definition
 -- P:limits    'size <definition>': the slots in force of a limit that workers have announced
 
@@ -99,6 +100,7 @@ local function free_slots(owner)
   if held.consumer then redis.call('SREM', P .. ':orphans:' .. held.consumer, owner) end
   for _, slot in ipairs(held.slots) do redis.call('ZREM', P .. ':slots:' .. slot, owner) end
   for _, slot in ipairs(held.slots) do grant(slot) end
+  if held.turn then turns.orphan_over(held.turn, owner) end
   return true
 end
 
@@ -110,11 +112,13 @@ local function free_slots_of_wreck(key)
   end
 end
 
--- A running run was superseded, and its body goes on: its slots are free when it ends, or when its worker is gone.
-local function leave_orphan(owner, consumer)
-  local held = held_by(owner)
+-- A running run was superseded, and its body goes on: its slots are free, and its turn if it has that of a schedule,
+-- when it ends, or when its worker is gone.
+local function leave_orphan(owner, consumer, turn)
+  local held = held_by(owner) or turn and {slots = {}}
   if not held then return end
-  held.consumer = consumer or ''
+  held.consumer, held.turn = consumer or '', turn
+  holding = true
   redis.call('HSET', P .. ':holding', owner, cjson.encode(held))
   redis.call('SADD', P .. ':orphans:' .. held.consumer, owner)
 end

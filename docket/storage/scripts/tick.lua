@@ -64,7 +64,7 @@ end
 -- The run before this one, if it is not over.
 local function former_run()
   local known = redis.call('HGET', state, 'key')
-  if known and turns.has_turn(inner, known) then return known end
+  if known and (turns.has_turn(inner, known) or turns.has_orphan(inner)) then return known end
   -- Whoever had the turn is gone without a word: it was lost.
   if redis.call('EXISTS', waiters) == 0 then return nil end
   turns.next_turn(inner)
@@ -98,7 +98,9 @@ local waits
 if former then
   if overlap == 'skip' or (overlap == 'queue_one' and redis.call('ZCARD', waiters) > 0) then
     return skip('overlap', following)
-  elseif overlap == 'cancel_running' then cancel(former, ttl)
+  elseif overlap == 'cancel_running' then
+    -- What was superseded cannot be reached by its key, which stands for something else.
+    if turns.has_turn(inner, former) then cancel(former, ttl) end
   else waits = slot
   end
 end

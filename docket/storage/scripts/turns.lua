@@ -19,7 +19,14 @@ local function note_what_became(id, key, word, ending)
   end
 end
 
+-- Whether the run that had the turn was superseded, and its body goes on.
+local function has_orphan(id)
+  local owner = redis.call('HGET', P .. ':schedule:' .. id, 'orphan')
+  return owner and redis.call('HEXISTS', P .. ':holding', owner) == 1
+end
+
 local function next_turn(id)
+  if has_orphan(id) then return end
   -- Its schedule was removed: who waits is cancelled, a slice at a time, and nobody else may slip in between.
   if redis.call('HEXISTS', P .. ':removing', id) == 1 then return end
   local slot = slot_of(id)
@@ -52,7 +59,7 @@ end
 local function take_turn(id, key)
   local known = redis.call('HMGET', P .. ':schedule:' .. id, 'overlap', 'key')
   if not known[1] or known[1] == 'allow' then return true end
-  if known[2] and known[2] ~= key and has_turn(id, known[2]) then return false end
+  if has_orphan(id) or (known[2] and known[2] ~= key and has_turn(id, known[2])) then return false end
   redis.call('HSET', P .. ':schedule:' .. id, 'key', key)
   note_what_became(id, key, 'fired')
   return true
@@ -69,6 +76,13 @@ end
 local function turn_free(id)
   local key = redis.call('HGET', P .. ':schedule:' .. id, 'key')
   if not key or not has_turn(id, key) then next_turn(id) end
+end
+
+local function orphan_over(id, owner)
+  local schedule = P .. ':schedule:' .. id
+  if redis.call('HGET', schedule, 'orphan') ~= owner then return end
+  redis.call('HDEL', schedule, 'orphan')
+  turn_free(id)
 end
 
 -- A run of a schedule is over, for good or until somebody frees it: the next one has its turn, and a schedule
@@ -93,9 +107,17 @@ local function turn_over(key, id, state, now)
   if known[1] == key then next_turn(id) end
 end
 
--- A key stands for something else from now on: the schedule whose run it was goes on without it.
-local function leave_schedule(key, id)
+-- A key stands for something else from now on: the schedule whose run it was goes on without it. A run that was
+-- running keeps its turn until its body has ended: runs that take turns do not overlap. `owner` is nil for others.
+local function leave_schedule(key, id, owner)
+  local schedule = P .. ':schedule:' .. id
   redis.call('ZREM', P .. ':pending:' .. id, key)
   note_what_became(id, key, nil, 'replaced')
-  if redis.call('HGET', P .. ':schedule:' .. id, 'key') == key then next_turn(id) end
+  local known = redis.call('HMGET', schedule, 'key', 'overlap')
+  if known[1] ~= key then return end
+  if owner and known[2] and known[2] ~= 'allow' then
+    redis.call('HSET', schedule, 'orphan', owner)
+    gates.leave_orphan(owner, redis.call('HGET', run_of(key), 'consumer'), id)
+  else next_turn(id)
+  end
 end
