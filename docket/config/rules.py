@@ -33,6 +33,7 @@ def broken_rules(tree: Mapping[str, Any], is_hidden: Hidden) -> list[Finding]:
         *_dangling_tasks(tree, is_hidden),
         *_crons_that_never_fire(tree, is_hidden),
         *_repeated_strikes(tree, is_hidden),
+        *_shared_limits_of_two_sizes(tree, is_hidden),
     ]
 
 
@@ -110,6 +111,35 @@ def _repeated_strikes(tree: Mapping[str, Any], is_hidden: Hidden) -> Iterator[Fi
                 "remove one of the two",
             )
         seen.add(identity)
+
+
+def _shared_limits_of_two_sizes(tree: Mapping[str, Any], is_hidden: Hidden) -> Iterator[Finding]:
+    """A limit belongs to its parameter: tasks that name the same one share it, and must agree on its size."""
+    sharing: dict[str, dict[str, int]] = {}
+    for name, task in _table(tree.get("tasks")).items():
+        limit = _table(_table(task).get("concurrency"))
+        if isinstance(limit.get("key"), str) and type(limit.get("limit")) is int:
+            sharing.setdefault(limit["key"], {})[name] = limit["limit"]
+    for key, sizes in sharing.items():
+        first, *others = sizes
+        for name in others:
+            if sizes[name] != sizes[first]:
+                for one, other in ((first, name), (name, first)):
+                    yield _size_of_its_own(key, one, other, sizes, is_hidden)
+
+
+def _size_of_its_own(
+    key: str, task: str, other: str, sizes: Mapping[str, int], is_hidden: Hidden
+) -> Finding:
+    path = ("tasks", task, "concurrency", "limit")
+    place = dotted(("tasks", other, "concurrency", "limit"))
+    return Finding(
+        path,
+        f"expected the same as {place}, as both are the limit of {shown(key)}, "
+        f"{found(sizes[task], is_hidden=is_hidden(path))}",
+        "value",
+        "make them equal, or give the parameter of one task another name",
+    )
 
 
 def _queue_that_nobody_serves(

@@ -38,6 +38,7 @@ BEYOND = {
     "restart_pause_longer_than_the_longest",
     "runner_of_a_command",
     "schedule_of_no_task",
+    "shared_limit_of_two_sizes",
     "schedule_without_any_tasks",
     "start_after_the_end",
     "strike_delay_idle",
