@@ -18,6 +18,7 @@ Key                                   Type          Holds
 ``P:schemas``                         hash          which shape the arguments of a task have, if not the first
 ``P:schedules``                       hash          definition, timing and next time of each schedule
 ``P:schedule:<schedule>``             hash          what has happened to it: last run, pause, what was skipped
+``P:paused``                          set           schedules that may be paused: an index of the hash before
 ``P:outcomes:<schedule>``             list          what became of its last 50 due times, the latest first
 ``P:ran:<schedule>``                  sorted set    its last 5,000 due times that had a run
 ``P:pending:<schedule>``              sorted set    its runs that are not over, by when they were accepted

@@ -16,6 +16,7 @@ from .script import Script, time_query
 from .staging import DeclaredSchedule, Staging
 
 _RECONCILE = Script("reconcile", ("owner", "token"))
+_PAUSED = Script("paused", ("owner",))
 _TICK = Script(
     "tick",
     (
@@ -105,6 +106,16 @@ class Known(NamedTuple):
     """The due time that passes without a run because somebody wanted that; 0 is none."""
     skipped: Counter[str]
     """How many due times had no run, by reason."""
+
+
+class PausedSchedule(NamedTuple):
+    """A schedule that has no runs at the moment."""
+
+    name: str
+    pause: Mapping[str, Any] | None
+    """The operator's who has paused it: who, why, since and until when."""
+    stopped: Mapping[str, Any] | None
+    """Why a row of failures has stopped it, and since when."""
 
 
 class Schedules:
@@ -227,6 +238,19 @@ class Schedules:
         return [
             _known(name, fields, pairs(value_of(state)))
             for name, state in zip(sorted(named), states, strict=True)
+        ]
+
+    async def paused(self, owner: str) -> list[PausedSchedule]:
+        """The schedules of an owner that an operator has paused, or a row of failures has stopped."""
+        (reply,) = await run_patiently(self._connection, _PAUSED.call(self._keys, owner))
+        parts: list[bytes] = value_of(reply)
+        return [
+            PausedSchedule(
+                name.decode(),
+                json.loads(pause) if pause else None,
+                json.loads(stopped) if stopped else None,
+            )
+            for name, pause, stopped in zip(parts[::3], parts[1::3], parts[2::3], strict=True)
         ]
 
     async def outcomes(self, schedule: str) -> list[Outcome]:

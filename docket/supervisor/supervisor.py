@@ -34,6 +34,7 @@ from .fleet import Fleet
 from .leadership import LOST, Leadership
 from .notify import Notifier
 from .overview import Overview
+from .pauses import Pauses
 from .reloading import Reloader
 from .requests import Requests
 from .signals import answering, dump_stacks
@@ -318,6 +319,7 @@ class Supervisor:
         )
         services = Services(
             *(fleet.ticker, leadership, self._watcher, pulse, self._notifier, self._census),
+            Pauses(fleet.storage.schedules, fleet.owner, self.conditions),
             *self._following,
             Reloads(self._reload_once),
         )

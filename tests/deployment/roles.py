@@ -62,6 +62,7 @@ WORK: Final = (
         "schemas",
         "schedules",
         "schedule:*",
+        "paused",
         "outcomes:*",
     ),
     *(
@@ -163,7 +164,7 @@ PRODUCER = Role(("open", "page", "schedule", "cancel", "clear"), keys=WORK)
 WORKER = PRODUCER | Role(
     (
         *("claim", "settle", "begin", "renew", "release", "register", "retire", "unpark", "acquit"),
-        *("admit", "announce", "regrant", "progress", "strike"),
+        *("admit", "announce", "regrant", "progress", "strike", "heartbeat"),
     ),
     ("blpop", "zadd"),
     WORK,
@@ -179,6 +180,7 @@ SUPERVISOR = OPERATOR | Role(
         "reconcile",
         "tick",
         "awaited",
+        "paused",
         "release",
     ),
 )

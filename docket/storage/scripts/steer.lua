@@ -12,6 +12,7 @@ local state = P .. ':schedule:' .. inner_name(id)
 local next_time = redis.call('HGET', P .. ':schedules', 'next:' .. id) or '0'
 if verb == 'pause' then
   redis.call('HSET', state, 'pause', pause)
+  redis.call('SADD', P .. ':paused', inner_name(id))
 elseif verb == 'resume' then
   redis.call('HDEL', state, 'failures')
   if redis.call('HDEL', state, 'pause', 'stopped') == 0 then return {'IDLE', next_time} end

@@ -98,7 +98,9 @@ local function turn_over(key, id, state, now)
     local failures = redis.call('HINCRBY', schedule, 'failures', 1)
     if known[2] and failures >= tonumber(known[2]) and not known[3] then
       redis.call('HSET', schedule, 'stopped', cjson.encode({
-        by = 'docket', reason = failures .. ' runs in a row have failed', since = now}))
+        by = 'docket', reason = failures == 1 and 'a run has failed' or failures .. ' runs in a row have failed',
+        since = now}))
+      redis.call('SADD', P .. ':paused', id)
     end
   end
   local began = redis.call('HGET', run_of(key), 'started')
