@@ -86,7 +86,7 @@ async def working(worker: Worker) -> AsyncGenerator[Worker, None]:
         await running
 
 
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 60.0) -> None:
     """Wait for something that nobody signals: the state of a server."""
     deadline = asyncio.get_running_loop().time() + seconds
     while not await condition():

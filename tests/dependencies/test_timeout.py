@@ -94,14 +94,16 @@ async def test_a_timeout_does_not_outlive_its_attempt(docket: Docket, worker: Wo
 async def test_a_plain_function_has_timed_out_when_its_thread_has_ended(
     docket: Docket, worker: Worker
 ) -> None:
-    go_on = threading.Event()
+    started, go_on = threading.Event(), threading.Event()
 
     def work(timeout: Timeout = Timeout(A_MOMENT)) -> None:
+        started.set()
         go_on.wait(20)
 
     execution = await docket.add(work)()
     async with working(worker):
-        await asyncio.sleep(0.1)
+        await asyncio.to_thread(started.wait, 20)
+        await asyncio.sleep(2 * A_MOMENT.total_seconds())
         await execution.sync()
         assert execution.state is not ExecutionState.FAILED
         go_on.set()

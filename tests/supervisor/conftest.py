@@ -93,7 +93,7 @@ drain = "2s"
 """
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
+def until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
     """Wait for something that another process does."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -156,7 +156,7 @@ class Supervised:
         """All that was logged."""
         return self._log.read_text()
 
-    def until_logged(self, words: str, seconds: float = 20) -> None:
+    def until_logged(self, words: str, seconds: float = 60) -> None:
         """Wait for words in the log, after those that were waited for before."""
         found = -1
 
@@ -199,7 +199,7 @@ class Supervised:
         assert self.process is not None
         self.process.send_signal(number)
 
-    def wait(self, seconds: float = 20) -> int:
+    def wait(self, seconds: float = 60) -> int:
         """Wait until it has exited; gives its exit code."""
         assert self.process is not None
         return self.process.wait(seconds)

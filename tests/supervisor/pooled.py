@@ -128,7 +128,7 @@ async def pools(buried: Buried) -> AsyncIterator[Callable[[Desired], Pool]]:
 Pools = Callable[[Desired], Pool]
 
 
-async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Wait for something that a process does."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -79,7 +79,7 @@ async def control(place: Path, answers: Answers) -> AsyncIterator[Control]:
     await control.stop()
 
 
-async def asked(place: Path, word: str, seconds: float = 20.0, **fields: Any) -> dict[str, Any]:
+async def asked(place: Path, word: str, seconds: float = 60.0, **fields: Any) -> dict[str, Any]:
     """Ask as a command does, from a thread of its own."""
     return await asyncio.to_thread(ask, place, word, seconds, **fields)
 

@@ -46,19 +46,30 @@ def server_of(directory: Path) -> Redis:
     return Redis(unix_socket_path=str(EmbeddedServer(directory / ".docket").socket))
 
 
+def is_caught_half_way(supervised: Supervised, server: Redis) -> bool:
+    """Edit the file, and have writes wait as soon as some schedules have followed the commit."""
+    last = f"of:{NAME}/far{MANY - 1}"
+    supervised.edit((GOING, FAR))
+    deadline = time.monotonic() + 60
+    while server.hget(f"{NAME}:staging:{NAME}", "cursor") in (None, b"0"):
+        assert time.monotonic() < deadline, "the edit is not followed"
+        if server.hexists(f"{NAME}:schedules", last) and not server.exists(f"{NAME}:staging:{NAME}"):
+            return False
+    server.execute_command("CLIENT", "PAUSE", 20_000, "WRITE")
+    return True
+
+
 def kill_half_way(supervised: Supervised, server: Redis) -> None:
-    """Have its writes wait once some schedules have followed the commit, and kill it then."""
+    """Kill it in the middle; where it was quicker than we look, the edit is taken back and made again."""
     process = supervised.process
     assert process is not None
-
-    def is_under_way() -> bool:
-        cursor = server.hget(f"{NAME}:staging:{NAME}", "cursor")
-        return cursor not in (None, b"0")
-
-    deadline = time.monotonic() + 30
-    while not is_under_way():
-        assert time.monotonic() < deadline
-    server.execute_command("CLIENT", "PAUSE", 20_000, "WRITE")
+    while not is_caught_half_way(supervised, server):
+        supervised.edit((FAR, GOING))
+        until(
+            lambda: server.hlen(f"{NAME}:schedules") < MANY
+            and not server.exists(f"{NAME}:staging:{NAME}", f"{NAME}:removing"),
+            "the way back",
+        )
     process.kill()
     process.wait()
     server.execute_command("CLIENT", "UNPAUSE")
@@ -69,7 +80,6 @@ async def test_another_supervisor_brings_a_commit_to_its_end(supervised: Supervi
     supervised.start()
     until(lambda: supervised.log.count("going@") > 3, "runs that wait for each other")
     with server_of(supervised.directory) as server:
-        supervised.edit((GOING, FAR))
         kill_half_way(supervised, server)
         followed = sum(1 for _ in server.hscan_iter(f"{NAME}:schedules", "of:*/far*", 1_000))
         assert 0 < followed < MANY, "it was in the middle"
