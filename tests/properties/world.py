@@ -7,6 +7,7 @@ it is held. So a machine can say after each step what must be true, although the
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
@@ -106,6 +107,8 @@ class Body:
     at: float
     """When it started, by the docket's time."""
     is_redelivered: bool
+    wall: float = field(default_factory=time.monotonic)
+    """When it started, by a clock that does not stand still: what expires in Redis goes by that, too."""
     end: asyncio.Event = field(default_factory=asyncio.Event)
     is_zombie: bool = False
     is_interrupted: bool = False
