@@ -19,7 +19,7 @@ LASTING = re.compile(
     r"stream(:.+)?|bell(:.+)?|queues"
     r"|dead|fence|clock|format"
     r"|strikes|routes|schemas"
-    r"|schedules|(schedule|outcomes|ran):.+|(configuration|revisions):.+"
+    r"|schedules|paused|(schedule|outcomes|ran):.+|(configuration|revisions):.+"
     r"|supervisors|workers|limits|leases|(worker-tasks|task-workers):.+"
 )
 """Keys that may last although no work is left; what they hold is looked at below."""
@@ -73,5 +73,11 @@ def _shadows(snapshot: Snapshot) -> list[str]:
         for name, kept in snapshot.named(f"{kind}:").items():
             if kept.ttl < 0 and name not in schedules:
                 found.append(f"{kind}:{name} is kept for ever, and there is no such schedule")
+    paused = snapshot.kept.get("paused")
+    found += [
+        f"{name} is paused, and nothing is known of it"
+        for name in (member.decode() for member in (paused.value if paused else ()))
+        if f"schedule:{name}" not in snapshot.kept
+    ]
     gone = (name for name in snapshot.scores("dead") if f"runs:{name}" not in snapshot.kept)
     return found + [f"the index of dead letters names {name}, which is gone" for name in gone]

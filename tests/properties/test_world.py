@@ -149,7 +149,7 @@ class WorldMachine(RuleBasedStateMachine):
             if other.task == body.task and other.number != body.number and other.attempt == 1
         ]
         for other in others:
-            # The docket's time stands still between steps; the server's clock, by which marks expire, does not.
+            # The docket time stands still between steps; marks expire by the clock of the server, which goes on.
             passed = body.at - other.at + body.wall - other.wall
             if passed < WINDOW.total_seconds() - 1:
                 self._complain(f"{body} starts while {other} cools down")
