@@ -191,6 +191,7 @@ class Docket(KeyNames):
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._connection.refuse_strangers()
         try:
             if self._users:
                 # Together, so that all of them hear of it if whoever waits here is cancelled.
@@ -292,6 +293,7 @@ class Docket(KeyNames):
                 from the same docket object and within 15 minutes: it is then the same call. Another
                 process does not know that: there a call that has run to its end meanwhile runs again.
             Closed: the docket was left.
+            OpenedElsewhere: the docket was entered in another event loop, or before a fork.
 
         Example:
             >>> await docket.add(greet, when=soon)("John", greeting="Howdy")

@@ -6,7 +6,7 @@
     │   └── Misconfigured       the server is there, but not as its URL says
     ├── CallerError             whoever called the API
     │   ├── InvalidKey · InvalidUrl · PayloadTooLarge · NotSerializable
-    │   ├── UnknownSchedule · TooManyRuns · Closed
+    │   ├── UnknownSchedule · TooManyRuns · Closed · OpenedElsewhere
     │   └── ImmovableTime · EndlessWork, in tests
     ├── OperatorError           whoever runs the servers
     │   ├── ServerUnavailable   it may heal: the call can be repeated
@@ -97,6 +97,10 @@ class TooManyRuns(CallerError, ValueError):
 
 class Closed(CallerError, RuntimeError):
     """A docket is used after it was left."""
+
+
+class OpenedElsewhere(CallerError, RuntimeError):
+    """A docket is used in another event loop, or in another process, than the one that it was opened in."""
 
 
 class ImmovableTime(CallerError):

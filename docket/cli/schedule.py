@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 import typer
 
 from ..errors import TooManyRuns, UnknownSchedule
+from .author import author as me
 from .clear import DryRun, Yes, ask
 from .exits import Misused, NotFound, Partial, Refused
 from .lengths import duration_option
@@ -175,7 +175,7 @@ def pause(
 
     async def work(timetable: Timetable) -> str:
         entry = await _find(timetable, schedule)
-        by = getpass.getuser() if author is None else author
+        by = me() if author is None else author
         await timetable.pause(entry, by=by, reason=reason, lasting=lasting)
         return f"Paused {entry.id}"
 

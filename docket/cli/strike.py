@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 
 import typer
 
+from .author import author as me
 from .exits import Misused
 from .lengths import duration_option
 from .output import note
@@ -107,7 +107,7 @@ def strike(
             typed.operator,
             typed.value,
             reason=reason,
-            author=getpass.getuser() if author is None else author,
+            author=me() if author is None else author,
             expires=lasting,
             action="park" if park else "drop" if delay is None else "delay",
             delay=delay,

@@ -6,8 +6,10 @@ import enum
 import errno
 import os
 import socket
+import threading
+from collections.abc import Coroutine
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -185,25 +187,27 @@ def worker(
     _check(Registry(), collections, fallback_task, dependencies)
     try:
         asyncio.run(
-            Worker.run(
-                found.name,
-                found.url,
-                name,
-                concurrency,
-                redelivery_timeout,
-                reconnection_delay,
-                minimum_check_interval,
-                scheduling_resolution,
-                schedule_automatic_tasks,
-                enable_internal_instrumentation,
-                until_finished,
-                healthcheck_port,
-                metrics_port,
-                collections,
-                fallback_task,
-                message_batch,
-                dependencies,
-                host=host,
+            _alone(
+                Worker.run(
+                    found.name,
+                    found.url,
+                    name,
+                    concurrency,
+                    redelivery_timeout,
+                    reconnection_delay,
+                    minimum_check_interval,
+                    scheduling_resolution,
+                    schedule_automatic_tasks,
+                    enable_internal_instrumentation,
+                    until_finished,
+                    healthcheck_port,
+                    metrics_port,
+                    collections,
+                    fallback_task,
+                    message_batch,
+                    dependencies,
+                    host=host,
+                )
             )
         )
     except DocketError:
@@ -216,6 +220,16 @@ def worker(
         if metrics_port is None:
             raise
         raise CommandError(f"--metrics-port: {error}, or leave it out") from error
+
+
+async def _alone(work: Coroutine[Any, Any, None]) -> None:
+    """Do the work of this program; what tasks have left running does not keep it."""
+    from ..worker.leftovers import end_children, leave_threads  # noqa: PLC0415
+
+    known = threading.enumerate()
+    await work
+    end_children()
+    leave_threads(known)
 
 
 def _check(

@@ -74,6 +74,13 @@ class Connection(ABC):
         """Whether the server has answered before: what it refuses then may be over soon."""
         return False
 
+    def refuse_strangers(self) -> None:
+        """Refuse to be used in another event loop, or in another process, than it was opened in.
+
+        Raises:
+            OpenedElsewhere: this is one.
+        """
+
     @abstractmethod
     async def open(self) -> None:
         """Reach the server, or raise ``ServerUnavailable`` / ``ServerRefused`` with advice."""

@@ -28,6 +28,7 @@ from .base import Command, Connection, Facts, Reply, ThreadConnection, is_error
 from .credentials import Askable
 from .errors import needs_login, refused_unread, translate, unreachable
 from .facts import QUESTIONS, read_facts, refuse_unfit
+from .owner import Owner
 from .pool import WaitingPool
 from .wire import BlockingLine, converse, converse_blocking, pack, time_limit
 
@@ -98,6 +99,7 @@ class Standalone(Connection):
         self._is_open = False
         self._is_closed = False
         """Whether it was open; one that never was comes up when it is first used."""
+        self._owner: Owner | None = None
         self._locating = asyncio.Lock()
 
     @property
@@ -110,7 +112,14 @@ class Standalone(Connection):
         return self.target
 
     @override
+    def refuse_strangers(self) -> None:
+        if self._owner is None:
+            self._owner = Owner(self.url)
+        self._owner.refuse_others()
+
+    @override
     async def open(self) -> None:
+        self.refuse_strangers()
         assert not self._is_open, "RedisConnection is not reentrant"
         self._is_open = True
         self._is_closed = False
@@ -127,6 +136,8 @@ class Standalone(Connection):
 
     @override
     async def close(self) -> None:
+        self.refuse_strangers()
+        self._owner = None
         self._is_open = False
         self._is_closed = True
         if self._client is not None:
@@ -168,6 +179,7 @@ class Standalone(Connection):
         return await self._send_once(commands)
 
     async def _send_once(self, commands: Sequence[Command]) -> list[Reply]:
+        self.refuse_strangers()
         packed = pack(commands)
         pool = self._pool or await self._enter()
         try:
@@ -204,6 +216,7 @@ class Standalone(Connection):
     @property
     @override
     def client(self) -> redis.asyncio.Redis | redis.asyncio.RedisCluster:
+        self.refuse_strangers()
         if self._client is None:
             self._client = self.make_client()
         return self._client
@@ -248,6 +261,7 @@ class Standalone(Connection):
 
     @asynccontextmanager
     async def _own_client(self) -> AsyncGenerator[redis.asyncio.Redis, None]:
+        self.refuse_strangers()
         target = await asyncio.to_thread(self.locate)
         client = redis.asyncio.Redis(connection_pool=make_pool(target, None, 1))
         try:

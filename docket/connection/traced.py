@@ -35,6 +35,10 @@ class Traced(Connection):
         return self._connection.prefix(name)
 
     @override
+    def refuse_strangers(self) -> None:
+        self._connection.refuse_strangers()
+
+    @override
     async def open(self) -> None:
         await self._connection.open()
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
 from datetime import datetime, timezone
+from typing import TextIO
 
 from typing_extensions import override
 
@@ -35,7 +37,7 @@ def _handler(form: str) -> logging.Handler:
         from rich.logging import RichHandler  # noqa: PLC0415
 
         return RichHandler(console=Console(stderr=True), show_path=False)
-    handler = logging.StreamHandler()
+    handler = _StandardError()
     if form == "json":
         handler.setFormatter(_JsonFormatter())
     else:
@@ -43,6 +45,15 @@ def _handler(form: str) -> logging.Handler:
             logging.Formatter("%(asctime)s %(levelname)-8s %(process)d %(name)s  %(message)s")
         )
     return handler
+
+
+class _StandardError(logging.StreamHandler[TextIO]):
+    """Writes to the standard error for as long as there is one: a task may close it, and the work goes on."""
+
+    @override
+    def handleError(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(ValueError):
+            super().handleError(record)
 
 
 _ORDINARY = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}

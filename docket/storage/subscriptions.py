@@ -85,6 +85,7 @@ class Subscriptions:
     @asynccontextmanager
     async def listen(self, *channels: str) -> AsyncGenerator[Listener, None]:
         """Listen to these channels for the length of a block."""
+        self._connection.refuse_strangers()
         listener = Listener()
         for channel in channels:
             self._listeners.setdefault(channel, set()).add(listener)

@@ -21,6 +21,8 @@ from ..errors import ServerRefused, ServerUnavailable
 from ..instrumentation.console import set_up_logging
 from ..orders import WorkerOrders
 from ..worker import Worker
+from ..worker.leftovers import end_children, flush
+from ..worker.signals import disregard, dump_stacks_at
 from .protocol import CHANNEL, STACKS, Channel
 
 ORPHANED = 3.0
@@ -34,20 +36,18 @@ logger = logging.getLogger("docket.worker")
 def main() -> None:
     """Run a worker process on the channel that the environment names."""
     line = socket.socket(fileno=int(os.environ.pop(CHANNEL)))
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # Only the supervisor ends its workers, over the channel or with SIGKILL.
-        signal.signal(number, signal.SIG_IGN)
+    # Only the supervisor ends its workers, over the channel or with SIGKILL.
+    disregard(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     faulthandler.enable()
-    # Written by the handler itself, so that it works however the event loop hangs.
-    faulthandler.register(STACKS)
+    dump_stacks_at(STACKS)
     asyncio.run(_serve_and_exit(line))
 
 
 async def _serve_and_exit(line: socket.socket) -> None:
     code = await Child().serve(line)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    end_children()
     # Here, and not after the loop: its end would wait for plain functions that were given up on.
+    flush()
     os._exit(code)
 
 

@@ -217,9 +217,12 @@ class WorkerProcess:
 
     async def kill(self) -> None:
         """End it now, with its whole process group."""
+        self._kill_group()
+        await self._exited.wait()
+
+    def _kill_group(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        await self._exited.wait()
 
     async def until_exited(self) -> None:
         """Wait until it is gone."""
@@ -230,6 +233,8 @@ class WorkerProcess:
         assert self._channel is not None
         listening = asyncio.create_task(self._listen(self._channel))
         await self._process.wait()
+        # Whatever its tasks have started and left behind.
+        self._kill_group()
         # Its last words are in the line, which has no end while something that it left behind holds it.
         await asyncio.wait({listening}, timeout=_LAST_WORDS)
         listening.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import os
 import time
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
@@ -38,6 +39,7 @@ from ..runners.process import in_process
 from ..storage.exchange import Claimed
 from ..storage.executions import from_due, from_milliseconds
 from ..strikelist import Rule
+from .copies import leave_if_copied, refuse_to_wait
 from .ended import Raised, ended
 from .outcome import (
     Cancelled,
@@ -371,11 +373,15 @@ class Executor:
         kwargs: dict[str, Any],
     ) -> Any:
         context = copy_context()
+        original = os.getpid()
 
         def call() -> Any:
             try:
-                return context.run(function, *args, **kwargs)
+                result = context.run(function, *args, **kwargs)
+                leave_if_copied(original)
+                return result
             except BaseException as error:
+                leave_if_copied(original, error)
                 # As a value: a future takes no StopIteration before Python 3.12, and would wait for ever.
                 return Raised(error)
 
@@ -513,13 +519,19 @@ def checkpointed(coroutine: Coroutine[Any, Any, Any], run: Run) -> Generator[Any
     asyncio can only throw ``CancelledError`` into a task. Between the task and its coroutine stands this
     generator, which says the truth instead when the lease is gone.
     """
+    original = os.getpid()
     step: Callable[[Any], Any] = coroutine.send
     value: Any = None
     while True:
         try:
             awaited = step(value)
         except StopIteration as stop:
+            leave_if_copied(original)
             return stop.value
+        except BaseException as error:
+            leave_if_copied(original, error)
+            raise
+        refuse_to_wait(original)
         try:
             value = yield awaited
             step = coroutine.send

@@ -49,6 +49,7 @@ from .perpetuals import Perpetuals
 from .recording import RecordingTask
 from .running import End, Run, Running
 from .shutdown import FAREWELL, LAST_WORDS, Shutdown
+from .signals import answering
 from .trading import Trading
 from .unparking import Unparking
 
@@ -579,14 +580,8 @@ class Worker:
 async def _until_told(work: Coroutine[Any, Any, None]) -> None:
     """Work until it is finished or a signal comes."""
     working = asyncio.create_task(work)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, working.cancel)
-    try:
+    with answering(working.cancel, signal.SIGTERM, signal.SIGINT):
         await working
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
 
 
 async def _within(seconds: float, work: Coroutine[Any, Any, None]) -> None:

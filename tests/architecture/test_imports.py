@@ -10,6 +10,7 @@ import pytest
 
 LAYERS = (
     ("__main__",),
+    ("programs",),
     ("cli",),
     ("supervisor", "web"),
     ("assembly", "schedules"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import sys
@@ -62,3 +63,14 @@ def test_the_watcher_of_files_is_quiet() -> None:
     set_up_logging("debug", "plain")
 
     assert logging.getLogger("watchfiles").level == logging.WARNING
+
+
+def test_a_standard_error_that_a_task_has_closed_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closed = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", closed)
+    set_up_logging("info", "plain")
+    closed.close()
+
+    logging.getLogger("docket.test").info("heard by nobody")

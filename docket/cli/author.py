@@ -1,0 +1,14 @@
+"""Who it is that gives a command, unless somebody else is named."""
+
+from __future__ import annotations
+
+import getpass
+import os
+
+
+def author() -> str:
+    """Return the user's name, or the number that a container without a list of users knows instead."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # OSError from Python 3.13 on
+        return f"uid {os.getuid()}"
