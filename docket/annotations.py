@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import types
 import typing
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, cast
 
@@ -49,7 +49,7 @@ class Logged(Annotation):
     """Shows an argument in logs, which show none otherwise.
 
     Arguments:
-        length_only: show how many items it has instead of the value.
+        length_only: show how many items it has instead of the value; one that has no length is shown itself.
 
     Example:
         >>> async def greet(name: Annotated[str, Logged()], secret: str) -> None: ...
@@ -68,12 +68,10 @@ class Logged(Annotation):
         return cut(attempt(lambda: self._shown(argument)))
 
     def _shown(self, argument: Any) -> str:
-        if not self.length_only:
+        if not self.length_only or isinstance(argument, type) or not isinstance(argument, Sized):
             return repr(argument)
-        if not isinstance(argument, Collection):
-            return "..."
-        length = len(typing.cast(Collection[object], argument))
-        if isinstance(argument, (dict, set, frozenset)):
+        length = len(argument)
+        if isinstance(argument, (dict, set)):
             return f"{{len {length}}}"
         return f"(len {length})" if isinstance(argument, tuple) else f"[len {length}]"
 
@@ -202,20 +200,22 @@ def validate_dependencies(function: Callable[..., Any]) -> None:
 
     Raises:
         ValueError: there are two of a kind that there can be only one of.
-        CycleError: parameters take their values from each other.
+        CycleError: a dependency needs itself.
     """
     get_signature(function)
     uncalled_for.validate_dependencies(function)
-    declared = get_dependency_parameters(function)
-    uses = {name: set(_siblings(name, one)) & set(declared) for name, one in declared.items()}
-    for name in uses:
-        _refuse_cycle(function, uses, [name])
+    for name, dependency in get_dependency_parameters(function).items():
+        _refuse_cycle(name, dependency, ())
 
 
-def _siblings(
-    name: str, dependency: Dependency[Any], above: tuple[Callable[..., Any], ...] = ()
-) -> Iterator[str]:
-    """The parameters of the task that a dependency at some parameter takes its arguments from."""
+def _refuse_cycle(
+    name: str, dependency: Dependency[Any], above: tuple[Callable[..., Any], ...]
+) -> None:
+    """Refuse a dependency that needs itself.
+
+    Parameters of the task that take their values from each other are no such case: whoever gives one of
+    them breaks the circle, and a run that nobody gave any fails.
+    """
     bound: Any = dependency.for_parameter(name)
     if isinstance(bound, _FunctionalDependency):
         factory: Callable[..., Any] = cast(Any, bound).factory
@@ -226,24 +226,7 @@ def _siblings(
         inner: dict[str, Any] = {**get_dependency_parameters(factory), **bindings}
         for parameter, value in inner.items():
             if isinstance(value, Dependency):
-                yield from _siblings(parameter, cast(Dependency[Any], value), (*above, factory))
-    elif getattr(bound, "is_only_given", False):
-        return  # what the caller gave depends on nothing
-    elif isinstance(parameter := getattr(bound, "parameter", None), str):
-        yield parameter
-
-
-def _refuse_cycle(
-    function: Callable[..., Any], uses: Mapping[str, set[str]], path: list[str]
-) -> None:
-    for name in uses[path[-1]]:
-        if name in path:
-            chain = " -> ".join([*path[path.index(name) :], name])
-            raise CycleError(
-                f"Circular argument reference in {function.__qualname__}: {chain}; one of these "
-                "parameters must get its value from somewhere else"
-            )
-        _refuse_cycle(function, uses, [*path, name])
+                _refuse_cycle(parameter, cast(Dependency[Any], value), (*above, factory))
 
 
 @lru_cache(maxsize=4096)

@@ -32,6 +32,7 @@ from .connection.url import connect
 from .errors import InvalidKey, Undecodable
 from .execution import Execution, TaskCall, new_execution
 from .instrumentation import logs, telemetry, tracing
+from .kept import Kept
 from .keynames import KeyNames
 from .lifecycle import Disposition, ExecutionState
 from .registry import Registry, TaskFunction, name_of
@@ -149,7 +150,11 @@ class Docket(KeyNames):
         self._connection = Traced(connection) if enable_internal_instrumentation else connection
         self.storage = Storage(self._connection, self.name)
         self.unanswered = UnansweredCalls(self.record_ttl)
-        self.result_storage = result_storage
+        self.result_storage: ResultStorage = (
+            Kept(self.storage, self.results_collection, self.get_execution)
+            if result_storage is None
+            else result_storage
+        )
         self.results = Results(result_storage, self.results_collection)
         self.strike_list = StrikeList(
             self.url,
@@ -380,9 +385,10 @@ class Docket(KeyNames):
             >>> await docket.add_many(docket.call(greet)(name) for name in names)
         """
         name, task = self.registry.named(function)
+        given = name if isinstance(function, str) else None
 
         def describe(*args: Any, **kwargs: Any) -> TaskCall:
-            return _task_call(task, name, args, kwargs, when, key)
+            return _task_call(task, given, args, kwargs, when, key)
 
         return describe
 
@@ -704,7 +710,7 @@ class Docket(KeyNames):
 
 def _task_call(
     task: TaskFunction,
-    name: str,
+    name: str | None,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     when: datetime | None,

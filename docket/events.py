@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal, TypedDict
+from typing import Literal
+
+from typing_extensions import NotRequired, TypedDict
 
 from .lifecycle import ExecutionState
 
@@ -18,7 +20,8 @@ class StateEvent(TypedDict):
     worker: str | None
     started_at: str | None
     completed_at: str | None
-    error: str | None
+    error: NotRequired[str | None]
+    """Left out of what is told as it happens, if there is none."""
 
 
 class ProgressEvent(TypedDict):

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from itertools import chain, repeat
 from typing import Any, Literal
 
 from typing_extensions import Self
@@ -294,17 +295,28 @@ class Execution:
     def call_repr(self) -> str:
         """The call as logs show it; only arguments annotated with ``Logged`` are visible."""
         logged = logged_parameters(self._function)
-        try:
-            arguments = self.arguments
-        except TypeError:
-            arguments = dict.fromkeys(self._kwargs)
-        shown = ", ".join(
-            f"{name}={logged[name].format(value) if name in logged else '...'}"
-            if name.strip("_")
-            else "..."
-            for name, value in arguments.items()
-        )
-        return f"{self._function_name}({shown}){{{self._key}}}"
+
+        def shown(name: str, value: Any) -> str:
+            return logged[name].format(value) if name in logged else "..."
+
+        names = chain(get_signature(self._function).parameters, repeat(""))
+        given = [
+            *(shown(name, value) for name, value in zip(names, self._args, strict=False)),
+            *(f"{name}={shown(name, value)}" for name, value in self._kwargs.items()),
+        ]
+        return f"{self._function_name}({', '.join(given)}){{{self._key}}}"
+
+    def successor(self) -> Execution:
+        """The run that follows this one, by what a handler has decided."""
+        following = self.next_run
+        assert following is not None
+        args = self._args if following.args is None else following.args
+        kwargs = self._kwargs if following.kwargs is None else following.kwargs
+        when = following.at or datetime.now(timezone.utc) + following.after
+        return Execution(
+            self._home, self._function, args, kwargs, self._key, when, following.attempt,
+            function_name=self._function_name,
+        )  # fmt: skip
 
     def learn(self, answer: Scheduled) -> None:
         """Take over what became of the call that scheduled it."""
@@ -572,7 +584,11 @@ class Execution:
             while True:
                 channel, event = await listener.next()
                 if channel == states:
-                    yield await self._state_event(event)
+                    told = await self._state_event(event)
+                    if told.get("error") is None:
+                        # Programs ask whether it is there.
+                        told.pop("error")
+                    yield told
                 else:
                     yield await self.progress.event(event)
 
@@ -617,16 +633,25 @@ class Execution:
     async def _outcome(self) -> Any:
         if self.state is ExecutionState.CANCELLED:
             raise ExecutionCancelled(f"Execution {self._key} was cancelled")
-        settled = await self._home.storage.executions.result(self._key)
-        stored = await self._home.results.find(settled)
+        stored = await self.stored()
         if self.state is ExecutionState.FAILED:
-            if stored is None:
-                raise Exception(self.error or "Task execution failed")
-            raise self._home.serializer.load_error(stored)
+            raise Exception(self.error or "Task execution failed") if stored is None else stored
+        return stored
+
+    async def stored(self) -> Any:
+        """What is kept of its end: what the task returned, or the error that it failed with."""
+        settled = await self._home.storage.executions.result(self._key)
+        self._find_result(settled is not None)
+        stored = await self._home.results.find(settled)
         if stored is None:
             return None
+        if self.state is ExecutionState.FAILED:
+            return self._home.serializer.load_error(stored)
         annotation = get_signature(self._function).return_annotation
         return self._home.serializer.load_result(stored, annotation)
+
+    def _find_result(self, is_there: bool) -> None:
+        self.result_key = f"{self._key}:{self._generation}" if is_there else None
 
     def _take(self, record: Record) -> None:
         self.state = record.state
@@ -642,8 +667,7 @@ class Execution:
         self.error = record.error
         self.reason = record.reason
         self._generation = record.generation
-        if self.state.is_terminal:
-            self.result_key = f"{self._key}:{self._generation}"
+        self._find_result(record.has_result)
 
     def _hear(self, event: bytes) -> None:
         """Take over what an event of the scripts tells: six lines, the error last."""

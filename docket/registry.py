@@ -27,7 +27,7 @@ class Registry:
         Raises:
             TypeError: it is no function, but what one has returned, say.
             ValueError: it declares two dependencies of a kind that there can be only one of.
-            CycleError: its dependencies take their values from each other.
+            CycleError: one of its dependencies needs itself.
         """
         if not callable(function):
             raise TypeError(

@@ -402,9 +402,13 @@ class StrikeList:
         arguments = cast(Mapping[str, Any], target)
         return any(rule.task is None and rule.holds(arguments) for rule in self.rules.values())
 
+    def meets_condition(self, target: Subject) -> bool:
+        """Whether a condition of this process strikes an execution out."""
+        return any(condition(target) for condition in self._conditions)
+
     def find(self, target: Subject) -> Rule | None:
         """The rule that strikes an execution out, of several the strongest."""
-        if any(condition(target) for condition in self._conditions):
+        if self.meets_condition(target):
             return CONDITION
         if not self._stored and not self._local:
             return None
@@ -500,8 +504,9 @@ class StrikeList:
 
     async def connect(self) -> None:
         """Load the rules and follow them from now on; without a url there is nothing to do."""
-        if self._storage is None or self._follower is not None:
+        if self._storage is None:
             return
+        assert self._follower is None, "StrikeList is not reentrant"
         try:
             if self._owns_storage:
                 await self._storage.open()

@@ -3,13 +3,12 @@ from __future__ import annotations
 import pickle
 
 import pytest
+import redis.exceptions
 
 from docket import errors
-from docket.errors import CronError, DocketError, FailedElsewhere, RemoteTraceback
+from docket.errors import CronError, DocketError, FailedElsewhere, RemoteTraceback, server
 
-ALL = [
-    kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)
-]
+ALL: list[type[Exception]] = [getattr(errors, name) for name in errors.__all__]
 BRANCHES = (
     errors.ConfigurationError,
     errors.CallerError,
@@ -23,6 +22,15 @@ def test_every_error_hangs_on_one_branch_that_says_who_must_act(kind: type[Excep
     assert issubclass(kind, DocketError)
     branches = [branch for branch in BRANCHES if issubclass(kind, branch)]
     assert len(branches) == (0 if kind in (DocketError, RemoteTraceback) else 1)
+
+
+def test_no_error_is_left_out() -> None:
+    own = [*vars(errors).values(), *vars(server).values()]
+    kinds = {one for one in own if isinstance(one, type) and issubclass(one, DocketError)}
+
+    assert kinds == set(ALL)
+    with pytest.raises(AttributeError, match="has no attribute 'Nobody'"):
+        errors.Nobody  # type: ignore[attr-defined]  # noqa: B018
 
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
@@ -40,12 +48,14 @@ def test_the_overview_names_every_error(kind: type[Exception]) -> None:
         (errors.PayloadTooLarge, ValueError),
         (errors.NotSerializable, TypeError),
         (errors.ServerUnavailable, ConnectionError),
+        (errors.ServerUnavailable, redis.exceptions.ConnectionError),
+        (errors.ServerRefused, redis.exceptions.RedisError),
         (errors.UnknownTask, LookupError),
         (errors.Undecodable, ValueError),
         (errors.SignatureMismatch, TypeError),
     ],
 )
-def test_an_error_is_also_the_one_that_python_raises_for_such_a_mistake(
+def test_an_error_is_also_the_one_that_others_raise_for_such_a_mistake(
     kind: type[Exception], standard: type[Exception]
 ) -> None:
     assert issubclass(kind, standard)
@@ -71,7 +81,13 @@ def test_a_remote_traceback_starts_on_a_line_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [CronError("wrong", 3, "why"), FailedElsewhere("a.B", "c", "d"), RemoteTraceback("t")]
+    "error",
+    [
+        CronError("wrong", 3, "why"),
+        FailedElsewhere("a.B", "c", "d"),
+        RemoteTraceback("t"),
+        errors.ServerUnavailable("nothing answers"),
+    ],
 )
 def test_errors_travel_between_processes(error: DocketError) -> None:
     copy = pickle.loads(pickle.dumps(error))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .. import errors
 from ..address import FILE
 from ..config.keypath import read_path
 from ..config.load import Chosen, Loaded, load
@@ -18,7 +19,6 @@ from ..config.report import Format
 from ..config.schema import text as schema_text
 from ..config.show import DEFAULT, closest_path, explain_path, values_of
 from ..config.starter import STARTER
-from ..errors import ServerUnavailable
 from ..supervisor.asking import place_of
 from .checking import checked
 from .declaring import told_of
@@ -194,7 +194,7 @@ def plan(
 def _running(new: Loaded) -> Revision | None:
     try:
         return in_force(new)
-    except ServerUnavailable:
+    except errors.ServerUnavailable:
         note("--offline plans without Redis, and --base compares with a file")
         raise
 

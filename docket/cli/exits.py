@@ -10,8 +10,6 @@ from ..errors import (
     DocketError,
     ForeignData,
     ServerMissing,
-    ServerRefused,
-    ServerUnavailable,
 )
 
 FAILED: Final = 1
@@ -53,14 +51,6 @@ class Partial(CommandError):
     exit_code = PARTIAL
 
 
-_CODES: Final = (
-    (ConfigurationError, INVALID),
-    ((ServerUnavailable, ServerMissing), UNREACHABLE),
-    ((ServerRefused, ForeignData), REFUSED),
-    (CallerError, USAGE),
-)
-
-
 def exit_code(error: DocketError) -> int:
     """The number that a command ends with which met this error.
 
@@ -70,4 +60,12 @@ def exit_code(error: DocketError) -> int:
     """
     if isinstance(error, CommandError):
         return error.exit_code
-    return next((code for kinds, code in _CODES if isinstance(error, kinds)), FAILED)
+    from ..errors import ServerRefused, ServerUnavailable  # noqa: PLC0415 - --help has no need of them
+
+    codes = (
+        (ConfigurationError, INVALID),
+        ((ServerUnavailable, ServerMissing), UNREACHABLE),
+        ((ServerRefused, ForeignData), REFUSED),
+        (CallerError, USAGE),
+    )
+    return next((code for kinds, code in codes if isinstance(error, kinds)), FAILED)

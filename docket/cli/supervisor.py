@@ -10,10 +10,11 @@ from typing import Annotated
 
 import typer
 
+from .. import errors
 from ..config.load import Chosen
 from ..config.problems import ConfigurationInvalid, ConfigurationUnreadable
 from ..config.report import Format
-from ..errors import ConfigurationError, DocketError, ServerUnavailable
+from ..errors import ConfigurationError, DocketError
 from ..supervisor.init import under_init
 from .checking import checked
 from .options import Config, Profile, Settings, chosen
@@ -74,7 +75,7 @@ def run(file: Path, over: Chosen, *, follows_code: bool = False) -> int:
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return EXIT_INVALID
-    except ServerUnavailable as error:
+    except errors.ServerUnavailable as error:
         print(error, file=sys.stderr)
         return EXIT_UNREACHABLE
     except (Rejected, DocketError) as error:

@@ -240,13 +240,13 @@ def _check(
 
     for path in collections:
         register(registry, path)
-    if fallback_task is not None:
+    if fallback_task:
         function: TaskFunction | object = loaded("--fallback-task", fallback_task)
         if not callable(function):
             raise Misused(
                 f"--fallback-task {fallback_task}: expected a function, found {function!r}"
             )
-    if dependencies is not None:
+    if dependencies:
         wrapped = loaded("--dependencies", dependencies)
         try:
             validate_worker_dependencies(wrapped)

@@ -185,6 +185,8 @@ def unreachable(where: str, error: BaseException, *, has_worked: bool = False) -
         error: what trying to reach it has raised.
         has_worked: whether it was reached before; then the remedies for a first start are left out.
     """
+    if isinstance(error, DocketError):
+        return error
     if (wrong := _what_is_wrong(error, where)) and not has_worked:
         return Misconfigured(f"{where} cannot be used: {wrong} ({error})")
     if severity(error) is Severity.PERMANENT:
@@ -200,6 +202,11 @@ def unreachable(where: str, error: BaseException, *, has_worked: bool = False) -
         "or set DOCKET_URL to one that runs, or install docket-platform[local] and use a docket.toml "
         "without a url, which brings a server of its own"
     )
+
+
+def is_of_redis(error: BaseException) -> bool:
+    """Return whether Redis was in the way of something, in our words or in those of redis-py."""
+    return isinstance(error, foreign.RedisError)
 
 
 def needs_login(replies: Sequence[Any]) -> bool:

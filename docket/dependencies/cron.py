@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from datetime import datetime, timezone, tzinfo
 
 from typing_extensions import Self, override
@@ -57,11 +58,18 @@ class Cron(Perpetual):
     @override
     def initial_when(self) -> datetime:
         """The first time from now on."""
-        return self.first_after(datetime.now(timezone.utc))
+        return self._first_time(datetime.now(timezone.utc))
 
     @override
-    def first_after(self, moment: datetime) -> datetime:
-        return self._ticks.next_after(moment)
+    def first_after(self, moment: datetime) -> datetime | None:
+        is_own = type(self).initial_when is Cron.initial_when
+        return self._first_time(moment) if is_own else self.initial_when
+
+    def _first_time(self, moment: datetime) -> datetime:
+        # Of a copy: looking must not use up a time.
+        looking = copy.copy(self)
+        looking.start_after(moment)
+        return looking.next_time()
 
     @override
     async def on_complete(self, execution: Execution, outcome: TaskOutcome) -> bool:

@@ -16,7 +16,8 @@ from .resolution import Host
 async def lifecycles(host: Host) -> AsyncGenerator[None, None]:
     """Enter ``worker_lifecycle`` of every kind of dependency that the worker or a task of its docket uses.
 
-    A kind offers it as a class method that takes docket and worker, and gives an async context manager.
+    A kind offers it as a class method that takes docket and worker, and gives an async context manager, or
+    None if it has nothing to do for this worker.
 
     Arguments:
         host: the worker.
@@ -24,8 +25,9 @@ async def lifecycles(host: Host) -> AsyncGenerator[None, None]:
     async with AsyncExitStack() as stack:
         for kind in _kinds(host):
             lifecycle: Any = getattr(kind, "worker_lifecycle", None)
-            if lifecycle is not None:
-                await stack.enter_async_context(lifecycle(host.docket, host))
+            entered = None if lifecycle is None else lifecycle(host.docket, host)
+            if entered is not None:
+                await stack.enter_async_context(entered)
         yield
 
 

@@ -61,7 +61,7 @@ class Perpetual(CompletionHandler["Perpetual"]):
     def first_after(self, moment: datetime) -> datetime | None:
         """As ``initial_when``, seen from a moment."""
         del moment
-        return None
+        return self.initial_when
 
     def cancel(self) -> None:
         """Let this run be the last."""

@@ -27,7 +27,15 @@ from ..execution import Execution
 from ..registry import TaskFunction
 from ..storage.limits import Question
 from .admission import Gate, ask
-from .base import AdmissionBlocked, current_docket, current_execution, current_worker
+from .base import (
+    AdmissionBlocked,
+    CompletionHandler,
+    FailureHandler,
+    Runtime,
+    current_docket,
+    current_execution,
+    current_worker,
+)
 from .concurrency_limit import ConcurrencyLimit, is_granted
 from .context import _TaskArgument
 from .cooldown import Cooldown
@@ -66,6 +74,7 @@ class Host(Protocol):
 
 
 _BUILT_IN = (ConcurrencyLimit, Cooldown, Debounce, RateLimit)
+_ROLES = (FailureHandler, CompletionHandler, Runtime)
 
 
 def is_built_in(dependency: object) -> bool:
@@ -101,8 +110,10 @@ class Resolution:
         self._execution = execution
         self._instead = list(instead)
         self._stack = AsyncExitStack()
+        self.args = execution.args
+        """What the task is called with by position."""
         self.arguments: dict[str, Any] = {}
-        """What the task is called with beside what its caller gave."""
+        """What the task is called with by name, beside what its caller gave."""
         self.found: dict[str, Any] = {}
         """Everything that was resolved, the worker's own and what stands in ``Annotated`` included."""
         self.failures: dict[str, FailedDependency] = {}
@@ -145,6 +156,7 @@ class Resolution:
             await self._enter(f"{WORKER_SLOT}{name}", dependency)
         for name, dependency in declared_here.items():
             if name in given:
+                await self._enter_given(name, given[name])
                 continue
             if self._instead and (declared := self._declared_for(dependency)) is not None:
                 await self._enter(name, declared)
@@ -200,6 +212,17 @@ class Resolution:
                     if self._declared_for(dependency) is None:
                         yield dependency.bind_to_parameter(name, given.get(name))
         yield from self._instead
+
+    async def _enter_given(self, name: str, value: Any) -> None:
+        """Let what the caller gave in the place of a dependency play the role of that one."""
+        given: Dependency[Any] = value
+        if not isinstance(value, _ROLES) or self._declared_for(given) is not None:
+            return
+        await self._enter(name, given)
+        entered = self.found.get(name, value)
+        self.args = tuple(entered if one is value else one for one in self.args)
+        if name in self._execution.kwargs:
+            self.arguments[name] = entered
 
     def _declared_for(self, dependency: Dependency[Any]) -> Dependency[Any] | None:
         """What the configuration declares in the place of a dependency."""

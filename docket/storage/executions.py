@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import AsyncIterator, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from itertools import chain
 from typing import Literal, NamedTuple
@@ -131,6 +131,8 @@ class Record:
     trace: str = ""
     identity: str = ""
     """What tells this acceptance of its key from every other one."""
+    has_result: bool = False
+    """Whether there is a result or a failure of it; only who reads it with its progress is told."""
 
     @property
     def worker(self) -> str | None:
@@ -260,10 +262,16 @@ class Executions:
 
     async def read_with_progress(self, key: str) -> tuple[Record | None, ProgressRecord]:
         """The record of this key, None if there is none, and how far it has come."""
-        record, progress = await read_patiently(
-            self._connection, ("HGETALL", self._keys.run(key)), progress_query(self._keys, key)
+        reply, progress, result = await read_patiently(
+            self._connection,
+            ("HGETALL", self._keys.run(key)),
+            progress_query(self._keys, key),
+            ("EXISTS", self._keys.result(key)),
         )
-        return _record(key, value_of(record)), progress_of(value_of(progress))
+        record = _record(key, value_of(reply))
+        if record is not None and record.state.is_terminal:
+            record = replace(record, has_result=bool(value_of(result)))
+        return record, progress_of(value_of(progress))
 
     async def result(self, key: str) -> bytes | None:
         """The serialized result or failure, None if there is none."""

@@ -7,6 +7,7 @@ Key                                   Type          Holds
 ``P:queue``                           sorted set    what is in the future: key by due time in ms
 ``P:runs:<key>``                      hash          the one copy of an execution
 ``P:results:<key>``                   string, TTL   the result or the failure
+``P:kept:<collection>:<key>``         string        what programs keep in ``result_storage``
 ``P:progress:<key>``                  hash          current, total, message
 ``P:dead``                            sorted set    dead letters by when their records go
 ``P:parked``                          sorted set    parked executions by the time of their parking
@@ -110,6 +111,10 @@ class Keys:
     def result(self, key: str) -> str:
         """The result or the failure of an execution."""
         return self.named(f"results:{key}")
+
+    def kept(self, collection: str, key: str) -> str:
+        """What a program keeps beside the work."""
+        return self.named(f"kept:{collection}:{key}")
 
     def progress(self, key: str) -> str:
         """How far an execution has come; also the channel that tells so."""

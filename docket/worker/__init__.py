@@ -1,5 +1,6 @@
 """Runs executions: one occupation per file, wired together in ``worker``."""
 
+from .fallback import default_fallback_task
 from .worker import Worker
 
-__all__ = ["Worker"]
+__all__ = ["Worker", "default_fallback_task"]

@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from ..annotations import compact_signature, get_signature
+from ..connection.errors import is_of_redis
 from ..dependencies.base import (
     AdmissionBlocked,
     CompletionHandler,
@@ -133,6 +134,11 @@ class Host(Protocol):
     @property
     def dependencies(self) -> Mapping[str, Dependency[Any]]:
         """What is wrapped around every task."""
+        ...
+
+    @property
+    def redelivery_timeout(self) -> timedelta:
+        """After what time others take over what it holds, if it is silent."""
         ...
 
     @property
@@ -325,28 +331,31 @@ class Executor:
         execution = attempt.execution
         instead = configured(attempt.policy)
         if not (instead or self._host.dependencies) and is_bare(execution.function):
-            result = await self._call(run, attempt, {})
+            result = await self._call(run, attempt, execution.args, {})
             return Completed(result, get_signature(execution.function).return_annotation)
         attempt.resolution = Resolution(self._host, execution, instead)
         async with attempt.resolution as resolution:
-            result = await self._call(run, attempt, resolution.arguments)
+            result = await self._call(run, attempt, resolution.args, resolution.arguments)
             handler = attempt.role(CompletionHandler)
+            completed = Completed(result, get_signature(execution.function).return_annotation)
             if handler and await handler.on_complete(execution, attempt.outcome(result=result)):
-                return self._perpetuated(execution)
-            return Completed(result, get_signature(execution.function).return_annotation)
+                return self._following(execution, completed)
+            return completed
 
-    async def _call(self, run: Run, attempt: _Attempt, resolved: dict[str, Any]) -> Any:
+    async def _call(
+        self, run: Run, attempt: _Attempt, args: tuple[Any, ...], resolved: dict[str, Any]
+    ) -> Any:
         execution = attempt.execution
         kwargs = {**execution.kwargs, **resolved} if resolved else execution.kwargs
         runtime = attempt.runtime
         if runtime is None:
-            return await self._coroutine(run, attempt, execution.args, kwargs)
+            return await self._coroutine(run, attempt, args, kwargs)
 
         @functools.wraps(execution.function, _NAMES, ())
         def call(*args: Any, **kwargs: Any) -> Awaitable[Any]:
             return self._coroutine(run, attempt, args, kwargs)
 
-        return await runtime.run(execution, call, execution.args, kwargs)
+        return await runtime.run(execution, call, args, kwargs)
 
     def _coroutine(
         self, run: Run, attempt: _Attempt, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -417,12 +426,23 @@ class Executor:
             trouble = outcome.error
             if trouble is not error:
                 trouble.__context__ = error
-            outcome = self._ordered(run, trouble) or Failed(trouble)
+            outcome = self._ordered(run, trouble) or self._unarranged(trouble)
         seconds = None
         if isinstance(outcome, Retry):
             seconds = outcome.next.after.total_seconds()
+        elif isinstance(outcome, Delayed):
+            seconds = outcome.pause.total_seconds()
         self._observer.failed(execution.function_name, execution.call_repr, error, seconds)
         return outcome
+
+    def _unarranged(self, trouble: BaseException) -> Outcome:
+        """What becomes of a run whose handlers could not say what follows.
+
+        Where Redis was in their way, the run comes again: a chain must not end because of that.
+        """
+        if not is_of_redis(trouble):
+            return Failed(trouble)
+        return Delayed("redis", self._host.redelivery_timeout)
 
     async def _after_failure(self, attempt: _Attempt, error: BaseException) -> Outcome:
         execution = attempt.execution
@@ -433,7 +453,7 @@ class Executor:
             return Retry(error, execution.next_run) if execution.next_run else HandledElsewhere()
         handler = attempt.role(CompletionHandler)
         if handler and await handler.on_complete(execution, ended):
-            return self._perpetuated(execution)
+            return self._following(execution, Failed(error))
         return Failed(error)
 
     async def _is_retried(self, attempt: _Attempt, ended: TaskOutcome) -> bool:
@@ -447,9 +467,11 @@ class Executor:
             execution.next_run = NextRun(at=None, after=pause, attempt=execution.attempt + 1)
         return pause is not None
 
-    @staticmethod
-    def _perpetuated(execution: Execution) -> Outcome:
-        return Perpetuated(execution.next_run) if execution.next_run else HandledElsewhere()
+    def _following(self, execution: Execution, ended: Completed | Failed) -> Outcome:
+        """What a handler has arranged to follow."""
+        if execution.next_run is None:
+            return HandledElsewhere()
+        return Perpetuated(execution.next_run, ended, execution.successor())
 
 
 async def until_ended(thread: asyncio.Future[Any], given_up: asyncio.Future[None]) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from ..error_text import line_of
 from ..errors import DocketError
-from ..execution import NextRun
+from ..execution import Execution, NextRun
 from ..lifecycle import DeadReason, ParkedReason
 from ..serialization import Serializer
 from ..storage.exchange import Claimed, Settlement
@@ -49,6 +49,10 @@ class Perpetuated:
     """The task has ended, one way or the other, and has arranged its next run."""
 
     next: NextRun
+    ended: Completed | Failed
+    """How it has ended: what is written down should nothing follow."""
+    successor: Execution
+    """The next run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ from .heartbeat import Heartbeat
 from .leases import Leases
 from .loading import Loading
 from .naming import Names
-from .outcome import Bookkeeping, Delayed, Failed, Waiting
+from .outcome import Bookkeeping, Delayed, Failed, Perpetuated, Waiting
 from .perpetuals import Perpetuals
 from .recording import RecordingTask
 from .running import End, Run, Running
@@ -495,6 +495,10 @@ class Worker:
             if self._runs_of_keys is not None and not isinstance(outcome, (Delayed, Waiting)):
                 # Whoever had to wait at a gate has not run.
                 self._runs_of_keys[run.claimed.key] += 1
+            strikes = self.docket.strike_list
+            if isinstance(outcome, Perpetuated) and strikes.meets_condition(outcome.successor):
+                # Struck out here, it would wait for its time for nothing.
+                outcome = outcome.ended
             settlement = self._bookkeeping.settlement(run.claimed, outcome, self._clock.now())
             if settlement is not None and settlement.result and self.docket.results.are_elsewhere:
                 settlement = await self._keep_result(run, settlement)
@@ -546,8 +550,10 @@ class Worker:
             healthcheck_port: where ``/livez`` and ``/readyz`` answer; nowhere, if left out.
             metrics_port: where Prometheus reads ``/metrics``; nowhere, if left out.
             host: where these two listen; loopback, unless told otherwise.
-            fallback_task: called in the place of unknown tasks, as ``package.module:attribute``.
-            dependencies: what is wrapped around every task, or ``package.module:attribute`` of that.
+            fallback_task: called in the place of unknown tasks, as ``package.module:attribute``; an empty
+                text is none.
+            dependencies: what is wrapped around every task, or ``package.module:attribute`` of that; an
+                empty text is nothing.
 
         The others are those of ``Worker``.
         """
@@ -565,7 +571,9 @@ class Worker:
                 schedule_automatic_tasks,
                 enable_internal_instrumentation,
                 load(fallback_task) if fallback_task else None,
-                load(dependencies) if isinstance(dependencies, str) else dependencies,
+                load(dependencies)
+                if dependencies and isinstance(dependencies, str)
+                else dependencies,
                 message_batch,
             ) as worker:
                 with (

@@ -20,7 +20,7 @@ LAYERS = (
     ("dependencies",),
     ("agenda",),
     ("docket",),
-    ("snapshot",),
+    ("kept", "snapshot"),
     ("execution", "strikelist"),
     ("progress",),
     ("home",),
@@ -43,7 +43,7 @@ CONFIGURATION_READERS = {"assembly", "cli", "schedules", "supervisor", "web"}
 
 OWNERS = {
     "exceptiongroup": {"dependencies"},
-    "redis": {"connection", "storage"},
+    "redis": {"connection", "errors.server", "storage"},
     "anyio": {"runners.process"},
     "httpx": {"runners.http"},
     "hiredis": {"connection"},
@@ -132,7 +132,7 @@ BAD = {
     "late": ("service.py", "def f():\n    from . import storage", "imports go down only"),
     "config, from below": ("worker/worker.py", "import bazaar.config", "config stands aside"),
     "from config": ("config/model.py", "from ..docket import Docket", "config stands aside"),
-    "redis": ("docket.py", "import redis.asyncio", "only connection, storage may"),
+    "redis": ("docket.py", "import redis.asyncio", "only connection, errors.server, storage may"),
     "watchfiles": (
         "supervisor/pool.py",
         "import watchfiles",

@@ -44,7 +44,7 @@ def test_a_dry_run_shows_count_and_sample_and_clears_nothing(shell: Shell) -> No
     assert done.stdout == f"Would clear 7 executions of docket '{shell.name}' at {shell.url}\n"
     *sample, more = done.stderr.splitlines()
     assert len(sample) == 5
-    assert sample[0].startswith("trace(message=...){")
+    assert sample[0].startswith("trace(...){")
     assert more == "and 2 more"
     assert _left(shell) == 7
 
@@ -61,7 +61,7 @@ def test_a_terminal_is_asked_and_shown_count_and_sample(
     ended, shown = shell.on_terminal("clear", typed=answer)
 
     assert ended == code
-    assert "trace(message=...){" in shown
+    assert "trace(...){" in shown
     assert f"This cancels 1 execution of docket '{shell.name}' at {shell.url}." in shown
     assert said in shown
     assert _left(shell) == left

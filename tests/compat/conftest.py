@@ -68,6 +68,13 @@ async def docket(url: str, name: str) -> AsyncIterator[Docket]:
 
 
 @pytest.fixture
+async def here(name: str) -> AsyncIterator[Docket]:
+    """A docket in memory, for what does not depend on the server."""
+    async with Docket(name, "memory://compat") as docket:
+        yield docket
+
+
+@pytest.fixture
 async def worker(docket: Docket) -> AsyncIterator[Worker]:
     """A worker with a short lease, not running yet."""
     async with Worker(docket, redelivery_timeout=timedelta(seconds=2)) as worker:

@@ -14,10 +14,7 @@ from key_value.aio.stores.memory import MemoryStore
 from redis.credentials import UsernamePasswordCredentialProvider
 
 from docket import (
-    CallArgument,
     CurrentExecution,
-    CycleError,
-    Depends,
     Disposition,
     Docket,
     Execution,
@@ -50,7 +47,6 @@ async def test_its_arguments_have_the_defaults_of_pydocket() -> None:
     assert docket.heartbeat_interval == timedelta(seconds=2)
     assert docket.missed_heartbeats == 5
     assert docket.execution_ttl == timedelta(minutes=15)
-    assert docket.result_storage is None
     assert docket.credential_provider is None
     assert docket.enable_internal_instrumentation is False
 
@@ -266,19 +262,6 @@ def test_two_dependencies_of_which_there_can_be_one_are_refused_at_registration(
         Docket("compat-twice", "memory://compat").register(twice)
 
 
-def test_arguments_that_go_in_circles_are_refused_at_registration() -> None:
-    def same(value: str) -> str:
-        return value
-
-    async def work(
-        one: str = Depends(same, value=CallArgument("other")),
-        other: str = Depends(same, value=CallArgument("one")),
-    ) -> None: ...
-
-    with pytest.raises(CycleError):
-        Docket("compat-circle", "memory://compat").register(work)
-
-
 def test_a_task_is_registered_under_its_name_or_under_given_names() -> None:
     docket = Docket("compat-names", "memory://compat")
 
@@ -411,8 +394,9 @@ async def test_a_call_is_a_frozen_value(docket: Docket) -> None:
         {"greeting": "Howdy"},
         "key",
         when,
-        "greet",
+        None,
     )
+    assert docket.call("greet")("Jane").function_name == "greet"
     with pytest.raises(FrozenInstanceError):
         call.key = "other"  # type: ignore[misc]
     made = TaskCall(greet, ("Jane",), {}, "made", when, "greet")

@@ -114,7 +114,8 @@ async def test_a_list_can_be_connected_and_closed_by_hand_more_than_once(
     strikes = StrikeList(url, name)
     for _ in range(2):
         await strikes.connect()
-        await strikes.connect()
+        with pytest.raises(AssertionError, match="StrikeList is not reentrant"):
+            await strikes.connect()
         await strikes.strike("pay")
         await strikes.close()
         await strikes.close()

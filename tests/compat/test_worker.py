@@ -134,9 +134,9 @@ def test_a_program_has_the_arguments_of_pydocket_in_their_order() -> None:
     assert list(parameters["tasks"].default) == ["docket.tasks:standard_tasks"]
 
 
-def test_its_module_exports_it() -> None:
+def test_its_module_exports_it_and_the_task_that_drops_what_is_unknown() -> None:
     assert worker_module.Worker is Worker
-    assert worker_module.__all__ == ["Worker"]
+    assert worker_module.__all__ == ["Worker", "default_fallback_task"]
 
 
 async def test_its_attributes_are_its_arguments() -> None:
@@ -520,7 +520,7 @@ async def test_an_argument_that_cannot_be_shown_keeps_no_task_from_running(
     await execution.sync()
 
     assert (execution.state, execution.error) == (ExecutionState.COMPLETED, None)
-    assert "shy_task(argument=<not printable: RuntimeError>)" in caplog.text
+    assert "shy_task(<not printable: RuntimeError>)" in caplog.text
 
 
 class Shy:

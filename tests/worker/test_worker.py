@@ -188,7 +188,7 @@ async def test_more_than_one_page_is_shown_whole(docket: Docket) -> None:
 async def test_an_execution_says_what_it_is(docket: Docket) -> None:
     execution = await docket.add(remember)(7)
 
-    assert repr(execution) == f"<Execution remember(number=...){{{execution.key}}} queued>"
+    assert repr(execution) == f"<Execution remember(...){{{execution.key}}} queued>"
     assert (execution.docket, execution.function) == (docket, remember)
     assert (execution.redelivered, execution.trace_context) == (False, None)
     assert execution.get_argument("number") == 7

@@ -28,6 +28,56 @@ Every message says what was expected, what was found, where, and what to do next
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .server import LoginRefused, ServerFull, ServerRefused, ServerUnavailable
+
+__all__ = [
+    "CallRefused",
+    "CallerError",
+    "Closed",
+    "CommandFailed",
+    "ConfigurationError",
+    "CronError",
+    "DocketError",
+    "EndlessWork",
+    "FailedElsewhere",
+    "ForeignData",
+    "ImmovableTime",
+    "InvalidKey",
+    "InvalidSetting",
+    "InvalidUrl",
+    "LeaseLost",
+    "LoginRefused",
+    "Misconfigured",
+    "NotSerializable",
+    "OperatorError",
+    "PayloadTooLarge",
+    "RemoteTraceback",
+    "ServerFull",
+    "ServerMissing",
+    "ServerRefused",
+    "ServerUnavailable",
+    "SignatureMismatch",
+    "TaskError",
+    "TooManyRuns",
+    "Undecodable",
+    "UnknownSchedule",
+    "UnknownTask",
+    "UnknownZone",
+]
+
+_OF_SERVERS = frozenset({"LoginRefused", "ServerFull", "ServerRefused", "ServerUnavailable"})
+
+
+def __getattr__(name: str) -> Any:
+    # They are errors of redis-py as well, which takes a while to load.
+    if name not in _OF_SERVERS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(".server", __name__), name)
+
 
 class DocketError(Exception):
     """The root of all errors of this package."""
@@ -113,22 +163,6 @@ class EndlessWork(CallerError):
 
 class OperatorError(DocketError):
     """The surroundings do not allow the work; whoever runs them must act."""
-
-
-class ServerUnavailable(OperatorError, ConnectionError):
-    """The server can not be reached, or can not work right now; the call may be repeated."""
-
-
-class ServerFull(ServerUnavailable):
-    """The server answers, but refuses to write because its memory is full; the call may be repeated."""
-
-
-class ServerRefused(OperatorError):
-    """The server refuses for good: credentials, permissions, or keys of an unexpected type."""
-
-
-class LoginRefused(ServerRefused):
-    """The server does not let this user in; once it did, that may be over soon."""
 
 
 class ServerMissing(OperatorError):
