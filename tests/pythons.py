@@ -64,7 +64,7 @@ def main() -> int:
             "-q",
             *("-n", "4", "--dist", "worksteal"),
             "-m",
-            "not fleet and not fault",
+            "everywhere or not (fleet or fault or thorough or alone)",
             "-p",
             "no:cacheprovider",
         ]

@@ -62,7 +62,7 @@ for words in json.loads(sys.argv[1]):
     print(json.dumps(sorted(sys.modules)), file=sys.__stdout__, flush=True)
     os._exit(0)
 """
-"""One interpreter for all commands, a fork of it for each: it prints the modules that are there in its end."""
+"""One interpreter for all commands, and a fork of it for each, which prints the modules that it ends with."""
 
 
 def _loaded_by(*commands: list[str]) -> list[set[str]]:

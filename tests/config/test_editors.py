@@ -13,6 +13,8 @@ import pytest
 from docket.config.schema import schema
 from docket.config.starter import STARTER
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[2]
 CASES = Path(__file__).parent / "cases"
 BIN = Path(sysconfig.get_path("scripts"))

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from docket.config.load import Chosen, load, parse
 from docket.config.problems import ConfigurationInvalid
 
+pytestmark = pytest.mark.thorough
+
 WHOLE = (Path(__file__).parent / "cases" / "good" / "everything.toml").read_bytes()
 MARKS = b'[ ] { } = . " \' # , \\ nan 999999999 true -1 "" \xff \xef\xbb\xbf'.split()
 PIECES = [*MARKS, b"\n", b"\x00", b"[[strikes]]\n", b"tasks = 1\n"]

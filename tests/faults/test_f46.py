@@ -18,6 +18,8 @@ from docket.error_text import LONGEST
 from docket.execution import Execution
 from docket.policy import RetryPolicy, TaskPolicy
 
+pytestmark = pytest.mark.everywhere
+
 MEGABYTES = 30 << 20
 
 # What is returned

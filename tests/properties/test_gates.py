@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, TypeVar
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,6 +37,8 @@ from tests.conformance.conftest import until
 
 from .budget import budget
 from .crew import Crew, nothing_is_left
+
+pytestmark = pytest.mark.thorough
 
 S = ExecutionState
 T = TypeVar("T")

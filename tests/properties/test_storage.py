@@ -51,6 +51,8 @@ from .budget import budget
 from .model import FAR, PAST, Entry, Model, Run
 from .snapshot import Message, Snapshot
 
+pytestmark = pytest.mark.thorough
+
 S = ExecutionState
 
 LEASE, TTL = 30_000, 600_000

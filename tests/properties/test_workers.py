@@ -12,6 +12,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +22,8 @@ from tests.conformance.conftest import until
 
 from .budget import budget
 from .crew import Crew, nothing_is_left
+
+pytestmark = pytest.mark.thorough
 
 S = ExecutionState
 

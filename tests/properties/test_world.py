@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, cast
 
+import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -32,6 +33,8 @@ from tests.routing import route
 
 from .budget import budget
 from .world import ATTEMPTS, GATES, PER, RATE, SCHEDULES, SLOTS, WINDOW, Body, World
+
+pytestmark = pytest.mark.thorough
 
 S = ExecutionState
 
@@ -149,7 +152,8 @@ class WorldMachine(RuleBasedStateMachine):
             if other.task == body.task and other.number != body.number and other.attempt == 1
         ]
         for other in others:
-            # The docket time stands still between steps; marks expire by the clock of the server, which goes on.
+            # The docket's time stands still between steps. The mark expires by the clock of the
+            # server, which goes on.
             passed = body.at - other.at + body.wall - other.wall
             if passed < WINDOW.total_seconds() - 1:
                 self._complain(f"{body} starts while {other} cools down")

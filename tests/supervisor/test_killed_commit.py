@@ -53,7 +53,9 @@ def is_caught_half_way(supervised: Supervised, server: Redis) -> bool:
     deadline = time.monotonic() + 60
     while server.hget(f"{NAME}:staging:{NAME}", "cursor") in (None, b"0"):
         assert time.monotonic() < deadline, "the edit is not followed"
-        if server.hexists(f"{NAME}:schedules", last) and not server.exists(f"{NAME}:staging:{NAME}"):
+        if server.hexists(f"{NAME}:schedules", last) and not server.exists(
+            f"{NAME}:staging:{NAME}"
+        ):
             return False
     server.execute_command("CLIENT", "PAUSE", 20_000, "WRITE")
     return True
@@ -66,8 +68,10 @@ def kill_half_way(supervised: Supervised, server: Redis) -> None:
     while not is_caught_half_way(supervised, server):
         supervised.edit((FAR, GOING))
         until(
-            lambda: server.hlen(f"{NAME}:schedules") < MANY
-            and not server.exists(f"{NAME}:staging:{NAME}", f"{NAME}:removing"),
+            lambda: (
+                server.hlen(f"{NAME}:schedules") < MANY
+                and not server.exists(f"{NAME}:staging:{NAME}", f"{NAME}:removing")
+            ),
             "the way back",
         )
     process.kill()

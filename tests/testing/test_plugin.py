@@ -15,6 +15,7 @@ from docket import pytest_plugin
 from tests.fleet.process import ServerProcess
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.thorough
 
 ROOT = Path(__file__).parents[2]
 
