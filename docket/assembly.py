@@ -26,12 +26,14 @@ from .policy import (
     RetryPolicy,
     TaskPolicy,
 )
-from .registry import TaskFunction, load, name_of
+from .registry import TaskFunction, is_named, load, name_of
 from .runners.command import command_task
 from .runners.http import HttpCall, http_task
 from .serialization import Serializer
 from .strikelist import Condition, Operator, Rule
 from .worker import Worker
+
+logger = logging.getLogger("docket")
 
 LEASE = timedelta(seconds=30)
 
@@ -134,9 +136,19 @@ def build_docket(orders: WorkerOrders) -> Docket:
         function = _function(name, task)
         docket.register(function, [name])
         # Code that adds the function itself uses the function's own name.
-        if name_of(function) not in orders.tasks:
-            docket.register(function)
+        if is_named(function) and name_of(function) not in orders.tasks:
+            _register_under_its_own_name(docket, function)
     return docket
+
+
+def _register_under_its_own_name(docket: Docket, function: TaskFunction) -> None:
+    try:
+        docket.register(function)
+    except ValueError as error:
+        # Each has a name in the file: that is enough for all but code that adds the function itself.
+        logger.warning(
+            "Two tasks have functions of one name; add them by the file's names: %s", error
+        )
 
 
 def _function(name: str, task: TaskOrder) -> TaskFunction:
@@ -156,9 +168,9 @@ def instruct(docket: Docket, orders: WorkerOrders) -> None:
     # Tasks that are new here come with the process that replaces this one.
     policies = {name: _policy(task) for name, task in orders.tasks.items() if name in docket.tasks}
     aliases = {
-        name_of(docket.tasks[name]): policy
+        own: policy
         for name, policy in policies.items()
-        if name_of(docket.tasks[name]) not in policies
+        if (own := docket.registry.name_of(docket.tasks[name])) not in policies
     }
     docket.registry.apply_policies({**aliases, **policies})
     for name, task in orders.tasks.items():

@@ -26,6 +26,7 @@ from typing_extensions import Self
 
 from . import address
 from .annotations import get_signature
+from .binding import bind
 from .connection.base import Credentials, RedisClient
 from .connection.traced import Traced
 from .connection.url import connect
@@ -35,7 +36,7 @@ from .instrumentation import logs, telemetry, tracing
 from .kept import Kept
 from .keynames import KeyNames
 from .lifecycle import Disposition, ExecutionState
-from .registry import Registry, TaskFunction, name_of
+from .registry import Registry, TaskFunction
 from .results import Results, ResultStorage
 from .serialization import Serializer
 from .snapshot import DocketSnapshot, RunningExecution, StrikePreview
@@ -239,14 +240,25 @@ class Docket(KeyNames):
         """A redis-py client on this docket's connections; replies are bytes."""
         yield self._connection.client
 
-    def register(self, function: TaskFunction, names: Sequence[str] | None = None) -> None:
+    def register(
+        self,
+        function: TaskFunction,
+        names: Sequence[str] | None = None,
+        *,
+        replace: bool = False,
+    ) -> None:
         """Make a task known under its own name, or under these names.
 
         Arguments:
             function: a coroutine function, or a plain function, which will run in a thread.
             names: names to use instead of the function's own.
+            replace: let it take the place of another task of this name, which is refused otherwise.
+
+        Raises:
+            TypeError: it is no function, or has no name of its own, as a lambda.
+            ValueError: another function is known by this name, or its dependencies can not be.
         """
-        self.registry.register(function, names)
+        self.registry.register(function, names, replace=replace)
 
     def register_collection(self, collection_path: str) -> None:
         """Make all tasks of an iterable known, given as ``package.module:attribute``.
@@ -292,6 +304,7 @@ class Docket(KeyNames):
 
         Raises:
             KeyError: no task of this name is registered.
+            WrongArguments: the arguments do not fit the task; a ``TypeError``.
             InvalidKey, PayloadTooLarge, NotSerializable: the call can not be stored.
             ServerUnavailable: the server did not answer in time, or it is not known whether it had
                 accepted the call before. Calling again with the same key and the same arguments is safe,
@@ -306,6 +319,7 @@ class Docket(KeyNames):
         name, task = self.registry.named(function)
 
         async def schedule(*args: Any, **kwargs: Any) -> Execution:
+            bind(name, task, args, kwargs)
             call = _task_call(task, name, args, kwargs, when, key)
             return await self._schedule_one("add", replace(call, is_fresh=key is None))
 
@@ -344,6 +358,7 @@ class Docket(KeyNames):
         name, task = self.registry.named(function)
 
         async def schedule(*args: Any, **kwargs: Any) -> Execution:
+            bind(name, task, args, kwargs)
             return await self._schedule_one(
                 "replace", _task_call(task, name, args, kwargs, when, key)
             )
@@ -388,6 +403,7 @@ class Docket(KeyNames):
         given = name if isinstance(function, str) else None
 
         def describe(*args: Any, **kwargs: Any) -> TaskCall:
+            bind(name, task, args, kwargs)
             return _task_call(task, given, args, kwargs, when, key)
 
         return describe
@@ -417,7 +433,12 @@ class Docket(KeyNames):
         return await self._schedule_many("replace", calls, chunk_size)
 
     async def schedule(self, execution: Execution) -> None:
-        """Schedule an execution that was made by hand."""
+        """Schedule an execution that was made by hand.
+
+        Raises:
+            WrongArguments: its arguments do not fit its task.
+        """
+        _bind(execution)
         call = TaskCall(
             execution.function,
             execution.args,
@@ -499,7 +520,7 @@ class Docket(KeyNames):
         if (action == "delay") != (delay is not None):
             raise ValueError('expected a delay with the action "delay", and with no other')
         rule = replace(
-            rule_for(_name(function), parameter, operator, value),
+            rule_for(self._name(function), parameter, operator, value),
             reason=reason,
             author=author,
             action=action,
@@ -518,7 +539,7 @@ class Docket(KeyNames):
         value: Hashable | None = None,
     ) -> None:
         """Take a strike back, given as it was struck; what it has parked is queued again."""
-        rule = rule_for(_name(function), parameter, operator, value)
+        rule = rule_for(self._name(function), parameter, operator, value)
         with tracing.spanning("docket.restore", lambda: {**self.labels(), **rule.labels()}):
             await self.strike_list.lift(rule)
 
@@ -547,7 +568,7 @@ class Docket(KeyNames):
             >>> (await docket.strike_preview(send_email, "customer", "==", "acme")).queued
             1742
         """
-        rule = rule_for(_name(function), parameter, operator, value)
+        rule = rule_for(self._name(function), parameter, operator, value)
         found: dict[str, ExecutionState | None] = {}
         async for record in self.storage.executions.everything():
             if rule.task in (None, record.task):
@@ -620,10 +641,16 @@ class Docket(KeyNames):
             kwargs: the keyword ones.
 
         Raises:
+            WrongArguments: they do not fit the task.
             PayloadTooLarge, NotSerializable: they can not be stored.
         """
-        signature = get_signature(self.registry.find(task))
+        function = self.registry.find(task)
+        bind(task, function, args, kwargs)
+        signature = get_signature(function)
         return self.serializer.dump_call(args, kwargs, signature, context=task)
+
+    def _name(self, function: TaskFunction | str | None) -> str | None:
+        return self.registry.name_of(function) if callable(function) else function
 
     async def _schedule_one(self, mode: Literal["add", "replace"], call: TaskCall) -> Execution:
         execution = self._execution(call)
@@ -640,6 +667,9 @@ class Docket(KeyNames):
         if chunk_size is not None and chunk_size < 1:
             raise ValueError(f"chunk_size must be at least 1, got {chunk_size}")
         pairs = [(self._execution(call), call) for call in calls]
+        for execution, _ in pairs:
+            # All of them, before the first one is sent: a call may also have been described by hand.
+            _bind(execution)
         size = chunk_size or max(len(pairs), 1)
         counts = {**self.labels(), "docket.batch.count": len(pairs)}
         with tracing.spanning(f"docket.{mode}_many", lambda: counts) as span:
@@ -704,7 +734,7 @@ class Docket(KeyNames):
             call.key,
             call.when,
             attempt=1,
-            function_name=call.function_name,
+            function_name=call.function_name or self.registry.name_of(call.function),
         )
 
 
@@ -729,6 +759,10 @@ def _task_call(
     return TaskCall(task, args, kwargs, key, due, name, immediate=when is None)
 
 
+def _bind(execution: Execution) -> None:
+    bind(execution.function_name, execution.function, execution.args, execution.kwargs)
+
+
 def _aware(when: datetime) -> datetime:
     if not isinstance(when, datetime):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"expected a datetime as when, found {when!r}")
@@ -738,10 +772,6 @@ def _aware(when: datetime) -> datetime:
             "such as datetime.now(timezone.utc) + timedelta(minutes=5)"
         )
     return when
-
-
-def _name(function: TaskFunction | str | None) -> str | None:
-    return name_of(function) if callable(function) else function
 
 
 def _serializer(

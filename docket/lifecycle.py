@@ -108,3 +108,5 @@ class ParkedReason(enum.Enum):
     """The end of a strike that parks."""
     ARGS_SCHEMA = "args_schema"
     """A worker that knows this shape of its arguments."""
+    SIGNATURE = "signature"
+    """A worker whose release of the task has the types that its arguments were made of."""

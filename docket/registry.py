@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 from .annotations import validate_dependencies
 from .errors import UnknownTask
+from .identity import Likeness, likeness, place_of
 from .policy import DEFAULT_POLICY, TaskPolicy
+
+logger = logging.getLogger("docket")
 
 TaskFunction: TypeAlias = Callable[..., Any]
 """A coroutine function, or a plain function, which runs in a thread."""
+
+
+STANDARD: Final = "docket.tasks"
 
 
 class Registry:
@@ -21,12 +28,22 @@ class Registry:
         self.tasks: dict[str, TaskFunction] = {}
         self._policies: Mapping[str, TaskPolicy] = {}
 
-    def register(self, function: TaskFunction, names: Sequence[str] | None = None) -> None:
+    def register(
+        self,
+        function: TaskFunction,
+        names: Sequence[str] | None = None,
+        *,
+        replace: bool = False,
+    ) -> None:
         """Make a task known under its own name, or under these names.
 
+        The same function of the same module may come again, as notebooks and reloading have it; another one
+        under a name that is taken may not, unless it is to replace the first.
+
         Raises:
-            TypeError: it is no function, but what one has returned, say.
-            ValueError: it declares two dependencies of a kind that there can be only one of.
+            TypeError: it is no function, but what one has returned, say; or it has no name of its own.
+            ValueError: it declares two dependencies of a kind that there can be only one of, or its name is
+                that of another task.
             CycleError: one of its dependencies needs itself.
         """
         if not callable(function):
@@ -35,8 +52,34 @@ class Registry:
                 "its arguments stand behind it: docket.add(greet)('Jane')"
             )
         validate_dependencies(function)
-        for name in names or [name_of(function)]:
+        names = names or [name_of(function)]
+        if not replace:
+            for name in names:
+                self._compare(name, function)
+        for name in names:
             self.tasks[name] = function
+
+    def _compare(self, name: str, function: TaskFunction) -> None:
+        known = self.tasks.get(name)
+        # A program may have a task of its own that is called as one of the tasks that every docket knows.
+        if known is None or known.__module__ == STANDARD:
+            return
+        match likeness(known, function):
+            case Likeness.OTHER:
+                raise ValueError(
+                    f"expected another name than {name!r} for {place_of(function)}: it is that of "
+                    f"{place_of(known)}, and a call by name could run only one of them; rename one, "
+                    "register it with names=[...], or with replace=True if it takes the other's place"
+                )
+            case Likeness.CHANGED:
+                logger.warning(
+                    "The task %r is registered again with other code: %s stands in the place of %s",
+                    name,
+                    place_of(function),
+                    place_of(known),
+                )
+            case Likeness.SAME:
+                pass
 
     def register_collection(self, path: str) -> None:
         """Make all tasks of an iterable known, given as ``module:attribute``.
@@ -60,10 +103,22 @@ class Registry:
                     "pass the function, or docket.register() it first"
                 )
             return function, self.tasks[function]
-        name = name_of(function)
+        name = self.name_of(function)
         if self.tasks.get(name) is not function:
             self.register(function)
         return name, function
+
+    def name_of(self, function: TaskFunction) -> str:
+        """The name of a function; of what has none of its own, the one it was registered under.
+
+        Raises:
+            TypeError: it has none of either kind.
+        """
+        if not is_named(function):
+            for name, task in self.tasks.items():
+                if task is function:
+                    return name
+        return name_of(function)
 
     def find(self, name: str) -> TaskFunction:
         """The task of this name.
@@ -85,8 +140,25 @@ class Registry:
         return self._policies.get(name, DEFAULT_POLICY)
 
 
+LAMBDA: Final = "<lambda>"
+
+
+def is_named(function: TaskFunction) -> bool:
+    """Whether a function has a name of its own by which a worker can know it."""
+    return getattr(function, "__name__", LAMBDA) != LAMBDA
+
+
 def name_of(function: TaskFunction) -> str:
-    """The name that a function has as a task."""
+    """The name that a function has as a task.
+
+    Raises:
+        TypeError: it has none, so that no worker could find it.
+    """
+    if not is_named(function):
+        raise TypeError(
+            f"expected a function with a name that workers can know it by, found {function!r}; write it "
+            "with def, or give it a name: docket.register(it, names=['greet'])"
+        )
     return function.__name__
 
 

@@ -354,3 +354,23 @@ def test_a_queue_is_served_in_the_order_of_priorities(
 
     assert lanes == {"sync": "mail/high", "dump": "mail/low", "ping": "default"}
     assert behaving.queues == ("default", "mail/high", "mail", "mail/low")
+
+
+def test_two_functions_of_one_name_are_known_by_their_names_in_the_file(
+    written: Written,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for module in ("shop_of_names", "bank_of_names"):
+        (tmp_path / f"{module}.py").write_text("async def run(): ...")
+    monkeypatch.syspath_prepend(tmp_path)
+    text = 'name = "names"\nurl = "memory://assembly"\n' + "".join(
+        f'[tasks.{name}]\nfunction = "{name}_of_names:run"\n' for name in ("shop", "bank")
+    )
+
+    docket = build_docket(orders_for(written(text)[0], "default", written(text)[1]))
+
+    assert docket.tasks["shop"] is docket.tasks["run"]
+    assert docket.tasks["shop"] is not docket.tasks["bank"]
+    assert "add them by the file's names" in caplog.text

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import pytest
 
 from docket.errors import UnknownTask
@@ -68,3 +71,120 @@ def test_an_object_is_loaded_by_its_path() -> None:
         load("docket.nowhere:thing")
     with pytest.raises(AttributeError):
         load("docket.registry:nothing")
+
+
+def test_a_lambda_has_no_name_that_a_worker_could_know_it_by() -> None:
+    registry = Registry()
+
+    with pytest.raises(TypeError, match=r"found <function .*<lambda>.*write it with def"):
+        registry.named(lambda: None)
+    registry.register(echo := lambda: None, ["echo"])
+    assert registry.named(echo) == ("echo", echo)
+
+
+def _made(module: str, text: str, **names: Any) -> Any:
+    """The function ``work`` as code of a module defines it."""
+    names["__name__"] = module
+    exec(text, names)
+    return names["work"]
+
+
+def _audited(function: Any) -> Any:
+    def work(*args: Any) -> Any:
+        return function(*args)
+
+    return work
+
+
+def _counting(start: int, others: tuple[Any, ...] = ()) -> Any:
+    def step() -> int:
+        return start
+
+    def work() -> Any:
+        return step(), others
+
+    return work
+
+
+class Runner:
+    """Can be called."""
+
+    def __call__(self) -> None: ...
+
+
+SAME = [
+    (_made("shop", "def work(): pass"), _made("shop", "\n\ndef work(): pass")),
+    (_made("shop", "def work(): return [n for n in (1, 2)]"),) * 2,
+    (
+        _made("shop", "def work(): return lambda: 1"),
+        _made("shop", "\ndef work(): return lambda: 1"),
+    ),
+    (_audited(print), _audited(print)),
+    (_counting(1), _counting(1)),
+]
+CHANGED = [
+    (_made("shop", "def work(): pass"), _made("shop", "def work(): return 1")),
+    (_made("shop", "def work(): return 1"), _made("shop", "def work(): return True")),
+    (_made("shop", "def work(): return a"), _made("shop", "def work(): return b")),
+    (
+        _made("shop", "def work(): return lambda: 1"),
+        _made("shop", "def work(): return lambda: 2"),
+    ),
+]
+OTHER = [
+    (_made("shop", "def work(): pass"), _made("bank", "def work(): pass")),
+    (_audited(print), _audited(len)),
+    (_audited(_counting(1)), _audited(_audited(print))),
+    (_counting(1), _counting(2)),
+    (_counting(1), _counting(1, ("more",))),
+    (_counting(1, (Runner(),)), _counting(1, (Runner(),))),
+    (Runner(), Runner()),
+    (Runner(), functools.partial(work)),
+]
+
+
+@pytest.mark.parametrize(("first", "second"), SAME)
+def test_the_same_function_may_come_again(
+    first: Any, second: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry = Registry()
+    registry.register(first)
+    registry.register(second)
+
+    assert registry.find("work") is second
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(("first", "second"), CHANGED)
+def test_what_has_changed_in_its_place_is_taken_with_a_warning(
+    first: Any, second: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry = Registry()
+    registry.register(first)
+    registry.register(second)
+
+    assert registry.find("work") is second
+    assert "The task 'work' is registered again with other code: shop.work" in caplog.text
+
+
+@pytest.mark.parametrize(("first", "second"), OTHER)
+def test_another_function_of_the_same_name_is_refused_unless_it_is_meant(
+    first: Any, second: Any
+) -> None:
+    registry = Registry()
+    registry.register(first, ["work"])
+
+    with pytest.raises(ValueError, match=r"expected another name than .work. for .* it is that of"):
+        registry.register(second, ["more", "work"])
+    assert registry.find("work") is first
+    assert "more" not in registry.tasks
+    registry.register(second, ["work"], replace=True)
+    assert registry.find("work") is second
+
+
+def test_a_program_may_have_a_task_that_is_called_as_one_of_ours() -> None:
+    registry = Registry()
+    registry.register_collection("docket.tasks:standard_tasks")
+    registry.register(work, ["sleep"])
+
+    assert registry.find("sleep") is work

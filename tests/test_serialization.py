@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import decimal
 import enum
 import inspect
 import struct
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field
 from datetime import datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple, Optional, TypeVar, cast
 
@@ -29,6 +31,7 @@ from typing_extensions import TypeAliasType
 from docket.errors import (
     FailedElsewhere,
     InvalidSetting,
+    ModelMismatch,
     NotSerializable,
     PayloadTooLarge,
     RemoteTraceback,
@@ -353,6 +356,37 @@ class Secretive(pydantic.BaseModel):
     _token: str = pydantic.PrivateAttr(default="secret")
 
 
+class Measured(pydantic.BaseModel):
+    width: int
+
+    @cached_property
+    def area(self) -> int:
+        return self.width**2
+
+
+@dataclass
+class Square:
+    width: int
+
+    @cached_property
+    def area(self) -> int:
+        return self.width**2
+
+
+S = TypeVar("S", Square, Measured)
+
+
+def _remembering(square: S) -> S:
+    assert square.area == square.width**2
+    return square
+
+
+@dataclass
+class HalfKnown:
+    x: decimal.Money  # type: ignore[name-defined] # of a module that exists, for type checkers alone
+    item: Item
+
+
 class Names(pydantic.RootModel[list[str]]):
     pass
 
@@ -388,6 +422,10 @@ MODELS: list[tuple[Any, Any]] = [
     (Customer.model_validate({"name": "Jane", "hobby": (1, 2)}), Customer),
     (Names(["Jane"]), Names),
     (Page[int](items=[1]), Page[int]),
+    (Secretive(name="Jane"), Secretive),
+    (_remembering(Measured(width=2)), Measured),
+    (_remembering(Square(2)), Square),
+    (HalfKnown(1, Item("shoe")), HalfKnown),
 ]
 
 
@@ -426,7 +464,6 @@ NOT_DATA: list[tuple[Any, Any]] = [
     (Item("shoe"), None),
     (Item("shoe"), "Item"),
     (Item("shoe"), Slotted | int),
-    (Secretive(name="Jane"), Secretive),
     (Reduced(1), Reduced),
     (Stateful(1), Stateful),
     (Access.READ | Access.WRITE, Access),
@@ -482,7 +519,7 @@ def test_a_model_that_the_annotations_do_not_name_is_undecodable() -> None:
         Undecodable, match=r"they name none.* found '.*Item'; annotate the parameter"
     ):
         SAFE.load_result(data)
-    with pytest.raises(Undecodable, match="Basket"):
+    with pytest.raises(ModelMismatch, match="Basket"):
         SAFE.load_result(_renamed("Item", "Itim", Item("shoe"), Item), Basket)
 
 
@@ -503,7 +540,7 @@ def test_a_field_that_a_dataclass_has_gained_gets_its_default() -> None:
     assert found == new(1, "", [])
 
 
-def test_fields_that_do_not_fit_are_undecodable() -> None:
+def test_fields_that_do_not_fit_are_of_another_release() -> None:
     data = SAFE.dump_result(Item("shoe"), Item)
     for fields, reason in (
         ([("name", str)], "has no field price"),
@@ -511,20 +548,8 @@ def test_fields_that_do_not_fit_are_undecodable() -> None:
     ):
         changed = dataclasses.make_dataclass("Item", fields)
         changed.__module__ = __name__
-        with pytest.raises(Undecodable, match=reason):
+        with pytest.raises(ModelMismatch, match=reason):
             SAFE.load_result(data, changed)
-
-
-def test_a_pydantic_model_is_validated_again() -> None:
-    class Stricter(pydantic.BaseModel):
-        city: int
-
-    Stricter.__qualname__ = "Address"
-    Stricter.__module__ = __name__
-    data = SAFE.dump_result(Address(city="Paris"), Address)
-
-    with pytest.raises(Undecodable, match="ValidationError"):
-        SAFE.load_result(data, Stricter)
 
 
 # Signatures.

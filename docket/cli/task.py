@@ -139,7 +139,7 @@ def add(
     async def work(docket: Docket) -> str:
         for path in tasks or []:
             register(docket.registry, path)
-        await _know(docket, task)
+        await _know(docket, task, args, kwargs)
         execution = await docket.add(task, when=due, key=key)(*args, **kwargs)
         _expect_scheduled(execution)
         note(f"Added {task} to docket {docket.name!r}")
@@ -232,12 +232,15 @@ def _moment(text: str) -> datetime:
     return moment
 
 
-async def _know(docket: Docket, task: str) -> None:
-    """Have a task known here that workers know: to add it, its name is enough."""
+async def _know(docket: Docket, task: str, args: list[Any], kwargs: dict[str, Any]) -> None:
+    """Have a task known here that workers know: to add it, its name and what they say of it are enough."""
+    from ..binding import Shape, bind_to_any  # noqa: PLC0415 - --help needs none of it
+
     if task in docket.tasks:
         return
     known = await known_tasks(docket)
-    if task not in known:
+    shapes = await docket.storage.workers.shapes(task, docket.silence)
+    if task not in known and not shapes:
         raise NotFound(
             f"no worker of docket {docket.name!r} knows a task {task!r}: start one with its code, "
             f"or name a collection that has it with --tasks{meant(task, known)}"
@@ -246,6 +249,7 @@ async def _know(docket: Docket, task: str) -> None:
     async def stand_in(*_: Any, **__: Any) -> None:
         """Never runs here."""
 
+    bind_to_any(task, map(Shape.read, shapes), tuple(args), kwargs)
     docket.register(stand_in, [task])
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from typing_extensions import Self, override
 
+from ..binding import bind
 from ..execution import Execution, NextRun
 from .base import CompletionHandler, TaskOutcome, current_execution
 
@@ -42,6 +43,7 @@ class Perpetual(CompletionHandler["Perpetual"]):
         self.args: tuple[Any, ...] = ()
         self.kwargs: dict[str, Any] = {}
         self.cancelled = False
+        self.of_run: Execution | None = None
         self._moment: datetime | None = None
         self._pause: timedelta | None = None
 
@@ -49,6 +51,7 @@ class Perpetual(CompletionHandler["Perpetual"]):
     async def __aenter__(self) -> Self:
         bound = copy.copy(self)
         execution = current_execution.get()
+        bound.of_run = execution
         bound.args = execution.args
         bound.kwargs = execution.kwargs
         return bound
@@ -68,7 +71,13 @@ class Perpetual(CompletionHandler["Perpetual"]):
         self.cancelled = True
 
     def perpetuate(self, *args: Any, **kwargs: Any) -> None:
-        """Give the next run other arguments."""
+        """Give the next run other arguments.
+
+        Raises:
+            WrongArguments: they do not fit the task; a ``TypeError``.
+        """
+        if self.of_run is not None:
+            bind(self.of_run.function_name, self.of_run.function, args, kwargs)
         self.args = args
         self.kwargs = kwargs
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
@@ -27,6 +28,7 @@ class Timeout(Runtime["Timeout"]):
     def __init__(self, base: timedelta) -> None:
         self.base = base
         self._deadline = 0.0
+        self._now: Callable[[], float] = time.monotonic
 
     @override
     async def __aenter__(self) -> Self:
@@ -34,15 +36,17 @@ class Timeout(Runtime["Timeout"]):
 
     def start(self) -> None:
         """The time runs from now on."""
-        self._deadline = _now() + self.base.total_seconds()
+        # Also for a plain function, whose thread has no event loop to ask.
+        self._now = asyncio.get_running_loop().time
+        self._deadline = self._now() + self.base.total_seconds()
 
     def expired(self) -> bool:
         """Whether the time is up."""
-        return _now() >= self._deadline
+        return self._now() >= self._deadline
 
     def remaining(self) -> timedelta:
         """How much time is left."""
-        return timedelta(seconds=self._deadline - _now())
+        return timedelta(seconds=self._deadline - self._now())
 
     def extend(self, by: timedelta | None = None) -> None:
         """Allow more time.
@@ -104,7 +108,3 @@ class _Watch:
         uncancel: Any = getattr(self._task, "uncancel", None)
         if self.has_struck and uncancel is not None:
             uncancel()
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

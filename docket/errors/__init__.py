@@ -5,7 +5,7 @@
     │   ├── InvalidSetting      one value of it; CronError · UnknownZone
     │   └── Misconfigured       the server is there, but not as its URL says
     ├── CallerError             whoever called the API
-    │   ├── InvalidKey · InvalidUrl · PayloadTooLarge · NotSerializable
+    │   ├── InvalidKey · InvalidUrl · WrongArguments · PayloadTooLarge · NotSerializable
     │   ├── UnknownSchedule · TooManyRuns · Closed · OpenedElsewhere
     │   └── ImmovableTime · EndlessWork, in tests
     ├── OperatorError           whoever runs the servers
@@ -16,7 +16,7 @@
     │   ├── ServerMissing       there is no server to start
     │   └── ForeignData         the keys belong to another program
     ├── TaskError               the author of a task
-    │   ├── UnknownTask · Undecodable · SignatureMismatch
+    │   ├── UnknownTask · Undecodable · SignatureMismatch · ModelMismatch
     │   ├── CommandFailed       a command has not ended well
     │   ├── CallRefused         an HTTP call was not answered as expected, or must not be made
     │   ├── FailedElsewhere     stands in for an exception that can not be brought back
@@ -52,7 +52,9 @@ __all__ = [
     "LeaseLost",
     "LoginRefused",
     "Misconfigured",
+    "ModelMismatch",
     "NotSerializable",
+    "OpenedElsewhere",
     "OperatorError",
     "PayloadTooLarge",
     "RemoteTraceback",
@@ -67,6 +69,7 @@ __all__ = [
     "UnknownSchedule",
     "UnknownTask",
     "UnknownZone",
+    "WrongArguments",
 ]
 
 _OF_SERVERS = frozenset({"LoginRefused", "ServerFull", "ServerRefused", "ServerUnavailable"})
@@ -133,6 +136,10 @@ class PayloadTooLarge(CallerError, ValueError):
     """The serialized arguments of a task exceed the limit."""
 
 
+class WrongArguments(CallerError, TypeError):
+    """The arguments of a call do not fit the task."""
+
+
 class NotSerializable(CallerError, TypeError):
     """A value can not be encoded by the codecs that are allowed."""
 
@@ -187,6 +194,10 @@ class Undecodable(TaskError, ValueError):
 
 class SignatureMismatch(TaskError, TypeError):
     """The stored arguments do not fit the signature of the task."""
+
+
+class ModelMismatch(SignatureMismatch, Undecodable):
+    """Stored values do not fit the types that the task declares here; another release of it may take them."""
 
 
 class CommandFailed(TaskError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -12,6 +13,8 @@ from zoneinfo import ZoneInfo
 from ..errors import Undecodable
 from . import models, pickling
 from .words import TAGS, Codec, Tag, unpack
+
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class Decoder:
@@ -46,15 +49,15 @@ class Decoder:
             raise Undecodable("expected tags at the head of lists only, found a stray one")
         return value
 
-    def model(self, name: str, fields: dict[str, Any], *unset: str) -> Any:
+    def model(self, name: str, fields: dict[str, Any], beside: Mapping[str, Any] = NOTHING) -> Any:
         """What stands for a model.
 
         Raises:
-            Undecodable: the annotations do not tell its type.
+            ModelMismatch: the annotations do not tell its type, or it has changed too much.
         """
         if self._types is None:
             self._types = models.types_in(self._annotations)
-        return models.build(models.find(self._types, name), fields, unset)
+        return models.build(models.find(self._types, name), fields, beside)
 
     def pickled(self, data: bytes) -> Any:
         """What stands for a part that was pickled."""

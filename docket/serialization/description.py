@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..errors import Undecodable
-from .decoding import Decoder
+from .decoding import NOTHING, Decoder
 from .envelope import kind_and_codec, parse
 from .words import Kind, as_parts
 
@@ -73,7 +73,8 @@ class _Shown:
 class _Showing(Decoder):
     """A decoder that builds no models and runs no pickles."""
 
-    def model(self, name: str, fields: dict[str, Any], *_: Any) -> Any:
+    def model(self, name: str, fields: dict[str, Any], beside: Mapping[str, Any] = NOTHING) -> Any:
+        del beside
         shown = ", ".join(_named(fields))
         return _Shown(f"{_printable(name.rpartition('.')[2])}({shown})")
 

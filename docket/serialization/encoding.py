@@ -63,7 +63,8 @@ class Encoder:
             return self.pickled(value)
         self.codec = max(self.codec, Codec.MODEL)
         fields = {field: self.words(part) for field, part in models.fields_of(value).items()}
-        return [MARKS[Tag.MODEL], name, fields, *models.unset_fields_of(value)]
+        beside = models.beside(value)
+        return [MARKS[Tag.MODEL], name, fields, *([self.words(beside)] if beside else [])]
 
 
 def _advice(value: Any) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import enum
 import sys
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final, cast
 
-from ..errors import Undecodable
+from ..errors import ModelMismatch
+from . import pydantic_state
+from .pydantic_state import State, are_computed, is_pydantic, is_whole, restored, state_of
 from .words import kind_of
 
 DATA_PROTOCOLS: Final = (None, "dataclasses", "pydantic.main", "pydantic.root_model")
@@ -22,7 +25,7 @@ def is_model(kind: Any) -> bool:
     if not isinstance(kind, type):
         return False
     known: type[Any] = kind
-    return dataclasses.is_dataclass(known) or _is_pydantic(known) or _is_enum(known)
+    return dataclasses.is_dataclass(known) or is_pydantic(known) or _is_enum(known)
 
 
 def name_of(kind: type) -> str:
@@ -48,79 +51,92 @@ def find(types: Mapping[str, type], name: str) -> type:
     """The type of this name, wherever its module has moved to.
 
     Raises:
-        Undecodable: the annotations name none, or several.
+        ModelMismatch: the annotations name none, or several.
     """
     if name in types:
         return types[name]
     moved = [kind for kind in types.values() if name.endswith(f".{kind.__qualname__}")]
     if len(moved) == 1:
         return moved[0]
-    raise Undecodable(
+    raise ModelMismatch(
         f"expected a model that the annotations of the task name "
         f"({', '.join(sorted(types)) or 'they name none'}), found {name!r}; annotate the parameter with it"
     )
 
 
 def is_data(value: Any) -> bool:
-    """Whether the fields of a model are all that there is to it."""
+    """Whether the fields of a model, and its state beside them, are all that there is to it."""
     kind = kind_of(value)
     if isinstance(value, enum.Enum):
         # A combination of flags is no member.
         return value.name in kind.__members__
     if not _keeps_the_default_protocols(kind):
         return False
-    if _is_pydantic(kind):
-        return not value.__pydantic_private__
+    if is_pydantic(kind):
+        return is_whole(value, kind)
     names = {field.name for field in dataclasses.fields(kind)}
-    return getattr(value, "__dict__", {}).keys() <= names and all(
-        hasattr(value, name) for name in names
-    )
+    beyond = getattr(value, "__dict__", {}).keys() - names
+    return are_computed(kind, beyond) and all(hasattr(value, name) for name in names)
 
 
 def fields_of(value: Any) -> dict[str, Any]:
     """The fields of a model by name; of an enum, the name of its member."""
     if isinstance(value, enum.Enum):
         return {"name": value.name}
-    if _is_pydantic(kind_of(value)):
-        return dict(value)
-    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    kind = kind_of(value)
+    if is_pydantic(kind):
+        return pydantic_state.fields_of(value, kind)
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(kind)}
 
 
-def unset_fields_of(value: Any) -> list[str]:
-    """The fields of a pydantic model that hold a default which nobody gave."""
-    if not _is_pydantic(kind_of(value)):
-        return []
-    return sorted(dict(value).keys() - value.model_fields_set)
+def beside(value: Any) -> dict[str, Any]:
+    """What a pydantic model holds beside its fields; nothing, if that follows from them."""
+    kind = kind_of(value)
+    if not is_pydantic(kind):
+        return {}
+    given, extra, private = state_of(value, kind)
+    found: dict[str, Any] = {} if given is None else {"given": sorted(given)}
+    if extra:
+        found["extra"] = dict(extra)
+    if private:
+        found["private"] = dict(private)
+    return found
 
 
-def build(kind: type, fields: dict[str, Any], unset: Iterable[str]) -> Any:
-    """A model of its fields.
+def build(kind: type, fields: dict[str, Any], beside: Mapping[str, Any]) -> Any:
+    """A model of its fields, restored as it was: nothing is validated and no code of its own runs.
 
-    A pydantic model is validated again. A dataclass is restored as it was, without running its
-    ``__init__`` again; fields that it has gained since then get their defaults.
+    Fields that it has gained since then get their defaults.
 
     Raises:
-        ValueError: the fields do not fit.
+        ModelMismatch: the fields do not fit.
     """
     if _is_enum(kind):
-        return cast(type[enum.Enum], kind)[fields["name"]]
-    if not _is_pydantic(kind):
+        return _member(cast(type[enum.Enum], kind), fields["name"])
+    if not is_pydantic(kind):
         return _restored(kind, fields)
-    is_root = getattr(kind, "__pydantic_root_model__", False)
-    model: Any = kind
-    built = (
-        model.model_validate(fields["root"])
-        if is_root
-        else model.model_validate(fields, by_alias=False, by_name=True)
+    given = beside.get("given")
+    state = State(
+        None if given is None else frozenset(given),
+        beside.get("extra", {}),
+        beside.get("private", {}),
     )
-    built.model_fields_set.difference_update(unset)
-    return built
+    return restored(kind, fields, state)
+
+
+def _member(kind: type[enum.Enum], name: str) -> enum.Enum:
+    try:
+        return kind[name]
+    except KeyError:
+        raise ModelMismatch(f"{name_of(kind)} has no member {name}, which is stored") from None
 
 
 def _restored(kind: type, fields: dict[str, Any]) -> Any:
     declared = {field.name: field for field in dataclasses.fields(kind)}
     if unknown := fields.keys() - declared.keys():
-        raise ValueError(f"{name_of(kind)} has no field {', '.join(sorted(unknown))}")
+        raise ModelMismatch(
+            f"{name_of(kind)} has no field {', '.join(sorted(unknown))}, which is stored"
+        )
     built: Any = cast(Any, object.__new__)(kind)
     for name, field in declared.items():
         value = fields[name] if name in fields else _default(kind, field)
@@ -134,13 +150,7 @@ def _default(kind: type, field: dataclasses.Field[Any]) -> Any:
         return field.default
     if field.default_factory is not dataclasses.MISSING:
         return field.default_factory()
-    raise ValueError(f"{name_of(kind)} needs the field {field.name}, which is not stored")
-
-
-def _is_pydantic(kind: type) -> bool:
-    # Whoever has a model has imported pydantic; nobody else should pay for it.
-    base = getattr(sys.modules.get("pydantic.main"), "BaseModel", None)
-    return base is not None and issubclass(kind, base)
+    raise ModelMismatch(f"{name_of(kind)} needs the field {field.name}, which is not stored")
 
 
 def _is_enum(kind: type) -> bool:
@@ -170,11 +180,27 @@ def _parts(annotation: Any) -> tuple[Any, ...]:
 def _field_annotations(kind: type) -> tuple[Any, ...]:
     if _is_enum(kind):
         return ()
-    if _is_pydantic(kind):
-        model: Any = kind
-        return tuple(field.annotation for field in model.model_fields.values())
+    if not is_pydantic(kind):
+        return tuple(_hints(kind).values())
+    model: Any = kind
+    annotations = [field.annotation for field in model.model_fields.values()]
+    if model.__private_attributes__:
+        hints = _hints(kind)
+        annotations += [hints[name] for name in model.__private_attributes__ if name in hints]
+    return tuple(annotations)
+
+
+def _hints(kind: type) -> Mapping[str, Any]:
     try:
-        return tuple(typing.get_type_hints(kind).values())
-    except NameError:
-        # A name that exists only for type checkers tells nothing here.
-        return ()
+        return typing.get_type_hints(kind)
+    except Exception:
+        # A name that exists only for type checkers tells nothing here, but must not hide the others.
+        return dict(_readable_hints(kind))
+
+
+def _readable_hints(kind: type) -> Iterator[tuple[str, Any]]:
+    for base in reversed(kind.__mro__):
+        names = vars(sys.modules.get(base.__module__, typing))
+        for name, hint in vars(base).get("__annotations__", {}).items():
+            with contextlib.suppress(Exception):
+                yield name, eval(hint, dict(names)) if isinstance(hint, str) else hint  # noqa: S307

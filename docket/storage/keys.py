@@ -32,6 +32,7 @@ Key                                   Type          Holds
 ``P:supervisors``                     hash          how each supervisor stands, and when it said so
 ``P:workers``                         sorted set    workers by their last heartbeat in ms
 ``P:worker-tasks:<worker>``           set           the tasks that a worker knows
+``P:worker-shapes:<worker>``          hash          what each of its tasks can be called with
 ``P:task-workers:<task>``             set           the workers that know a task
 ``P:bell`` ``P:bell:<queue>``         list          at most one token: wakes one idle worker
 ``P:format``                          string        the format of all this: another one is refused
@@ -206,6 +207,10 @@ class Keys:
     def worker_tasks(self, worker: str) -> str:
         """The tasks that a worker knows."""
         return self.named(f"worker-tasks:{worker}")
+
+    def worker_shapes(self, worker: str) -> str:
+        """What the tasks of a worker can be called with."""
+        return self.named(f"worker-shapes:{worker}")
 
     def task_workers(self, task: str) -> str:
         """The workers that know a task."""

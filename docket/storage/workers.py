@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from ..connection.base import Connection
 from .executions import from_milliseconds, queue_argument
@@ -18,6 +19,11 @@ _REGISTER = Script("register", ("worker", "silence"))
 _HEARTBEAT = Script("heartbeat", ("worker", "now"))
 _RETIRE = Script("retire", ("worker", "consumer"))
 _UNPARK = Script("unpark", ("quiet", "most"))
+
+ANY_TASK = ""
+"""In the place of a task's name: all that the worker does not know by name."""
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 GROUPS = 100
 """Groups of parked work that one script looks at."""
@@ -33,18 +39,32 @@ class WorkerInfo:
 
 
 class Workers:
-    """Reads and writes ``P:workers``, ``P:worker-tasks:*`` and ``P:task-workers:*``."""
+    """Reads and writes ``P:workers``, ``P:worker-*:*`` and ``P:task-workers:*``."""
 
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection
         self._keys = keys
 
-    async def register(self, worker: str, tasks: Sequence[str], silence: timedelta) -> int:
+    async def register(
+        self,
+        worker: str,
+        tasks: Sequence[str],
+        silence: timedelta,
+        shapes: Mapping[str, str] = NOTHING,
+    ) -> int:
         """Announce a worker and forget those that were silent for longer than ``silence``.
+
+        Arguments:
+            worker: its name.
+            tasks: what it knows.
+            silence: after which a worker counts as gone.
+            shapes: what tasks can be called with, by name; by ``ANY_TASK``, that it takes all others, too.
 
         Returns the server's time in ms.
         """
-        call = _REGISTER.call(self._keys, worker, _milliseconds(silence), *tasks)
+        told = {**dict.fromkeys(tasks, ""), **shapes}
+        words = [word for pair in told.items() for word in pair]
+        call = _REGISTER.call(self._keys, worker, _milliseconds(silence), *words)
         (reply,) = await run(self._connection, call)
         return int(value_of(reply))
 
@@ -126,6 +146,24 @@ class Workers:
             WorkerInfo(name, last_seen, {task.decode() for task in value_of(known)})
             for (name, last_seen), known in zip(living, tasks, strict=True)
         ]
+
+    async def shapes(self, task: str, silence: timedelta) -> list[str]:
+        """What the workers heard of within ``silence`` say that a task can be called with.
+
+        One that takes tasks that it does not know says so in the place of what it does not say.
+        """
+        workers = await self.living(silence)
+        if not workers:
+            return []
+        replies = await read_patiently(
+            self._connection,
+            *(
+                ("HMGET", self._keys.worker_shapes(worker.name), task, ANY_TASK)
+                for worker in workers
+            ),
+        )
+        told = [own or other for own, other in map(value_of, replies)]
+        return list(dict.fromkeys(shape.decode() for shape in told if shape is not None))
 
     async def knowing(self, task: str, silence: timedelta) -> list[WorkerInfo]:
         """The workers heard of within ``silence`` that know a task."""

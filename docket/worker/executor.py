@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from ..annotations import compact_signature, get_signature
+from ..binding import bind
 from ..connection.errors import is_of_redis
 from ..dependencies.base import (
     AdmissionBlocked,
@@ -29,11 +30,12 @@ from ..dependencies.resolution import Resolution, is_bare, step_into
 from ..dependencies.shared import SharedScope
 from ..dependencies.timeout import Timeout
 from ..docket import Docket
-from ..errors import LeaseLost, SignatureMismatch, Undecodable, UnknownTask
+from ..errors import LeaseLost, ModelMismatch, SignatureMismatch, Undecodable, UnknownTask
 from ..execution import Execution, NextRun
 from ..instrumentation.events import Observer
 from ..instrumentation.tracing import Performing, incoming
 from ..lifecycle import DeadReason, ExecutionState, ParkedReason
+from ..outline import outline
 from ..policy import TaskPolicy
 from ..registry import TaskFunction
 from ..runners.process import in_process
@@ -247,6 +249,10 @@ class Executor:
                 return parked
         try:
             execution = self._execution(run, function, now)
+        except ModelMismatch as error:
+            parked = Parked(ParkedReason.SIGNATURE, detail=outline(function))
+            self._observer.parked(claimed.task, claimed.key, f"{parked.why} ({error})")
+            return parked
         except Undecodable as error:
             self._observer.undecodable(claimed.task, claimed.key, error)
             return Failed(error, DeadReason.UNDECODABLE)
@@ -365,6 +371,8 @@ class Executor:
         try:
             if inspect.iscoroutinefunction(function):
                 return checkpointed(function(*args, **kwargs), run)
+            # Of a plain function nobody can tell a call that fails from one that can not be made.
+            bind(execution.function_name, function, args, kwargs)
             if attempt.policy.in_process:
                 return in_process(function, args, kwargs)
             return self._in_thread(run, function, args, kwargs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
+from ..binding import ANYTHING, announced
 from ..clock import ServerClock
 from ..docket import Docket
 from ..errors import ServerFull, ServerUnavailable
@@ -12,6 +13,7 @@ from ..instrumentation.events import Observer
 from ..instrumentation.telemetry import is_measured
 from ..service import Service
 from ..storage.limits import Announcement
+from ..storage.workers import ANY_TASK
 
 LOOK_EVERY = 5
 """Beats between two looks at strikes that may have changed without a word."""
@@ -31,6 +33,7 @@ class Heartbeat(Service):
         queues: gives the queues that the worker looks at.
         on_forgotten: called when the server may have lost what it knew of the worker, and so all else.
         limits: gives the slots of the concurrency limits of its tasks, by definition and task.
+        takes_all: whether it has a fallback for tasks that it does not know.
     """
 
     is_kept = True
@@ -44,6 +47,7 @@ class Heartbeat(Service):
         queues: Callable[[], Sequence[str]],
         on_forgotten: Callable[[], None],
         limits: Callable[[], Mapping[tuple[str, str], int]],
+        takes_all: bool = False,
     ) -> None:
         self._docket = docket
         self._worker = worker
@@ -52,6 +56,7 @@ class Heartbeat(Service):
         self._queues = queues
         self._on_forgotten = on_forgotten
         self._limits = limits
+        self._takes_all = takes_all
         self._announced: Mapping[tuple[str, str], int] = {}
         self._disagreements: set[str] = set()
         self._known: frozenset[str] = frozenset()
@@ -86,10 +91,15 @@ class Heartbeat(Service):
     async def _register(self) -> None:
         tasks = frozenset(self._docket.tasks)
         workers = self._docket.storage.workers
-        self._clock.set(await workers.register(self._worker, sorted(tasks), self._docket.silence))
+        silence, shapes = self._docket.silence, self._shapes()
+        self._clock.set(await workers.register(self._worker, sorted(tasks), silence, shapes))
         self._known = tasks
         await self._announce(self._limits())
         self.last_contact = asyncio.get_running_loop().time()
+
+    def _shapes(self) -> dict[str, str]:
+        shapes = {name: announced(task) for name, task in self._docket.tasks.items()}
+        return {**shapes, ANY_TASK: ANYTHING} if self._takes_all else shapes
 
     async def _beat(self) -> None:
         if self._known != frozenset(self._docket.tasks):

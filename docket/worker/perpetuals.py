@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Hashable
 
 from typing_extensions import override
@@ -12,10 +13,12 @@ from ..dependencies.configured import configured
 from ..dependencies.perpetual import Perpetual
 from ..dependencies.resolution import get_single_dependency_parameter_of_type
 from ..docket import Docket
-from ..errors import ServerUnavailable
-from ..registry import TaskFunction, name_of
+from ..errors import ServerUnavailable, WrongArguments
+from ..registry import TaskFunction
 from ..service import Service
 from ..storage.executions import from_milliseconds
+
+logger = logging.getLogger("docket.worker")
 
 RESEED = 60.0
 """Seconds after which they are looked at in any case: somebody may have cancelled or lost one."""
@@ -76,10 +79,15 @@ class Perpetuals(Service):
 
     def _perpetual(self, function: TaskFunction) -> Perpetual | None:
         """What the configuration says, or else the code."""
-        policy = self._docket.registry.policy(name_of(function))
+        policy = self._docket.registry.policy(self._docket.registry.name_of(function))
         declared = [one for one in configured(policy) if isinstance(one, Perpetual)]
         return next(iter(declared), get_single_dependency_parameter_of_type(function, Perpetual))
 
     async def _add(self, function: TaskFunction, perpetual: Perpetual) -> None:
         when = perpetual.first_after(from_milliseconds(self._clock.now()))
-        await self._docket.add(function, when, name_of(function))()
+        name = self._docket.registry.name_of(function)
+        try:
+            await self._docket.add(function, when, name)()
+        except WrongArguments as error:
+            # Nobody can give it any: said each time that it is looked at, and no harm to the others.
+            logger.error("The automatic task %s can not run: %s", name, error)

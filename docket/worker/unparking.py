@@ -10,6 +10,7 @@ from ..docket import Docket
 from ..errors import ServerRefused, ServerUnavailable
 from ..instrumentation.events import Observer
 from ..lifecycle import ParkedReason
+from ..outline import outline
 from ..service import Service
 from ..storage.parked import UNREADABLE, Group
 
@@ -90,6 +91,9 @@ class Unparking(Service):
         word, _, schema = reason.partition(" ")
         if word == ParkedReason.ARGS_SCHEMA.value and schema.isdigit():
             return self._docket.registry.policy(task).can_read(int(schema))
+        if word == ParkedReason.SIGNATURE.value:
+            # Whoever has parked it has types that it was not made of; ours may be others.
+            return schema != outline(self._docket.tasks[task])
         return word == ParkedReason.UNKNOWN_TASK.value
 
     async def _release(self, reason: str, tasks: list[str], most: int) -> bool:

@@ -201,6 +201,7 @@ class Worker:
             lambda: self.queues,
             self._perpetuals.look,
             lambda: limits_of(self),
+            takes_all=self.fallback_task is not None,
         )
         self._unparking = Unparking(
             docket, observer, lambda: self._running.free, self._trading.look

@@ -24,7 +24,8 @@ LAYERS = (
     ("execution", "strikelist"),
     ("progress",),
     ("home",),
-    ("keynames", "registry", "results", "unanswered"),
+    ("keynames", "outline", "registry", "results", "unanswered"),
+    ("binding",),
     ("annotations",),
     ("storage",),
     ("connection",),
@@ -33,7 +34,7 @@ LAYERS = (
 """From the top down; what stands in one row does not import each other."""
 
 GROUND = (
-    *("_version", "clock", "cron", "durations", "error_text", "errors", "lifecycle"),
+    *("_version", "clock", "cron", "durations", "error_text", "errors", "identity", "lifecycle"),
     *("orders", "policy", "sizes", "uuid7"),
 )
 """Level 0: plain values, which import nothing of the package but errors."""

@@ -81,12 +81,16 @@ def test_a_task_that_a_worker_knows_needs_no_collection(shell: Shell) -> None:
             await worker.until_started()
             added = await asyncio.to_thread(shell.program, "task", "add", "greet", "name=Jane")
             mistyped = await asyncio.to_thread(shell.program, "task", "add", "gret")
+            refused = await asyncio.to_thread(shell.program, "task", "add", "greet", "nam=Jane")
             execution = await docket.get_execution(added.stdout.strip())
             assert execution is not None
             greeting = await execution.get_result()
             working.cancel()
             await working
         assert mistyped.returncode == 3
+        assert refused.returncode == 2
+        assert "expected arguments that fit greet(" in refused.stderr
+        assert "got an unexpected keyword argument 'nam'" in refused.stderr
         return greeting, mistyped.stderr
 
     greeting, said = shell.visit(beside_a_worker)

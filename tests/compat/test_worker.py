@@ -384,10 +384,13 @@ async def test_trouble_that_is_not_the_servers_is_told_and_the_worker_goes_on(
 # Unknown tasks
 
 
+async def whatever(*args: Any, **kwargs: Any) -> None: ...
+
+
 async def test_a_fallback_task_is_called_with_the_arguments_and_its_own_dependencies(
     docket: Docket, caplog: pytest.LogCaptureFixture
 ) -> None:
-    docket.register(note, names=["gone"])
+    docket.register(whatever, names=["gone"])
     execution = await docket.add("gone", key="mine")(1, 2, three=3)
     del docket.tasks["gone"]
 

@@ -70,6 +70,7 @@ async def keys_of(docket: Docket) -> set[str]:
             "workers",
             "limits",
             "worker-tasks:",
+            "worker-shapes:",
             "task-workers:",
             "leases",
             "lost",

@@ -61,7 +61,7 @@ async def test_arguments_that_do_not_fit_are_told_of_by_the_task_not_by_its_depe
 
     docket.register(old, names=["work"])
     execution = await docket.add("work")(1, 2, 3, four=4)
-    docket.register(work, names=["work"])
+    docket.register(work, names=["work"], replace=True)
     await worker.run_until_finished()
     await execution.sync()
 

@@ -68,6 +68,7 @@ WORK: Final = (
     *(
         "workers",
         "worker-tasks:*",
+        "worker-shapes:*",
         "task-workers:*",
         "bell",
         "bell:*",

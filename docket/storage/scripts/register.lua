@@ -3,7 +3,7 @@
 --
 -- worker    its name
 -- silence   ms without a heartbeat after which a worker counts as gone
--- REST...   the tasks that it knows
+-- REST...   pairs: a task that it knows, and what that can be called with ('' if it does not say)
 -- returns   the Redis time in ms
 
 local SLICE = 100
@@ -14,7 +14,7 @@ local function forget(name)
   for _, task in ipairs(redis.call('SMEMBERS', tasks)) do
     redis.call('SREM', P .. ':task-workers:' .. task, name)
   end
-  redis.call('DEL', tasks)
+  redis.call('DEL', tasks, P .. ':worker-shapes:' .. name)
   redis.call('ZREM', P .. ':workers', name)
 end
 
@@ -24,8 +24,12 @@ end
 forget(worker)
 say_format()
 redis.call('ZADD', P .. ':workers', integer(now), worker)
-for at = REST, #ARGV do
-  redis.call('SADD', P .. ':worker-tasks:' .. worker, ARGV[at])
-  redis.call('SADD', P .. ':task-workers:' .. ARGV[at], worker)
+for at = REST, #ARGV, 2 do
+  local task, shape = ARGV[at], ARGV[at + 1]
+  if task ~= '' then
+    redis.call('SADD', P .. ':worker-tasks:' .. worker, task)
+    redis.call('SADD', P .. ':task-workers:' .. task, worker)
+  end
+  if shape ~= '' then redis.call('HSET', P .. ':worker-shapes:' .. worker, task, shape) end
 end
 return integer(now)

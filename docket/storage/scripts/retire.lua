@@ -13,7 +13,7 @@ local tasks = P .. ':worker-tasks:' .. worker
 for _, task in ipairs(redis.call('SMEMBERS', tasks)) do
   redis.call('SREM', P .. ':task-workers:' .. task, worker)
 end
-redis.call('DEL', tasks)
+redis.call('DEL', tasks, P .. ':worker-shapes:' .. worker)
 redis.call('ZREM', P .. ':workers', worker)
 -- Should it be gone before it has called again, its lease ends, and others go on.
 if not gates.free_orphans(consumer) then return {0, 1} end
