@@ -155,7 +155,7 @@ def _function(name: str, task: TaskOrder) -> TaskFunction:
     if task.function is not None:
         return load(task.function)
     if task.command:
-        return command_task(name, task.command)
+        return command_task(name, task.command, task.env)
     return http_task(name, HttpCall(**task.http))
 
 
@@ -211,6 +211,7 @@ def _task_order(task: Task, directory: Path) -> TaskOrder:
         timeout=_seconds(task.timeout),
         retry=_retry_order(task.retry) if "retry" in task.model_fields_set else None,
         command=task.command or (),
+        env=task.env,
         http={} if task.http is None else _http_order(task.http, directory),
         behaviours={
             name: {key: _plain(value) for key, value in table.model_dump().items()}

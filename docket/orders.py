@@ -33,6 +33,8 @@ class TaskOrder:
     retry: RetryOrder | None = None
     """None leaves it to what the task says in code."""
     command: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    """The variables of the worker that the command gets beside the usual ones."""
     http: dict[str, Any] = field(default_factory=dict[str, Any])
     """The HTTP call that it is, its secrets in it."""
     behaviours: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
@@ -97,5 +99,6 @@ def _load_task(fields: dict[str, Any]) -> TaskOrder:
         **fields,
         "retry": None if retry is None else RetryOrder(**retry),
         "command": tuple(fields["command"]),
+        "env": tuple(fields["env"]),
     }
     return TaskOrder(**known)

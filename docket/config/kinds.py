@@ -145,6 +145,11 @@ def _check_parameter(value: str) -> str:
     return value
 
 
+def _check_variable_pattern(value: str) -> str:
+    _check_variable(value.removesuffix("*"))
+    return value
+
+
 def _check_variable(value: str) -> str:
     if not _VARIABLE.fullmatch(value):
         raise expected("expected the name of an environment variable")
@@ -313,6 +318,13 @@ Variable: TypeAlias = Annotated[
     _as_text("variable", "STRIPE_KEY", "^[A-Za-z_][A-Za-z0-9_]*$"),
 ]
 """The name of an environment variable."""
+
+VariablePattern: TypeAlias = Annotated[
+    str,
+    AfterValidator(_check_variable_pattern),
+    _as_text("variable or the beginning of some", "PG*", r"^[A-Za-z_][A-Za-z0-9_]*\*?$"),
+]
+"""The name of an environment variable, or the beginning of several and an asterisk."""
 
 VariableValue: TypeAlias = Annotated[str, AfterValidator(_check_variable_value)]
 """What an environment variable is set to."""

@@ -31,7 +31,7 @@ from .tables.strikes import Strike
 from .tables.supervisor import Supervisor
 from .tables.tasks import Task
 
-_CODE = frozenset({"function", "command", "http", "args_schema", "upcast"})
+_CODE = frozenset({"function", "command", "env", "http", "args_schema", "upcast"})
 """What of a task only new processes know."""
 
 _RESTART: tuple[Path, ...] = (

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import shutil
 import signal
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypedDict
 
 from ..errors import CommandFailed
+from . import processes
+from .environment import allowed
 from .template import fill_in, signature_of
 
 OUTPUT = 64 * 1024
 """Characters of the output, the last ones, that are kept as the result."""
-
-GRACE = 5.0
-"""Seconds between the polite and the final signal to a command that has to end."""
 
 LONGEST_LINE = 8192
 
@@ -31,16 +29,20 @@ class CommandResult(TypedDict):
     output: str
 
 
-def command_task(name: str, command: Sequence[str]) -> Callable[..., Any]:
+def command_task(
+    name: str, command: Sequence[str], env: Collection[str] = ()
+) -> Callable[..., Any]:
     """A task that runs a command, never through a shell.
 
     Each ``{name}`` in it is replaced by an argument, which stays one word whatever it contains. What
     the command prints goes to the log of the task, line by line, and the end of it into the result. At
-    a timeout or a cancellation its whole process group is ended.
+    a timeout or a cancellation it is ended. Nothing that it has started outlives it, or the worker.
 
     Arguments:
         name: the task.
         command: the program and its arguments.
+        env: variables of the worker that it gets beside ``PATH``, ``HOME``, ``LANG`` and the like; ``PG*``
+            stands for all that begin so.
 
     Raises:
         InvalidSetting: a brace stands alone.
@@ -53,7 +55,7 @@ def command_task(name: str, command: Sequence[str]) -> Callable[..., Any]:
 
     async def run(**arguments: Any) -> CommandResult:
         signature.bind(**arguments)
-        return await _run([fill_in(word, arguments) for word in command], logger)
+        return await _run([fill_in(word, arguments) for word in command], env, logger)
 
     run.__name__ = run.__qualname__ = name
     run.__doc__ = f"Run {command[0]}."
@@ -61,28 +63,24 @@ def command_task(name: str, command: Sequence[str]) -> Callable[..., Any]:
     return run
 
 
-async def _run(command: Sequence[str], logger: logging.Logger) -> CommandResult:
+async def _run(
+    command: Sequence[str], env: Collection[str], logger: logging.Logger
+) -> CommandResult:
     if shutil.which(command[0]) is None:
         raise CommandFailed(
             f"expected a program, found {command[0]!r}, which is not there or can not be run; install it, or "
             "give its whole path"
         )
     try:
-        process = await asyncio.create_subprocess_exec(
-            *_bound_to_us(command),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
+        process = await processes.KIND.start(command, allowed(os.environ, env))
     except OSError as error:
-        raise CommandFailed(f"{command[0]} can not be run: {error}", None, "") from error
+        raise CommandFailed(f"{command[0]} can not be run: {error}") from error
     tail: deque[str] = deque()
     try:
-        await _follow(process, tail, logger)
-        code = await process.wait()
+        await _follow(process.output, tail, logger)
+        code = await process.exit_code()
     except BaseException:
-        await _end(process)
+        await process.end()
         raise
     output = "".join(tail)[-OUTPUT:]
     if code:
@@ -94,18 +92,9 @@ async def _run(command: Sequence[str], logger: logging.Logger) -> CommandResult:
     return CommandResult(exit_code=code, output=output)
 
 
-def _bound_to_us(command: Sequence[str]) -> list[str]:
-    """The command, which dies with a worker that is killed, where the system has the means."""
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "KILL", "--", *command] if setpriv else list(command)
-
-
-async def _follow(
-    process: asyncio.subprocess.Process, tail: deque[str], logger: logging.Logger
-) -> None:
-    assert process.stdout is not None
+async def _follow(stream: asyncio.StreamReader, tail: deque[str], logger: logging.Logger) -> None:
     kept = 0
-    while line := await _line(process.stdout):
+    while line := await _line(stream):
         text = line.decode(errors="replace")
         logger.info("%s", text.rstrip("\n"))
         tail.append(text)
@@ -122,12 +111,3 @@ async def _line(stream: asyncio.StreamReader) -> bytes:
         return end.partial
     except asyncio.LimitOverrunError:
         return await stream.read(LONGEST_LINE)
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """End what is left of the process group: children that outlive the process, or do not listen, as well."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(process.wait(), GRACE)

@@ -12,6 +12,11 @@ import traceback
 
 from .leftovers import flush
 
+_CAN_NOT_WAIT = RuntimeError(
+    "a child that a task has forked can not await: its event loop is its parent's; end it with os._exit() "
+    "before, or use multiprocessing"
+)
+
 
 def leave_if_copied(original: int, error: BaseException | None = None) -> None:
     """End this process if it is a copy; does nothing in the process that the task was started in.
@@ -34,14 +39,7 @@ def refuse_to_wait(original: int) -> None:
     Arguments:
         original: the process that the task was started in.
     """
-    if os.getpid() != original:
-        leave_if_copied(
-            original,
-            RuntimeError(
-                "a child that a task has forked can not await: its event loop is its parent's; end it with "
-                "os._exit() before, or use multiprocessing"
-            ),
-        )
+    leave_if_copied(original, _CAN_NOT_WAIT)
 
 
 def _exit_code(error: BaseException | None) -> int:

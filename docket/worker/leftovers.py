@@ -55,10 +55,9 @@ def leave_threads(known: Collection[threading.Thread]) -> None:
     names = [thread.name for thread in left if thread.is_alive()]
     if names:
         logger.warning("not waiting for threads that tasks have started: %s", ", ".join(names))
-        # As the interpreter would, but for the threads.
-        atexit._run_exitfuncs()  # noqa: SLF001 - there is no other name for it
         flush()
-        os._exit(0)
+        # As the interpreter would end, but for the threads.
+        os._exit(atexit._run_exitfuncs() or 0)  # noqa: SLF001 - it has no other name
 
 
 def flush() -> None:

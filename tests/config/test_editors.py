@@ -35,6 +35,7 @@ BEYOND = {
     "clocks_that_change_without_a_cron",
     "delay_inherited_and_too_long",
     "delay_longer_than_max_delay",
+    "environment_of_a_function",
     "phase_as_long_as_every",
     "phase_of_a_cron",
     "restart_pause_longer_than_the_longest",

@@ -134,6 +134,7 @@ OTHERS: dict[str, str] = {
     "tasks.call.args_schema": "7",
     "tasks.call.upcast": '"m:upcast"',
     "tasks.shell.command": '["false"]',
+    "tasks.shell.env": '["PG*"]',
     "tasks.web.http.url": '"https://partner.example/other"',
     "tasks.web.http.method": '"PUT"',
     "tasks.web.http.headers": '{ Accept = "text/html" }',

@@ -10,11 +10,25 @@ from pathlib import Path
 import pytest
 
 from docket.errors import CommandFailed
-from docket.runners import command as module
+from docket.runners import environment, processes
 from docket.runners.command import OUTPUT, command_task
+from docket.runners.processes import GroupedProcess, KeptProcess
 from tests.pids import is_alive
 
 PYTHON = sys.executable
+
+
+@pytest.fixture(autouse=True, params=["kept", "grouped"])
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How commands are started: as on Linux, and as elsewhere."""
+    # With what the test suite brings along, so that the keeper is measured as well.
+    monkeypatch.setattr(processes, "ISOLATED", ())
+    monkeypatch.setattr(environment, "ALWAYS", (*environment.ALWAYS, "COVERAGE*"))
+    monkeypatch.setattr(processes, "KIND", KINDS[request.param])
+    return request.param
+
+
+KINDS = {"kept": KeptProcess, "grouped": GroupedProcess}
 
 
 async def test_arguments_are_filled_in_and_stay_one_word() -> None:
@@ -70,13 +84,10 @@ async def test_a_program_that_is_not_there_is_told(tmp_path: Path) -> None:
         await command_task("none", ["no-such-program"])()
 
 
-async def test_a_program_that_can_not_be_started_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_program_that_can_not_be_started_is_told(tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     broken.write_bytes(b"\x7fELF")
     broken.chmod(0o700)
-    monkeypatch.setattr(module, "_bound_to_us", list)
 
     with pytest.raises(CommandFailed, match=r"can not be run"):
         await command_task("broken", [str(broken)])()
@@ -127,7 +138,7 @@ async def test_a_cancelled_command_ends_with_its_whole_group(tmp_path: Path) -> 
 async def test_a_command_that_ignores_the_polite_signal_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "GRACE", 0.1)
+    monkeypatch.setattr(processes, "GRACE", 0.1)
     script = (
         "import os, signal, time\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
@@ -147,7 +158,7 @@ async def test_a_command_that_ignores_the_polite_signal_is_killed(
 async def test_what_a_command_has_left_behind_is_killed_though_it_ignores_the_polite_signal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "GRACE", 0.1)
+    monkeypatch.setattr(processes, "GRACE", 0.1)
     child = (
         "import os, signal, time\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"

@@ -21,7 +21,8 @@ before.start()
 async def main():
     loop = asyncio.get_running_loop()
     known = threading.enumerate()
-    await loop.run_in_executor(None, int)
+    if EXECUTOR:
+        await loop.run_in_executor(None, int)
     threading.Thread(target=time.sleep, args=(ENDLESS,), name="endless").start()
     leftovers.leave_threads(known)
     print("goes on", flush=True)
@@ -39,6 +40,7 @@ def said(program: str) -> tuple[str, str]:
 
 def test_a_thread_that_does_not_end_is_not_waited_for() -> None:
     program = THREADS.replace("GRACE_", "0.1").replace("ENDLESS", "600").replace("BEFORE", "0")
+    program = program.replace("EXECUTOR", "False")
 
     out, complaints = said(program)
 
@@ -48,6 +50,7 @@ def test_a_thread_that_does_not_end_is_not_waited_for() -> None:
 
 def test_threads_that_end_are_waited_for_and_those_of_others_are_not_touched() -> None:
     program = THREADS.replace("GRACE_", "60").replace("ENDLESS", "0.01").replace("BEFORE", "0.1")
+    program = program.replace("EXECUTOR", "True")
 
     assert said(program) == ("goes on\nat the end\n", "")
 

@@ -9,7 +9,16 @@ from pydantic import ConfigDict, Field, model_validator
 from typing_extensions import Self
 
 from ...durations import format_duration
-from ..kinds import Duration, Name, Parameter, PositiveDuration, Reference, at, expected
+from ..kinds import (
+    Duration,
+    Name,
+    Parameter,
+    PositiveDuration,
+    Reference,
+    VariablePattern,
+    at,
+    expected,
+)
 from .base import Level, Table, with_keys
 
 _KEY: Final = (
@@ -150,6 +159,11 @@ class Task(TaskDefaults):
         default=None,
         description="A program and its arguments; {name} stands for an argument of the task.",
     )
+    env: Annotated[tuple[VariablePattern, ...], Field(strict=False)] = Field(
+        default=(),
+        description="Variables of the worker that a command gets beside PATH, HOME, USER, LANG and the like; "
+        "PG* stands for all that begin so.",
+    )
     http: Http | None = Field(default=None, description="An HTTP call.")
     runner: Literal["auto", "process"] = Field(
         default="auto",
@@ -209,6 +223,13 @@ class Task(TaskDefaults):
             raise expected("expected exactly one of function, command, http, found none")
         if len(given) > 1:
             raise expected("expected exactly one of function, command, http, found more")
+        return self
+
+    @model_validator(mode="after")
+    def only_commands_have_an_environment(self) -> Self:
+        """Refuse variables for what is no command: a function has all of the worker's."""
+        if self.env and self.command is None:
+            raise at("env", list(self.env), "only a command is given variables")
         return self
 
     @model_validator(mode="after")
