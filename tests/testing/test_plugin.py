@@ -61,7 +61,7 @@ def without_warnings(pytester: pytest.Pytester) -> None:
 
 
 def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    return pytester.runpytest_subprocess(*PLUGIN, *arguments, timeout=100)
+    return pytester.runpytest_inprocess(*PLUGIN, *arguments)
 
 
 def configure(pytester: pytest.Pytester, *lines: str) -> None:
