@@ -18,13 +18,14 @@ from typing import Any, Final
 
 from ..errors import OperatorError, ServerFull, ServerRefused, ServerUnavailable
 from ..orders import WorkerOrders
+from .last_words import LastWords
 from .protocol import CHANNEL, STACKS, Channel
 
 REJECTIONS: Final = {"away": ServerUnavailable, "full": ServerFull, "refused": ServerRefused}
 """What a process is kept from that does not get to Redis, by the word that it says."""
 
 _LAST_WORDS = 1.0
-"""Seconds for what a process has said before it was gone."""
+"""Seconds for what a process has said or written before it was gone."""
 
 
 class ProcessState(enum.Enum):
@@ -55,9 +56,17 @@ class WorkerProcess:
         pool: the name of its pool.
         directory: its working directory, from which tasks are imported.
         environment: variables beyond our own.
+        keeps_words: whether its death is told with what it wrote to its standard error last.
     """
 
-    def __init__(self, pool: str, directory: str, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        pool: str,
+        directory: str,
+        environment: Mapping[str, str],
+        *,
+        keeps_words: bool = False,
+    ) -> None:
         self.pool = pool
         self.state = ProcessState.STARTING
         self.revision = 0
@@ -74,6 +83,7 @@ class WorkerProcess:
         """Whether anything was in flight when it died by itself."""
         self._directory = directory
         self._environment = environment
+        self._words = LastWords() if keeps_words else None
         self._answers: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         self._has_begun = False
         """Whether our code has run in it."""
@@ -112,11 +122,11 @@ class WorkerProcess:
     @property
     def death(self) -> str:
         """How it has died, in words; empty if it was ended on purpose."""
-        if self.fate == "hung":
-            return "a hang"
-        if self.was_told_to_go and self.exit_code in {0, -signal.SIGKILL}:
+        if self.was_told_to_go and self.fate != "hung" and self.exit_code in {0, -signal.SIGKILL}:
             return ""
-        return describe_exit(self.exit_code)
+        death = "a hang" if self.fate == "hung" else describe_exit(self.exit_code)
+        words = self._words.text if self._words is not None else ""
+        return f"{death}, and these words:\n{words}" if words else death
 
     async def spawn(self) -> None:
         """Start the interpreter; it waits for its orders.
@@ -141,17 +151,23 @@ class WorkerProcess:
         self._watching = asyncio.create_task(self._watch(), name=f"docket process {self.pid}")
 
     async def _executed(self, line: int) -> asyncio.subprocess.Process:
-        # A session of its own: a Ctrl-C in the terminal is the supervisor's to answer.
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "docket.supervisor.child",
-            cwd=self._directory,
-            env={**os.environ, **self._environment, CHANNEL: str(line)},
-            pass_fds=[line],
-            stdin=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        words = await self._words.open() if self._words is not None else None
+        try:
+            # A session of its own: a Ctrl-C in the terminal is the supervisor's to answer.
+            return await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "docket.supervisor.child",
+                cwd=self._directory,
+                env={**os.environ, **self._environment, CHANNEL: str(line)},
+                pass_fds=[line],
+                stdin=asyncio.subprocess.DEVNULL,
+                stderr=words,
+                start_new_session=True,
+            )
+        finally:
+            if words is not None:
+                os.close(words)
 
     async def configure(self, revision: int, orders: WorkerOrders) -> None:
         """Have it become this, and wait until it is.
@@ -238,6 +254,8 @@ class WorkerProcess:
         # Its last words are in the line, which has no end while something that it left behind holds it.
         await asyncio.wait({listening}, timeout=_LAST_WORDS)
         listening.cancel()
+        if self._words is not None:
+            await self._words.until_silent(_LAST_WORDS)
         self._channel.close()
         self.state = ProcessState.EXITED
         self._answers.put_nowait(None)

@@ -101,7 +101,7 @@ class Quarantine:
                 return
 
     async def _start(self, desired: Desired) -> WorkerProcess:
-        process = WorkerProcess(self._pool, desired.place, desired.environment)
+        process = WorkerProcess(self._pool, desired.place, desired.environment, keeps_words=True)
         await process.spawn()
         try:
             orders = dataclasses.replace(desired.orders, suspects_wait=None)

@@ -83,6 +83,20 @@ async def test_a_process_that_was_killed_by_a_suspect_is_replaced(
     assert f"process {first.pid}, which ran suspects, ended with SIGKILL" in caplog.text
 
 
+async def test_the_death_of_a_process_is_told_with_its_last_words_which_are_passed_on(
+    kept: Kept, capfd: pytest.CaptureFixture[str]
+) -> None:
+    process = await kept.process()
+
+    os.kill(process.pid, signal.SIGSEGV)
+
+    await asyncio.wait_for(process.until_exited(), 60)
+    ended, _, words = process.death.partition(", and these words:\n")
+    assert ended == "SIGSEGV"
+    assert "Fatal Python error: Segmentation fault" in words
+    assert words in capfd.readouterr().err
+
+
 async def test_a_process_that_works_is_not_idle(kept: Kept, idle: Callable[[float], None]) -> None:
     process = await kept.process()
     idle(0.4)
