@@ -50,6 +50,9 @@ class Revision(NamedTuple):
     at: int
     """When it was put in force, Unix time in ms."""
     entry: Entry
+    version: str = ""
+    """Random, and another one for each commit: a number comes again where the data have gone back. Of the
+    history it is not known."""
 
 
 class Change(NamedTuple):
@@ -74,6 +77,8 @@ class Commit(NamedTuple):
     """False if another one had come before."""
     revision: int
     """The revision in force."""
+    version: str = ""
+    """Of this one, if it is in force."""
 
 
 class Beat(NamedTuple):
@@ -87,6 +92,8 @@ class Beat(NamedTuple):
     """Whether something of a commit is still to follow."""
     is_full: bool = False
     """Whether the server has no memory left for anything else that is written."""
+    version: str = ""
+    """Of the revision in force."""
 
 
 class Supervising(NamedTuple):
@@ -109,10 +116,10 @@ class Configurations:
     async def current(self, owner: str) -> Revision | None:
         """The configuration of an owner that is in force."""
         (reply,) = await read_patiently(
-            self._connection, ("HGET", self._keys.configuration(owner), "entry")
+            self._connection, ("HMGET", self._keys.configuration(owner), "entry", "token")
         )
-        stamped = value_of(reply)
-        return None if stamped is None else _revision(stamped)
+        stamped, version = value_of(reply)
+        return None if stamped is None else _revision(stamped, version.decode())
 
     async def history(self, owner: str) -> list[Revision]:
         """The configurations of an owner that are kept, the newest first."""
@@ -157,7 +164,7 @@ class Configurations:
             (reply,) = await run_patiently(self._connection, call)
             word, revision = value_of(reply)
             if word != b"UNSTAGED":
-                return Commit(word == b"COMMITTED", int(revision))
+                return Commit(word == b"COMMITTED", int(revision), staged.token)
 
     async def beat(self, owner: str, who: str, lease: int, about: dict[str, Any]) -> Beat:
         """Tell how a supervisor stands, and have it lead if nobody else does.
@@ -170,8 +177,11 @@ class Configurations:
         """
         call = _BEAT.call(self._keys, owner, who, lease, json.dumps(about))
         (reply,) = await run_patiently(self._connection, call, patience=_BRIEFLY)
-        leads, revision, leader, unfinished, full = value_of(reply)
-        return Beat(bool(leads), int(revision), leader.decode(), bool(unfinished), bool(full))
+        leads, revision, leader, unfinished, full, version = value_of(reply)
+        return Beat(
+            *(bool(leads), int(revision), leader.decode(), bool(unfinished), bool(full)),
+            version=version.decode(),
+        )
 
     async def resign(self, owner: str, who: str) -> None:
         """Have a supervisor be gone, and lead no longer."""
@@ -200,7 +210,7 @@ class Configurations:
         return sorted(one for one in found if one.heard >= since)
 
 
-def _revision(stamped: bytes) -> Revision:
+def _revision(stamped: bytes, version: str = "") -> Revision:
     head, _, entry = stamped.partition(b"\n")
     number, at = map(int, head.split())
-    return Revision(number, at, Entry(**json.loads(entry)))
+    return Revision(number, at, Entry(**json.loads(entry)), version)

@@ -53,8 +53,10 @@ class InForce:
         self._configurations = fleet.storage.configurations
         self._reloads = reloads
         self._conditions = conditions
-        self._adopted = 0
-        """The revision whose schedules are ticked here."""
+        self._adopted = ""
+        """The version of the revision whose schedules are ticked here."""
+        self._running = ""
+        """That of the revision which says the same as what runs here; empty if it is not known."""
 
     async def put(self, ours: Loaded, why: str, *, is_wanted: bool = False) -> None:
         """Commit a configuration, unless another host has one that goes before it.
@@ -72,16 +74,17 @@ class InForce:
             stands = standing(await asyncio.to_thread(self._entry, ours, why), history)
             base = history[0].number if history else 0
             if stands is Standing.SAME:
-                await self._adopt()
-                self._runs(ours, base)
+                current = await self._adopt()
+                is_ours = current is not None and current.number == base
+                self._runs(ours, base, self._adopted if is_ours else "")
                 return
             if stands is not Standing.NEWER and not is_wanted:
                 self._stand_back(stands, history[0], ours)
                 return
             commit = await self.commit(ours, base, why)
             if commit.is_done:
-                self._adopted = commit.revision
-                self._runs(ours, commit.revision)
+                self._adopted = commit.version
+                self._runs(ours, commit.revision, commit.version)
                 return
 
     async def commit(self, ours: Loaded, base: int, why: str) -> Commit:
@@ -155,13 +158,13 @@ class InForce:
         elif beat.leads and await self._is_news(beat):
             await self._adopt()
         self._fleet.ticker.is_leading = beat.leads
-        if beat.revision > 0 and beat.revision != self._reloads.revision:
+        if beat.revision > 0 and beat.version != self._running:
             await self._look_at_the_others(ours)
 
     async def _is_news(self, beat: Beat) -> bool:
         """Whether other schedules are in force than are ticked here; whoever leads has them follow."""
         if not beat.is_unfinished:
-            return beat.revision > 0 and beat.revision != self._adopted
+            return beat.revision > 0 and beat.version != self._adopted
         is_whole = await self._configurations.staging.follow(self._fleet.owner, SLICES)
         if is_whole:
             await StrikeList(storage=self._fleet.storage).acquit()
@@ -181,21 +184,25 @@ class InForce:
         kept = ", ".join(str(one.number) for one in history)
         raise UnknownRevision(f"there is no revision {number}; those that are kept are {kept}")
 
-    async def _adopt(self) -> None:
-        """Tick the schedules that are in force, whoever put them there: as Redis holds them, not the file."""
+    async def _adopt(self) -> Revision | None:
+        """Tick the schedules that are in force, whoever put them there: as Redis holds them, not the file.
+
+        Returns the revision that they are of; None if none is in force.
+        """
         storage, owner = self._fleet.storage, self._fleet.owner
         current = await self._configurations.current(owner)
         if current is None:
-            return
+            return None
         known = await storage.schedules.known()
         self._fleet.ticker.follow(*await asyncio.to_thread(in_force, known, owner))
-        self._adopted = current.number
+        self._adopted = current.version
+        return current
 
     async def _look_at_the_others(self, ours: Loaded) -> None:
         current = await self._configurations.current(self._fleet.owner)
         if current is None or current.entry.digest == ours.meaning:
             if current is not None:
-                self._reloads.revision = current.number
+                self._reloads.revision, self._running = current.number, current.version
             self._conditions.tell("Drift", False, "InForce")
             return
         message = (
@@ -206,8 +213,8 @@ class InForce:
             logger.warning("Drift: %s", message)
         self._conditions.tell("Drift", True, "OtherHost", message)
 
-    def _runs(self, ours: Loaded, revision: int) -> None:
-        self._reloads.revision = revision
+    def _runs(self, ours: Loaded, revision: int, version: str) -> None:
+        self._reloads.revision, self._running = revision, version
         self._reloads.digest = ours.meaning
         self._conditions.tell("Drift", False, "InForce")
 

@@ -53,7 +53,8 @@ class House:
             storage.schedules, serializer_for(self.loaded.configuration, file), "house"
         )
         fleet = Fleet(file, storage, self.ticker, "house")
-        self.in_force = InForce(fleet, ReloadRecord(), Conditions())
+        self.conditions = Conditions()
+        self.in_force = InForce(fleet, ReloadRecord(), self.conditions)
 
     async def beat(self) -> Beat:
         """Hear what Redis says, and go by it."""
@@ -141,3 +142,21 @@ async def test_what_does_not_follow_between_two_beats_follows_after_the_next(
         beats += 1
     assert beats > 2
     assert len(house.ticker.next_times) == 601
+
+
+async def test_a_revision_that_comes_again_with_its_number_after_the_data_went_back_is_another_one(
+    storage: Storage, file: Path
+) -> None:
+    house = House(storage, file)
+    await house.in_force.put(house.loaded, "applied")
+    await house.beat()
+    await storage.erase()
+    file.write_text(TEXT.replace("hourly", "nightly"))
+    other = House(storage, file)
+    await other.in_force.put(other.loaded, "applied")
+
+    beat = await house.beat()
+
+    assert beat.revision == 1
+    assert [*house.ticker.next_times] == ["nightly"]
+    assert house.conditions["Drift"].reason == "OtherHost"

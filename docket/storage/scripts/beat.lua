@@ -5,7 +5,7 @@
 -- lease     for how many ms it leads unless it beats again
 -- about     how it stands, as its readers understand it
 -- returns   {1 if it leads, the revision in force (0: none), who leads, 1 if something of a commit is still to follow,
---           1 if the server is full}
+--           1 if the server is full, which commit has put the revision in force: a number that is found again may be another one}
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -35,5 +35,6 @@ if not holder or holder == who then
     if heard < now - LONG_GONE then redis.call('HDEL', supervisors, all[at]) end
   end
 end
-return {holder == who and 1 or 0, redis.call('HGET', P .. ':configuration:' .. owner, 'revision') or '0', holder,
-  redis.call('EXISTS', P .. ':staging:' .. owner, P .. ':removing') > 0 and 1 or 0, ok and 0 or 1}
+local known = redis.call('HMGET', P .. ':configuration:' .. owner, 'revision', 'token')
+return {holder == who and 1 or 0, known[1] or '0', holder,
+  redis.call('EXISTS', P .. ':staging:' .. owner, P .. ':removing') > 0 and 1 or 0, ok and 0 or 1, known[2] or ''}
