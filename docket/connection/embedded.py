@@ -19,7 +19,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,22 @@ START_TIMEOUT = 10.0
 """Seconds that a server gets to load what it has kept, and to answer."""
 
 _POLL = 0.005
+
+LOOK_EVERY = 2.0
+"""Seconds between two looks at whether the directory is still there."""
+
+SHELL = "/bin/sh"
+
+_WATCH = """
+is_it() { kill -0 "$1" 2>/dev/null && { [ ! -e /proc/self ] || [ "/proc/$1/cwd" -ef . ]; }; }
+while is_it "$1"; do
+  [ "$2" -ef . ] || kill -9 "$1"
+  (cd / && exec sleep "$3")
+done
+"""
+"""Ends a server when the directory in which both were started is no longer at its path. A process that only
+has the number of the server by now is left alone, where it can be seen that it works elsewhere. What the
+server has answered is written; a SIGTERM would have it remove the socket of the next one at that path."""
 
 
 def find_binary(environ: Mapping[str, str] = os.environ) -> str:
@@ -204,9 +220,26 @@ class EmbeddedServer:
                 # A Ctrl-C in the terminal must not take the store away before workers have drained.
                 start_new_session=True,
             )
-        # It outlives this process; should it end before, somebody must take note of that.
-        threading.Thread(target=server.wait, name="docket-embedded", daemon=True).start()
+        # They outlive this process; should they end before, somebody must take note of that.
+        children = server, self._watch(server)
+        threading.Thread(target=_bury, args=children, name="docket-embedded", daemon=True).start()
         return server
+
+    def _watch(self, server: subprocess.Popen[bytes]) -> list[subprocess.Popen[bytes]]:
+        """Have the server end when its directory does: nobody would find it any more."""
+        words = [str(server.pid), str(self.directory), str(LOOK_EVERY)]
+        try:
+            watcher = subprocess.Popen(  # noqa: S603 - the program is ours
+                [SHELL, "-c", _WATCH, "docket-embedded", *words],
+                cwd=self.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError:
+            return []  # then it outlives its directory, which harms less than no server
+        return [watcher]
 
     def _settings(self) -> list[str]:
         return [
@@ -274,6 +307,13 @@ class Embedded(Standalone):
     def locate(self) -> Target:
         self._server.start()
         return Target(path=str(self._server.socket))
+
+
+def _bury(server: subprocess.Popen[bytes], watchers: Sequence[subprocess.Popen[bytes]]) -> None:
+    server.wait()
+    for watcher in watchers:
+        watcher.terminate()
+        watcher.wait()
 
 
 def _claim(directory: Path) -> None:

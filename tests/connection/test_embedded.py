@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from docket.connection import embedded
 from docket.connection.embedded import LONGEST_SOCKET, EmbeddedServer, find_binary
 from docket.connection.url import connect
 from docket.errors import OperatorError, ServerMissing, ServerUnavailable
@@ -40,12 +42,17 @@ def _call(server: EmbeddedServer, *command: str | int) -> object:
 
 
 def _servers_in(directory: Path) -> list[int]:
-    """Processes whose working directory this is."""
-    found: list[int] = []
+    """Servers whose working directory this is."""
+    return [pid for pid, line in _processes_in(directory).items() if b"docket-embedded" not in line]
+
+
+def _processes_in(directory: Path) -> dict[int, bytes]:
+    """Processes whose working directory this is, and how they were called."""
+    found: dict[int, bytes] = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if (process / "cwd").resolve() == directory.resolve():
-                found.append(int(process.name))
+                found[int(process.name)] = (process / "cmdline").read_bytes()
         except OSError:
             continue
     return found
@@ -112,6 +119,49 @@ def test_it_outlives_the_process_that_started_it(server: EmbeddedServer) -> None
     started = subprocess.run(_starter(server.directory), check=True, timeout=30)
 
     assert started.returncode == 0
+    assert server.status().is_running
+
+
+@pytest.mark.parametrize("how", ["removed", "moved", "made anew"])
+def test_it_ends_when_its_directory_does(
+    server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(embedded, "LOOK_EVERY", 0.05)
+    server.start()
+    _call(server, "SET", "a", "kept")
+    pid = server.status().pid
+    assert pid is not None
+    if how == "moved":
+        server.directory.rename(tmp_path / "elsewhere")
+    else:
+        shutil.rmtree(server.directory)
+    if how == "made anew":
+        server.start()
+    _until_gone(pid)
+
+    if how == "moved":
+        moved = EmbeddedServer(tmp_path / "elsewhere")
+        moved.start()
+        assert _call(moved, "GET", "a") == b"kept"
+        assert moved.stop()
+    assert server.status().is_running is (how == "made anew")
+
+
+def test_its_watcher_ends_with_it(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "LOOK_EVERY", 0.05)
+    server.start()
+    assert len(_processes_in(server.directory)) > 1
+    server.stop()
+
+    until(lambda: not _processes_in(server.directory), "the end of all that was started")
+
+
+def test_it_works_where_nothing_can_watch_its_directory(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "SHELL", "/nowhere/sh")
+    server.start()
+
     assert server.status().is_running
 
 
