@@ -70,9 +70,9 @@ class Connection(ABC):
         return f"{{{name}}}" if self.is_cluster else name
 
     @property
+    @abstractmethod
     def has_worked(self) -> bool:
         """Whether the server has answered before: what it refuses then may be over soon."""
-        return False
 
     def refuse_strangers(self) -> None:
         """Refuse to be used in another event loop, or in another process, than it was opened in.

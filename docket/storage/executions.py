@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Literal, NamedTuple
 
 from ..connection.base import Argument, Connection, Reply
-from ..errors import DocketError, ServerUnavailable
+from ..errors import DocketError
 from ..lifecycle import LIVE, Disposition, ExecutionState
 from .keys import DEFAULT_QUEUE, Keys
 from .pages import PAGE, Pages
@@ -461,9 +461,7 @@ class Executions:
         for key, reply in zip(keys, replies, strict=True):
             try:
                 record = _record(key, value_of(reply))
-            except (DocketError, ValueError, KeyError, OverflowError) as error:
-                if isinstance(error, ServerUnavailable):
-                    raise
+            except (DocketError, ValueError, KeyError, OverflowError):
                 logger.warning("%s is left out: what is stored under its key is no record", key)
                 continue
             if record is not None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from docket.connection.memory import MemoryServer
+from docket.connection.traced import Traced
 from docket.connection.url import connect
 from docket.errors import ServerMissing, ServerUnavailable
 from tests.fleet.process import until
@@ -19,6 +20,7 @@ from tests.fleet.process import until
 _PROGRAM = """
 import asyncio, sys
 from docket.connection.memory import MemoryServer
+from docket.connection.traced import Traced
 from docket.connection.url import connect
 
 async def main():
@@ -165,3 +167,11 @@ def _run(temporary: Path, then: str) -> subprocess.Popen[str]:
         text=True,
         env={**os.environ, "TMPDIR": str(temporary)},
     )
+
+
+async def test_whoever_traces_a_connection_knows_whether_it_has_worked() -> None:
+    traced = Traced(connect("memory://traced"))
+    assert not traced.has_worked
+    async with traced:
+        await traced.send(("PING",))
+        assert traced.has_worked

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from docket import ExecutionState, Worker
+from docket.errors import ServerUnavailable
 from docket.storage.exchange import Claimant, Claimed, Exchange, Settlement, Verdict, release
+from docket.storage.schedules import Tick
 
 from .conftest import MINUTE, NOON, Host
 from .test_overlap import EVERY_MINUTE, key
@@ -247,3 +250,37 @@ async def test_a_pause_does_not_take_the_place_of_the_stop_after_failures(
     assert (await host.timetable.find("s")).pause_at(now) == ""
     await host.wait(MINUTE)
     assert (await host.outcomes())[0] == "fired"
+
+
+async def test_a_due_time_that_redis_did_not_hear_of_is_fired_when_it_does(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await host.declare(EVERY_MINUTE)
+    tick = host.schedules.tick
+
+    async def away(*_: Any, **__: Any) -> Tick:
+        raise ServerUnavailable("nothing answers")
+
+    monkeypatch.setattr(host.schedules, "tick", away)
+    with pytest.raises(ServerUnavailable):
+        await host.wait(MINUTE)
+    monkeypatch.setattr(host.schedules, "tick", tick)
+    await host.ticker.fire_due()
+
+    assert await host.outcomes() == ["fired"]
+
+
+async def test_a_due_time_of_a_definition_that_is_no_more_waits_for_the_one_in_force(
+    host: Host,
+) -> None:
+    await host.declare(EVERY_MINUTE)
+    behind = host.ticker
+    host.new_ticker()
+    await host.declare(EVERY_MINUTE + "args = [1]\n")
+    await host.sleep(MINUTE)
+
+    await behind.fire_due()
+    assert await host.outcomes() == []
+    assert behind.next_times == {}
+    await host.ticker.fire_due()
+    assert await host.outcomes() == ["fired"]

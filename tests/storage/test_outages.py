@@ -8,14 +8,17 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from redis.asyncio.client import PubSub
 
 from docket import Disposition, Docket, Worker
-from docket.errors import ServerRefused, ServerUnavailable
-from docket.storage import bell, patience
+from docket.connection.url import connect
+from docket.errors import LoginRefused, ServerRefused, ServerUnavailable
+from docket.storage import bell, patience, subscriptions
 from docket.storage.bell import Bell
+from docket.storage.exchange import Claimant
 from docket.storage.executions import NewExecution
 from docket.storage.nonces import FRESH
-from docket.storage.patience import Backoff
+from docket.storage.patience import Backoff, read_patiently
 from docket.storage.subscriptions import RESYNC, Listener
 from tests.conformance.conftest import until, working
 from tests.fleet.process import ServerProcess
@@ -274,3 +277,50 @@ async def test_who_may_not_listen_is_told_and_nobody_else_is_harmed(
             assert await asyncio.wait_for(mine.next(), 10) == ("events:mine", b"")
             own_server.call("PUBLISH", "events:mine", "word")
             assert await asyncio.wait_for(mine.next(), 10) == ("events:mine", b"word")
+
+
+async def test_who_was_never_let_in_is_told_at_once(own_server: ServerProcess) -> None:
+    own_server.call("ACL", "SETUSER", "app", "on", ">pw", "~*", "&*", "+@all")
+    stranger = connect(own_server.url.replace("redis://", "redis://app:wrong@"))
+    with pytest.raises(LoginRefused):
+        await read_patiently(stranger, ("GET", "anything"))
+    await stranger.close()
+
+
+async def test_calls_that_a_server_cannot_read_now_are_read_later(
+    docket: Docket, own_server: ServerProcess
+) -> None:
+    await docket.add(nothing, key="key")(1)
+    claimant = Claimant("w", "w:1", ("default",), 60_000, 60_000, 60_000)
+    exchange = docket.storage.exchange(claimant)
+    _, catch = await exchange.trade([], 1)
+    assert catch is not None
+    # It has lost its primary, and is not to answer from what is old.
+    own_server.call("CONFIG", "SET", "replica-serve-stale-data", "no")
+    own_server.call("REPLICAOF", "127.0.0.1", "1")
+    with pytest.raises(ServerUnavailable):
+        await exchange.read_calls(catch.claimed)
+
+    own_server.call("REPLICAOF", "NO", "ONE")
+    assert await exchange.read_calls(catch.claimed) == [catch.claimed[0].call]
+
+
+async def test_who_listens_to_a_server_that_is_silent_hears_what_comes_later(
+    docket: Docket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asyncio.Event()
+    connection = docket.storage.connection
+    has_left = connection.has_left
+
+    async def asking(line: PubSub) -> bool:
+        asked.set()
+        return await has_left(line)
+
+    monkeypatch.setattr(subscriptions, "SILENCE", 0.02)
+    monkeypatch.setattr(connection, "has_left", asking)
+    async with docket.storage.subscriptions.listen(docket.key("news")) as listener:
+        await asyncio.wait_for(listener.until_in_step(docket.key("news")), 10)
+        await asyncio.wait_for(asked.wait(), 10)
+        async with docket.redis() as client:
+            await client.publish(docket.key("news"), "word")
+        assert await asyncio.wait_for(listener.next(), 10) == (docket.key("news"), b"word")

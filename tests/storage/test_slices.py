@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from docket import Docket, ExecutionState
 from docket.storage.exchange import Claimant, release
 from docket.storage.limits import Entrant, Question, Word
+from docket.storage.pages import Pages
 from tests.storage.slices import longest
 
 MANY = 450
@@ -153,3 +154,39 @@ async def test_adding_very_many_is_done_in_slices(docket: Docket) -> None:
     async with longest(docket) as took:
         await add(docket)
     assert MANY / 10 < took.records <= MOST
+
+
+async def test_what_is_held_is_listed_beyond_its_first_page(docket: Docket) -> None:
+    await be_held(docket)
+    pages = [
+        page
+        async for page in Pages(docket.storage.connection, docket.storage.keys, 200).held("default")
+    ]
+    assert [len(page) for page in pages] == [200, 200, 50]
+    assert len({key for page in pages for key in page}) == MANY
+
+
+async def test_only_what_is_in_a_state_that_was_asked_for_is_listed(docket: Docket) -> None:
+    await docket.add(job, key="running")()
+    await docket.storage.executions.begin("running", 0, "w:1")
+    await docket.add(job, key="queued")()
+    queued = docket.storage.executions.listed({ExecutionState.QUEUED})
+    assert [record.key async for record in queued] == ["queued"]
+
+
+async def test_listing_and_clearing_come_to_an_end_however_much_comes_meanwhile(
+    docket: Docket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("docket.storage.executions.LOOKS", 2)
+    await add(docket)
+    executions = docket.storage.executions
+    places = executions._places
+
+    async def places_that_fill(indexes: Sequence[str]) -> AsyncIterator[list[str]]:
+        await docket.add(job)()
+        async for page in places(indexes):
+            yield page
+
+    monkeypatch.setattr(executions, "_places", places_that_fill)
+    assert len([one async for one in executions.everything()]) == MANY + 2
+    assert await executions.clear(timedelta(minutes=1)) == MANY + 4

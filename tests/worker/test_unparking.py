@@ -68,3 +68,43 @@ async def test_what_is_parked_is_taken_up_after_an_outage(own_server: ServerProc
 
         await host.unparking.stop()
         assert await docket.storage.workers.parked() == 0
+
+
+async def test_what_is_odd_with_parked_work_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Docket(uuid.uuid4().hex, "memory://unparking", heartbeat_interval=BRIEF) as docket:
+        await park(docket)
+        async with docket.redis() as client:
+            groups = docket.storage.keys.parked_groups
+            await client.rename(groups, f"{groups} kept")
+            await client.set(groups, "not ours")
+            host = Host(docket, free=1)
+            looks: list[int] = []
+            take_up = host.unparking._take_up
+
+            async def counted() -> bool:
+                looks.append(1)
+                return await take_up()
+
+            monkeypatch.setattr(host.unparking, "_take_up", counted)
+            await host.unparking.start()
+            while len(looks) < 4:
+                await asyncio.sleep(0.01)
+            assert caplog.text.count("Parked work cannot be looked at") == 1
+
+            await client.rename(f"{groups} kept", groups)
+        await asyncio.wait_for(host.looked.wait(), 10)
+        await host.unparking.stop()
+
+
+async def test_what_another_worker_has_taken_up_first_gives_no_work() -> None:
+    async with Docket(uuid.uuid4().hex, "memory://unparking", heartbeat_interval=BRIEF) as docket:
+        await park(docket)
+        host = Host(docket, free=1)
+        reason = "unknown_task"
+        assert await host.unparking._release(reason, ["note"], 1)
+        host.looked.clear()
+
+        assert not await host.unparking._release(reason, ["note"], 1)
+        assert not host.looked.is_set()
