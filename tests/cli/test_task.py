@@ -182,6 +182,8 @@ def test_a_long_list_is_cut_off_and_says_so(shell: Shell) -> None:
 
     assert len(done.stdout.splitlines()) == 1 + 2
     assert done.stderr == "1 more; --limit 3 lists them, too\n"
+    filtered = shell.type("task", "ls", "--task", "greet", "--limit", "2")
+    assert filtered.stderr == "there are more; a higher --limit lists them, too\n"
 
 
 def test_executions_are_cancelled_by_their_keys(shell: Shell) -> None:

@@ -7,7 +7,15 @@ from typing import Annotated, Any
 
 import pytest
 
-from docket import ConcurrencyLimit, Cooldown, Docket, RateLimit, Worker
+from docket import (
+    ConcurrencyLimit,
+    Cooldown,
+    Depends,
+    Docket,
+    RateLimit,
+    TaskArgument,
+    Worker,
+)
 from docket.dependencies.admission import LONGEST_VALUE, limit_name
 
 A_MINUTE = timedelta(minutes=1)
@@ -79,3 +87,40 @@ async def test_two_gates_of_one_task_count_apart(docket: Docket, worker: Worker)
 
     # What the second gate blocks has not started the window of the first.
     assert seen == [(1, 1), (2, 2)]
+
+
+async def test_a_gate_on_what_a_dependency_gives_is_asked_when_that_is_there(
+    docket: Docket, worker: Worker
+) -> None:
+    seen: list[tuple[str, int]] = []
+
+    async def tenant(number: int = TaskArgument()) -> str:
+        return "odd" if number % 2 else "even"
+
+    async def work(number: int, of: Annotated[str, Cooldown(A_MINUTE)] = Depends(tenant)) -> None:
+        seen.append((of, number))
+
+    docket.register(work)
+    async with Worker(docket, concurrency=1) as one_by_one:
+        for number in range(4):
+            await docket.add(work)(number)
+        await one_by_one.run_until_finished()
+
+    assert seen == [("even", 0), ("odd", 1)]
+
+
+async def test_a_gate_in_a_factory_is_asked_where_it_stands(docket: Docket, worker: Worker) -> None:
+    seen: list[int] = []
+
+    async def once(cooldown: Cooldown = Cooldown(A_MINUTE)) -> None: ...
+
+    async def work(number: int, may_start: None = Depends(once)) -> None:
+        seen.append(number)
+
+    docket.register(work)
+    async with Worker(docket, concurrency=1) as one_by_one:
+        for number in range(3):
+            await docket.add(work)(number)
+        await one_by_one.run_until_finished()
+
+    assert seen == [0]

@@ -7,9 +7,7 @@ up, and the interpreter is allowed no memory.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import resource
 import signal
 import sys
 import venv
@@ -24,6 +22,7 @@ from docket.supervisor import pool as pools_module
 from docket.supervisor.pool import Desired, Pool
 from docket.supervisor.process import SpawnFailed
 from docket.supervisor.recycling import Recycling
+from tests.descriptors import no_descriptors
 from tests.supervisor.pooled import Pools, buried, desired, pids, pools, until, url
 
 __all__ = ["buried", "desired", "pools", "url"]
@@ -53,25 +52,6 @@ def away(path: Path) -> Generator[None]:
         yield
     finally:
         elsewhere.rename(path)
-
-
-@contextmanager
-def no_descriptors() -> Generator[None]:
-    """Use up all the descriptors that this process may have."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # No lower than what is open already, and not so many that taking them lasts.
-    highest = max(int(name) for name in os.listdir("/proc/self/fd"))  # noqa: PTH208
-    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 8, before[1]))
-    taken: list[int] = []
-    try:
-        with contextlib.suppress(OSError):
-            while True:
-                taken.append(os.open(os.devnull, os.O_RDONLY))
-        yield
-    finally:
-        for descriptor in taken:
-            os.close(descriptor)
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 @contextmanager

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import sys
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -123,3 +125,25 @@ async def test_a_worker_that_is_refused_at_its_start_says_why(
     assert (answer["word"], answer["revision"]) == ("rejected", 1)
     assert answer["reason"].startswith("docket.errors.ServerRefused: ")
     assert answer["trouble"] == "refused"
+
+
+async def test_a_process_whose_supervisor_is_gone_ends_soon_whatever_its_event_loop_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended = threading.Event()
+    codes: list[int] = []
+
+    def note(code: int) -> None:
+        codes.append(code)
+        ended.set()
+
+    monkeypatch.setattr(os, "_exit", note)
+    monkeypatch.setattr(child, "ORPHANED", -1)
+    ours, theirs = socket.socketpair()
+    with theirs:
+        child._watch_for_orphanage(theirs.fileno())
+        assert not ended.wait(0.05)
+        ours.close()
+        # The event loop does not turn meanwhile.
+        assert ended.wait(20)
+    assert codes == [75]

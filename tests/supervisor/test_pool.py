@@ -491,3 +491,50 @@ async def test_the_death_of_a_process_is_noticed_whatever_it_leaves_behind(
     finally:
         for pid in (orphan, int(left.read_text())):
             os.kill(pid, signal.SIGKILL)
+
+
+async def test_what_is_under_way_for_a_pool_ends_with_it(pools: Pools, desired: Desired) -> None:
+    pool = pools(desired)
+    ended: list[str] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append("ended")
+
+    pool._keep(work())
+    await asyncio.sleep(0)
+    await pool.stop(0)
+    assert ended == ["ended"]
+
+
+async def test_an_error_that_nobody_has_thought_of_is_told_once_and_the_pool_goes_on(
+    pools: Pools, desired: Desired, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = pools(desired)
+
+    async def fails() -> None:
+        raise RuntimeError("nobody has thought of this")
+
+    for _ in range(3):
+        await pool._told_of(fails())
+    assert caplog.text.count("an unexpected error; the pool goes on") == 1
+
+
+async def test_a_process_that_is_put_down_is_not_replaced_for_another_reason_as_well(
+    pools: Pools, desired: Desired, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = pools(desired)
+    await pool.start()
+    (process,) = pool.processes
+    pool._putting_down.add(process)
+    await pool._replace_all({process: "it has run enough"})
+    assert pool.processes == [process]
+
+    pool._putting_down.clear()
+    os.truncate(f"{desired.directory}/work.py", 0)
+    for _ in range(2):
+        await pool._replace_all({process: "it has run enough"})
+    assert pool.processes == [process]
+    assert caplog.text.count("a new process can not work") == 1

@@ -10,6 +10,8 @@ import pytest
 from docket.config.load import load
 from docket.supervisor.probe import probe, subject_of
 from docket.supervisor.probing import Probe
+from docket.supervisor.process import SpawnFailed
+from tests.descriptors import no_descriptors
 
 WORK = """
 import datetime, enum, typing
@@ -310,3 +312,11 @@ async def test_where_nothing_is_named_nothing_is_started(
 ) -> None:
     monkeypatch.setattr("sys.executable", "/nowhere")
     assert await told(directory, 'name = "x"\n') == []
+
+
+async def test_a_probe_that_cannot_be_started_says_why(directory: Path) -> None:
+    file = directory / "docket.toml"
+    file.write_text(HEAD + task("plain", "work:plain"))
+    loaded = load(file, {})
+    with no_descriptors(), pytest.raises(SpawnFailed, match="LimitNOFILE"):
+        await probe(loaded)

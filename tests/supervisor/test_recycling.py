@@ -172,7 +172,8 @@ async def test_a_process_that_hangs_is_killed_and_replaced(
     pool = Pool("default", desired, EAGER, buried, hang=2.0)
     await pool.start()
     try:
-        (first,) = pids(pool)
+        (process,) = pool.processes
+        first = process.pid
         os.kill(first, signal.SIGSTOP)
         await until(lambda: buried == [first] and pool.ready == 1)
     finally:
@@ -180,6 +181,7 @@ async def test_a_process_that_hangs_is_killed_and_replaced(
 
     assert pool.exits["hung"] == 1
     assert f"process {first} hangs" in caplog.text
+    assert process.death == "a hang"
     assert not is_alive(first)
 
 

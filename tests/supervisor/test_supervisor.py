@@ -276,3 +276,18 @@ async def test_one_that_can_have_no_control_socket_works_without(
     home.edit("[supervisor]", '[supervisor]\ncontrol = "docket.toml/control.sock"')
     async with up(home):
         assert "docket status and docket reload do not reach this supervisor: can not listen" in log
+
+
+async def test_what_was_asked_for_by_a_signal_ends_with_the_supervisor(home: Home) -> None:
+    ended: list[str] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append("ended")
+
+    async with up(home) as supervisor:
+        supervisor._in_background(work())
+        await asyncio.sleep(0)
+    assert ended == ["ended"]

@@ -17,6 +17,7 @@ import watchfiles
 from docket.config.files import Surroundings
 from docket.service import end
 from docket.supervisor.watcher import Rhythm, Watcher, fingerprint, watched_directories
+from tests.descriptors import no_descriptors
 
 LONG = timedelta(hours=1)
 
@@ -357,3 +358,9 @@ def test_the_next_directory_that_exists_is_watched_when_those_of_the_file_do_not
     found = watched_directories(tmp_path / "a" / "b" / "c" / "docket.toml")
 
     assert found == {(str(tmp_path), tmp_path.stat().st_ino)}
+
+
+def test_a_file_that_nobody_can_open_now_is_not_taken_for_one_that_is_gone(file: Path) -> None:
+    with no_descriptors(), pytest.raises(OSError, match="Too many open files"):
+        fingerprint(file)
+    assert fingerprint(file) != fingerprint(file.with_name("another"))

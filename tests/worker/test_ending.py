@@ -6,12 +6,15 @@ import asyncio
 import inspect
 import uuid
 from collections.abc import AsyncIterator
+from datetime import datetime, timezone
 
 import pytest
+from typing_extensions import Self
 
-from docket import Docket, ExecutionState, Worker
+from docket import Docket, Execution, ExecutionState, Worker
+from docket.dependencies import FailureHandler, TaskOutcome
 from docket.instrumentation.events import Observer
-from docket.storage.exchange import Claimant, Claimed
+from docket.storage.exchange import SLICE_BYTES, Claimant, Claimed
 from docket.worker.recording import RecordingTask
 from docket.worker.running import End, Run, Running
 
@@ -135,3 +138,44 @@ async def test_a_run_that_is_ending_already_does_not_lose_its_lease_as_well(dock
         worker._leases._lose(run)
 
     assert (run.end, lost) == (End.CANCELLED, [])
+
+
+async def test_a_run_whose_call_another_acceptance_has_replaced_before_it_was_read_does_not_run(
+    docket: Docket,
+) -> None:
+    await docket.add(note, key="note")()
+    async with Worker(docket) as worker:
+        claimed = await claimed_of(docket, worker.consumer)
+        execution = await docket.replace(note, datetime.now(timezone.utc), "note")()
+        # Its call was too large to come along.
+        worker._begin(claimed._replace(call=b"", size=SLICE_BYTES))
+        await worker._running.until_empty()
+        assert ran == []
+        await worker.run_until_finished()
+
+    await execution.sync()
+    assert (execution.state, ran) == (ExecutionState.COMPLETED, [1])
+
+
+async def test_a_handler_that_raises_what_it_was_to_handle_has_handled_nothing(
+    docket: Docket,
+) -> None:
+    class Passes(FailureHandler["Passes"]):
+        async def __aenter__(self) -> Self:
+            return self
+
+        async def handle_failure(self, execution: Execution, outcome: TaskOutcome) -> bool:
+            assert outcome.exception is not None
+            raise outcome.exception
+
+    async def fails(handler: Passes = Passes()) -> None:
+        raise ValueError("no")
+
+    docket.register(fails)
+    execution = await docket.add(fails)()
+    async with Worker(docket) as worker:
+        await worker.run_until_finished()
+
+    with pytest.raises(ValueError, match="no") as caught:
+        await execution.get_result()
+    assert caught.value.__context__ is not caught.value
