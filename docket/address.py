@@ -150,7 +150,7 @@ def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomli.loads(file.read_text("utf-8"))
+        return tomli.loads(file.read_text("utf-8-sig"))
     except OSError as error:
         raise ConfigurationError(
             f"{file}: can not be read: {error.strerror}; expected a docket.toml there"

@@ -56,9 +56,35 @@ MOST_DAYS: Final = 1_000
 _SAMPLE: Final = datetime(2000, 1, 1)
 _HASHED_DAY: Final = re.compile(r"H(/\d+)?")
 _RANDOM: Final = re.compile(r"R(\(.*\))?(/\d+)?")
-_EQUAL_RANGE: Final = re.compile(r"(\w+)-\1(/\d+)?")
+_RANGE: Final = re.compile(r"(\w+)-(\w+)(?:/(\d+))?")
+_STEP: Final = re.compile(r".*/(\d+)")
 _LAST_OF_WEEKDAY: Final = re.compile(r"(\w+)L")
 _WEEKDAYS: Final = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
+_MONTHS: Final = (
+    *("JAN", "FEB", "MAR", "APR", "MAY", "JUN"),
+    *("JUL", "AUG", "SEP", "OCT", "NOV", "DEC"),
+)
+_BOUNDS: Final = {
+    "second": (0, 59),
+    "minute": (0, 59),
+    "hour": (0, 23),
+    "day of month": (1, 31),
+    "month": (1, 12),
+    "day of week": (0, 6),
+}
+"""The first and the last value of each field."""
+
+_UNITS: Final = {"second": "s", "minute": "m", "hour": "h", "day of month": "d"}
+"""What a step of a field is as a duration."""
+
+_FOREIGN: Final = {
+    r"(CRON_)?TZ=\S*.*": 'a time zone stands beside it: timezone = "Europe/Paris"',
+    r"@reboot\b.*": "nothing boots here: what begins with the workers is a task with "
+    'perpetual = { every = "5m", automatic = true }',
+    r"@every\b.*": 'write every = "90m" in the place of cron',
+}
+"""What other programs understand, and what says the same here."""
+
 _SPECIAL: Final = re.compile(r".*[LW#].*|H.*")
 
 
@@ -334,6 +360,9 @@ class _Field:
 
 def _parse(text: str, seed: str | None) -> dict[str, _Field]:
     """The fields of an expression by name, each of them right in itself."""
+    for foreign, advice in _FOREIGN.items():
+        if re.fullmatch(foreign, text.strip(), re.IGNORECASE | re.DOTALL):
+            raise _error(text, 0, advice)
     if text.strip().startswith("@"):
         return _parse(_unalias(text), seed)
     found = [(match.group().upper(), match.start()) for match in re.finditer(r"\S+", text)]
@@ -369,6 +398,10 @@ def _objection(field: _Field, item: str, seed: str | None) -> str | None:
         return "stands alone in its field, not in a list"
     if item.startswith("H") and seed is None:
         return "needs a seed to be computed from"
+    if (step := _STEP.fullmatch(item)) and int(step[1]) > _span(field.name):
+        unit = _UNITS.get(field.name)
+        remedy = f'; write every = "{int(step[1])}{unit}" in the place of cron' if unit else ""
+        return f"has a step that leads beyond every {field.name}{remedy}"
     if not item or not _is_known_to_croniter(field.name, item, seed):
         return f"is no {field.name}: {FIELDS[field.name]}"
     return None
@@ -450,9 +483,9 @@ def _spelled_list(field: _Field) -> str:
 
 def _spelled(name: str, item: str) -> str:
     """An item as croniter writes it."""
-    if equal := _EQUAL_RANGE.fullmatch(item):
-        # To croniter 5-5 is the whole range.
-        return equal[1]
+    if (given := _RANGE.fullmatch(item)) and (values := _values(name, *given.groups())):
+        # To croniter 05-5 is the whole range, and a step begins anew where a range goes around the end.
+        return ",".join(map(str, values))
     if name == "day of month":
         if item == "LW":
             return "26-31"
@@ -462,3 +495,31 @@ def _spelled(name: str, item: str) -> str:
         weekday = last[1]
         return f"L{_WEEKDAYS.index(weekday) if weekday in _WEEKDAYS else weekday}"
     return item
+
+
+def _values(name: str, first: str, last: str, step: str | None) -> list[int]:
+    """The values of a range, which may go around the end; none if it is not one of plain values."""
+    start, end = _value(name, first), _value(name, last)
+    if start is None or end is None or not int(step or 1):
+        return []
+    low, span = _BOUNDS[name][0], _span(name)
+    if start > end:
+        end += span
+    values = range(start, end + 1, int(step or 1))
+    return list(dict.fromkeys((value - low) % span + low for value in values))
+
+
+def _value(name: str, text: str) -> int | None:
+    """The number that a value of a field is; None if it is none, or too small or too large."""
+    names = {"month": _MONTHS, "day of week": _WEEKDAYS}.get(name, ())
+    low, high = _BOUNDS[name]
+    if text in names:
+        return names.index(text) + low
+    # Sunday is 0, and 7 as well.
+    most = high + (name == "day of week")
+    return int(text) if text.isdecimal() and low <= int(text) <= most else None
+
+
+def _span(name: str) -> int:
+    low, high = _BOUNDS[name]
+    return high - low + 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
@@ -413,3 +414,84 @@ CronExpression("@daily")
 assert "croniter" in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+# Ranges.
+
+
+@pytest.mark.parametrize(
+    ("text", "hours"),
+    [
+        ("0 21-5/4 * * *", [21, 1, 5]),
+        ("0 23-6/3 * * *", [23, 2, 5]),
+        ("0 22-2 * * *", [22, 23, 0, 1, 2]),
+        ("0 05-5 * * *", [5]),
+        ("0 5-5/2 * * *", [5]),
+        ("0 8-18/5 * * *", [8, 13, 18]),
+    ],
+)
+def test_a_range_of_hours_may_go_around_midnight(text: str, hours: list[int]) -> None:
+    ticks = CronExpression(text).upcoming(
+        datetime(2026, 1, 1, hours[0], tzinfo=UTC) - MINUTE, 2 * len(hours)
+    )
+
+    assert [tick.hour for tick in ticks] == 2 * hours
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("0 0 * * THU-TUE/2", {"Thu", "Sat", "Mon"}),
+        ("0 0 * * 7-0", {"Sun"}),
+        ("0 0 * * 0-7/2", {"Sun", "Tue", "Thu", "Sat"}),
+        ("0 0 * * 5-7", {"Fri", "Sat", "Sun"}),
+        ("0 0 * * SAT-6", {"Sat"}),
+        ("0 0 * * FRI-1", {"Fri", "Sat", "Sun", "Mon"}),
+    ],
+)
+def test_a_range_of_weekdays_may_go_around_sunday(text: str, names: set[str]) -> None:
+    ticks = CronExpression(text).upcoming(datetime(2026, 1, 1, tzinfo=UTC), 14)
+
+    assert {f"{tick:%a}" for tick in ticks} == names
+
+
+def test_a_range_of_months_may_mix_names_and_numbers() -> None:
+    def months(text: str) -> list[int]:
+        ticks = CronExpression(text).upcoming(datetime(2026, 1, 15, tzinfo=UTC), 4)
+        return [tick.month for tick in ticks]
+
+    assert months("0 0 1 8-AUG *") == [8, 8, 8, 8]
+    assert months("0 0 1 NOV-2/2 *") == [11, 1, 11, 1]
+
+
+@pytest.mark.parametrize("item", ["5-70", "70-5", "5-8/0", "5-8/", "5-MON", "x-5"])
+def test_a_range_of_what_is_no_hour_is_refused(item: str) -> None:
+    with pytest.raises(CronError, match=f"'{item.upper()}' is no hour"):
+        CronExpression(f"0 {item} * * *")
+
+
+# What other programs understand, or what is hardly meant.
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("*/90 * * * *", 'a step that leads beyond every minute; write every = "90m" in the place'),
+        ("0 */36 * * *", 'a step that leads beyond every hour; write every = "36h" in the place'),
+        ("0 0 * */13 *", "a step that leads beyond every month"),
+        ("0 0 * * */8", "a step that leads beyond every day of week"),
+        ("CRON_TZ=Europe/Paris 0 5 * * *", 'stands beside it: timezone = "Europe/Paris"'),
+        ("TZ=UTC 0 5 * * *", 'stands beside it: timezone = "Europe/Paris"'),
+        ("@reboot", "what begins with the workers is a task with perpetual = "),
+        ("@every 90m", 'write every = "90m" in the place of cron'),
+    ],
+)
+def test_an_expression_of_another_kind_is_answered_by_what_to_write(text: str, advice: str) -> None:
+    with pytest.raises(CronError, match=re.escape(advice)):
+        CronExpression(text)
+
+
+def test_a_step_that_leads_to_the_next_hour_is_every_hour() -> None:
+    ticks = CronExpression("*/60 * * * *").upcoming(datetime(2026, 1, 1, tzinfo=UTC), 2)
+
+    assert [tick.hour for tick in ticks] == [1, 2]

@@ -39,7 +39,7 @@ def control_of(
 
 def _written(path: Path) -> str | None:
     try:
-        table = tomli.loads(path.read_text("utf-8")).get("supervisor")
+        table = tomli.loads(path.read_text("utf-8-sig")).get("supervisor")
     except (OSError, ValueError):
         return None
     control = cast(dict[str, Any], table).get("control") if isinstance(table, dict) else None

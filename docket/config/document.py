@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -134,9 +135,8 @@ def read_document(data: bytes, file: str, *, is_part: bool = False) -> Document:
 
 
 def _decoded(data: bytes, file: str) -> str:
-    if data.startswith(b"\xef\xbb\xbf"):
-        message = "begins with a byte order mark; save the file as UTF-8 without one"
-        raise ConfigurationInvalid([Problem(message, file=file, line=1, column=1)])
+    # What editors of another system put before it says nothing.
+    data = data.removeprefix(codecs.BOM_UTF8)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:

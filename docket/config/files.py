@@ -216,7 +216,7 @@ class Surroundings:
         try:
             content = self._path.read_bytes()
             if content != self._content:
-                self._patterns = patterns(tomli.loads(content.decode()))
+                self._patterns = patterns(tomli.loads(content.decode("utf-8-sig")))
                 self._content = content
         except (OSError, ValueError, RecursionError):
             pass  # whatever is wrong with it is told where it is read for good

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timezone
 from typing import Any, Final, cast
 
 from ..cron import CronExpression
@@ -39,13 +40,17 @@ def broken_rules(tree: Mapping[str, Any], is_hidden: Hidden) -> list[Finding]:
 
 def surprises(configuration: Configuration) -> list[Finding]:
     """What is valid but can hardly be meant."""
+    now = datetime.now(timezone.utc)
     return [
-        finding
-        for name, task in configuration.tasks.items()
-        for finding in (
-            *_queue_that_nobody_serves(name, task, configuration),
-            *_timeout_longer_than_drain(name, task, configuration),
-        )
+        *_schedules_that_are_over(configuration, now),
+        *(
+            finding
+            for name, task in configuration.tasks.items()
+            for finding in (
+                *_queue_that_nobody_serves(name, task, configuration),
+                *_timeout_longer_than_drain(name, task, configuration),
+            )
+        ),
     ]
 
 
@@ -140,6 +145,19 @@ def _size_of_its_own(
         "value",
         "make them equal, or give the parameter of one task another name",
     )
+
+
+def _schedules_that_are_over(configuration: Configuration, now: datetime) -> Iterator[Finding]:
+    for name, schedule in configuration.schedules.items():
+        for key in ("at", "end"):
+            moment: datetime | None = getattr(schedule, key)
+            if moment is not None and moment <= now:
+                yield Finding(
+                    ("schedules", name, key),
+                    f"{moment.isoformat()} is past: nothing is due any more",
+                    "value",
+                    "write a moment that is still to come, or remove the schedule",
+                )
 
 
 def _queue_that_nobody_serves(

@@ -174,10 +174,28 @@ def test_bytes_that_are_not_utf_8_are_shown_with_their_place() -> None:
     )
 
 
-def test_a_byte_order_mark_is_refused() -> None:
-    assert refusal(b"\xef\xbb\xbf" + HELLO.encode()) == (
-        "docket.toml:1:1: begins with a byte order mark; save the file as UTF-8 without one"
+def test_a_byte_order_mark_says_nothing() -> None:
+    content = HELLO.encode()
+
+    assert parse(b"\xef\xbb\xbf" + content).configuration == parse(content).configuration
+    assert refusal(b"\xef\xbb\xbf" + b"nome = 1").startswith("docket.toml:1:1: nome: unknown key")
+
+
+@pytest.mark.parametrize("key", ["at", "end"])
+def test_a_schedule_that_is_over_is_warned_of(key: str) -> None:
+    when = "" if key == "at" else 'every = "1m"\n'
+    text = f'{HELLO}[schedules.old]\ntask = "hello"\n{when}{key} = MOMENT\n'
+
+    (warning,) = parse(text.replace("MOMENT", "2020-01-01T00:00:00Z").encode()).warnings
+    assert (
+        warning.render()
+        .splitlines()[0]
+        .endswith(
+            f"schedules.old.{key}: 2020-01-01T00:00:00+00:00 is past: nothing is due any more; "
+            "write a moment that is still to come, or remove the schedule"
+        )
     )
+    assert not parse(text.replace("MOMENT", "9999-01-01T00:00:00Z").encode()).warnings
 
 
 def test_problems_are_values_in_the_order_of_the_file() -> None:
