@@ -186,6 +186,7 @@ def build_worker(docket: Docket, orders: WorkerOrders) -> Worker:
         redelivery_timeout=timedelta(seconds=orders.lease),
         queues=orders.queues,
         suspects_wait=orders.suspects_wait,
+        is_introduced=False,
     )
 
 

@@ -271,7 +271,7 @@ def rule_for(
 
 
 def _named(name: str | None) -> str | None:
-    return None if name == ANY else name
+    return None if name in (None, "", ANY) else name
 
 
 class StrikeList:

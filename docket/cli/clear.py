@@ -43,7 +43,8 @@ def clear(
                 note(sample)
                 return f"Would clear {told}"
             ask(f"{sample}\nThis cancels {told}.")
-        return f"Cleared {_executions(await docket.clear())} of docket {docket.name!r}"
+        # Scripts read it: as pydocket says it, one or many.
+        return f"Cleared {await docket.clear()} tasks from docket {docket.name!r}"
 
     typer.echo(visit(Place(docket, url, config), work))
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..execution import Execution
     from ..snapshot import DocketSnapshot
 
+STATS_TITLE: Final = "Task Count Statistics by Function"
 STATS: Final = (
     text("task"),
     Column("TOTAL", lambda item: str(item["total"])),
@@ -57,14 +58,16 @@ def snapshot(
         typer.echo(dump(_document(taken), indent=2 if output is Form.JSON else None))
         return
     typer.echo(_summary(taken))
-    for title, items, columns in (
+    for kind, items, columns in (
         ("executions", [*map(of_execution, [*taken.running, *taken.future])], EXECUTIONS),
         ("workers", [*map(of_worker, taken.workers)], WORKERS),
         *([("stats", task_stats(taken), STATS)] if stats else []),
     ):
         if items:
             typer.echo()
-            show(title, items, columns, output)
+            if kind == "stats":
+                typer.echo(STATS_TITLE)
+            show(kind, items, columns, output)
 
 
 def task_stats(taken: DocketSnapshot) -> list[dict[str, Any]]:
@@ -108,8 +111,9 @@ def _document(taken: DocketSnapshot) -> dict[str, Any]:
 
 def _summary(taken: DocketSnapshot) -> str:
     oldest = min((one.when for one in taken.future), default=None)
+    # Scripts read it: as pydocket says it, one or many.
     counts = (
-        f"{taken.total_tasks} executions: {len(taken.running)} running, {len(taken.future)} waiting; "
-        f"{len(taken.workers)} workers at {moment(taken.taken)}"
+        f"{len(taken.workers)} workers, {len(taken.running)}/{taken.total_tasks} running as of "
+        f"{moment(taken.taken)}"
     )
     return f"{counts}; the oldest is due {distance(oldest)}" if oldest else counts

@@ -52,6 +52,8 @@ class Typed:
         Raises:
             Misused: it strikes nothing in particular, or the value is none.
         """
+        # An empty text is nothing in particular, as a variable of a script that is not set.
+        function, parameter = function or ANY, parameter or ANY
         if ANY == function == parameter:
             raise Misused("Must provide either a function and/or a parameter")
         return cls(function, parameter, operator, parse_compared(value, operator))
@@ -98,7 +100,7 @@ def strike(
         raise Misused("--park keeps what is struck, --delay puts it off: one of the two")
 
     async def work(docket: Docket) -> str:
-        await _wonder(docket, function)
+        await _wonder(docket, typed.function)
         if dry_run:
             return await _preview(docket, typed)
         await docket.strike(

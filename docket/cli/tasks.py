@@ -72,4 +72,4 @@ def _add(place: Place, task: str, delay: timedelta, *arguments: Any) -> None:
         return execution.key, docket.name
 
     key, name = visit(place, add)
-    typer.echo(f"Added {task} task {key!r} to docket {name!r}")
+    typer.echo(f"Added {task} task {key!r} to the docket {name!r}")

@@ -51,7 +51,7 @@ def watch(
                 "a while ago, or never have been added"
             )
             return
-        await _follow(execution, _Printer(as_json))
+        await _follow(execution, _Printer(as_json, docket.name))
 
     visit(Place(docket, url, config), follow)
 
@@ -73,15 +73,16 @@ async def _follow(execution: Execution, printer: _Printer) -> None:
 class _Printer:
     """Writes events as they come; on a terminal, progress stays on one line."""
 
-    def __init__(self, as_json: bool) -> None:
+    def __init__(self, as_json: bool, docket: str) -> None:
         self._as_json = as_json
+        self._docket = docket
         self._is_live = sys.stdout.isatty() and not as_json
         self._is_open = False
         self._last = ""
 
     def begin(self, execution: Execution) -> None:
         if not self._as_json:
-            typer.echo(plain(execution.call_repr()))
+            typer.echo(f"{plain(execution.call_repr())} in docket {self._docket}")
 
     def tell(self, event: Mapping[str, Any]) -> None:
         if self._as_json:
@@ -112,5 +113,5 @@ def _line(event: Mapping[str, Any]) -> str:
         done, total = event["current"] or 0, event["total"]
         return plain(f"  {done}/{total} ({done / total:.0%}) {event['message'] or ''}".rstrip())
     worker = f" on {event['worker']}" if event["worker"] else ""
-    error = f": {event['error']}" if event["error"] else ""
+    error = f": {event['error']}" if event.get("error") else ""
     return plain(f"{event['state'].value}{worker}{error}")

@@ -179,11 +179,11 @@ def worker(
 
     import asyncio  # noqa: PLC0415 - --help needs none of these
 
-    from ..instrumentation.console import set_up_logging  # noqa: PLC0415
+    from ..instrumentation.console import set_up_worker_logging  # noqa: PLC0415
     from ..registry import Registry  # noqa: PLC0415
     from ..worker import Worker  # noqa: PLC0415
 
-    set_up_logging(logging_level.value, logging_format.value if logging_format else "auto")
+    set_up_worker_logging(logging_level.value, logging_format.value if logging_format else "auto")
     _check(Registry(), collections, fallback_task, dependencies)
     try:
         asyncio.run(

@@ -22,33 +22,47 @@ def set_up_logging(level: str, form: str) -> None:
         level: the least severe messages that are written.
         form: plain, json, rich, or auto: rich on a terminal where it is installed, else plain.
     """
+    plain = logging.Formatter("%(asctime)s %(levelname)-8s %(process)d %(name)s  %(message)s")
+    _set_up(level, _handler(form, sys.stderr, plain, _JsonFormatter()))
+
+
+def set_up_worker_logging(level: str, form: str) -> None:
+    """Write the log to standard output, in the lines and fields of pydocket's ``docket worker``.
+
+    Arguments:
+        level, form: as for ``set_up_logging``.
+    """
+    plain = logging.Formatter(
+        "[%(asctime)s] %(levelname)s - %(name)s - %(message)s", datefmt="%Y-%m-%d %H:%M:%S"
+    )
+    _set_up(level, _handler(form, sys.stdout, plain, _WorkerJsonFormatter()))
+
+
+def _set_up(level: str, handler: logging.Handler) -> None:
     root = logging.getLogger()
-    for handler in list(root.handlers):
-        root.removeHandler(handler)
-    root.addHandler(_handler(form))
+    for before in list(root.handlers):
+        root.removeHandler(before)
+    root.addHandler(handler)
     root.setLevel(level.upper())
     # It tells of every event in every directory that is watched.
     logging.getLogger("watchfiles").setLevel(logging.WARNING)
 
 
-def _handler(form: str) -> logging.Handler:
-    if form == "rich" or (form == "auto" and sys.stderr.isatty()):
+def _handler(
+    form: str, stream: TextIO, plain: logging.Formatter, as_json: logging.Formatter
+) -> logging.Handler:
+    if form == "rich" or (form == "auto" and stream.isatty()):
         from rich.console import Console  # noqa: PLC0415 - heavy, and not always wanted
         from rich.logging import RichHandler  # noqa: PLC0415
 
-        return RichHandler(console=Console(stderr=True), show_path=False)
-    handler = _StandardError()
-    if form == "json":
-        handler.setFormatter(_JsonFormatter())
-    else:
-        handler.setFormatter(
-            logging.Formatter("%(asctime)s %(levelname)-8s %(process)d %(name)s  %(message)s")
-        )
+        return RichHandler(console=Console(file=stream), show_path=False)
+    handler = _StandardStream(stream)
+    handler.setFormatter(as_json if form == "json" else plain)
     return handler
 
 
-class _StandardError(logging.StreamHandler[TextIO]):
-    """Writes to the standard error for as long as there is one: a task may close it, and the work goes on."""
+class _StandardStream(logging.StreamHandler[TextIO]):
+    """Writes to a standard stream for as long as there is one: a task may close it, and the work goes on."""
 
     @override
     def handleError(self, record: logging.LogRecord) -> None:
@@ -66,11 +80,8 @@ class _JsonFormatter(logging.Formatter):
     @override
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created, timezone.utc)
-        extra = {name: value for name, value in vars(record).items() if name not in _ORDINARY}
         fields = {
-            **extra,
-            **fields_of_run(),
-            **tracing.identifiers(),
+            **_about(record),
             "time": moment.isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
@@ -81,7 +92,36 @@ class _JsonFormatter(logging.Formatter):
             fields["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
             fields["stack"] = self.formatStack(record.stack_info)
-        return json.dumps(fields, ensure_ascii=False, skipkeys=True, default=_shown)
+        return _line(fields)
+
+
+class _WorkerJsonFormatter(logging.Formatter):
+    """One object per line as pydocket's workers write it; ``exc_info`` is null where nothing was raised."""
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        raised, stack = record.exc_info, record.stack_info
+        return _line(
+            {
+                **_about(record),
+                "name": record.name,
+                "asctime": self.formatTime(record),
+                "levelname": record.levelname,
+                "message": record.getMessage(),
+                "exc_info": self.formatException(raised) if raised else None,
+                **({"stack_info": self.formatStack(stack)} if stack else {}),
+            }
+        )
+
+
+def _about(record: logging.LogRecord) -> dict[str, object]:
+    """What a message is about: what was given as ``extra``, the run, the trace."""
+    extra = {name: value for name, value in vars(record).items() if name not in _ORDINARY}
+    return {**extra, **fields_of_run(), **tracing.identifiers()}
+
+
+def _line(fields: dict[str, object]) -> str:
+    return json.dumps(fields, ensure_ascii=False, skipkeys=True, default=_shown)
 
 
 def _shown(value: object) -> str:

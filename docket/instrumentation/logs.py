@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from typing_extensions import override
 
@@ -25,6 +25,23 @@ def struck_at_add(describe: Describe) -> None:
 def cancelled(key: str, word: str) -> None:
     """Somebody cancelled an execution."""
     docket.info("Cancel %s: %s", key, word.lower())
+
+
+def starting(name: str, tasks: Iterable[str]) -> None:
+    """A worker begins, and knows these tasks."""
+    worker.info("Starting worker %r with the following tasks:", name)
+    for task in tasks:
+        worker.info("* %s", task)
+
+
+def told_to_end(signal: str) -> None:
+    """A signal has told a worker to end."""
+    worker.info("Received %s, initiating graceful shutdown...", signal)
+
+
+def finishing(count: int) -> None:
+    """A worker claims no more, and waits for what runs."""
+    worker.info("Shutdown requested, finishing %d active tasks...", count)
 
 
 REMIND = 60.0

@@ -40,16 +40,18 @@ def dump_stacks_at(number: int) -> None:
 
 
 @contextmanager
-def answering(answer: Callable[[], object], *numbers: int) -> Generator[None]:
+def answering(
+    answer: Callable[[signal.Signals], object], *numbers: signal.Signals
+) -> Generator[None]:
     """Have signals call a function in the event loop, for the length of a block; children get their defaults.
 
     Arguments:
-        answer: what is called.
+        answer: what is called with the signal.
         numbers: the signals.
     """
     loop = asyncio.get_running_loop()
     for number in numbers:
-        loop.add_signal_handler(number, answer)
+        loop.add_signal_handler(number, answer, number)
     _taken.update(numbers)
     try:
         yield

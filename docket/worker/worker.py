@@ -7,7 +7,7 @@ import contextlib
 import secrets
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from types import TracebackType
@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from typing_extensions import Self
 
+from ..annotations import compact_signature, get_signature
 from ..clock import ServerClock
 from ..dependencies.lifecycles import lifecycles
 from ..dependencies.limits_of import limits_of
@@ -25,6 +26,7 @@ from ..dependencies.resolution import (
 )
 from ..docket import Docket
 from ..execution import Execution
+from ..instrumentation import logs
 from ..instrumentation.events import Observer, Observers
 from ..instrumentation.health import LOOPBACK, healthcheck_server
 from ..instrumentation.logs import WorkerLog
@@ -84,6 +86,7 @@ class Worker:
         queues: the queues to work on, best first.
         suspects_wait: for how many milliseconds it leaves what was in flight in a process that died
             to others; None if it runs nothing else. The supervisor says so.
+        is_introduced: write to the log that it starts, and which tasks it knows.
 
     Example:
         >>> async with Docket() as docket:
@@ -113,6 +116,7 @@ class Worker:
         queues: Sequence[str] = (DEFAULT_QUEUE,),
         observers: Sequence[Observer] = (),
         suspects_wait: int | None = 0,
+        is_introduced: bool = True,
     ) -> None:
         if concurrency < 1:
             raise ValueError(f"concurrency must be at least 1, got {concurrency}")
@@ -133,6 +137,7 @@ class Worker:
         self.fallback_task = fallback_task
         self.queues = tuple(queues)
         self.suspects_wait = suspects_wait
+        self.is_introduced = is_introduced
         self.tally = Tally()
         telemetry = WorkerTelemetry(self.labels(), docket.tasks)
         self._observer = Observers([WorkerLog(), self.tally, telemetry, *observers])
@@ -395,6 +400,8 @@ class Worker:
         await self._running.until_empty()
 
     async def _run(self, finished: Callable[[], Awaitable[object]]) -> None:
+        if self.is_introduced:
+            logs.starting(self.name, self._described_tasks())
         await self.docket.wait_for_strikes_loaded()
         services: list[Service] = [
             self._heartbeat,
@@ -414,6 +421,10 @@ class Worker:
                 self._started.set()
                 await self._work(asked, finished, failure)
                 await self._wind_up()
+
+    def _described_tasks(self) -> Iterator[str]:
+        for name, task in self.docket.tasks.items():
+            yield f"{name}({compact_signature(get_signature(task))})"
 
     async def _work(
         self,
@@ -439,6 +450,8 @@ class Worker:
         """Let what runs come to its end; whoever insists has it handed back at once."""
         try:
             if not (self._is_drained or self.is_ending):
+                if self.in_flight:
+                    logs.finishing(self.in_flight)
                 await self.drain(timedelta() if self._shutdown.is_urgent else None)
         except asyncio.CancelledError:
             if not self.is_ending:
@@ -589,7 +602,12 @@ class Worker:
 async def _until_told(work: Coroutine[Any, Any, None]) -> None:
     """Work until it is finished or a signal comes."""
     working = asyncio.create_task(work)
-    with answering(working.cancel, signal.SIGTERM, signal.SIGINT):
+
+    def end(number: signal.Signals) -> None:
+        logs.told_to_end(number.name)
+        working.cancel()
+
+    with answering(end, signal.SIGTERM, signal.SIGINT):
         await working
 
 

@@ -30,7 +30,7 @@ def test_clear_takes_docket_and_url_and_cancels_everything(shell: Shell) -> None
 
     assert (done.returncode, done.stdout, done.stderr) == (
         0,
-        f"Cleared 3 executions of docket '{shell.name}'\n",
+        f"Cleared 3 tasks from docket '{shell.name}'\n",
         "",
     )
     assert _left(shell) == 0
@@ -51,7 +51,7 @@ def test_a_dry_run_shows_count_and_sample_and_clears_nothing(shell: Shell) -> No
 
 @pytest.mark.parametrize(
     ("answer", "code", "left", "said"),
-    [("y\n", 0, 0, "Cleared 1 execution of"), ("n\n", 4, 1, "Nothing was done")],
+    [("y\n", 0, 0, "Cleared 1 tasks from"), ("n\n", 4, 1, "Nothing was done")],
 )
 def test_a_terminal_is_asked_and_shown_count_and_sample(
     shell: Shell, answer: str, code: int, left: int, said: str
@@ -74,5 +74,5 @@ def test_yes_on_a_terminal_asks_nothing(shell: Shell) -> None:
 
     assert (ended, shown.replace("\r", "")) == (
         0,
-        f"Cleared 1 execution of docket '{shell.name}'\n",
+        f"Cleared 1 tasks from docket '{shell.name}'\n",
     )

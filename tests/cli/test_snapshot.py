@@ -37,10 +37,12 @@ def test_snapshot_takes_tasks_stats_docket_and_url(shell: Shell) -> None:
 
     assert (done.returncode, done.stderr) == (0, "")
     counts, executions, stats = done.stdout.split("\n\n")
-    assert counts.startswith("4 executions: 0 running, 4 waiting; 0 workers at ")
+    assert counts.startswith("0 workers, 0/4 running as of ")
     assert counts.endswith((" ago", " now"))
     assert "greet('Jane'){first}" in executions.replace("name=", "")
-    assert [line.split()[:4] for line in stats.splitlines()] == [
+    title, *lines = stats.splitlines()
+    assert title == "Task Count Statistics by Function"
+    assert [line.split()[:4] for line in lines] == [
         ["TASK", "TOTAL", "RUNNING", "QUEUED"],
         ["sleep", "2", "0", "2"],
         ["greet", "1", "0", "1"],
@@ -65,7 +67,7 @@ def test_snapshot_shows_no_arguments_of_tasks_that_it_does_not_know(shell: Shell
 def test_snapshot_of_nothing(shell: Shell) -> None:
     shown = shell.prints("snapshot", "--stats")
 
-    assert shown.startswith("0 executions: 0 running, 0 waiting; 0 workers at ")
+    assert shown.startswith("0 workers, 0/0 running as of ")
     assert len(shown.splitlines()) == 1
 
 

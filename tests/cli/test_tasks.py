@@ -41,7 +41,7 @@ def test_tasks_trace_fail_and_sleep_take_docket_and_url(
 
     execution = _only(shell)
     assert done.returncode == 0
-    assert done.stdout == f"Added {name} task '{execution.key}' to docket '{shell.name}'\n"
+    assert done.stdout == f"Added {name} task '{execution.key}' to the docket '{shell.name}'\n"
     assert execution.function_name == name
     assert (*execution.args, *execution.kwargs.values()) == kwargs
 

@@ -49,7 +49,7 @@ def _work_while_watched(shell: Shell, file: Path, *words: str, **environ: str) -
 def test_watch_follows_an_execution_to_its_end(shell: Shell, tmp_path: Path) -> None:
     lines = _work_while_watched(shell, tmp_path / "go on")
 
-    assert lines[0] == "climb(...){up}\n"
+    assert lines[0].startswith("climb(...){up} in docket cli-")
     assert lines[1] == "queued\n"
     assert "running on jane\n" in lines
     assert "  1/4 (25%) one of four\n" in lines
@@ -133,7 +133,7 @@ def test_watch_keeps_progress_on_one_line_of_a_terminal(shell: Shell, tmp_path: 
     code, shown = shell.on_terminal("watch", "up")
 
     assert code == 0
-    assert shown.splitlines()[0] == "climb(...){up}"
+    assert shown.splitlines()[0] == f"climb(...){{up}} in docket {shell.name}"
     assert "completed" in shown
 
 

@@ -28,7 +28,7 @@ async def _add_report(docket: Docket, probed: int | None, scraped: int | None) -
 def _report(shell: Shell, *words: str, **environ: str) -> Report:
     done = shell.program("worker", "--until-finished", *words, **environ)
     assert done.returncode == 0, done.stderr
-    (line,) = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith('{"docket": ')]
     return json.loads(line)
 
 
@@ -36,7 +36,7 @@ def _report(shell: Shell, *words: str, **environ: str) -> Report:
 OPTIONS: dict[str, tuple[str, str, str, Any]] = {
     "--name": ("DOCKET_WORKER_NAME", "jane", "name", "jane"),
     "--logging-level": ("DOCKET_LOGGING_LEVEL", "WARNING", "level", "WARNING"),
-    "--logging-format": ("DOCKET_LOGGING_FORMAT", "json", "formatter", "_JsonFormatter"),
+    "--logging-format": ("DOCKET_LOGGING_FORMAT", "json", "formatter", "_WorkerJsonFormatter"),
     "--concurrency": ("DOCKET_WORKER_CONCURRENCY", "3", "concurrency", 3),
     "--message-batch": ("DOCKET_WORKER_MESSAGE_BATCH", "7", "message_batch", 7),
     "--redelivery-timeout": (
@@ -163,13 +163,14 @@ def test_the_worker_runs_the_standard_tasks_if_no_others_are_named(shell: Shell)
     done = shell.program("worker", "--until-finished")
 
     assert done.returncode == 0
-    assert "over here" in done.stderr
+    assert "over here" in done.stdout
 
 
 def test_the_worker_starts_automatic_tasks(shell: Shell) -> None:
     done = shell.program("worker", "--tasks", "shop:automatic", "--until-finished")
 
-    assert (done.returncode, done.stdout) == (0, "ticked\n")
+    assert done.returncode == 0
+    assert "ticked\n" in done.stdout
 
 
 def test_the_worker_logs_in_colour_on_a_terminal(shell: Shell) -> None:
@@ -189,7 +190,8 @@ def test_the_worker_calls_the_fallback_task_in_the_place_of_unknown_ones(shell: 
 
     done = shell.program("worker", "--fallback-task", "shop:fall_back", "--until-finished")
 
-    assert (done.returncode, done.stdout) == (0, "fell back\n")
+    assert done.returncode == 0
+    assert "fell back\n" in done.stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -208,7 +210,7 @@ def test_the_worker_finishes_what_runs_when_it_is_told_to_stop(
     shell.visit(add)
     with shell.start("worker", "--tasks", "shop:tasks") as worker:
         assert worker.stdout is not None
-        assert worker.stdout.readline() == "started\n"
+        assert "started\n" in iter(worker.stdout.readline, "")
         worker.send_signal(number)
         assert shell.visit(state) is ExecutionState.RUNNING
         file.touch()

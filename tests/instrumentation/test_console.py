@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator
 
 import pytest
 
-from docket.instrumentation.console import set_up_logging
+from docket.instrumentation.console import set_up_logging, set_up_worker_logging
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +58,32 @@ def test_a_terminal_gets_colours_and_a_file_gets_none(
     set_up_logging("info", "auto")
     logging.getLogger("docket.test").info("to a terminal")
     assert "to a terminal" in capsys.readouterr().err
+
+
+def test_a_worker_of_its_own_writes_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_worker_logging("info", "plain")
+    logging.getLogger("docket.test").info("something happened")
+
+    (line,) = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"\[[-\d]+ [:\d]+\] INFO - docket.test - something happened", line)
+
+
+def test_its_json_has_the_fields_of_pydocket(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_worker_logging("info", "json")
+    logging.getLogger("docket.test").info("it works", extra={"order": 7}, stack_info=True)
+    try:
+        raise ValueError("no good")
+    except ValueError:
+        logging.getLogger("docket.test").exception("it failed")
+
+    good, bad = map(json.loads, capsys.readouterr().out.splitlines())
+    assert good.pop("asctime")
+    assert good.pop("stack_info").startswith("Stack (most recent call last)")
+    assert good == {
+        "name": "docket.test", "levelname": "INFO", "message": "it works", "exc_info": None, "order": 7,
+    }  # fmt: skip
+    assert bad["levelname"] == "ERROR"
+    assert bad["exc_info"].endswith("ValueError: no good")
 
 
 def test_the_watcher_of_files_is_quiet() -> None:
