@@ -78,7 +78,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 STANDARD_TASKS = "docket.tasks:standard_tasks"
-LONGEST_KEY = 256
+LONGEST_KEY = 1024
+"""Bytes in UTF-8: URLs and paths are keys, whole documents are not."""
+
 EXECUTION_TTL = timedelta(minutes=15)
 DEAD_LETTER_TTL = timedelta(days=7)
 """How long dead letters are kept for replay, where finished executions are kept at all."""
@@ -751,10 +753,17 @@ def _task_call(
         return TaskCall(task, args, kwargs, new_key(), due, name, immediate=when is None)
     if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidKey(f"expected a text as the key, found {key!r}")
-    if not key or len(key.encode()) > LONGEST_KEY or not key.isprintable():
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:
         raise InvalidKey(
-            f"expected a printable key of 1 to {LONGEST_KEY} bytes, found {key[:80]!r} "
-            f"({len(key.encode())} bytes); shorten it, or leave it out to get a unique one"
+            f"expected a key that UTF-8 can say, found {key[:80]!r}; name undecodable bytes by their "
+            "hexadecimal digits, say"
+        ) from None
+    if size > LONGEST_KEY:
+        raise InvalidKey(
+            f"expected a key of at most {LONGEST_KEY} bytes, found {key[:80]!r}… ({size} bytes); shorten it, "
+            "take a digest of it, or leave it out to get a unique one"
         )
     return TaskCall(task, args, kwargs, key, due, name, immediate=when is None)
 

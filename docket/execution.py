@@ -19,6 +19,7 @@ from .events import ProgressEvent, StateEvent, iso
 from .home import Home
 from .instrumentation import tracing
 from .lifecycle import Disposition, ExecutionState
+from .plain import plain
 from .progress import ExecutionProgress
 from .registry import TaskFunction, name_of
 from .results import pointer_to
@@ -304,7 +305,7 @@ class Execution:
             *(shown(name, value) for name, value in zip(names, self._args, strict=False)),
             *(f"{name}={shown(name, value)}" for name, value in self._kwargs.items()),
         ]
-        return f"{self._function_name}({', '.join(given)}){{{self._key}}}"
+        return f"{self._function_name}({', '.join(given)}){{{plain(self._key)}}}"
 
     def successor(self) -> Execution:
         """The run that follows this one, by what a handler has decided."""
@@ -326,13 +327,13 @@ class Execution:
             self.state = answer.state
         if answer.is_unknown:
             self.schedule_exception = ServerUnavailable(
-                f"it is not known whether {self._function_name} {self._key} was scheduled: the server "
+                f"it is not known whether {self._function_name} {plain(self._key)} was scheduled: the server "
                 "did not answer when it was asked first, and the record may be gone by now; see what has "
                 "become of it, and call again to schedule it anew"
             )
         elif answer.disposition is Disposition.FAILED:
             self.schedule_exception = ServerRefused(
-                f"the server refused to schedule {self._function_name} {self._key}: {answer.error}"
+                f"the server refused to schedule {self._function_name} {plain(self._key)}: {answer.error}"
             )
 
     async def schedule(
@@ -615,7 +616,9 @@ class Execution:
                 raise asyncio.TimeoutError
             await asyncio.wait_for(self._follow_to_the_end(), seconds)
         except asyncio.TimeoutError:
-            raise TimeoutError(f"Timeout waiting for execution {self._key} to complete") from None
+            raise TimeoutError(
+                f"Timeout waiting for execution {plain(self._key)} to complete"
+            ) from None
 
     async def _follow_to_the_end(self) -> None:
         channel = self._home.storage.keys.state(self._key)
@@ -632,7 +635,7 @@ class Execution:
 
     async def _outcome(self) -> Any:
         if self.state is ExecutionState.CANCELLED:
-            raise ExecutionCancelled(f"Execution {self._key} was cancelled")
+            raise ExecutionCancelled(f"Execution {plain(self._key)} was cancelled")
         stored = await self.stored()
         if self.state is ExecutionState.FAILED:
             raise Exception(self.error or "Task execution failed") if stored is None else stored

@@ -22,6 +22,7 @@ from .connection.traced import Traced
 from .connection.url import connect
 from .errors import ServerRefused, Undecodable
 from .instrumentation import telemetry
+from .plain import plain
 from .serialization import Serializer
 from .service import end
 from .storage.executions import from_milliseconds, to_milliseconds
@@ -566,9 +567,9 @@ class StrikeList:
         version = self._version
         done = await self._store().acquit()
         for key, task in done.released:
-            logger.info("Released %s{%s}: its strike is over", task, key)
+            logger.info("Released %s{%s}: its strike is over", task, plain(key))
         for key in done.unreadable:
-            logger.error(UNREADABLE, key)
+            logger.error(UNREADABLE, plain(key))
         self._acquitted = version
 
     def _is_over(self, rule: Rule) -> bool:

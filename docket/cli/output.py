@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from ..durations import format_duration
+from ..plain import plain
 
 VERSION: Final = 1
 """Of the JSON that commands print: it grows by fields, and gets a new number when one changes or goes."""
@@ -105,19 +106,6 @@ def note(text: str) -> None:
 def dump(value: Any, *, indent: int | None = None) -> str:
     """A value as JSON; moments are ISO texts."""
     return json.dumps(value, indent=indent, default=_json)
-
-
-def plain(text: str) -> str:
-    """A text that comes from elsewhere, without what would steer a terminal.
-
-    Example:
-        >>> plain("a\\x1b[2Jb")
-        'a\\\\x1b[2Jb'
-    """
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )
 
 
 def moment(when: datetime | None) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from ..lifecycle import ExecutionState
+from ..plain import plain
 from .exits import Misused, NotFound, Partial, Refused
 from .lengths import duration_option, later
 from .loading import register
@@ -184,7 +185,7 @@ async def _cancel(docket: Docket, key: str) -> str:
         raise Refused(f"{key!r} can not be cancelled: it is {execution.state.value} already")
     await docket.cancel(key)
     runs = execution.state.value == "running"
-    return f"Cancelled {key}" + f", which runs on {execution.worker}" * runs
+    return f"Cancelled {plain(key)}" + f", which runs on {execution.worker}" * runs
 
 
 async def _rest(docket: Docket, limit: int, *, is_filtered: bool) -> str:

@@ -13,6 +13,7 @@ from uncalled_for import Dependency
 
 from ..docket import Docket
 from ..execution import Execution
+from ..plain import plain
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -69,7 +70,7 @@ class AdmissionBlocked(Exception):
         reschedule: bool = True,
         retry_delay: timedelta | None = None,
     ) -> None:
-        super().__init__(f"Task {execution.key} blocked by {reason}")
+        super().__init__(f"Task {plain(execution.key)} blocked by {reason}")
         self.execution = execution
         self.reason = reason
         self.handled = handled

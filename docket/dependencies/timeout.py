@@ -12,6 +12,7 @@ from typing import Any
 from typing_extensions import Self, override
 
 from ..execution import Execution
+from ..plain import plain
 from .base import Runtime
 
 
@@ -74,7 +75,7 @@ class Timeout(Runtime["Timeout"]):
             if not watch.has_struck:
                 raise
             raise asyncio.TimeoutError(
-                f"Docket task {execution.function_name} {execution.key} exceeded timeout of "
+                f"Docket task {execution.function_name} {plain(execution.key)} exceeded timeout of "
                 f"{self.base.total_seconds()}s"
             ) from None
         finally:

@@ -129,7 +129,7 @@ class InvalidUrl(CallerError, ValueError):
 
 
 class InvalidKey(CallerError, ValueError):
-    """A key is empty, too long or not printable."""
+    """A key is too long, or no text that UTF-8 can say."""
 
 
 class PayloadTooLarge(CallerError, ValueError):

@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from ..error_text import is_unwieldy, line_of, message_of
 from ..errors import ConfigurationError, ServerFull, ServerRefused
+from ..plain import plain
 from .events import Describe, Observer
 
 docket = logging.getLogger("docket.docket")
@@ -24,7 +25,7 @@ def struck_at_add(describe: Describe) -> None:
 
 def cancelled(key: str, word: str) -> None:
     """Somebody cancelled an execution."""
-    docket.info("Cancel %s: %s", key, word.lower())
+    docket.info("Cancel %s: %s", plain(key), word.lower())
 
 
 def starting(name: str, tasks: Iterable[str]) -> None:
@@ -114,34 +115,38 @@ class WorkerLog(Observer):
     @override
     def parked(self, task: str, key: str, reason: str) -> None:
         end = "its strike is over" if reason == "struck" else "a worker knows it"
-        worker.warning("Parked %s{%s}: %s; it runs as soon as %s", task, key, reason, end)
+        worker.warning("Parked %s{%s}: %s; it runs as soon as %s", task, plain(key), reason, end)
 
     @override
     def released(self, task: str, key: str) -> None:
-        worker.info("Released %s{%s}: it is known here", task, key)
+        worker.info("Released %s{%s}: it is known here", task, plain(key))
 
     @override
     def struck(self, task: str, key: str) -> None:
-        worker.warning("🗙 %s{%s}: a strike forbids it", task, key)
+        worker.warning("🗙 %s{%s}: a strike forbids it", task, plain(key))
 
     @override
     def crashed(self, task: str, key: str) -> None:
-        worker.error("Dead letter %s{%s}: workers died under it too often", task, key)
+        worker.error("Dead letter %s{%s}: workers died under it too often", task, plain(key))
 
     @override
     def undecodable(self, task: str, key: str, error: Exception) -> None:
-        worker.error("Dead letter %s{%s}: %s", task, key, message_of(error))
+        worker.error("Dead letter %s{%s}: %s", task, plain(key), message_of(error))
 
     @override
     def lost(self, task: str, key: str) -> None:
-        worker.warning("Lost the lease of %s{%s}: another worker has taken it over", task, key)
+        worker.warning(
+            "Lost the lease of %s{%s}: another worker has taken it over", task, plain(key)
+        )
 
     @override
     def refused(self, task: str, key: str, verdict: str, where: str = "worker") -> None:
         if verdict == "SUPERSEDED":
-            worker.info("↬ %s{%s}: superseded", task, key)
+            worker.info("↬ %s{%s}: superseded", task, plain(key))
         else:
-            worker.warning("↬ %s{%s}: the outcome was refused (%s)", task, key, verdict.lower())
+            worker.warning(
+                "↬ %s{%s}: the outcome was refused (%s)", task, plain(key), verdict.lower()
+            )
 
     @override
     def broken(self, what: str, trouble: str) -> None:

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 from ..connection.base import Argument, Connection, Reply
 from ..errors import DocketError
 from ..lifecycle import LIVE, Disposition, ExecutionState
+from ..plain import plain
 from .keys import DEFAULT_QUEUE, Keys
 from .pages import PAGE, Pages
 from .patience import PATIENCE, patiently, read_patiently, run_patiently, value_of
@@ -462,7 +463,9 @@ class Executions:
             try:
                 record = _record(key, value_of(reply))
             except (DocketError, ValueError, KeyError, OverflowError):
-                logger.warning("%s is left out: what is stored under its key is no record", key)
+                logger.warning(
+                    "%s is left out: what is stored under its key is no record", plain(key)
+                )
                 continue
             if record is not None:
                 found.append(record)

@@ -36,6 +36,7 @@ from ..instrumentation.events import Observer
 from ..instrumentation.tracing import Performing, incoming
 from ..lifecycle import DeadReason, ExecutionState, ParkedReason
 from ..outline import outline
+from ..plain import plain
 from ..policy import TaskPolicy
 from ..registry import TaskFunction
 from ..runners.process import in_process
@@ -378,7 +379,7 @@ class Executor:
             return self._in_thread(run, function, args, kwargs)
         except TypeError as error:
             raise SignatureMismatch(
-                f"the stored arguments of {execution.key} do not fit "
+                f"the stored arguments of {plain(execution.key)} do not fit "
                 f"{execution.function_name}({compact_signature(get_signature(function))}): {error}"
             ) from error
 
@@ -574,7 +575,7 @@ def checkpointed(coroutine: Coroutine[Any, Any, Any], run: Run) -> Generator[Any
 
 def _told(run: Run) -> LeaseLost:
     return LeaseLost(
-        f"the lease of {run.claimed.task} {run.claimed.key} was lost: another worker has taken it over, "
-        "and whatever this run ends with is refused; stop, and check writes to other systems with the "
+        f"the lease of {run.claimed.task} {plain(run.claimed.key)} was lost: another worker has taken it "
+        "over, and whatever this run ends with is refused; stop, and check writes to other systems with the "
         f"fence {run.claimed.fence}"
     )

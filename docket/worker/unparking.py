@@ -11,6 +11,7 @@ from ..errors import ServerRefused, ServerUnavailable
 from ..instrumentation.events import Observer
 from ..lifecycle import ParkedReason
 from ..outline import outline
+from ..plain import plain
 from ..service import Service
 from ..storage.parked import UNREADABLE, Group
 
@@ -103,7 +104,7 @@ class Unparking(Service):
         for key, task in done.released:
             self._observer.released(task, key)
         for key in done.unreadable:
-            logger.error(UNREADABLE, key)
+            logger.error(UNREADABLE, plain(key))
         if done.released:
             self._call_for_work()
         return bool(done.released)

@@ -35,7 +35,7 @@ LAYERS = (
 
 GROUND = (
     *("_version", "clock", "cron", "durations", "error_text", "errors", "identity", "lifecycle"),
-    *("orders", "policy", "sizes", "uuid7"),
+    *("orders", "plain", "policy", "sizes", "uuid7"),
 )
 """Level 0: plain values, which import nothing of the package but errors."""
 
