@@ -92,7 +92,8 @@ async def _look(docket: Docket) -> Patient:
     from ..storage.vitals import look  # noqa: PLC0415 - --help needs none of it
 
     storage = docket.storage
-    due, future = await storage.executions.depths(await storage.executions.queues())
+    executions = storage.executions
+    due, future = await executions.depths(await executions.queues(), await executions.now())
     return Patient(
         url=storage.connection.url,
         facts=await storage.connection.facts(),

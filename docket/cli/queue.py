@@ -36,13 +36,9 @@ def list_queues(
     """List the queues, and how much is due or running in each."""
 
     async def look(docket: Docket) -> tuple[list[dict[str, Any]], int]:
-        executions = docket.storage.executions
-        items: list[dict[str, Any]] = []
-        future = 0
-        for name in await executions.queues():
-            due, future = await executions.depths([name])
-            items.append({"name": name, "due_or_running": due})
-        return items, future
+        backlog = await docket.storage.executions.backlog()
+        items = [{"name": name, "due_or_running": due} for name, due in backlog.due.items()]
+        return items, backlog.future + backlog.waiting
 
     items, future = visit(Place(docket, url, config), look)
     show("queues", items, QUEUES, output)

@@ -263,5 +263,5 @@ def _expect_scheduled(execution: Execution) -> None:
         )
     if word != "scheduled":
         raise Refused(
-            f"{execution.key!r} is there already; `docket task get {execution.key}` shows it"
+            f"{execution.key!r} is there already; `docket task get {plain(execution.key)}` shows it"
         )

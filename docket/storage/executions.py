@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
@@ -381,22 +382,37 @@ class Executions:
         names = {queue.decode(errors="replace") for queue in (*value_of(used), *value_of(routes))}
         return sorted({DEFAULT_QUEUE, *(name or DEFAULT_QUEUE for name in names)})
 
-    async def depths(self, queues: Sequence[str]) -> tuple[int, int]:
-        """How many are due or running in these queues, and how many wait for a time or a slot."""
-        *due, future, waiting = await read_patiently(
+    async def depths(self, queues: Sequence[str], now: int = 0) -> tuple[int, int]:
+        """How many are due or running in these queues, and how many wait for a time or a slot.
+
+        Arguments:
+            queues: where to count.
+            now: the server's time in ms. What has fallen due by then counts as due, whatever its queue: it
+                waits for a worker, and not for its time, also while none has a slot free to take it.
+        """
+        *due, overdue, future, waiting = await read_patiently(
             self._connection,
             *(("XLEN", self._keys.stream(queue)) for queue in queues),
             *(("ZCARD", self._keys.suspects(queue)) for queue in queues),
+            ("ZCOUNT", self._keys.future, "-inf", now),
             ("ZCARD", self._keys.future),
             ("ZCARD", self._keys.waiting),
         )
-        return sum(value_of(length) for length in due), value_of(future) + value_of(waiting)
+        late = value_of(overdue)
+        return (
+            sum(map(value_of, due)) + late,
+            value_of(future) - late + value_of(waiting),
+        )
+
+    async def now(self) -> int:
+        """The server's time in ms."""
+        (reply,) = await read_patiently(self._connection, time_query(self._connection, self._keys))
+        seconds, microseconds = map(int, value_of(reply))
+        return seconds * 1000 + microseconds // 1000
 
     async def count_dead(self) -> int:
         """How many dead letters are kept; those whose records have expired are none, listed or not."""
-        (reply,) = await read_patiently(self._connection, time_query(self._connection, self._keys))
-        seconds, microseconds = map(int, value_of(reply))
-        now = seconds * 1000 + microseconds // 1000
+        now = await self.now()
         (count,) = await read_patiently(
             self._connection, ("ZCOUNT", self._keys.dead, f"({now}", "+inf")
         )
@@ -408,8 +424,9 @@ class Executions:
         Arguments:
             queues: queues to look at beside those that are known.
         """
-        names = sorted({*queues, *await self.queues()})
         dead = await self.count_dead()
+        overdue = await self._overdue(await self.now())
+        names = sorted({*queues, *overdue, *await self.queues()})
         *lengths, future, waiting, parked = await read_patiently(
             self._connection,
             *(("XLEN", self._keys.stream(queue)) for queue in names),
@@ -420,12 +437,36 @@ class Executions:
         counts = [value_of(length) for length in lengths]
         due = zip(names, counts[: len(names)], counts[len(names) :], strict=True)
         return Backlog(
-            {name: on_stream + suspects for name, on_stream, suspects in due},
-            future=value_of(future),
+            {name: at + suspects + overdue[name] for name, at, suspects in due},
+            future=max(0, value_of(future) - overdue.total()),
             waiting=value_of(waiting),
             parked=value_of(parked),
             dead=dead,
         )
+
+    async def _overdue(self, now: int) -> Counter[str]:
+        """How many have fallen due that no worker had a slot free for, by queue.
+
+        Of more than a page the first ones say how the others are spread.
+        """
+        count, first = await read_patiently(
+            self._connection,
+            ("ZCOUNT", self._keys.future, "-inf", now),
+            ("ZRANGEBYSCORE", self._keys.future, "-inf", now, "LIMIT", 0, PAGE),
+        )
+        found, keys = value_of(count), [key.decode() for key in value_of(first)]
+        names: list[Reply] = await read_patiently(
+            self._connection, *(("HGET", self._keys.run(key), "queue") for key in keys)
+        )
+        sample = Counter(
+            name.decode(errors="replace") if isinstance(name, bytes) else DEFAULT_QUEUE
+            for name in names
+        )
+        spread = Counter({name: seen * found // len(keys) for name, seen in sample.items()})
+        for name in sample:
+            # What rounding has left over belongs somewhere.
+            spread[name] += found - spread.total()
+        return spread
 
     def _pages(self, size: int | None = None) -> Pages:
         return Pages(self._connection, self._keys, size or PAGE)

@@ -115,7 +115,8 @@ class Heartbeat(Service):
         self.last_contact = asyncio.get_running_loop().time()
         self._compare_clocks()
         if is_measured():
-            self._observer.depths(*await self._docket.storage.executions.depths(self._queues()))
+            executions = self._docket.storage.executions
+            self._observer.depths(*await executions.depths(self._queues(), self._clock.now()))
 
     async def _say(self) -> bool:
         """Say that the worker lives; tells whether it was known still."""

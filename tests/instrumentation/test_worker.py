@@ -209,6 +209,39 @@ async def test_where_a_run_was_superseded_is_told(
     assert (point.labels["docket.where"], point.value) == (where, 1)
 
 
+async def test_overdue_work_is_queue_depth_also_while_all_slots_are_taken(meters: Meters) -> None:
+    go_on = asyncio.Event()
+
+    async def wait() -> None:
+        await go_on.wait()
+
+    async with Docket(
+        uuid.uuid4().hex, "memory://instrumentation", heartbeat_interval=timedelta(milliseconds=20)
+    ) as docket:
+        await docket.add(wait)()
+        async with Worker(docket, concurrency=1) as worker:
+            running = asyncio.create_task(worker.run_until_finished())
+            while not worker.in_flight:
+                await asyncio.sleep(0.01)
+            soon = datetime.now(timezone.utc) + timedelta(milliseconds=100)
+            await docket.add_many(docket.call(work, soon)(number) for number in range(3))
+
+            def depths() -> list[float]:
+                return [
+                    point.value
+                    for metric in ("docket_queue_depth", "docket_schedule_depth")
+                    for point in meters.points(metric, docket_name=docket.name)
+                ]
+
+            async def until(expected: list[float]) -> None:
+                while depths() != expected:
+                    await asyncio.sleep(0.01)
+
+            await asyncio.wait_for(until([4, 0]), 20)
+            go_on.set()
+            await running
+
+
 async def test_depths_are_told_with_every_heartbeat(meters: Meters) -> None:
     later = datetime.now(timezone.utc) + timedelta(hours=1)
     go_on = asyncio.Event()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from docket import Docket, ExecutionState, Worker
 from tests.compat.conftest import (
     docket,
@@ -39,6 +41,44 @@ async def test_work_in_a_queue_without_a_route_is_seen_and_counted(docket: Docke
     assert (await executions.backlog()).due == {"bulk": 1, "default": 0}
     assert await executions.depths(await executions.queues()) == (1, 0)
     assert [one.key for one in (await docket.snapshot()).future] == ["lost"]
+
+
+async def let_fall_due(docket: Docket, *keys: str) -> None:
+    """Have executions be due, while nobody looks."""
+    async with docket.redis() as client:
+        await client.zadd(docket.queue_key, {key: at for at, key in enumerate(keys, 1)})
+
+
+async def test_what_is_overdue_counts_for_its_queue_though_nobody_has_taken_it(
+    docket: Docket,
+) -> None:
+    docket.register(nothing)
+    await route(docket.storage, {"nothing": "bulk"})
+    await docket.add(nothing, soon(), "late")()
+    await docket.add(nothing, soon(), "future")()
+    await route(docket.storage, {})
+    await docket.add(nothing, soon(), "late, too")()
+    await let_fall_due(docket, "late", "late, too")
+    executions = docket.storage.executions
+
+    assert await executions.depths(["default"]) == (0, 3)
+    assert await executions.depths(["default"], await executions.now()) == (2, 1)
+    backlog = await executions.backlog()
+    assert (backlog.due, backlog.future) == ({"bulk": 1, "default": 1}, 1)
+
+
+async def test_more_overdue_than_a_page_is_spread_as_the_page_is(
+    docket: Docket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("docket.storage.executions.PAGE", 2)
+    docket.register(nothing)
+    for number, routes in enumerate(({"nothing": "bulk"}, {}, {}, {}, {})):
+        await route(docket.storage, routes)
+        await docket.add(nothing, soon(), f"{number}")()
+    await let_fall_due(docket, *"01234")
+
+    backlog = await docket.storage.executions.backlog()
+    assert (backlog.due, backlog.future) == ({"bulk": 3, "default": 2}, 0)
 
 
 async def test_work_in_a_queue_without_a_route_is_cleared(docket: Docket) -> None:
