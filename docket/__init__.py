@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Cron,
         CurrentDocket,
         CurrentExecution,
+        CurrentSyncDocket,
         CurrentWorker,
         CycleError,
         Debounce,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         RateLimit,
         Retry,
         Shared,
+        SyncProgress,
         TaskArgument,
         TaskKey,
         TaskLogger,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from .execution import Execution, ExecutionCancelled, TaskCall
     from .lifecycle import Disposition, ExecutionState
     from .strikelist import StrikeList
+    from .sync import SyncDocket
     from .worker import Worker
 
 _HOMES = {
@@ -51,6 +54,7 @@ _HOMES = {
     "Cron": "dependencies",
     "CurrentDocket": "dependencies",
     "CurrentExecution": "dependencies",
+    "CurrentSyncDocket": "dependencies",
     "CurrentWorker": "dependencies",
     "CycleError": "dependencies",
     "Debounce": "dependencies",
@@ -69,6 +73,8 @@ _HOMES = {
     "Retry": "dependencies",
     "Shared": "dependencies",
     "StrikeList": "strikelist",
+    "SyncDocket": "sync",
+    "SyncProgress": "dependencies",
     "TaskArgument": "dependencies",
     "TaskCall": "execution",
     "TaskKey": "dependencies",
@@ -85,6 +91,7 @@ __all__ = [
     "Cron",
     "CurrentDocket",
     "CurrentExecution",
+    "CurrentSyncDocket",
     "CurrentWorker",
     "CycleError",
     "Debounce",
@@ -103,6 +110,8 @@ __all__ = [
     "Retry",
     "Shared",
     "StrikeList",
+    "SyncDocket",
+    "SyncProgress",
     "TaskArgument",
     "TaskCall",
     "TaskKey",

@@ -199,13 +199,32 @@ def validate_dependencies(function: Callable[..., Any]) -> None:
     """Check what a task declares about its dependencies.
 
     Raises:
-        ValueError: there are two of a kind that there can be only one of.
+        ValueError: there are two of a kind that there can be only one of, or one that blocks is declared
+            where nothing may block.
         CycleError: a dependency needs itself.
     """
     get_signature(function)
     uncalled_for.validate_dependencies(function)
     for name, dependency in get_dependency_parameters(function).items():
+        if _is_for_threads(dependency) and not is_plain(function):
+            raise ValueError(
+                f"expected what an async function can await for {name!r} of {_name_of(function)}, found "
+                f"what would hold up its event loop ({_kind_of(dependency)}); take CurrentDocket() or "
+                "Progress(), or write the task as a plain def"
+            )
         _refuse_cycle(name, dependency, ())
+
+
+@lru_cache(maxsize=4096)
+def is_plain(function: Callable[..., Any]) -> bool:
+    """Whether a task runs in a thread to its end: none that a decorator has only wrapped in a plain one."""
+    inner: Any = function
+    while inner is not None:
+        called: Any = getattr(cast(Any, type(inner)), "__call__", None)  # noqa: B004 - it is what runs
+        if inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(called):
+            return False
+        inner = getattr(inner, "__wrapped__", None)
+    return True
 
 
 def _refuse_cycle(
@@ -220,13 +239,32 @@ def _refuse_cycle(
     if isinstance(bound, _FunctionalDependency):
         factory: Callable[..., Any] = cast(Any, bound).factory
         if factory in above:
-            chain = " -> ".join(one.__qualname__ for one in (*above, factory))
+            chain = " -> ".join(_name_of(one) for one in (*above, factory))
             raise CycleError(f"Circular dependency: {chain}; one of these must do without the next")
         bindings: Mapping[str, Any] = getattr(cast(Any, bound), "bindings", {})
         inner: dict[str, Any] = {**get_dependency_parameters(factory), **bindings}
         for parameter, value in inner.items():
+            if _is_for_threads(value):
+                raise ValueError(
+                    f"expected what a factory can await for {parameter!r} of {_name_of(factory)}, found "
+                    f"what would hold up the event loop that it runs in ({_kind_of(value)}); take it as a "
+                    "parameter of the plain task itself"
+                )
             if isinstance(value, Dependency):
                 _refuse_cycle(parameter, cast(Dependency[Any], value), (*above, factory))
+
+
+def _is_for_threads(dependency: object) -> bool:
+    return getattr(dependency, "is_for_threads", False)
+
+
+def _kind_of(dependency: object) -> str:
+    return type(dependency).__name__.lstrip("_")
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    # What can be called without being a function has none.
+    return getattr(function, "__qualname__", None) or repr(function)
 
 
 @lru_cache(maxsize=4096)

@@ -41,6 +41,7 @@ from .cooldown import Cooldown
 from .cron import Cron
 from .debounce import Debounce
 from .perpetual import Perpetual
+from .plain import CurrentSyncDocket, SyncProgress
 from .progress import Progress
 from .rate_limit import RateLimit
 from .resolution import (
@@ -63,6 +64,7 @@ __all__ = [
     "Cron",
     "CurrentDocket",
     "CurrentExecution",
+    "CurrentSyncDocket",
     "CurrentWorker",
     "CycleError",
     "Debounce",
@@ -80,6 +82,7 @@ __all__ = [
     "Runtime",
     "Shared",
     "SharedContext",
+    "SyncProgress",
     "TaskArgument",
     "TaskKey",
     "TaskLogger",

@@ -21,7 +21,7 @@ from uncalled_for import (
 from uncalled_for.frames import Frame, _current_frame
 from uncalled_for.functional import _Depends
 
-from ..annotations import get_signature
+from ..annotations import get_signature, is_plain
 from ..docket import Docket
 from ..execution import Execution
 from ..registry import TaskFunction
@@ -40,6 +40,7 @@ from .concurrency_limit import ConcurrencyLimit, is_granted
 from .context import _TaskArgument
 from .cooldown import Cooldown
 from .debounce import Debounce
+from .plain import for_plain
 from .rate_limit import RateLimit
 
 if TYPE_CHECKING:
@@ -165,7 +166,8 @@ class Resolution:
             try:
                 if isinstance(dependency, _TaskArgument) and dependency.is_bare:
                     raise ValueError("No parameter name specified")
-                self.found[name] = self.arguments[name] = await frame.resolve(name)
+                self.found[name] = value = await frame.resolve(name)
+                self.arguments[name] = for_plain(value) if is_plain(function) else value
             except Exception as error:
                 self._failed(name, error)
         for name, dependencies in get_annotation_dependencies(function).items():

@@ -6,7 +6,7 @@
     │   └── Misconfigured       the server is there, but not as its URL says
     ├── CallerError             whoever called the API
     │   ├── InvalidKey · InvalidUrl · WrongArguments · PayloadTooLarge · NotSerializable
-    │   ├── UnknownSchedule · TooManyRuns · Closed · OpenedElsewhere
+    │   ├── UnknownSchedule · TooManyRuns · Closed · OpenedElsewhere · WouldBlock
     │   └── ImmovableTime · EndlessWork, in tests
     ├── OperatorError           whoever runs the servers
     │   ├── ServerUnavailable   it may heal: the call can be repeated
@@ -69,6 +69,7 @@ __all__ = [
     "UnknownSchedule",
     "UnknownTask",
     "UnknownZone",
+    "WouldBlock",
     "WrongArguments",
 ]
 
@@ -158,6 +159,10 @@ class Closed(CallerError, RuntimeError):
 
 class OpenedElsewhere(CallerError, RuntimeError):
     """A docket is used in another event loop, or in another process, than the one that it was opened in."""
+
+
+class WouldBlock(CallerError, RuntimeError):
+    """A call that waits was made where nothing may wait: in an event loop."""
 
 
 class ImmovableTime(CallerError):

@@ -18,7 +18,7 @@ LAYERS = (
     ("worker",),
     ("runners", "tasks"),
     ("dependencies",),
-    ("agenda",),
+    ("agenda", "sync"),
     ("docket",),
     ("kept", "snapshot"),
     ("execution", "strikelist"),

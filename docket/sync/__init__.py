@@ -1,0 +1,9 @@
+"""A docket for code that does not await: the same calls, and each returns when it is done."""
+
+from __future__ import annotations
+
+from .bridge import Bridge
+from .docket import SyncDocket
+from .execution import SyncExecution, SyncExecutionProgress
+
+__all__ = ["Bridge", "SyncDocket", "SyncExecution", "SyncExecutionProgress"]

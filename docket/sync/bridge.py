@@ -1,0 +1,85 @@
+"""From a thread into an event loop, and back with what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent import futures
+from typing import Final, NoReturn, TypeVar
+
+from ..errors import Closed, WouldBlock
+
+T = TypeVar("T")
+
+GLANCE: Final = 1.0
+"""Seconds after which a thread that waits looks whether the loop is still there."""
+
+
+class Bridge:
+    """Has an event loop that runs elsewhere do what a thread waits for.
+
+    Arguments:
+        loop: the loop; it runs in another thread.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    @classmethod
+    def here(cls) -> Bridge:
+        """A bridge into the loop that runs here."""
+        return cls(asyncio.get_running_loop())
+
+    def wait(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Return what the loop has come to, or raise that.
+
+        Arguments:
+            ask: called in the loop.
+
+        Raises:
+            WouldBlock: this is a thread of an event loop, and all that it does would stand still.
+            Closed: the loop has ended.
+        """
+        _expect_no_loop()
+
+        async def answer() -> T:
+            return await ask()
+
+        coroutine = answer()
+        try:
+            future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        except RuntimeError:
+            coroutine.close()
+            self._say_closed()
+        while not futures.wait([future], GLANCE).done:
+            # Who waits for a loop that has ended would wait for ever.
+            if self._loop.is_closed():
+                self._say_closed()
+        return future.result()
+
+    def _say_closed(self) -> NoReturn:
+        raise Closed(
+            "expected the event loop that this docket was opened in, found that it has ended; use the docket "
+            "only as long as its worker runs"
+        )
+
+
+class Tied:
+    """What lives in this process alone: it says so, when it is to be handed to another one."""
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"expected values that can go to another process, found a {type(self).__name__}, which is tied "
+            'to this one; leave out `runner = "process"`, or do without it in this task'
+        )
+
+
+def _expect_no_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise WouldBlock(
+        "expected a plain function in a thread of its own, found a running event loop, which this call would "
+        "hold up; in async code take docket: Docket = CurrentDocket(), and await its calls"
+    )

@@ -1,0 +1,258 @@
+"""A docket whose calls return when they are done."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, ParamSpec, TypeVar, overload
+
+from ..docket import Docket
+from ..execution import Execution, TaskCall
+from ..registry import TaskFunction
+from ..storage.workers import WorkerInfo
+from ..strikelist import Action, LiteralOperator, Operator, Rule
+from .bridge import Bridge, Tied
+from .execution import SyncExecution
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class SyncDocket(Tied):
+    """A docket for code that does not await: each call returns when it is done.
+
+    Plain functions are given one that works through the event loop of their worker; it may be used from any
+    thread that has no event loop of its own.
+
+    Arguments:
+        docket: an open docket.
+        bridge: into the event loop that it was opened in.
+
+    Example:
+        >>> def fan_out(customers: list[str], docket: SyncDocket = CurrentSyncDocket()) -> None:
+        ...     for customer in customers:
+        ...         docket.add(greet)(customer)
+    """
+
+    def __init__(self, docket: Docket, bridge: Bridge) -> None:
+        self._docket = docket
+        self._bridge = bridge
+
+    @property
+    def name(self) -> str:
+        """The name of the docket."""
+        return self._docket.name
+
+    @property
+    def url(self) -> str:
+        """Its server."""
+        return self._docket.url
+
+    @property
+    def tasks(self) -> Mapping[str, TaskFunction]:
+        """The tasks that are known here, by name."""
+        return self._docket.tasks.copy()
+
+    def labels(self) -> Mapping[str, str]:
+        """What metrics and spans of this docket are labelled with."""
+        return self._docket.labels()
+
+    def key(self, suffix: str) -> str:
+        """A key of its own below the docket's."""
+        return self._docket.key(suffix)
+
+    def register(
+        self, function: TaskFunction, names: Sequence[str] | None = None, *, replace: bool = False
+    ) -> None:
+        """Make a task known, as ``Docket.register``."""
+
+        async def register() -> None:
+            self._docket.register(function, names, replace=replace)
+
+        self._bridge.wait(register)
+
+    @overload
+    def add(
+        self,
+        function: Callable[P, Awaitable[R]],
+        when: datetime | None = None,
+        key: str | None = None,
+    ) -> Callable[P, SyncExecution]: ...
+
+    @overload
+    def add(
+        self, function: Callable[P, R], when: datetime | None = None, key: str | None = None
+    ) -> Callable[P, SyncExecution]: ...
+
+    @overload
+    def add(
+        self, function: str, when: datetime | None = None, key: str | None = None
+    ) -> Callable[..., SyncExecution]: ...
+
+    def add(
+        self,
+        function: Callable[..., Any] | str,
+        when: datetime | None = None,
+        key: str | None = None,
+    ) -> Callable[..., SyncExecution]:
+        """Schedule a call of a task; it is durable when the call returns.
+
+        Arguments:
+            as for ``Docket.add``.
+
+        Raises:
+            as ``Docket.add``.
+        """
+        self._expect_known(function)
+
+        def schedule(*args: Any, **kwargs: Any) -> SyncExecution:
+            return self._kept(lambda: self._docket.add(function, when, key)(*args, **kwargs))
+
+        return schedule
+
+    @overload
+    def replace(
+        self, function: Callable[P, Awaitable[R]], when: datetime, key: str
+    ) -> Callable[P, SyncExecution]: ...
+
+    @overload
+    def replace(
+        self, function: Callable[P, R], when: datetime, key: str
+    ) -> Callable[P, SyncExecution]: ...
+
+    @overload
+    def replace(self, function: str, when: datetime, key: str) -> Callable[..., SyncExecution]: ...
+
+    def replace(
+        self, function: Callable[..., Any] | str, when: datetime, key: str
+    ) -> Callable[..., SyncExecution]:
+        """Schedule a call of a task in the place of what the key stands for, as ``Docket.replace``."""
+        self._expect_known(function)
+
+        def schedule(*args: Any, **kwargs: Any) -> SyncExecution:
+            return self._kept(lambda: self._docket.replace(function, when, key)(*args, **kwargs))
+
+        return schedule
+
+    @overload
+    def call(
+        self,
+        function: Callable[P, Awaitable[R]],
+        when: datetime | None = None,
+        key: str | None = None,
+    ) -> Callable[P, TaskCall]: ...
+
+    @overload
+    def call(
+        self, function: Callable[P, R], when: datetime | None = None, key: str | None = None
+    ) -> Callable[P, TaskCall]: ...
+
+    @overload
+    def call(
+        self, function: str, when: datetime | None = None, key: str | None = None
+    ) -> Callable[..., TaskCall]: ...
+
+    def call(
+        self,
+        function: Callable[..., Any] | str,
+        when: datetime | None = None,
+        key: str | None = None,
+    ) -> Callable[..., TaskCall]:
+        """Describe a call without scheduling it, for ``add_many`` and ``replace_many``."""
+        self._expect_known(function)
+
+        def describe(*args: Any, **kwargs: Any) -> TaskCall:
+            async def described() -> TaskCall:
+                return self._docket.call(function, when, key)(*args, **kwargs)
+
+            return self._bridge.wait(described)
+
+        return describe
+
+    def add_many(
+        self, calls: Iterable[TaskCall], *, chunk_size: int | None = 1000
+    ) -> list[SyncExecution]:
+        """Schedule many calls in few round trips, as ``Docket.add_many``."""
+        described = list(calls)
+        return self._all_kept(lambda: self._docket.add_many(described, chunk_size=chunk_size))
+
+    def replace_many(
+        self, calls: Iterable[TaskCall], *, chunk_size: int | None = 1000
+    ) -> list[SyncExecution]:
+        """As ``add_many``, in the place of what the keys stand for."""
+        described = list(calls)
+        return self._all_kept(lambda: self._docket.replace_many(described, chunk_size=chunk_size))
+
+    def cancel(self, key: str) -> None:
+        """Cancel an execution for good; a running one is told, and ends at its next checkpoint."""
+        self._bridge.wait(lambda: self._docket.cancel(key))
+
+    def get_execution(self, key: str) -> SyncExecution | None:
+        """The execution with this key as it stands now, its progress included; None if there is none."""
+        execution = self._bridge.wait(lambda: self._docket.get_execution(key))
+        return None if execution is None else SyncExecution(execution, self._bridge)
+
+    def clear(self) -> int:
+        """Cancel everything that is queued or scheduled; tells how much that was."""
+        return self._bridge.wait(self._docket.clear)
+
+    def strike(
+        self,
+        function: Callable[..., Any] | str | None = None,
+        parameter: str | None = None,
+        operator: Operator | LiteralOperator = "==",
+        value: Hashable | None = None,
+        *,
+        reason: str = "",
+        author: str = "",
+        expires: datetime | timedelta | None = None,
+        action: Action = "drop",
+        delay: timedelta | None = None,
+    ) -> None:
+        """Strike out a task, or all that has such an argument, as ``Docket.strike``."""
+        self._bridge.wait(
+            lambda: self._docket.strike(
+                function,
+                parameter,
+                operator,
+                value,
+                reason=reason,
+                author=author,
+                expires=expires,
+                action=action,
+                delay=delay,
+            )
+        )
+
+    def restore(
+        self,
+        function: Callable[..., Any] | str | None = None,
+        parameter: str | None = None,
+        operator: Operator | LiteralOperator = "==",
+        value: Hashable | None = None,
+    ) -> None:
+        """Take a strike back, given as it was struck; what it has parked is queued again."""
+        self._bridge.wait(lambda: self._docket.restore(function, parameter, operator, value))
+
+    def strikes(self) -> list[Rule]:
+        """The strikes in force, oldest first."""
+        return self._bridge.wait(self._docket.strikes)
+
+    def workers(self) -> Collection[WorkerInfo]:
+        """The workers that live."""
+        return self._bridge.wait(self._docket.workers)
+
+    def task_workers(self, task_name: str) -> Collection[WorkerInfo]:
+        """The workers that live and know a task."""
+        return self._bridge.wait(lambda: self._docket.task_workers(task_name))
+
+    def _expect_known(self, function: Callable[..., Any] | str) -> None:
+        """Refuse a name that is not known, as a docket does: before the call, not in it."""
+        if isinstance(function, str):
+            self._docket.registry.named(function)
+
+    def _kept(self, ask: Callable[[], Awaitable[Execution]]) -> SyncExecution:
+        return SyncExecution(self._bridge.wait(ask), self._bridge)
+
+    def _all_kept(self, ask: Callable[[], Awaitable[list[Execution]]]) -> list[SyncExecution]:
+        return [SyncExecution(one, self._bridge) for one in self._bridge.wait(ask)]

@@ -1,0 +1,175 @@
+"""An execution and its progress, for code that does not await."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from ..execution import Execution
+from ..lifecycle import Disposition, ExecutionState
+from ..progress import ExecutionProgress
+from .bridge import Bridge, Tied
+
+
+class SyncExecutionProgress(Tied):
+    """How far an execution has come: a current value, a total and a message.
+
+    Arguments:
+        progress: the progress.
+        bridge: where it lives.
+    """
+
+    def __init__(self, progress: ExecutionProgress, bridge: Bridge) -> None:
+        self._progress = progress
+        self._bridge = bridge
+
+    @property
+    def current(self) -> int | None:
+        """What has been reached; None before anything was."""
+        return self._progress.current
+
+    @property
+    def total(self) -> int:
+        """What ``current`` counts towards."""
+        return self._progress.total
+
+    @property
+    def message(self) -> str | None:
+        """What was said last."""
+        return self._progress.message
+
+    @property
+    def updated_at(self) -> datetime | None:
+        """When that was."""
+        return self._progress.updated_at
+
+    def set_total(self, total: int) -> None:
+        """Say what ``current`` counts towards.
+
+        Raises:
+            ValueError: the total is less than 1.
+        """
+        self._bridge.wait(lambda: self._progress.set_total(total))
+
+    def increment(self, amount: int = 1) -> None:
+        """Come further.
+
+        Raises:
+            ValueError: the amount is less than 1.
+        """
+        self._bridge.wait(lambda: self._progress.increment(amount))
+
+    def set_message(self, message: str | None) -> None:
+        """Say what is going on; None says nothing."""
+        self._bridge.wait(lambda: self._progress.set_message(message))
+
+    def sync(self) -> None:
+        """Read how it stands now."""
+        self._bridge.wait(self._progress.sync)
+
+
+class SyncExecution(Tied):
+    """One call of a task, known by its key; what an ``Execution`` knows, this knows, too.
+
+    Arguments:
+        execution: the execution.
+        bridge: where it lives.
+    """
+
+    def __init__(self, execution: Execution, bridge: Bridge) -> None:
+        self._execution = execution
+        self._bridge = bridge
+
+    def __repr__(self) -> str:
+        return repr(self._execution).replace("<Execution", "<SyncExecution", 1)
+
+    def __getattr__(self, name: str) -> Any:
+        # Before there is anything to ask: copying and pickling look at an object that is not made yet.
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        found = getattr(self._execution, name)
+        if inspect.iscoroutinefunction(found) or inspect.isasyncgenfunction(found):
+            raise AttributeError(
+                f"expected something that need not be awaited, found Execution.{name}; it is not to be had "
+                "in plain functions: use an async def task for it"
+            )
+        return found
+
+    @property
+    def key(self) -> str:
+        """What it is known by."""
+        return self._execution.key
+
+    @property
+    def function_name(self) -> str:
+        """The name of its task."""
+        return self._execution.function_name
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """The positional arguments."""
+        return self._execution.args
+
+    @property
+    def kwargs(self) -> Mapping[str, Any]:
+        """The keyword arguments."""
+        return self._execution.kwargs
+
+    @property
+    def when(self) -> datetime:
+        """When it is due."""
+        return self._execution.when
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt it is."""
+        return self._execution.attempt
+
+    @property
+    def fence(self) -> int | None:
+        """What guards writes to other systems against runs that are outdated."""
+        return self._execution.fence
+
+    @property
+    def state(self) -> ExecutionState:
+        """Where it stands, as far as is known here; see ``sync``."""
+        return self._execution.state
+
+    @property
+    def disposition(self) -> Disposition:
+        """What became of the call that scheduled it."""
+        return self._execution.disposition
+
+    @property
+    def schedule_exception(self) -> Exception | None:
+        """Why it could not be scheduled, in a batch."""
+        return self._execution.schedule_exception
+
+    @property
+    def progress(self) -> SyncExecutionProgress:
+        """How far it has come."""
+        return SyncExecutionProgress(self._execution.progress, self._bridge)
+
+    def sync(self) -> None:
+        """Read how it stands now, its progress included."""
+        self._bridge.wait(self._execution.sync)
+
+    def get_result(
+        self, *, timeout: timedelta | None = None, deadline: datetime | None = None
+    ) -> Any:
+        """Wait until it has ended, and give what the task returned.
+
+        Arguments:
+            timeout: how long to wait; None is without end.
+            deadline: until when to wait.
+
+        Raises:
+            TimeoutError: it has not ended in time.
+            ExecutionCancelled: it was cancelled.
+            Exception: the very error that the task failed with.
+        """
+        return self._bridge.wait(
+            lambda: self._execution.get_result(timeout=timeout, deadline=deadline)
+        )
