@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import docket
+from docket import programs
 from docket.cli import COMMANDS, app, main
 
 HEAVY = {
@@ -130,7 +131,7 @@ def test_docket_and_python_m_docket_are_the_same_program(program: list[str]) -> 
 
 
 def test_importing_the_program_does_not_run_it() -> None:
-    assert importlib.import_module("docket.__main__").main is main
+    assert importlib.import_module("docket.__main__").docket is programs.docket
 
 
 def test_a_command_that_is_mistyped_exits_2_and_says_what_may_have_been_meant() -> None:

@@ -78,7 +78,7 @@ async def test_a_commit_of_more_than_a_script_can_unpack_is_in_force_and_followe
 ) -> None:
     done = await commit(docket, 0, *rows(9_000))
 
-    assert done == (True, 1)
+    assert done[:2] == (True, 1)
     staging = docket.storage.configurations.staging
     assert await staging.follow("ours")
     assert await staging.next_times("ours", ["s0", "s8999", "gone"]) == [FIRST, FIRST, 0]
@@ -108,7 +108,7 @@ async def test_a_commit_that_comes_before_the_last_has_followed_takes_its_place(
     staging = docket.storage.configurations.staging
     assert not await staging.follow("ours", most=1)
 
-    assert await commit(docket, 1, row("s1"), row("new")) == (True, 2)
+    assert (await commit(docket, 1, row("s1"), row("new")))[:2] == (True, 2)
     assert await staging.follow("ours")
 
     assert await names(docket.storage.schedules) == {"s1", "new"}
@@ -118,7 +118,7 @@ async def test_a_commit_that_comes_before_the_last_has_followed_takes_its_place(
 
 async def test_a_commit_that_comes_too_late_changes_nothing(docket: Docket) -> None:
     await commit(docket, 0, row("a"))
-    assert await commit(docket, 0, row("b"), routes={"job": "bulk"}) == (False, 1)
+    assert (await commit(docket, 0, row("b"), routes={"job": "bulk"}))[:2] == (False, 1)
     assert await docket.storage.configurations.staging.follow("ours")
     assert await names(docket.storage.schedules) == {"a"}
     assert await docket.storage.executions.queues() == ["default"]
@@ -139,7 +139,7 @@ async def test_what_was_staged_and_is_gone_is_staged_again(
         return staged
 
     monkeypatch.setattr(staging, "stage", forgotten_once)
-    assert await commit(docket, 0, row("a")) == (True, 1)
+    assert (await commit(docket, 0, row("a")))[:2] == (True, 1)
     assert len(times) == 2
     await staging.follow("ours")
     assert await names(docket.storage.schedules) == {"a"}
