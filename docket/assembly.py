@@ -58,6 +58,7 @@ def serializer_for(configuration: Configuration, path: Path) -> Serializer:
         codecs=tuple(configuration.security.codecs),
         signing_keys=tuple((identity, secret.encode()) for identity, secret in keys.items()),
         max_payload=configuration.security.max_payload,
+        docket=configuration.name,
     )
 
 

@@ -38,7 +38,7 @@ from .keynames import KeyNames
 from .lifecycle import Disposition, ExecutionState
 from .registry import Registry, TaskFunction
 from .results import Results, ResultStorage
-from .serialization import Serializer
+from .serialization import Serializer, place_of_call
 from .snapshot import DocketSnapshot, RunningExecution, StrikePreview
 from .storage.executions import NewExecution, Record
 from .storage.nonces import FRESH, new_nonce
@@ -592,7 +592,7 @@ class Docket(KeyNames):
         if record.task not in self.tasks:
             return False
         try:
-            self.serializer.load_call(record.call, context=record.task)
+            self.serializer.load_call(record.call, context=place_of_call(record.task, record.key))
         except Undecodable:
             return False
         return True
@@ -634,11 +634,14 @@ class Docket(KeyNames):
         """How long dead letters are kept; no longer than others where nothing is to be kept."""
         return max(self.record_ttl, DEAD_LETTER_TTL) if self.execution_ttl else self.record_ttl
 
-    def dump_call(self, task: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        """The arguments of a task as they are stored.
+    def dump_call(
+        self, task: str, key: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> bytes:
+        """The arguments of a call as they are stored.
 
         Arguments:
-            task: its name.
+            task: the name of the task.
+            key: what the call is known by.
             args: the positional ones.
             kwargs: the keyword ones.
 
@@ -649,7 +652,9 @@ class Docket(KeyNames):
         function = self.registry.find(task)
         bind(task, function, args, kwargs)
         signature = get_signature(function)
-        return self.serializer.dump_call(args, kwargs, signature, context=task)
+        return self.serializer.dump_call(
+            args, kwargs, signature, context=place_of_call(task, key), nonce=new_nonce()
+        )
 
     def _name(self, function: TaskFunction | str | None) -> str | None:
         return self.registry.name_of(function) if callable(function) else function
@@ -798,4 +803,5 @@ def _serializer(
         codecs=plain.codecs if codecs is None else tuple(codecs),
         signing_keys=keys or (),
         max_payload=plain.max_payload if limit is None else limit,
+        docket=found.name,
     )

@@ -23,6 +23,7 @@ from .plain import plain
 from .progress import ExecutionProgress
 from .registry import TaskFunction, name_of
 from .results import pointer_to
+from .serialization import Context, place_of_call, place_of_result
 from .storage.exchange import Claimant, Settlement, Verdict
 from .storage.executions import (
     NewExecution,
@@ -162,7 +163,9 @@ class Execution:
         function = docket.registry.tasks.get(record.task) or _unknown(record.task)
         try:
             args, kwargs = docket.serializer.load_call(
-                record.call, get_signature(function), context=record.task
+                record.call,
+                get_signature(function),
+                context=place_of_call(record.task, record.key),
             )
         except Undecodable:
             args, kwargs = (), {}
@@ -509,15 +512,16 @@ class Execution:
         function = docket.registry.tasks.get(name) or fallback_task
         if function is None:
             raise ValueError(f"Task function {name!r} is not registered with the current docket")
+        key = message[b"key"].decode()
         args, kwargs = docket.serializer.load_call(
-            message[b"call"], get_signature(function), context=name
+            message[b"call"], get_signature(function), context=place_of_call(name, key)
         )
         execution = cls(
             docket,
             function,
             args,
             kwargs,
-            message[b"key"].decode(),
+            key,
             datetime.fromisoformat(message[b"when"].decode()),
             int(message[b"attempt"]),
             redelivered=redelivered,
@@ -643,15 +647,26 @@ class Execution:
 
     async def stored(self) -> Any:
         """What is kept of its end: what the task returned, or the error that it failed with."""
-        settled = await self._home.storage.executions.result(self._key)
+        place, settled = await self._settled()
         self._find_result(settled is not None)
         stored = await self._home.results.find(settled)
         if stored is None:
             return None
         if self.state is ExecutionState.FAILED:
-            return self._home.serializer.load_error(stored)
+            return self._home.serializer.load_error(stored, context=place)
         annotation = get_signature(self._function).return_annotation
-        return self._home.serializer.load_result(stored, annotation)
+        return self._home.serializer.load_result(stored, annotation, context=place)
+
+    async def _settled(self) -> tuple[Context, bytes | None]:
+        """What a signed result is bound to, and the result as it is stored."""
+        executions = self._home.storage.executions
+        if not self._home.serializer.signing_keys:
+            return (), await executions.result(self._key)
+        record, result = await executions.read_with_result(self._key)
+        if record is None:
+            # Without the record nothing tells which run it is the result of.
+            return (), None
+        return place_of_result(record.task, record.key, record.generation, record.call), result
 
     def _find_result(self, is_there: bool) -> None:
         self.result_key = f"{self._key}:{self._generation}" if is_there else None
@@ -728,7 +743,8 @@ def dump_call(execution: Execution) -> bytes:
         execution.args,
         execution.kwargs,
         get_signature(execution.function),
-        context=execution.function_name,
+        context=place_of_call(execution.function_name, execution.key),
+        nonce=new_nonce(),
     )
 
 

@@ -27,6 +27,7 @@ from .serialization import Serializer
 from .service import end
 from .storage.executions import from_milliseconds, to_milliseconds
 from .storage.parked import UNREADABLE
+from .storage.staging import is_of_a_task
 from .storage.storage import Storage
 from .storage.strikes import Change, StoredRule, StrikeRules
 
@@ -73,6 +74,9 @@ _COMPARISONS: dict[Operator, Callable[[Any, Any], bool]] = {
     Operator.LESS_THAN_OR_EQUAL: lambda argument, value: argument <= value,
     Operator.BETWEEN: lambda argument, value: value[0] <= argument <= value[1],
 }
+
+
+_UNSIGNED = Serializer(codecs=("safe",))
 
 
 class Subject(Protocol):
@@ -633,24 +637,31 @@ class StrikeList:
         return max(0.02, (min(ends) - self._clock.now()) / 1000) if ends else None
 
     def written(self, rule: Rule) -> bytes:
-        """A rule as it is stored."""
+        """A rule as it is stored.
+
+        Rules on arguments are signed where keys are set. A rule for a whole task is not: the scripts apply
+        it, which know no keys.
+        """
         conditions = [(c.parameter, c.operator.value, c.value) for c in rule.conditions]
-        return self._serializer.dump_result(
-            (rule.task, conditions, rule.reason, rule.source, rule.author, rule.delay)
+        serializer = self._serializer if rule.conditions else _UNSIGNED
+        return serializer.dump_result(
+            (rule.task, conditions, rule.reason, rule.source, rule.author, rule.delay),
+            context=(rule.identity, rule.action),
         )
 
     def _readable(self, stored: Mapping[str, StoredRule]) -> Iterator[tuple[str, Rule]]:
         """The rules that can be read; one that can not must not take the others with it."""
         for identity, one in stored.items():
             try:
-                yield identity, self._load(one)
+                yield identity, self._load(identity, one)
             except (Undecodable, ValueError, TypeError) as error:
                 logger.error(
                     "The strike %s can not be read and does not apply: %s", identity, error
                 )
 
-    def _load(self, stored: StoredRule) -> Rule:
-        told = self._serializer.load_result(stored.rule)
+    def _load(self, identity: str, stored: StoredRule) -> Rule:
+        serializer = _UNSIGNED if is_of_a_task(identity) else self._serializer
+        told = serializer.load_result(stored.rule, context=(identity, stored.action))
         task, conditions, reason, source, author, delay = told
         return Rule(
             task,

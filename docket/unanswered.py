@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Literal
 
+from .serialization import unsigned
 from .storage.executions import NewExecution
 from .storage.nonces import FRESH
 
@@ -91,7 +92,7 @@ def _named(mode: str, calls: Sequence[NewExecution]) -> Iterator[Hashable]:
     """What each call is told from others by; of several that are the same, each is one of its own."""
     times: Counter[Hashable] = Counter()
     for call in calls:
-        digest = hashlib.blake2b(call.call, digest_size=16).digest()
+        digest = hashlib.blake2b(unsigned(call.call), digest_size=16).digest()
         due = (call.due, call.when) if mode == "replace" else None
         name = (mode, call.key, call.task, digest, due)
         times[name] += 1

@@ -151,12 +151,12 @@ def test_payloads_are_signed_as_the_configuration_says(written: Written) -> None
     signing = serializer_for(*written(TEXT))
     plain = serializer_for(*written(TEXT.replace('signing_keys = { "2026" = "file:key" }', "")))
 
-    call = signing.dump_call((1,), {"a": 2}, context="send")
-    assert signing.load_call(call, context="send") == ((1,), {"a": 2})
+    call = signing.dump_call((1,), {"a": 2}, context=("send", "k"))
+    assert signing.load_call(call, context=("send", "k")) == ((1,), {"a": 2})
     with pytest.raises(DocketError):
-        signing.load_call(plain.dump_call((1,), {}, context="send"), context="send")
+        signing.load_call(plain.dump_call((1,), {}), context=("send", "k"))
     with pytest.raises(DocketError):
-        signing.dump_call(("x" * 3000,), {}, context="send")
+        signing.dump_call(("x" * 3000,), {})
 
 
 def test_a_strike_of_the_file_is_a_rule_that_names_the_file(written: Written) -> None:

@@ -618,11 +618,11 @@ class Touch:
 
 
 def test_a_call_that_was_signed_for_one_task_is_refused_by_another() -> None:
-    data = SIGNING.dump_call((1,), {}, context="shop.refund")
+    data = SIGNING.dump_call((1,), {}, context=("shop.refund", "k"))
 
-    assert SIGNING.load_call(data, context="shop.refund") == ((1,), {})
+    assert SIGNING.load_call(data, context=("shop.refund", "k")) == ((1,), {})
     with pytest.raises(Undecodable, match="moved from elsewhere"):
-        SIGNING.load_call(data, context="shop.charge")
+        SIGNING.load_call(data, context=("shop.charge", "k"))
 
 
 def test_secrets_are_not_shown() -> None:

@@ -17,6 +17,7 @@ from ..storage.patience import Backoff
 from ..storage.schedules import Awaited, Schedules, Tick, Turn
 from .desired import DesiredSchedule, Overlap, Owed
 from .reconciler import reconcile
+from .signing import call_of
 from .telling import key_of, tell_missed, tell_tick
 
 logger = logging.getLogger("docket.schedules")
@@ -183,19 +184,22 @@ class Ticker(Service):
         now = from_milliseconds(self._clock.now())
         self.lag[schedule.name] = (now - expected).total_seconds()
         owed = schedule.owed(expected, now)
+        calls: list[tuple[str, bytes]] = []
         try:
-            call = self.serializer.dump_call(
-                schedule.args, dict(schedule.kwargs), context=schedule.task
-            )
+            for due in owed.runs:
+                key = key_of(schedule.name, due)
+                calls.append((key, call_of(self.serializer, schedule, key)))
         except DocketError as error:
             logger.error("Schedule %s can not run: %s", schedule.name, error)
-            owed, call = Owed((), owed.following, owed.skipped, owed.late), b""
+            owed, calls = Owed((), owed.following, owed.skipped, owed.late), []
         missed, late = owed.skipped, owed.late
         # What is not run moves on without an execution.
-        for due, following in zip(
-            owed.runs or (None,), (*owed.runs[1:], owed.following), strict=True
+        for due, (key, call), following in zip(
+            owed.runs or (None,),
+            calls or [("", b"")],
+            (*owed.runs[1:], owed.following),
+            strict=True,
         ):
-            key = "" if due is None else key_of(schedule.name, due)
             tick = await self._schedules.tick(
                 f"{self._owner}/{schedule.name}",
                 Turn(

@@ -14,6 +14,7 @@ from ..lifecycle import ExecutionState
 from ..storage.executions import Record, from_milliseconds, to_milliseconds
 from ..storage.schedules import Known, Outcome
 from .desired import DesiredSchedule
+from .signing import call_of
 from .telling import key_of, utc
 from .upcoming import Due, between, upcoming
 
@@ -245,13 +246,13 @@ class Timetable:
         runs: Sequence[tuple[datetime, str]],
     ) -> list[str]:
         schedule = entry.schedule
-        call = self._serializer.dump_call(
-            schedule.args, dict(schedule.kwargs), context=schedule.task
-        )
         words: list[str] = []
         for at in range(0, len(runs), AT_ONCE):
-            some = [(to_milliseconds(due), key) for due, key in runs[at : at + AT_ONCE]]
-            words += await self._schedules.run_at(entry.id, why, schedule.task, call, some)
+            some = [
+                (to_milliseconds(due), key, call_of(self._serializer, schedule, key))
+                for due, key in runs[at : at + AT_ONCE]
+            ]
+            words += await self._schedules.run_at(entry.id, why, schedule.task, some)
         return words
 
     async def _steer(

@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from .description import Description, describe
-from .serializer import Serializer
+from .places import place_of_call, place_of_result, unsigned
+from .serializer import Context, Serializer
 
-__all__ = ["Description", "Serializer", "describe"]
+__all__ = [
+    "Context",
+    "Description",
+    "Serializer",
+    "describe",
+    "place_of_call",
+    "place_of_result",
+    "unsigned",
+]

@@ -1,24 +1,25 @@
 """The first bytes of a payload: what it is, what reading it takes, and who vouches for it.
 
-Unsigned: ``kind | codec``, content. Signed: ``SIGNED``, length of the key's id, the id, an HMAC-SHA256 of
-all that follows, then the unsigned form. The HMAC also covers a context that is not stored, so that a
-payload taken from one place is refused in another.
+Unsigned: ``kind | codec``, content. Signed: ``SIGNED``, length of the key's id, the id, length of a nonce,
+the nonce, an HMAC-SHA256, then the unsigned form. The HMAC covers the nonce, the unsigned form, and a
+context that is not stored, so that a payload taken from one place is refused in another.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from ..errors import Undecodable
-from .words import Codec, Kind
+from .words import Codec, Kind, pack
 
 SIGNED: Final = 0x80
 SIGNED_BYTE: Final = bytes((SIGNED,))
 DIGEST_SIZE: Final = 32
 LONGEST_KEY_ID: Final = 255
+LONGEST_NONCE: Final = 255
 FIRST_BYTES: Final = {kind | codec: (kind, codec) for kind in Kind for codec in Codec}
 
 
@@ -28,11 +29,13 @@ class Envelope:
 
     Arguments:
         key_id: the id of the signing key, empty if the payload is not signed.
+        nonce: what its signer has told it from others of its place by; empty if there is none.
         digest: the signature, empty if there is none.
         body: what is signed: first byte and content.
     """
 
     key_id: str
+    nonce: str
     digest: bytes
     body: bytes
 
@@ -49,14 +52,15 @@ def parse(data: bytes) -> Envelope:
         Undecodable: it is cut off within its header.
     """
     if not data.startswith(SIGNED_BYTE):
-        return Envelope("", b"", data)
-    start = 2 + int.from_bytes(data[1:2], "big")
-    key_id, digest = data[2:start], data[start : start + DIGEST_SIZE]
+        return Envelope("", "", b"", data)
+    key_id, start = _sized(data, 1)
+    nonce, start = _sized(data, start)
+    digest, body = data[start : start + DIGEST_SIZE], data[start + DIGEST_SIZE :]
     if len(digest) < DIGEST_SIZE:
         raise Undecodable(
             f"expected a signed payload, found {len(data)} bytes, cut off in its signature"
         )
-    return Envelope(key_id.decode(errors="backslashreplace"), digest, data[start + DIGEST_SIZE :])
+    return Envelope(key_id, nonce, digest, body)
 
 
 def kind_and_codec(body: bytes) -> tuple[Kind, Codec]:
@@ -76,13 +80,16 @@ def kind_and_codec(body: bytes) -> tuple[Kind, Codec]:
     return known
 
 
-def sign(body: bytes, key_id: str, secret: bytes, context: bytes) -> bytes:
+def sign(
+    body: bytes, key_id: str, secret: bytes, context: Sequence[str | int], nonce: str
+) -> bytes:
     """A body with its signature before it."""
-    name = key_id.encode()
-    return bytes((SIGNED, len(name))) + name + _digest(body, secret, context) + body
+    name, mark = key_id.encode(), nonce.encode()
+    head = bytes((SIGNED, len(name))) + name + bytes((len(mark),)) + mark
+    return head + _digest(body, secret, context, nonce) + body
 
 
-def verify(data: bytes, keys: Mapping[str, bytes], context: bytes) -> bytes:
+def verify(data: bytes, keys: Mapping[str, bytes], context: Sequence[str | int]) -> bytes:
     """The body of a payload that is signed by one of the keys.
 
     Arguments:
@@ -107,7 +114,7 @@ def verify(data: bytes, keys: Mapping[str, bytes], context: bytes) -> bytes:
             f"{envelope.key_id!r}; add it to security.signing_keys if its sender is to be trusted"
         )
     if not hmac.compare_digest(
-        envelope.digest, _digest(envelope.body, keys[envelope.key_id], context)
+        envelope.digest, _digest(envelope.body, keys[envelope.key_id], context, envelope.nonce)
     ):
         raise Undecodable(
             f"expected the signature of the key {envelope.key_id!r}, found another: the payload was altered, "
@@ -116,9 +123,16 @@ def verify(data: bytes, keys: Mapping[str, bytes], context: bytes) -> bytes:
     return envelope.body
 
 
-def _digest(body: bytes, secret: bytes, context: bytes) -> bytes:
-    # The length keeps the end of the context from passing for the beginning of the body.
-    return hmac.digest(secret, len(context).to_bytes(4, "big") + context + body, "sha256")
+def _digest(body: bytes, secret: bytes, context: Sequence[str | int], nonce: str) -> bytes:
+    # Packed, no part of the context passes for another one, nor its end for the beginning of the body.
+    return hmac.digest(secret, pack([nonce, *context]) + body, "sha256")
+
+
+def _sized(data: bytes, at: int) -> tuple[str, int]:
+    """A text that begins with its length, and where it ends."""
+    start = at + 1
+    end = start + int.from_bytes(data[at:start], "big")
+    return data[start:end].decode(errors="backslashreplace"), end
 
 
 def _listed(keys: Mapping[str, bytes]) -> str:

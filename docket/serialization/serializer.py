@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from ..errors import InvalidSetting, PayloadTooLarge, Undecodable
 from . import envelope, failures
 from .decoding import Decoder
 from .encoding import Encoder
 from .words import PLAIN, Codec, Kind, as_parts, pack
+
+Context: TypeAlias = Sequence[str | int]
+"""Where a payload belongs within its docket; a copy that is found elsewhere is refused."""
 
 CODECS: Final = ("safe", "pickle")
 MAX_PAYLOAD: Final = 1 << 20
@@ -28,6 +31,7 @@ class Serializer:
         signing_keys: secrets with their ids; the first one signs, all of them verify. Without any,
             nothing is signed.
         max_payload: the limit of a payload in bytes.
+        docket: the docket that all payloads are signed for; another one's are refused.
 
     Raises:
         InvalidSetting: a codec is unknown, or a key has no id or no secret.
@@ -41,6 +45,7 @@ class Serializer:
     codecs: tuple[str, ...] = CODECS
     signing_keys: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
     max_payload: int = MAX_PAYLOAD
+    docket: str = ""
 
     def __post_init__(self) -> None:
         _check_codecs(self.codecs)
@@ -52,14 +57,16 @@ class Serializer:
         kwargs: Mapping[str, Any],
         signature: inspect.Signature | None = None,
         *,
-        context: str = "",
+        context: Context = (),
+        nonce: str = "",
     ) -> bytes:
         """The arguments of a call as bytes.
 
         Arguments:
             args, kwargs: the arguments.
             signature: the task's, with annotations resolved; models that it names go as data.
-            context: what a signature covers besides, such as the task's name; never stored.
+            context: what a signature covers besides: the task and the key; not stored.
+            nonce: what tells the call from every other one of this key; stored if it is signed.
 
         Raises:
             NotSerializable: a value can not be encoded by the codecs that are allowed.
@@ -70,10 +77,10 @@ class Serializer:
         else:
             named = {str.__str__(name): value for name, value in kwargs.items()}
             content, codec = self._encoded([list(args), named], _annotations(signature))
-        return self._sealed(Kind.CALL, codec, content, context)
+        return self._sealed(Kind.CALL, codec, content, context, nonce)
 
     def load_call(
-        self, data: bytes, signature: inspect.Signature | None = None, *, context: str = ""
+        self, data: bytes, signature: inspect.Signature | None = None, *, context: Context = ()
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments of a call.
 
@@ -90,54 +97,74 @@ class Serializer:
         args, kwargs = _call_in(value)
         return tuple(args), kwargs
 
-    def dump_result(self, value: Any, annotation: Any = None) -> bytes:
+    def dump_result(self, value: Any, annotation: Any = None, *, context: Context = ()) -> bytes:
         """A result as bytes.
 
         Arguments:
             value: the result.
             annotation: the return annotation; models that it names go as data.
+            context: what a signature covers besides: the run that it is the result of; not stored.
 
         Raises:
             NotSerializable: a value can not be encoded by the codecs that are allowed.
             PayloadTooLarge: the bytes exceed the limit.
         """
         content, codec = self._encoded(value, (annotation,))
-        return self._sealed(Kind.RESULT, codec, content)
+        return self._sealed(Kind.RESULT, codec, content, context)
 
-    def load_result(self, data: bytes, annotation: Any = None) -> Any:
+    def load_result(self, data: bytes, annotation: Any = None, *, context: Context = ()) -> Any:
         """A result.
 
         Arguments:
             data: what ``dump_result`` has made.
             annotation: the return annotation; it turns data into models.
+            context: the same as for ``dump_result``.
 
         Raises:
             Undecodable: as for ``load_call``.
         """
-        return self._opened(data, Kind.RESULT, (annotation,))
+        return self._opened(data, Kind.RESULT, (annotation,), context)
 
-    def dump_error(self, error: BaseException) -> bytes:
+    def dump_error(self, error: BaseException, *, context: Context = ()) -> bytes:
         """An exception as bytes; never fails.
 
         What can not be encoded, or not within the limit, leaves its name, message and traceback.
+
+        Arguments:
+            error: the exception.
+            context: as for ``dump_result``.
         """
         try:
             content, codec = self._encoded(failures.words_of(error, self._pickles), ())
-            return self._sealed(Kind.ERROR, codec, content)
+            return self._sealed(Kind.ERROR, codec, content, context)
         except BaseException:
             # The code of an exception runs here, and may raise anything.
             content = pack(failures.short_words_of(error, self.max_payload))
-            return self._signed(Kind.ERROR, Codec.SAFE, content)
+            return self._signed(Kind.ERROR, Codec.SAFE, content, context)
 
-    def load_error(self, data: bytes) -> Exception:
+    def load_error(self, data: bytes, *, context: Context = ()) -> Exception:
         """The exception, or a ``FailedElsewhere`` where it can not be brought back.
 
         Its cause shows the traceback of where it was raised.
 
+        Arguments:
+            data: what ``dump_error`` has made.
+            context: the same as for ``dump_error``.
+
         Raises:
             Undecodable: as for ``load_call``.
         """
-        return failures.build(self._opened(data, Kind.ERROR), self._pickles)
+        return failures.build(self._opened(data, Kind.ERROR, (), context), self._pickles)
+
+    def keeps(self, stored: bytes, made: bytes) -> bool:
+        """Whether a call that is stored says what another one says, and is signed as it would be now.
+
+        Arguments:
+            stored: a call, verified before.
+            made: what ``dump_call`` has made just now.
+        """
+        before, now = envelope.parse(stored), envelope.parse(made)
+        return (before.key_id, before.body) == (now.key_id, now.body)
 
     @cached_property
     def _pickles(self) -> bool:
@@ -155,25 +182,29 @@ class Serializer:
             # It contains itself, or is nested too deeply for words.
             return pack(encoder.pickled(value)), encoder.codec
 
-    def _sealed(self, kind: Kind, codec: Codec, content: bytes, context: str = "") -> bytes:
+    def _sealed(
+        self, kind: Kind, codec: Codec, content: bytes, context: Context, nonce: str = ""
+    ) -> bytes:
         if len(content) > self.max_payload:
             raise PayloadTooLarge(
                 f"expected a {kind.name.lower()} of at most {self.max_payload} bytes, found {len(content)}; "
                 "store the data elsewhere and pass where it is, or raise security.max_payload"
             )
-        return self._signed(kind, codec, content, context)
+        return self._signed(kind, codec, content, context, nonce)
 
-    def _signed(self, kind: Kind, codec: Codec, content: bytes, context: str = "") -> bytes:
+    def _signed(
+        self, kind: Kind, codec: Codec, content: bytes, context: Context, nonce: str = ""
+    ) -> bytes:
         body = bytes((kind | codec,)) + content
         if not self.signing_keys:
             return body
         identity, secret = self.signing_keys[0]
-        return envelope.sign(body, identity, secret, context.encode())
+        return envelope.sign(body, identity, secret, (self.docket, *context), nonce)
 
     def _opened(
-        self, data: bytes, kind: Kind, annotations: Iterable[Any] = (), context: str = ""
+        self, data: bytes, kind: Kind, annotations: Iterable[Any] = (), context: Context = ()
     ) -> Any:
-        body = envelope.verify(data, self._keys, context.encode())
+        body = envelope.verify(data, self._keys, (self.docket, *context))
         found, codec = envelope.kind_and_codec(body)
         if found is not kind:
             raise Undecodable(

@@ -280,6 +280,15 @@ class Executions:
         (reply,) = await read_patiently(self._connection, ("GET", self._keys.result(key)))
         return value_of(reply)
 
+    async def read_with_result(self, key: str) -> tuple[Record | None, bytes | None]:
+        """The record of this key, and the serialized result or failure, None where there is none."""
+        record, result = await read_patiently(
+            self._connection,
+            ("HGETALL", self._keys.run(key)),
+            ("GET", self._keys.result(key)),
+        )
+        return _record(key, value_of(record)), value_of(result)
+
     async def future(self) -> AsyncIterator[Record]:
         """All that waits for its due time, earliest first, then all that waits for a slot of a limit."""
         for index in FUTURE:

@@ -26,7 +26,7 @@ _TICK = Script(
 )
 _AWAITED = Script("awaited")
 _STEER = Script("steer", ("id", "verb", "pause"))
-_BACKFILL = Script("backfill", ("id", "word", "task", "call"))
+_BACKFILL = Script("backfill", ("id", "word", "task"))
 
 
 class Turn(NamedTuple):
@@ -208,19 +208,18 @@ class Schedules:
         schedule: str,
         why: Literal["backfilled", "triggered"],
         task: str,
-        call: bytes,
-        due: Sequence[tuple[int, str]],
+        due: Sequence[tuple[int, str, bytes]],
     ) -> list[str]:
         """Run a schedule because somebody wants that; tells of each: FIRED, ALREADY (it had a run) or STRUCK.
 
         Arguments:
             schedule: owner/name.
             why: at due times that have passed, or now.
-            task, call: the execution.
-            due: the times in ms, each with the key of its execution.
+            task: what is run.
+            due: the times in ms, each with key and call of its execution.
         """
         fields = (field for one in due for field in one)
-        command = _BACKFILL.call(self._keys, schedule, why, task, call, *fields)
+        command = _BACKFILL.call(self._keys, schedule, why, task, *fields)
         (reply,) = await run_patiently(self._connection, command)
         return [word.decode() for word in value_of(reply)]
 

@@ -40,6 +40,7 @@ from ..plain import plain
 from ..policy import TaskPolicy
 from ..registry import TaskFunction
 from ..runners.process import in_process
+from ..serialization import place_of_call
 from ..storage.exchange import Claimed
 from ..storage.executions import from_due, from_milliseconds
 from ..strikelist import Rule
@@ -280,7 +281,9 @@ class Executor:
     def _execution(self, run: Run, function: TaskFunction, now: int) -> Execution:
         claimed = run.claimed
         args, kwargs = self._docket.serializer.load_call(
-            self._brought_up(claimed), get_signature(function), context=claimed.task
+            self._brought_up(claimed),
+            get_signature(function),
+            context=place_of_call(claimed.task, claimed.key),
         )
         execution = Execution(
             self._docket,
@@ -312,10 +315,11 @@ class Executor:
         if claimed.schema == policy.args_schema or policy.upcast is None:
             return claimed.call
         serializer = self._docket.serializer
-        args, kwargs = serializer.load_call(claimed.call, context=claimed.task)
+        place = place_of_call(claimed.task, claimed.key)
+        args, kwargs = serializer.load_call(claimed.call, context=place)
         try:
             args, kwargs = policy.upcast(claimed.schema, args, kwargs)
-            return serializer.dump_call(tuple(args), dict(kwargs), context=claimed.task)
+            return serializer.dump_call(tuple(args), dict(kwargs), context=place)
         except Exception as error:
             raise Undecodable(
                 f"expected the arguments of {claimed.task!r} in the shape {policy.args_schema}; its upcast "

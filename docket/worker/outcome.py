@@ -14,7 +14,7 @@ from ..error_text import line_of
 from ..errors import DocketError
 from ..execution import Execution, NextRun
 from ..lifecycle import DeadReason, ParkedReason
-from ..serialization import Serializer
+from ..serialization import Context, Serializer, place_of_result
 from ..storage.exchange import Claimed, Settlement
 from ..storage.executions import to_due
 from ..storage.patience import REMEMBERED
@@ -143,7 +143,7 @@ class Bookkeeping:
 
     Arguments:
         serializer: how results become bytes.
-        dump_call: how the arguments of a task, given by its name, become bytes.
+        dump_call: how the arguments of a call, given by task and key, become bytes.
         result_ttl: how long finished executions and their results are kept; no results are if it is zero.
         dead_ttl: how long dead letters are kept.
         own_ttl: how long a task, given by its name, wants its records and results to be kept, if it has a
@@ -151,7 +151,7 @@ class Bookkeeping:
     """
 
     serializer: Serializer
-    dump_call: Callable[[str, tuple[Any, ...], dict[str, Any]], bytes]
+    dump_call: Callable[[str, str, tuple[Any, ...], dict[str, Any]], bytes]
     result_ttl: timedelta
     dead_ttl: timedelta
     own_ttl: Callable[[str], timedelta | None]
@@ -213,16 +213,18 @@ class Bookkeeping:
         call = b""
         if following.args is not None:
             try:
-                call = self.dump_call(run.task, following.args, following.kwargs or {})
+                call = self.dump_call(run.task, run.key, following.args, following.kwargs or {})
             except DocketError as error:
                 return self._failed(run, error, DeadReason.FAILED)
+            if self.serializer.keeps(run.call, call):
+                call = b""
         return self._entry(run, word, due=due, when=when, attempt=following.attempt, call=call)
 
     def _completed(self, run: Claimed, result: Any, annotation: Any) -> Settlement:
         if result is None or not self._result_ttl(run):
             return self._entry(run, "completed")
         try:
-            stored = self.serializer.dump_result(result, annotation)
+            stored = self.serializer.dump_result(result, annotation, context=_place_of(run))
             return self._entry(run, "completed", result=stored)
         except DocketError as error:
             # The work is done, and running it again would not make its result fit.
@@ -233,10 +235,13 @@ class Bookkeeping:
             run,
             "failed",
             error=line_of(error),
-            result=self.serializer.dump_error(error) if self._result_ttl(run) else b"",
+            result=self._dumped(run, error) if self._result_ttl(run) else b"",
             reason=reason.value,
             ttl=_milliseconds(self.dead_ttl),
         )
+
+    def _dumped(self, run: Claimed, error: BaseException) -> bytes:
+        return self.serializer.dump_error(error, context=_place_of(run))
 
     def _entry(self, run: Claimed, word: str, *, ttl: int = 0, **fields: Any) -> Settlement:
         return Settlement(
@@ -254,6 +259,10 @@ class Bookkeeping:
     def _result_ttl(self, run: Claimed) -> timedelta:
         own = self.own_ttl(run.task)
         return self.result_ttl if own is None else own
+
+
+def _place_of(run: Claimed) -> Context:
+    return place_of_result(run.task, run.key, run.generation, run.call)
 
 
 def _milliseconds(duration: timedelta) -> int:

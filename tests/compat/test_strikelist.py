@@ -371,7 +371,7 @@ async def test_an_add_that_is_parked_answers_the_same_when_it_is_sent_twice(
     docket: Docket,
 ) -> None:
     await docket.strike(pay, action="park")
-    call = docket.serializer.dump_call(("Jane",), {}, context="pay")
+    call = docket.serializer.dump_call(("Jane",), {})
     new = NewExecution("key", FRESH, 0, "pay", call)
 
     answers = [(await docket.storage.executions.schedule([new]))[0] for _ in range(2)]

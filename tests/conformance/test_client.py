@@ -118,9 +118,7 @@ async def test_an_add_that_is_sent_twice_answers_twice_and_runs_once(
         runs.append(number)
 
     docket.register(count)
-    new = NewExecution(
-        "key", nonce, 0, "count", docket.serializer.dump_call((1,), {}, context="count")
-    )
+    new = NewExecution("key", nonce, 0, "count", docket.serializer.dump_call((1,), {}))
 
     first = await docket.storage.executions.schedule([new])
     second = await docket.storage.executions.schedule([new])
@@ -487,9 +485,7 @@ async def test_the_server_strikes_a_task_for_clients_that_do_not_know_yet(
     server_url: str, name: str, docket: Docket
 ) -> None:
     await docket.strike("greet")
-    new = NewExecution(
-        "key", FRESH, 0, "greet", docket.serializer.dump_call(("Jane",), {}, context="greet")
-    )
+    new = NewExecution("key", FRESH, 0, "greet", docket.serializer.dump_call(("Jane",), {}))
 
     (answer,) = await docket.storage.executions.schedule([new])
 

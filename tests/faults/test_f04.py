@@ -42,7 +42,7 @@ class Bites:
 
 def good_call() -> bytes:
     """What a call of ``work(0.0)`` looks like."""
-    return Serializer().dump_call((0.0,), {}, None, context="work")
+    return Serializer().dump_call((0.0,), {})
 
 
 HOSTILE = {
@@ -53,10 +53,8 @@ HOSTILE = {
     "first byte only": good_call()[:1],
     "trailing bytes": good_call() + b"\x00",
     "future version": b"\x7f" + good_call()[1:],
-    "signed by a stranger": Serializer(signing_keys=(("other", b"secret"),)).dump_call(
-        (0.0,), {}, None, context="work"
-    ),
-    "signature cut off": b"\x80\x05other" + b"\x00" * 10,
+    "signed by a stranger": Serializer(signing_keys=(("other", b"secret"),)).dump_call((0.0,), {}),
+    "signature cut off": b"\x80\x05other\x00" + b"\x00" * 10,
     "a result for a call": Serializer().dump_result(1),
     "deep nesting": good_call()[:1] + b"\x91" * 100_000,
     "a list of four billion": good_call()[:1] + b"\xdd" + struct.pack(">I", 0xFFFFFFFF),
@@ -66,7 +64,7 @@ HOSTILE = {
 
 def biting(code: str) -> bytes:
     """A call whose argument runs this code when it is unpickled."""
-    return Serializer().dump_call((Bites(exec, code),), {}, None, context="work")
+    return Serializer().dump_call((Bites(exec, code),), {})
 
 
 BITING = {
@@ -128,17 +126,23 @@ async def test_what_can_not_be_read_is_a_dead_letter_with_its_bytes_and_the_work
     assert await worker.until_gone() == 0
 
 
-SIGNED = {
-    "not signed": good_call,
-    "a key of another id": lambda: Serializer(signing_keys=(("b", b"secret"),)).dump_call(
-        (), {}, None, context="greet"
-    ),
-    "another secret": lambda: Serializer(signing_keys=(("a", b"guess"),)).dump_call(
-        (), {}, None, context="greet"
-    ),
-    "signed for another task": lambda: Serializer(signing_keys=(("a", b"secret"),)).dump_call(
-        (), {}, None, context="other"
-    ),
+def signed(
+    docket: str, *, key_id: str = "a", secret: bytes = b"secret", place: tuple[str, str]
+) -> bytes:
+    """What a call without arguments looks like that is signed for a task and a key of a docket."""
+    signing = Serializer(signing_keys=((key_id, secret),), docket=docket)
+    return signing.dump_call((), {}, context=place)
+
+
+GREET = ("greet", "forged")
+
+SIGNED: dict[str, Callable[[str], bytes]] = {
+    "not signed": lambda _: good_call(),
+    "a key of another id": lambda docket: signed(docket, key_id="b", place=GREET),
+    "another secret": lambda docket: signed(docket, secret=b"guess", place=GREET),
+    "signed for another task": lambda docket: signed(docket, place=("other", "forged")),
+    "signed for another key": lambda docket: signed(docket, place=("greet", "another")),
+    "signed for another docket": lambda docket: signed(f"{docket}-2", place=GREET),
 }
 
 
@@ -151,7 +155,7 @@ async def test_a_payload_that_is_wrongly_signed_is_a_dead_letter_and_its_task_do
     async def greet() -> None:
         ran.append("greet")
 
-    data = SIGNED[forged]()
+    data = SIGNED[forged](name)
     async with Docket(name, url, signing_keys={"a": b"secret"}) as docket:
         docket.register(greet)
         await docket.storage.executions.schedule([NewExecution("forged", FRESH, 0, "greet", data)])

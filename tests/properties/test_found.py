@@ -71,7 +71,7 @@ async def test_two_queues_that_number_their_messages_alike_are_two_runs(docket: 
 
     docket.register(task)
     await number_alike(docket)
-    call = docket.dump_call("task", ("name",), {})
+    call = docket.dump_call("task", "key", ("name",), {})
     keys = docket.storage.keys
     await docket.storage.connection.send(
         *(("HSET", keys.run(key), "call", call) for key in ("a", "b"))

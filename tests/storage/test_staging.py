@@ -57,7 +57,7 @@ async def tick(
         due=FIRST + number,
         key=key or f"{name}@{number}",
         task="job",
-        call=docket.dump_call("job", (), {}),
+        call=docket.dump_call("job", "key", (), {}),
         ttl=docket.execution_ttl,
         digest=digest,
     )

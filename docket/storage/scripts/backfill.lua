@@ -7,8 +7,8 @@
 --
 -- id         owner/name
 -- word       what is remembered of each: backfilled or triggered
--- task, call the execution
--- REST...    per due time: the time (ms), key
+-- task       what is run
+-- REST...    per due time: the time (ms), key, call
 -- returns    per due time: FIRED, ALREADY (it had a run) or STRUCK
 
 local inner = inner_name(id)
@@ -16,7 +16,7 @@ local is_backfill = word == 'backfilled'
 
 -- What is made up for takes its turn with the other runs: overlap is what must not happen, whoever wants the run. It
 -- does not count for the limit, as nobody but an operator has it run. What is triggered runs beside all that.
-local function run_once(due, key)
+local function run_once(due, key, call)
   if redis.call('ZSCORE', P .. ':ran:' .. inner, due) or redis.call('EXISTS', run_of(key)) == 1 then return 'ALREADY' end
   local waits = is_backfill and not turns.take_turn(inner, key) and turns.slot_of(inner) or nil
   local reply = add('add', key, '*', 0, task, call, '', '1', '', nil, nil, nil, waits)
@@ -32,6 +32,6 @@ local function run_once(due, key)
 end
 
 local replies = {}
-for at = REST, #ARGV, 2 do replies[#replies + 1] = run_once(ARGV[at], ARGV[at + 1]) end
+for at = REST, #ARGV, 3 do replies[#replies + 1] = run_once(ARGV[at], ARGV[at + 1], ARGV[at + 2]) end
 ring_bells()
 return replies

@@ -1,0 +1,34 @@
+"""Where payloads belong: a signature covers it besides the payload, so that a copy elsewhere is refused."""
+
+from __future__ import annotations
+
+from ..errors import Undecodable
+from .envelope import parse
+from .serializer import Context
+
+
+def place_of_call(task: str, key: str) -> Context:
+    """The place of a call."""
+    return task, key
+
+
+def place_of_result(task: str, key: str, generation: int, call: bytes) -> Context:
+    """The place of a result or an error.
+
+    Arguments:
+        task, key, generation: the run that ended with it.
+        call: the arguments of that run, as they are stored; their nonce tells one use of a key from another.
+    """
+    return task, key, generation, _nonce_of(call)
+
+
+def unsigned(data: bytes) -> bytes:
+    """A payload without its signature, which differs each time that it is made."""
+    return parse(data).body
+
+
+def _nonce_of(call: bytes) -> str:
+    try:
+        return parse(call).nonce
+    except Undecodable:
+        return ""
