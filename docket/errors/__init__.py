@@ -13,6 +13,7 @@
     │   │   └── ServerFull      it answers, but has no memory left for what is written
     │   ├── ServerRefused       it will not heal by itself: permissions, wrong data
     │   │   └── LoginRefused    user or password are not known there
+    │   ├── NotTrusted          what Redis holds is not signed by a key that is known here
     │   ├── ServerMissing       there is no server to start
     │   └── ForeignData         the keys belong to another program
     ├── TaskError               the author of a task
@@ -175,6 +176,10 @@ class EndlessWork(CallerError):
 
 class OperatorError(DocketError):
     """The surroundings do not allow the work; whoever runs them must act."""
+
+
+class NotTrusted(OperatorError):
+    """What the server holds is not signed by a key that is known here: a schedule, or a revision."""
 
 
 class ServerMissing(OperatorError):

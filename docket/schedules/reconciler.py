@@ -5,32 +5,47 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from typing import Final
 
+from ..errors import NotTrusted
+from ..serialization import Serializer
 from ..storage.executions import from_milliseconds, to_milliseconds
 from ..storage.schedules import Known, Schedules
 from ..storage.staging import DeclaredSchedule
 from .desired import DesiredSchedule
+from .signing import check_seal, seal_of
 
 logger = logging.getLogger("docket.schedules")
 
 
+UNSIGNED: Final = Serializer()
+
+
 async def reconcile(
-    schedules: Schedules, owner: str, desired: Sequence[DesiredSchedule]
+    schedules: Schedules,
+    owner: str,
+    desired: Sequence[DesiredSchedule],
+    serializer: Serializer = UNSIGNED,
 ) -> dict[str, datetime]:
     """Declare these schedules and remove the owner's others; tells when each one is due next.
 
     A schedule whose timing is unchanged is not moved, and one that was renamed goes on under its new name.
     """
-    declared = declarations(desired, from_milliseconds(await schedules.now()))
+    now = from_milliseconds(await schedules.now())
+    declared = declarations(desired, now, owner, serializer)
     return due_next(desired, await schedules.reconcile(owner, declared))
 
 
-def declarations(desired: Sequence[DesiredSchedule], now: datetime) -> list[DeclaredSchedule]:
+def declarations(
+    desired: Sequence[DesiredSchedule], now: datetime, owner: str, serializer: Serializer
+) -> list[DeclaredSchedule]:
     """Schedules in the words of the scripts.
 
     Arguments:
         desired: the schedules.
         now: from when on they are due.
+        owner: whose they are.
+        serializer: signs them.
     """
     return [
         DeclaredSchedule(
@@ -39,6 +54,7 @@ def declarations(desired: Sequence[DesiredSchedule], now: datetime) -> list[Decl
             schedule.definition,
             _first_due(schedule, now),
             schedule.renamed_from or "",
+            seal_of(serializer, owner, schedule),
         )
         for schedule in desired
     ]
@@ -59,22 +75,25 @@ def due_next(desired: Sequence[DesiredSchedule], moments: Sequence[int]) -> dict
 
 
 def in_force(
-    known: Sequence[Known], owner: str
+    known: Sequence[Known], owner: str, serializer: Serializer = UNSIGNED
 ) -> tuple[list[DesiredSchedule], dict[str, datetime]]:
     """The schedules of an owner as Redis holds them, and when each of them is due next.
 
-    One that can not be read, because a newer release has written it, is left to others.
+    One that can not be read, because a newer release has written it, is left to others. One that is not
+    signed by the owner, where that has keys, is left alone.
 
     Arguments:
         known: the schedules of all owners.
         owner: whose.
+        serializer: knows the owner's keys.
     """
     schedules: list[DesiredSchedule] = []
     for one in known:
         if one.owner == owner:
             try:
+                check_seal(serializer, owner, one.name, one.definition, one.seal)
                 schedules.append(DesiredSchedule.read(one.name, one.definition))
-            except ValueError as error:
+            except (ValueError, NotTrusted) as error:
                 logger.error("Schedule %s is not ticked here: %s", one.name, error)
     moments = {one.name: one.next_time for one in known if one.owner == owner}
     return schedules, due_next(schedules, [moments[schedule.name] for schedule in schedules])

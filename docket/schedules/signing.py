@@ -1,8 +1,9 @@
-"""What is signed of a schedule."""
+"""What is signed of a schedule: its definition, and each of its calls."""
 
 from __future__ import annotations
 
-from ..serialization import Serializer, place_of_call
+from ..errors import NotTrusted
+from ..serialization import Serializer, Trust, place_of_call
 from .desired import DesiredSchedule
 
 
@@ -19,3 +20,36 @@ def call_of(serializer: Serializer, schedule: DesiredSchedule, key: str) -> byte
     """
     place = place_of_call(schedule.task, key)
     return serializer.dump_call(schedule.args, dict(schedule.kwargs), context=place)
+
+
+def seal_of(serializer: Serializer, owner: str, schedule: DesiredSchedule) -> str:
+    """The signature of a definition; empty if there are no keys."""
+    return serializer.sign(schedule.definition, _place(owner, schedule.name))
+
+
+def check_seal(serializer: Serializer, owner: str, name: str, definition: str, seal: str) -> None:
+    """See that a definition is what its owner has declared.
+
+    Arguments:
+        serializer: knows the keys.
+        owner, name: whose schedule it is, and which.
+        definition, seal: as Redis holds them.
+
+    Raises:
+        NotTrusted: it is not signed by a key that is known here.
+    """
+    found = serializer.trust(definition, seal, _place(owner, name))
+    if found is not Trust.GOOD:
+        advice = {
+            Trust.FOREIGN: "use a configuration with the owner's security.signing_keys",
+            Trust.UNSIGNED: "have its owner's supervisor put its file in force again",
+            Trust.FORGED: "find who writes to this Redis, and have its owner put its file in force again",
+        }[found]
+        raise NotTrusted(
+            f"expected the definition of schedule {owner}/{name} as {owner} has signed it, found one that "
+            f"can not be trusted: {found.value}; {advice}"
+        )
+
+
+def _place(owner: str, name: str) -> tuple[str, str, str]:
+    return "schedule", owner, name

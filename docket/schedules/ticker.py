@@ -73,7 +73,9 @@ class Ticker(Service):
         Raises:
             ServerUnavailable: Redis did not answer in time; nothing has changed.
         """
-        self.follow(desired, await reconcile(self._schedules, self._owner, desired))
+        self.follow(
+            desired, await reconcile(self._schedules, self._owner, desired, self.serializer)
+        )
 
     def follow(self, desired: Sequence[DesiredSchedule], due: Mapping[str, datetime]) -> None:
         """Tick these schedules from now on, and no others, without a word to Redis.

@@ -14,7 +14,7 @@ from ..lifecycle import ExecutionState
 from ..storage.executions import Record, from_milliseconds, to_milliseconds
 from ..storage.schedules import Known, Outcome
 from .desired import DesiredSchedule
-from .signing import call_of
+from .signing import call_of, check_seal
 from .telling import key_of, utc
 from .upcoming import Due, between, upcoming
 
@@ -200,7 +200,11 @@ class Timetable:
         return entry.next_time if await self._steer(entry, "skip") == "DONE" else None
 
     async def trigger(self, entry: Entry) -> str | None:
-        """Run it now, besides its due times; tells the key of the run, None if a strike forbids it."""
+        """Run it now, besides its due times; tells the key of the run, None if a strike forbids it.
+
+        Raises:
+            NotTrusted: it is not signed by a key that is known here.
+        """
         now = await self.now()
         key = f"{entry.known.name}@manual-{utc(now)}"
         (word,) = await self._run(entry, "triggered", [(now, key)])
@@ -218,6 +222,7 @@ class Timetable:
 
         Raises:
             TooManyRuns: there are more than ``MOST_BACKFILLED``, or it is counted from the ends of its runs.
+            NotTrusted: it is not signed by a key that is known here.
         """
         schedule = entry.schedule.since(from_milliseconds(entry.known.created))
         if schedule.anchor == "finish":
@@ -245,7 +250,8 @@ class Timetable:
         why: Literal["backfilled", "triggered"],
         runs: Sequence[tuple[datetime, str]],
     ) -> list[str]:
-        schedule = entry.schedule
+        schedule, known = entry.schedule, entry.known
+        check_seal(self._serializer, known.owner, known.name, known.definition, known.seal)
         words: list[str] = []
         for at in range(0, len(runs), AT_ONCE):
             some = [

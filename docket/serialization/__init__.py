@@ -5,11 +5,13 @@ from __future__ import annotations
 from .description import Description, describe
 from .places import place_of_call, place_of_result, unsigned
 from .serializer import Context, Serializer
+from .trust import Trust
 
 __all__ = [
     "Context",
     "Description",
     "Serializer",
+    "Trust",
     "describe",
     "place_of_call",
     "place_of_result",

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, Final, TypeAlias
 
 from ..errors import InvalidSetting, PayloadTooLarge, Undecodable
-from . import envelope, failures
+from . import envelope, failures, trust
 from .decoding import Decoder
 from .encoding import Encoder
 from .words import PLAIN, Codec, Kind, as_parts, pack
@@ -155,6 +155,26 @@ class Serializer:
             Undecodable: as for ``load_call``.
         """
         return failures.build(self._opened(data, Kind.ERROR, (), context), self._pickles)
+
+    def sign(self, text: str, context: Context) -> str:
+        """The signature of a text that is kept beside it; empty if there are no keys.
+
+        Arguments:
+            text: what is signed.
+            context: what it covers besides: where the text belongs.
+        """
+        if not self.signing_keys:
+            return ""
+        return trust.sign(text, *self.signing_keys[0], (self.docket, *context))
+
+    def trust(self, text: str, signature: str, context: Context) -> trust.Trust:
+        """How far a text can be trusted, whose signature is kept beside it.
+
+        Arguments:
+            text, signature: as they were found.
+            context: where they were found.
+        """
+        return trust.trust_in(text, signature, self._keys, (self.docket, *context))
 
     def keeps(self, stored: bytes, made: bytes) -> bool:
         """Whether a call that is stored says what another one says, and is signed as it would be now.

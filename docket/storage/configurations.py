@@ -41,6 +41,8 @@ class Entry(NamedTuple):
     """Where it was put in force."""
     why: str
     """What made it so: applied, or rolled back to another revision."""
+    seal: str = ""
+    """The signature of all this and of the number of the revision; empty if there is none."""
 
 
 class Revision(NamedTuple):
@@ -172,7 +174,7 @@ class Configurations:
         Arguments:
             owner: whose configuration it follows.
             who: the supervisor.
-            lease: for how many ms it leads, unless it beats again.
+            lease: for how many ms it leads, unless it beats again; 0 if it may not.
             about: how it stands.
         """
         call = _BEAT.call(self._keys, owner, who, lease, json.dumps(about))
@@ -210,7 +212,19 @@ class Configurations:
         return sorted(one for one in found if one.heard >= since)
 
 
+_UNREADABLE = Entry("", "", None, "", "not readable")
+
+
 def _revision(stamped: bytes, version: str = "") -> Revision:
+    """A revision, whatever stands there: what is none of ours must not end who looks at it."""
     head, _, entry = stamped.partition(b"\n")
-    number, at = map(int, head.split())
-    return Revision(number, at, Entry(**json.loads(entry)), version)
+    number = at = 0
+    try:
+        number, at = map(int, head.split())
+        told: Any = Entry(**json.loads(entry))
+    except (ValueError, TypeError):
+        return Revision(number, at, _UNREADABLE, version)
+    is_ours = isinstance(told.declared, int | None) and all(
+        isinstance(text, str) for text in (told.digest, told.text, told.host, told.why, told.seal)
+    )
+    return Revision(number, at, told if is_ours else _UNREADABLE, version)

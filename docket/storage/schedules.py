@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal, NamedTuple
 
 from ..connection.base import Connection
+from ..errors import ServerRefused
 from .keys import Keys
 from .patience import read_patiently, run_patiently, value_of
 from .replies import pairs
 from .script import Script, time_query
 from .staging import DeclaredSchedule, Staging
+
+logger = logging.getLogger("docket.storage")
 
 _RECONCILE = Script("reconcile", ("owner", "token"))
 _PAUSED = Script("paused", ("owner",))
@@ -106,6 +110,8 @@ class Known(NamedTuple):
     """The due time that passes without a run because somebody wanted that; 0 is none."""
     skipped: Counter[str]
     """How many due times had no run, by reason."""
+    seal: str = ""
+    """The signature of the definition; empty if there is none."""
 
 
 class PausedSchedule(NamedTuple):
@@ -227,17 +233,24 @@ class Schedules:
         """All schedules of all owners, by owner and name."""
         (reply,) = await read_patiently(self._connection, ("HGETALL", self._keys.schedules))
         fields = pairs(value_of(reply))
-        named = [field.partition(b":")[2].decode() for field in fields if _is_definition(field)]
+        named = [
+            field.partition(b":")[2].decode(errors="replace")
+            for field in fields
+            if _is_definition(field)
+        ]
         if not named:
             return []
         states = await read_patiently(
             self._connection,
             *(("HGETALL", self._keys.schedule(_inner(name, fields))) for name in sorted(named)),
         )
-        return [
-            _known(name, fields, pairs(value_of(state)))
-            for name, state in zip(sorted(named), states, strict=True)
-        ]
+        known: list[Known] = []
+        for name, state in zip(sorted(named), states, strict=True):
+            try:
+                known.append(_known(name, fields, pairs(value_of(state))))
+            except (ServerRefused, ValueError, TypeError) as error:
+                logger.error("Schedule %s is left out, what is stored is none: %s", name, error)
+        return known
 
     async def paused(self, owner: str) -> list[PausedSchedule]:
         """The schedules of an owner that an operator has paused, or a row of failures has stopped."""
@@ -308,8 +321,8 @@ def _known(name: str, fields: Mapping[bytes, bytes], state: Mapping[bytes, bytes
         last_key=state.get(b"key", b"").decode(),
         runs=number(b"runs"),
         failures=number(b"failures"),
-        pause=json.loads(pause) if pause else None,
-        stopped=json.loads(stopped) if stopped else None,
+        pause=dict(json.loads(pause)) if pause else None,
+        stopped=dict(json.loads(stopped)) if stopped else None,
         skip=number(b"skip"),
         skipped=Counter(
             {
@@ -318,6 +331,7 @@ def _known(name: str, fields: Mapping[bytes, bytes], state: Mapping[bytes, bytes
                 if field.startswith(b"skipped:")
             }
         ),
+        seal=fields.get(f"seal:{name}".encode(), b"").decode(errors="replace"),
     )
 
 

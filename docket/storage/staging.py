@@ -38,6 +38,8 @@ class DeclaredSchedule(NamedTuple):
     """Unix time in ms from which it starts if its timing is new; 0 if it is not due any more."""
     renamed_from: str
     """The name that it had before; empty if it had none."""
+    seal: str = ""
+    """The signature of the definition; empty if there is none."""
 
 
 class StruckRule(NamedTuple):

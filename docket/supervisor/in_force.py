@@ -7,6 +7,7 @@ record, its schedules and its strikes. Pools are each host's own, and not looked
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -16,9 +17,10 @@ from ..config.load import Loaded
 from ..config.model import Configuration
 from ..config.tables.tasks import Task
 from ..config.text import text_of
-from ..errors import DocketError, ServerUnavailable
+from ..errors import DocketError, NotTrusted, ServerUnavailable
 from ..schedules.desired import DesiredSchedule, desired_schedules
 from ..schedules.reconciler import declarations, due_next, in_force
+from ..serialization import Serializer, Trust
 from ..storage.configurations import Beat, Change, Commit, Entry, Revision
 from ..storage.executions import from_milliseconds, to_milliseconds
 from ..storage.keys import DEFAULT_QUEUE
@@ -53,6 +55,7 @@ class InForce:
         self._configurations = fleet.storage.configurations
         self._reloads = reloads
         self._conditions = conditions
+        self._may_lead = True
         self._adopted = ""
         """The version of the revision whose schedules are ticked here."""
         self._running = ""
@@ -69,23 +72,29 @@ class InForce:
         Raises:
             ServerUnavailable: Redis did not answer in time.
         """
+        self._fleet.ticker.serializer = serializer_for(ours.configuration, self._fleet.path)
+        moved: int | None = None
         while True:
             history = await self._configurations.history(self._fleet.owner)
-            stands = standing(await asyncio.to_thread(self._entry, ours, why), history)
             base = history[0].number if history else 0
-            if stands is Standing.SAME:
-                current = await self._adopt()
-                is_ours = current is not None and current.number == base
-                self._runs(ours, base, self._adopted if is_ours else "")
+            # What stands in the history may be none of ours: the script knows which revision is in force.
+            base = base if moved is None else moved
+            stands = standing(await asyncio.to_thread(self._entry, ours, why, base + 1), history)
+            if stands is Standing.SAME and self._trust(history[0]) in (Trust.GOOD, Trust.FOREIGN):
+                current = await self._adopt(ours)
+                if self.may_lead:
+                    is_ours = current is not None and current.number == base
+                    self._runs(ours, base, self._adopted if is_ours else "")
                 return
-            if stands is not Standing.NEWER and not is_wanted:
+            if stands not in (Standing.NEWER, Standing.SAME) and not is_wanted:
                 self._stand_back(stands, history[0], ours)
                 return
             commit = await self.commit(ours, base, why)
             if commit.is_done:
-                self._adopted = commit.version
+                self._adopted, self._may_lead = commit.version, True
                 self._runs(ours, commit.revision, commit.version)
                 return
+            moved = commit.revision
 
     async def commit(self, ours: Loaded, base: int, why: str) -> Commit:
         """Write a configuration, its schedules and its strikes at once, if none has come between.
@@ -104,7 +113,7 @@ class InForce:
         await self._configurations.staging.follow(fleet.owner)
         now = from_milliseconds(await fleet.storage.schedules.now())
         # In a thread: thousands of schedules may be parsed here, while others are due.
-        desired, declared, entry = await asyncio.to_thread(self._written, ours, why, now)
+        desired, declared, entry = await asyncio.to_thread(self._written, ours, why, base + 1, now)
         strikes = StrikeList(serializer=fleet.ticker.serializer, storage=fleet.storage)
         await strikes.refresh()
         lifted, struck = self._strikes(configuration, strikes)
@@ -122,10 +131,11 @@ class InForce:
         return commit
 
     def _written(
-        self, ours: Loaded, why: str, now: datetime
+        self, ours: Loaded, why: str, number: int, now: datetime
     ) -> tuple[list[DesiredSchedule], list[DeclaredSchedule], Entry]:
         desired = [*desired_schedules(ours.configuration)]
-        return desired, declarations(desired, now), self._entry(ours, why)
+        declared = declarations(desired, now, self._fleet.owner, self._serializer)
+        return desired, declared, self._entry(ours, why, number)
 
     async def _take_effect(
         self, desired: Sequence[DesiredSchedule], declared: Sequence[DeclaredSchedule]
@@ -155,9 +165,9 @@ class InForce:
         if beat.revision == 0 and self._adopted:
             logger.warning("Redis has lost the configuration: it is put in force again")
             await self.put(ours, "restored")
-        elif beat.leads and await self._is_news(beat):
-            await self._adopt()
-        self._fleet.ticker.is_leading = beat.leads
+        elif (beat.leads or not self.may_lead) and await self._is_news(beat):
+            await self._adopt(ours)
+        self._fleet.ticker.is_leading = beat.leads and self.may_lead
         if beat.revision > 0 and beat.version != self._running:
             await self._look_at_the_others(ours)
 
@@ -175,31 +185,82 @@ class InForce:
 
         Raises:
             UnknownRevision: it is not kept.
+            NotTrusted: it is not signed by a key that is known here.
             ServerUnavailable: Redis did not answer in time.
         """
         history = await self._configurations.history(self._fleet.owner)
         for one in history:
             if one.number == number:
+                self._check(one)
                 return one
         kept = ", ".join(str(one.number) for one in history)
         raise UnknownRevision(f"there is no revision {number}; those that are kept are {kept}")
 
-    async def _adopt(self) -> Revision | None:
+    async def _adopt(self, ours: Loaded) -> Revision | None:
         """Tick the schedules that are in force, whoever put them there: as Redis holds them, not the file.
 
-        Returns the revision that they are of; None if none is in force.
+        Where keys are set, somebody who has them must have put them there. What is not signed, and is what
+        runs here, is committed again, signed.
+
+        Returns the revision that they are of; None if none is in force that can be trusted.
         """
         storage, owner = self._fleet.storage, self._fleet.owner
         current = await self._configurations.current(owner)
         if current is None:
             return None
-        known = await storage.schedules.known()
-        self._fleet.ticker.follow(*await asyncio.to_thread(in_force, known, owner))
-        self._adopted = current.version
-        return current
+        found = self._trust(current)
+        self._may_lead = found is not Trust.FOREIGN
+        if found is Trust.GOOD:
+            known = await storage.schedules.known()
+            told = await asyncio.to_thread(in_force, known, owner, self._serializer)
+            self._fleet.ticker.follow(*told)
+            self._adopted = current.version
+            return current
+        if found is not Trust.FOREIGN and current.entry.digest == ours.meaning:
+            logger.warning("Revision %d is put in force again: %s", current.number, found.value)
+            await self.put(ours, "signed again")
+        else:
+            self._leave_alone(current, found)
+        return None
+
+    def _leave_alone(self, current: Revision, found: Trust) -> None:
+        what = "this supervisor leads no longer" if found is Trust.FOREIGN else "it is not followed"
+        message = (
+            f"revision {current.number} of {current.entry.host} can not be trusted: {found.value}; {what}, "
+            "and what is not known to be the owner's is not ticked here"
+        )
+        if self._conditions["Drift"].message != message:
+            logger.error("Drift: %s", message)
+        self._conditions.tell("Drift", True, "NotTrusted", message)
+
+    @property
+    def may_lead(self) -> bool:
+        """Whether the keys are known here that the revision in force is signed with."""
+        return self._may_lead
+
+    @property
+    def _serializer(self) -> Serializer:
+        return self._fleet.ticker.serializer
+
+    def _trust(self, revision: Revision) -> Trust:
+        entry, owner = revision.entry, self._fleet.owner
+        return self._serializer.trust(
+            _signed_text(entry), entry.seal, ("revision", owner, revision.number)
+        )
+
+    def _check(self, revision: Revision) -> None:
+        found = self._trust(revision)
+        if found is not Trust.GOOD:
+            raise NotTrusted(
+                f"revision {revision.number} can not be trusted: {found.value}; change the file instead, and "
+                "have it applied"
+            )
 
     async def _look_at_the_others(self, ours: Loaded) -> None:
         current = await self._configurations.current(self._fleet.owner)
+        if current is not None and (found := self._trust(current)) is not Trust.GOOD:
+            self._leave_alone(current, found)
+            return
         if current is None or current.entry.digest == ours.meaning:
             if current is not None:
                 self._reloads.revision, self._running = current.number, current.version
@@ -232,16 +293,18 @@ class InForce:
         self._reloads.digest = ours.meaning
         self._conditions.tell("Drift", True, stands.name.title(), told)
 
-    def _entry(self, ours: Loaded, why: str) -> Entry:
+    def _entry(self, ours: Loaded, why: str, number: int) -> Entry:
         """A configuration as it is kept."""
         configuration = ours.configuration
-        return Entry(
+        entry = Entry(
             digest=ours.meaning,
             text=text_of(configuration),
             declared=configuration.revision,
             host=self._fleet.host,
             why=why,
         )
+        place = ("revision", self._fleet.owner, number)
+        return entry._replace(seal=self._serializer.sign(_signed_text(entry), place))
 
     def _strikes(
         self, configuration: Configuration, strikes: StrikeList
@@ -266,6 +329,10 @@ class InForce:
             if strikes.rules.get(identity) != rule
         ]
         return lifted, struck
+
+
+def _signed_text(entry: Entry) -> str:
+    return json.dumps(entry._replace(seal=""))
 
 
 def _routes(tasks: Mapping[str, Task]) -> tuple[dict[str, str], dict[str, int]]:

@@ -45,6 +45,7 @@ class Leadership(Service):
         who: the supervisor.
         about: how it stands, asked at each beat.
         follow: hears of each beat.
+        may_lead: whether it may lead; if not, it resigns.
         contact: hears whether Redis has taken it.
     """
 
@@ -55,6 +56,7 @@ class Leadership(Service):
         who: str,
         about: Callable[[], dict[str, Any]],
         follow: Callable[[Beat], Awaitable[None]],
+        may_lead: Callable[[], bool],
         contact: Contact | None = None,
     ) -> None:
         self._configurations = configurations
@@ -62,6 +64,7 @@ class Leadership(Service):
         self._who = who
         self._about = about
         self._follow = follow
+        self._may_lead = may_lead
         self._contact = contact or Contact(Conditions())
         self._heard = time.monotonic()
         self._led = False
@@ -85,9 +88,8 @@ class Leadership(Service):
 
     async def _beat(self) -> None:
         try:
-            beat = await self._configurations.beat(
-                self._owner, self._who, int(LEASE * 1000), self._about()
-            )
+            lease = int(LEASE * 1000) if self._may_lead() else 0
+            beat = await self._configurations.beat(self._owner, self._who, lease, self._about())
             if beat.is_full:
                 self._contact.failed(FULL)
             else:

@@ -315,6 +315,7 @@ class Supervisor:
             f"{fleet.host}:{os.getpid()}:{uuid.uuid4().hex[:8]}",
             self._about,
             self._follow,
+            lambda: self.reloader.in_force.may_lead,
             self._status.contact,
         )
         services = Services(

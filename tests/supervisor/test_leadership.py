@@ -48,7 +48,7 @@ async def leading(
     """Somebody who leads, and beats quickly."""
     monkeypatch.setattr(leadership, "BEAT", 0.02)
     async with Docket("led", own_server.url) as docket:
-        beats = Leadership(docket.storage.configurations, "led", "me", dict, heard)
+        beats = Leadership(docket.storage.configurations, "led", "me", dict, heard, lambda: True)
         await beats.start()
         await heard.until(Beat(leads=True, revision=0, leader="me"))
         yield beats

@@ -2,7 +2,7 @@
 --
 -- owner     whose configuration it follows
 -- who       the supervisor
--- lease     for how many ms it leads unless it beats again
+-- lease     for how many ms it leads unless it beats again; 0 if it may not lead, and resigns if it does
 -- about     how it stands, as its readers understand it
 -- returns   {1 if it leads, the revision in force (0: none), who leads, 1 if something of a commit is still to follow,
 --           1 if the server is full, which commit has put the revision in force: a number that is found again may be another one}
@@ -26,7 +26,10 @@ if not ok then
   say_format_and_beat()
 end
 local holder = redis.call('GET', leader)
-if not holder or holder == who then
+if lease == '0' then
+  if holder == who then redis.call('DEL', leader) end
+  if holder == who or not holder then holder = '' end
+elseif not holder or holder == who then
   redis.call('SET', leader, who, 'PX', lease)
   holder = who
   local all = redis.call('HGETALL', supervisors)

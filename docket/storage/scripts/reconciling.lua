@@ -66,7 +66,7 @@ local function due_next(id, inner, timing, definition, declared, created)
   return integer(declared)
 end
 
--- `row`: timing, definition, next time (ms; 0 if it is not due any more), former name. A schedule whose timing is
+-- `row`: timing, definition, next time (ms; 0 if it is not due any more), former name, signature ('' if there is none). A schedule whose timing is
 -- unchanged keeps its next time, so that no reload moves it; one that was renamed takes over what its former name
 -- has left.
 local function declare(owner, name, row, token)
@@ -85,6 +85,9 @@ local function declare(owner, name, row, token)
   local created = tonumber(redis.call('HGET', state, 'created'))
   local next_time = due_next(id, inner, timing, definition, declared, created)
   redis.call('HSET', SCHEDULES, 'timing:' .. id, timing, 'definition:' .. id, text, 'next:' .. id, next_time, 'of:' .. id, token)
+  if row[5] ~= '' then redis.call('HSET', SCHEDULES, 'seal:' .. id, row[5])
+  else redis.call('HDEL', SCHEDULES, 'seal:' .. id)
+  end
 end
 
 -- Brings over one schedule of what is staged; tells whether it is declared. Whoever takes over from it goes first, or
@@ -104,7 +107,7 @@ end
 -- It is gone at once; its pending runs are cancelled in slices, and the running one goes on.
 local function remove(id)
   local inner = inner_name(id)
-  redis.call('HDEL', SCHEDULES, 'definition:' .. id, 'timing:' .. id, 'next:' .. id, 'of:' .. id)
+  redis.call('HDEL', SCHEDULES, 'definition:' .. id, 'timing:' .. id, 'next:' .. id, 'of:' .. id, 'seal:' .. id)
   if not belongs(id, inner) then
     redis.call('HDEL', SCHEDULES, 'alias:' .. id)
     return
