@@ -40,8 +40,13 @@ class RetryPolicy:
         if isinstance(error, self.never_on):
             return None
         pause = self._jittered(self._pause(attempt))
-        wish = getattr(error, "retry_after", None)
-        return pause if wish is None else max(pause, timedelta(seconds=wish))
+        return max(pause, self._wished(getattr(error, "retry_after", None)))
+
+    def _wished(self, seconds: object) -> timedelta:
+        """How long the other side wants to be left alone, no longer than ``max_delay``."""
+        if not isinstance(seconds, int | float) or not seconds > 0:
+            return timedelta()
+        return timedelta(seconds=min(seconds, self.max_delay.total_seconds()))
 
     def _pause(self, attempt: int) -> timedelta:
         if self.backoff == "fixed":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import ipaddress
 import json
 import logging
 import socket
@@ -13,10 +12,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypedDict
-from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from ..errors import CallRefused, InvalidSetting
-from .template import fill_in, plain, signature_of
+from .networks import is_public, is_special
+from .quoting import body_of, header_of, url_of
+from .template import plain, signature_of
+from .unpacking import ACCEPTED, Unpacking
 
 if TYPE_CHECKING:
     import httpx
@@ -29,6 +31,9 @@ HOPS = 5
 
 TIMEOUT = 30.0
 """Seconds for which one answer is waited for; the timeout of the task bounds the whole call."""
+
+LONGEST_PAUSE = 365 * 24 * 3600.0
+"""Seconds that an answer may ask to be left alone for; ``max_delay`` of the task bounds it further."""
 
 _ASK_AGAIN = (429, 503)
 
@@ -45,11 +50,11 @@ class HttpCall:
     """What is asked for.
 
     Arguments:
-        url: with ``{name}`` for arguments, which are quoted.
+        url: with ``{name}`` for arguments, which are quoted; none may be a ``.`` or ``..`` of the path.
         method: GET, POST, …
         headers: with ``{name}``, too.
-        body: a text with ``{name}``; None sends the arguments as a JSON object, except with GET, HEAD and
-            DELETE.
+        body: a text with ``{name}``, quoted as JSON, a form or XML is; None sends the arguments as a JSON
+            object, except with GET, HEAD and DELETE.
         expect: the statuses that are a success: ``2xx``, or a number.
         allow_private: whether addresses that are not public may be called.
     """
@@ -126,23 +131,18 @@ def http_task(name: str, call: HttpCall) -> Callable[..., Any]:
 
 
 def _request(call: HttpCall, arguments: dict[str, Any]) -> _Request:
-    url = fill_in(call.url, arguments, lambda value: quote(value, safe=""))
-    headers = {
-        name: fill_in(value, arguments, _in_a_header) for name, value in call.headers.items()
-    }
+    url = url_of(call.url, arguments)
+    headers = {name: header_of(name, value, arguments) for name, value in call.headers.items()}
     if call.sends_arguments:
         content = json.dumps(arguments, default=plain).encode()
         return _Request(
             call.method.upper(), url, {"Content-Type": "application/json", **headers}, content
         )
-    content = None if call.body is None else fill_in(call.body, arguments).encode()
+    content = None
+    if call.body is not None:
+        kinds = [value for name, value in headers.items() if name.lower() == "content-type"]
+        content = body_of(call.body, arguments, "".join(kinds).lower())
     return _Request(call.method.upper(), url, headers, content)
-
-
-def _in_a_header(value: str) -> str:
-    if any(character in value for character in "\r\n\0"):
-        raise CallRefused("expected an argument that fits a header, found a line break in it")
-    return value
 
 
 async def _called(call: HttpCall, request: _Request) -> CallResult:
@@ -174,16 +174,20 @@ async def _ask(
     async with client.stream(
         request.method,
         pinned,
-        headers={"Host": parts.netloc.rpartition("@")[2], **request.headers},
+        headers={
+            "Host": parts.netloc.rpartition("@")[2],
+            "Accept-Encoding": ACCEPTED,
+            **request.headers,
+        },
         content=request.content,
         extensions={"sni_hostname": parts.hostname},
     ) as answer:
-        body = b""
-        async for piece in answer.aiter_bytes():
-            body += piece
-            if len(body) >= BODY:
+        unpacking = Unpacking(answer.headers.get("content-encoding", ""), BODY)
+        async for piece in answer.aiter_raw():
+            unpacking.feed(piece)
+            if unpacking.is_full:
                 break
-    return answer, body[:BODY]
+    return answer, unpacking.body
 
 
 async def _address(url: str, allow_private: bool) -> str:
@@ -198,7 +202,9 @@ async def _address(url: str, allow_private: bool) -> str:
         raise CallRefused(f"{_shown(url)} can not be reached: {error}") from error
     addresses = [str(entry[4][0]).partition("%")[0] for entry in found]
     for address in addresses:
-        if not allow_private and not ipaddress.ip_address(address).is_global:
+        if is_special(address):
+            raise CallRefused(f"{_shown(url)} is at {address}, which is no address of a host")
+        if not allow_private and not is_public(address):
             raise CallRefused(
                 f"{_shown(url)} is at {address}, which is not a public address; say allow_private = true if "
                 "that is meant"
@@ -218,22 +224,31 @@ def _followed(url: str, target: str) -> str:
 def _judged(call: HttpCall, url: str, answer: httpx.Response, body: bytes) -> CallResult:
     status = answer.status_code
     if call.is_expected(status):
-        return CallResult(status=status, body=body.decode(answer.encoding or "utf-8", "replace"))
+        return CallResult(status=status, body=_text(body, answer.charset_encoding or "utf-8"))
     wish = _pause(answer.headers.get("retry-after", "")) if status in _ASK_AGAIN else None
     raise CallRefused(f"expected {call.expect} from {_shown(url)}, found {status}", status, wish)
 
 
 def _pause(text: str) -> float | None:
-    """Seconds, or the moment, of a ``Retry-After`` header."""
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        pass
+    """Seconds, or the moment, of a ``Retry-After`` header; None if it says neither."""
+    text = text.strip()
+    if text.isascii() and text.isdecimal():
+        return min(float(text[:20]), LONGEST_PAUSE)
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    pause = (moment - datetime.now(timezone.utc)).total_seconds()
+    return min(max(0.0, pause), LONGEST_PAUSE)
+
+
+def _text(body: bytes, charset: str) -> str:
+    try:
+        return body.decode(charset, "replace")
+    except (LookupError, ValueError):
+        return body.decode("utf-8", "replace")
 
 
 def _shown(url: str) -> str:

@@ -58,6 +58,6 @@ def _parts(text: str) -> Iterable[str | None]:
         if part[0] in "{}":
             raise InvalidSetting(
                 f'expected "{{name}}", or "{part[0] * 2}" for a brace, found {part[0]!r} at character '
-                f"{part.start()} of {text!r}"
+                f"{part.start()}"
             )
         yield part[1]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib.util
 import json
 import threading
+import zlib
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -17,6 +19,8 @@ from typing_extensions import override
 from docket.errors import CallRefused, InvalidSetting
 from docket.policy import RetryPolicy
 from docket.runners.http import BODY, HttpCall, http_task
+from docket.runners.networks import is_public
+from docket.runners.unpacking import Unpacking
 
 
 class Partner(BaseHTTPRequestHandler):
@@ -45,6 +49,8 @@ class Partner(BaseHTTPRequestHandler):
             self.send_header("location", rest if rest.startswith("http") else f"/{rest}")
         if status in (429, 503) and rest:
             self.send_header("retry-after", rest.replace("_", " "))
+        if word == "charset":
+            self.send_header("content-type", f"text/plain; charset={rest}")
         self.send_header("content-length", "2")
         self.end_headers()
         if self.command != "HEAD":
@@ -97,7 +103,7 @@ async def test_arguments_fill_in_url_headers_and_body_quoted_for_each(partner: s
 
     assert Partner.seen[0]["path"] == "/orders/a%2Fb%20c"
     assert Partner.seen[0]["headers"]["X-Who"] == "jane"
-    assert Partner.seen[0]["body"] == '{"n": a/b c}'
+    assert Partner.seen[0]["body"] == '{"n": "a/b c"}'
 
 
 async def test_a_get_takes_only_the_arguments_that_it_names(partner: str) -> None:
@@ -210,3 +216,183 @@ def test_without_httpx_the_task_says_what_to_install(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(importlib.util, "find_spec", none)
     with pytest.raises(InvalidSetting, match=r"docket-platform\[http\]"):
         call("http://partner.example/")
+
+
+@pytest.mark.parametrize("value", ["..", ".", ""])
+async def test_an_argument_changes_no_path(partner: str, value: str) -> None:
+    delete = call(f"{partner}/users/{{id}}/avatar", method="DELETE")
+
+    with pytest.raises(CallRefused, match=r"stand for a part of the path /users/\{id\}/avatar"):
+        await delete(id=value)
+
+    assert Partner.seen == []
+
+
+async def test_dots_that_stand_beside_something_are_an_argument(partner: str) -> None:
+    await call(f"{partner}/files/{{name}}.{{kind}}/{{word}}")(name="..", kind=".", word="%2e.")
+
+    assert Partner.seen[0]["path"] == "/files/..../%252e."
+
+
+BODIES: dict[str, tuple[str, str, dict[str, Any], str]] = {
+    "JSON, inside of quotes": (
+        "",
+        '{{"n": "{n}"}}',
+        {"n": 'x", "admin": true'},
+        r'{"n": "x\", \"admin\": true"}',
+    ),
+    "JSON, a value": (
+        "",
+        '{{"n": {n}, "m": [{m}]}}',
+        {"n": 'x"', "m": None},
+        r'{"n": "x\"", "m": [null]}',
+    ),
+    "JSON, quotes of its own": (
+        "",
+        r'{{"\"{n}": {n}}}',
+        {"n": "a\\"},
+        r'{"\"a\\": "a\\"}',
+    ),
+    "JSON, by its header": ("application/x-ndjson", "{n}\n{n}", {"n": True}, "true\ntrue"),
+    "a form": (
+        "application/x-www-form-urlencoded",
+        "n={n}&m=1",
+        {"n": "a b&m=2"},
+        "n=a+b%26m%3D2&m=1",
+    ),
+    "XML": (
+        "text/xml",
+        '<n a="{n}">{n}</n>',
+        {"n": '"<&>'},
+        '<n a="&quot;&lt;&amp;&gt;">&quot;&lt;&amp;&gt;</n>',
+    ),
+    "a text": ("", "hello {n}", {"n": '"you"'}, 'hello "you"'),
+}
+
+
+@pytest.mark.parametrize("named", BODIES)
+async def test_an_argument_is_quoted_as_the_language_of_the_body_does(
+    partner: str, named: str
+) -> None:
+    kind, body, arguments, sent = BODIES[named]
+    headers = {"Content-Type": kind} if kind else {}
+
+    await call(partner, body=body, headers=headers)(**arguments)
+
+    assert Partner.seen[0]["body"] == sent
+
+
+async def test_what_can_not_be_sent_as_utf_8_is_refused(partner: str) -> None:
+    with pytest.raises(CallRefused, match="a lone surrogate"):
+        await call(partner, body="hello {n}")(n="\ud800")
+
+
+@pytest.mark.parametrize("value", ["é", "a\nb", "\x00", "\x7f"])
+async def test_a_header_that_can_not_be_sent_is_named_and_its_value_is_not(
+    partner: str, value: str
+) -> None:
+    with pytest.raises(CallRefused, match="in the header X-Token, found another") as refused:
+        await call(partner, headers={"X-Token": "sesame {n}"})(n=value)
+
+    assert "sesame" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("asked", "pause"),
+    [
+        ("inf", None),
+        ("nan", None),
+        ("1e300", None),
+        ("-1", None),
+        ("99999999999999999999999999", 365 * 24 * 3600),
+        ("Wed, 21 Oct 2099 07:28:00 -0000", 365 * 24 * 3600),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 365 * 24 * 3600),
+        ("Fri, 31 Dec 99999 23:59:59 GMT", None),
+    ],
+)
+async def test_a_pause_that_nobody_can_mean_is_bounded_or_none(
+    partner: str, asked: str, pause: float | None
+) -> None:
+    with pytest.raises(CallRefused) as refused:
+        await call(f"{partner}/503/{asked.replace(' ', '_')}")()
+
+    assert refused.value.retry_after == pause
+
+
+def test_a_pause_that_is_asked_for_is_no_longer_than_the_longest() -> None:
+    policy = RetryPolicy(attempts=3, max_delay=timedelta(minutes=1))
+
+    for wish, pause in ((3600.0, 60), (5, 5), ("soon", 0), (float("nan"), 0), (True, 1)):
+        error = CallRefused("later", 503, wish)  # type: ignore[arg-type]
+        assert policy.pause_after(1, error) == timedelta(seconds=pause)
+
+
+PACKED: dict[str, tuple[str, bytes]] = {
+    "gzip": ("gzip", gzip.compress(b"a" * 100)),
+    "deflate": ("deflate", zlib.compress(b"a" * 100)),
+    "deflate without its frame": ("deflate", zlib.compress(b"a" * 100)[2:-4]),
+    "not at all": ("identity", b"a" * 100),
+}
+
+
+@pytest.mark.parametrize("named", PACKED)
+def test_an_answer_is_unpacked(named: str) -> None:
+    encoding, data = PACKED[named]
+    unpacking = Unpacking(encoding, BODY)
+
+    for at in range(0, len(data), 3):
+        unpacking.feed(data[at : at + 3])
+
+    assert unpacking.body == b"a" * 100
+    assert not unpacking.is_full
+
+
+def test_an_answer_is_unpacked_no_further_than_it_is_kept() -> None:
+    unpacking = Unpacking("gzip", BODY)
+
+    unpacking.feed(gzip.compress(b"\0" * (1 << 24)))
+
+    assert unpacking.is_full
+    assert len(unpacking.body) == BODY
+
+
+@pytest.mark.parametrize(
+    ("encoding", "data", "message"),
+    [
+        ("gzip", b"no gzip", "found a damaged one"),
+        ("deflate", b"\xff\xff", "found a damaged one"),
+        ("br", b"", "packed as gzip, deflate or not at all, found 'br'"),
+    ],
+)
+def test_an_answer_that_can_not_be_unpacked_is_refused(
+    encoding: str, data: bytes, message: str
+) -> None:
+    with pytest.raises(CallRefused, match=message):
+        Unpacking(encoding, BODY).feed(data)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("127.0.0.1", "10.0.0.1", "169.254.169.254", "100.64.0.1", "192.0.0.1", "240.0.0.1"),
+        *("::1", "fe80::1", "fc00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:7f00:1::"),
+        *("2001:0:0a00:0001::", "224.0.0.1", "ff02::1", "0.0.0.0", "::", "255.255.255.255"),
+    ],
+)
+def test_an_address_that_not_everybody_can_have_is_not_public(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", ["9.9.9.9", "2620:fe::fe", "64:ff9b::909:909"])
+def test_an_address_that_anybody_can_have_is_public(address: str) -> None:
+    assert is_public(address)
+
+
+async def test_what_is_no_address_of_a_host_is_never_called() -> None:
+    with pytest.raises(CallRefused, match="which is no address of a host"):
+        await call("http://224.0.0.1/")()
+
+
+@pytest.mark.parametrize("charset", ["no-such-charset", "hex"])
+async def test_a_charset_that_is_none_is_utf_8(partner: str, charset: str) -> None:
+    assert (await call(f"{partner}/charset/{charset}")())["body"] == "ok"
