@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
-import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Protocol
 
-logger = logging.getLogger(__name__)
+from .pages import Answer, HealthServer
 
 LOOPBACK = "127.0.0.1"
 """Where servers listen unless told otherwise: what they tell is not everybody's business."""
@@ -26,46 +22,6 @@ SILENT = 8.0
 """Seconds without Redis after which that is told, whatever it is that keeps it."""
 
 _BEAT = 1.0
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One page."""
-
-    status: HTTPStatus
-    body: str
-    content_type: str = "text/plain; charset=utf-8"
-
-
-class HealthServer:
-    """Answers on a thread of its own, so that a stuck event loop is told of instead of timing out.
-
-    Arguments:
-        host, port: where to listen; port 0 takes a free one.
-        pages: what to answer, by path.
-    """
-
-    def __init__(self, host: str, port: int, pages: dict[str, Callable[[], Answer]]) -> None:
-        self._server = ThreadingHTTPServer((host, port), _handler(pages))
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.1,), name="docket-health", daemon=True
-        )
-
-    @property
-    def port(self) -> int:
-        """The port that is listened on."""
-        return self._server.server_port
-
-    def start(self) -> None:
-        """Answer from now on."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Answer no longer."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
 
 class Vital(Protocol):
@@ -180,34 +136,3 @@ def healthcheck_server(
 
 def _unavailable(reason: str) -> Answer:
     return Answer(HTTPStatus.SERVICE_UNAVAILABLE, f"{reason}\n")
-
-
-def _answer(page: Callable[[], Answer]) -> Answer:
-    """Return what a page says; one that fails must not end the thread that asks it."""
-    try:
-        return page()
-    except Exception as error:
-        logger.exception("A page could not be made")
-        return Answer(HTTPStatus.INTERNAL_SERVER_ERROR, f"{type(error).__name__}: {error}\n")
-
-
-def _handler(pages: dict[str, Callable[[], Answer]]) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            page = pages.get(self.path.partition("?")[0])
-            if page is None:
-                known = ", ".join(sorted(pages))
-                answer = Answer(HTTPStatus.NOT_FOUND, f"nothing here; there is {known}\n")
-            else:
-                answer = _answer(page)
-            body = answer.body.encode()
-            self.send_response(answer.status)
-            self.send_header("Content-Type", answer.content_type)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - given by the base
-            """Say nothing: probes come every second."""
-
-    return Handler

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, cast
 
 from opentelemetry import metrics
 
-from .health import LOOPBACK, Answer, HealthServer
+from .health import LOOPBACK
+from .pages import Answer, HealthServer
 from .spread import BOUNDS, Spread
 from .telemetry import is_measured
 

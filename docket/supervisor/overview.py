@@ -8,7 +8,7 @@ import time
 from http import HTTPStatus
 from typing import Any, Final
 
-from ..instrumentation.health import Answer
+from ..instrumentation.pages import Answer
 from .conditions import Conditions
 from .fleet import Fleet
 from .pool import Pool

@@ -10,7 +10,7 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
-from ..instrumentation.health import Answer
+from ..instrumentation.pages import Answer
 from ..instrumentation.prometheus import Sample, page
 from ..schedules.ticker import Ticker
 from ..service import Services

@@ -19,7 +19,7 @@ from ..config.model import Configuration
 from ..connection.url import connect
 from ..errors import ConfigurationError, DocketError, OperatorError
 from ..instrumentation.console import set_up_logging
-from ..instrumentation.health import HealthServer
+from ..instrumentation.pages import HealthServer
 from ..schedules.ticker import Ticker
 from ..service import Service, Services, end
 from ..storage.configurations import Beat

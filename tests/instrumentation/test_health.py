@@ -13,7 +13,8 @@ from http import HTTPStatus
 import pytest
 
 from docket.instrumentation import health
-from docket.instrumentation.health import Answer, HealthServer, Pulse, healthcheck_server
+from docket.instrumentation.health import Pulse, healthcheck_server
+from docket.instrumentation.pages import Answer, HealthServer
 
 
 @contextmanager
