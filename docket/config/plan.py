@@ -204,7 +204,7 @@ def effect_of(change: Change) -> str:
             return "needs a restart"
         case ("workers", _):
             return _coming_or_going(change, "workers start", "workers drain and stop")
-        case ("workers", _, "env" | "secrets", *_):
+        case ("workers", _, "env" | "secrets" | "url", *_):
             return "pool rolls"
         case ("workers", _, "hosts", *_):
             return "workers start or stop on other hosts"
@@ -327,7 +327,7 @@ def _rolls_and_reconfigurations(
 
 
 def _is_environment(change: Change) -> bool:
-    return change.path[2:3] in (("env",), ("secrets",))
+    return change.path[2:3] in (("env",), ("secrets",), ("url",))
 
 
 def _reasons_to_roll_all(changes: tuple[Change, ...]) -> Iterator[str]:

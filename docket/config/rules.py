@@ -51,6 +51,7 @@ def surprises(configuration: Configuration) -> list[Finding]:
                 *_timeout_longer_than_drain(name, task, configuration),
             )
         ),
+        *_pools_at_another_server(configuration),
     ]
 
 
@@ -186,6 +187,23 @@ def _timeout_longer_than_drain(
                 "value",
                 f"raise {dotted(('workers', pool_name, 'drain'))}, or lower the timeout",
             )
+
+
+def _pools_at_another_server(configuration: Configuration) -> Iterator[Finding]:
+    for name, pool in configuration.workers.items():
+        if pool.url is not None and _server(pool.url) != _server(configuration.url or ""):
+            yield Finding(
+                ("workers", name, "url"),
+                "is another server than the url of the file: no work comes there",
+                "value",
+                "name the same server, and another user in it",
+            )
+
+
+def _server(url: str) -> str:
+    """A URL without the user."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
 def _outlives(task: Task, pool: Pool) -> bool:

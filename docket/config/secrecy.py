@@ -15,7 +15,12 @@ def is_secret(path: Sequence[str | int]) -> bool:
     match tuple(path):
         case ("profiles", _, *inner):
             return is_secret(inner)
-        case ("url",) | ("security", "signing_keys", *_) | ("workers", _, "env" | "secrets", *_):
+        case (
+            ("url",)
+            | ("workers", _, "url")
+            | ("security", "signing_keys", *_)
+            | ("workers", _, "env" | "secrets", *_)
+        ):
             return True
         case ("tasks", _, "http", "headers", *_):
             return True
@@ -26,7 +31,7 @@ def is_secret(path: Sequence[str | int]) -> bool:
 def masked(path: Sequence[str | int], value: Any) -> Any:
     """The value at a path as it may be shown: a url keeps its host, other secrets nothing."""
     if value not in (None, {}) and is_secret(path):
-        return masked_url(value) if tuple(path) == ("url",) and isinstance(value, str) else HIDDEN
+        return masked_url(value) if path[-1] == "url" and isinstance(value, str) else HIDDEN
     if isinstance(value, dict):
         table = cast(dict[str, Any], value)
         return {key: masked((*path, key), item) for key, item in table.items()}

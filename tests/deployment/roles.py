@@ -1,6 +1,7 @@
 """Who may send what: the least that each role needs, from the scripts that it runs.
 
-``python -m tests.deployment.roles`` writes ``config/acl``.
+``python -m tests.deployment.roles`` writes ``config/acl``, and below it, for Redis 6.2, files that can not
+tell reading a key from writing it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from docket.storage.script import used_modules
 
 SCRIPTS: Final = Path(script.__file__).parent / "scripts"
 DIRECTORY: Final = Path(__file__).parents[2] / "config" / "acl"
+OLD: Final = DIRECTORY / "redis-6.2"
 NAME: Final = "orders"
 """The docket of the files; their users put their own in its place."""
 
@@ -57,10 +59,6 @@ WORK: Final = (
         "parked",
         "parked:*",
         "parked-groups",
-        "strikes",
-        "routes",
-        "schemas",
-        "schedules",
         "schedule:*",
         "paused",
         "outcomes:*",
@@ -87,6 +85,8 @@ WORK: Final = (
     *("none", "none2"),
 )
 """Keys and channels of work: all but those of configurations, supervisors and what schedules remember."""
+RULES: Final = ("strikes", "routes", "schemas", "schedules")
+"""Keys that say what work may do: whoever works reads them, and does not write them."""
 _CALL = re.compile(r"redis\.p?call\('(\w+)'(?:, '(\w+)')?")
 _PART = re.compile(r"^ *--! (?:include|insert) (\w+)$", re.MULTILINE)
 _CONTAINERS = ("xgroup",)
@@ -101,14 +101,17 @@ class Role:
         scripts: the scripts that it runs.
         commands: what it sends besides.
         keys: what of the docket it may touch.
+        rules: what of it it may read, and not write.
     """
 
     scripts: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     keys: tuple[str, ...] = ("*",)
+    rules: tuple[str, ...] = ()
 
     def __or__(self, other: Role) -> Role:
-        return Role(self.scripts + other.scripts, self.commands + other.commands, other.keys)
+        scripts, commands = self.scripts + other.scripts, self.commands + other.commands
+        return Role(scripts, commands, other.keys, other.rules)
 
     @property
     def allowed(self) -> list[str]:
@@ -118,19 +121,31 @@ class Role:
         # category is known to all of them.
         return sorted(allowed - _PUBSUB | {"@pubsub"} if "publish" in allowed else allowed)
 
-    def line(self, user: str, name: str = NAME) -> str:
-        """The line of an ACL file."""
-        # On a cluster all keys begin with the name in braces, so that they share a slot.
-        places = [f"{prefix}:{key}" for key in self.keys for prefix in (name, f"{{{name}}}")]
+    def line(self, user: str, name: str = NAME, *, is_old: bool = False) -> str:
+        """The line of an ACL file.
+
+        Arguments:
+            user: who it is for.
+            name: the docket.
+            is_old: whether it is for a server before 7.0, where who may read a key may write it.
+        """
+        places, read = _places(name, self.keys), _places(name, self.rules)
+        reading = "~" if is_old else "%R~"
         words = [
             *("user", user, "on", ">change-me", "resetkeys"),
             *(f"~{place}" for place in places),
+            *(f"{reading}{place}" for place in read),
             "resetchannels",
-            *(f"&{place}" for place in places),
+            *(f"&{place}" for place in [*places, *read]),
             "-@all",
             *(f"+{command}" for command in self.allowed),
         ]
         return " ".join(words) + "\n"
+
+
+def _places(name: str, keys: tuple[str, ...]) -> list[str]:
+    # On a cluster all keys begin with the name in braces, so that they share a slot.
+    return [f"{prefix}:{key}" for key in keys for prefix in (name, f"{{{name}}}")]
 
 
 def commands_of(*scripts: str) -> set[str]:
@@ -161,14 +176,15 @@ def parts_of(*scripts: str) -> set[str]:
 
 
 READER = Role(("open", "page"))
-PRODUCER = Role(("open", "page", "schedule", "cancel", "clear"), keys=WORK)
+PRODUCER = Role(("open", "page", "schedule", "cancel", "clear"), keys=WORK, rules=RULES)
 WORKER = PRODUCER | Role(
     (
         *("claim", "settle", "begin", "renew", "release", "register", "retire", "unpark", "acquit"),
-        *("admit", "announce", "regrant", "progress", "strike", "heartbeat"),
+        *("admit", "announce", "regrant", "progress", "heartbeat"),
     ),
     ("blpop", "zadd"),
     WORK,
+    RULES,
 )
 OPERATOR = PRODUCER | Role(("strike", "acquit", "unpark", "steer", "backfill"))
 SUPERVISOR = OPERATOR | Role(
@@ -196,11 +212,17 @@ ROLES: Final = {
 }
 
 
+def user_of(role: str) -> str:
+    """The user of a role."""
+    return NAME if role == "docket" else f"{NAME}-{role}"
+
+
 def main() -> None:
     """Write the files."""
+    OLD.mkdir(exist_ok=True)
     for name, role in ROLES.items():
-        user = NAME if name == "docket" else f"{NAME}-{name}"
-        (DIRECTORY / f"{name}.acl").write_text(role.line(user))
+        (DIRECTORY / f"{name}.acl").write_text(role.line(user_of(name)))
+        (OLD / f"{name}.acl").write_text(role.line(user_of(name), is_old=True))
 
 
 if __name__ == "__main__":

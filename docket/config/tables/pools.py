@@ -13,6 +13,7 @@ from ..kinds import (
     PositiveDuration,
     Queues,
     Size,
+    Url,
     Variable,
     VariableValue,
 )
@@ -59,6 +60,11 @@ class Pool(Table):
     )
     recycle: Recycle = Field(
         default=Recycle(), description="When a process is replaced by a fresh one."
+    )
+    url: Url | None = Field(
+        default=None,
+        description="The same server under another user, with fewer rights; left out, as the supervisor.",
+        repr=False,
     )
     env: dict[Variable, VariableValue] = Field(
         default={}, description="Environment variables of the worker processes.", repr=False
