@@ -6,24 +6,41 @@ reaches its docket without the configuration tower.
 
 from __future__ import annotations
 
-import glob
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import tomli
 
 from .durations import parse_duration
 from .errors import ConfigurationError
+from .layering import (
+    PROFILE,
+    content_of,
+    embedded_url,
+    laid_over,
+    matches,
+    patterns,
+    value_of,
+    variable_of,
+)
 from .sizes import parse_size
+from .strictness import STRICT, check_strict
+
+T = TypeVar("T")
 
 DEFAULT_NAME = "docket"
 DEFAULT_URL = "redis://localhost:6379/0"
 FILE = "docket.toml"
-EMBEDDED = ".docket"
+
+VALUES = (("security", "codecs"), ("security", "signing_keys"), ("security", "max_payload"))
+"""Keys that are no texts."""
+
+SHARED = (("name",), ("url",), ("execution_ttl",), ("security", "profile"), *VALUES)
+"""Keys that count for whoever uses a docket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +54,7 @@ class Address:
         codecs: the codecs that are allowed.
         signing_keys: secrets by id, the first one signs.
         max_payload: the limit of serialized arguments in bytes.
+        is_strict: whether nothing may be pickled, and all must be signed with long keys.
     """
 
     name: str
@@ -45,6 +63,7 @@ class Address:
     codecs: tuple[str, ...] | None = None
     signing_keys: tuple[tuple[str, bytes], ...] | None = None
     max_payload: int | None = None
+    is_strict: bool = False
 
 
 def find(
@@ -56,6 +75,8 @@ def find(
 ) -> Address:
     """The address from, in this order: the arguments, the environment, the file, the defaults.
 
+    All that counts for whoever uses a docket is read here as a supervisor reads it.
+
     The file is the one that is given, else the one that ``DOCKET_CONFIG`` names, else ``docket.toml`` in
     the working directory if there is one. A file without a url means the embedded server beside it. Files
     that it includes, overlays that ``DOCKET_CONFIG`` names after it, and the chosen profile count. With
@@ -66,25 +87,24 @@ def find(
     """
     files = _files(config, environ)
     file = files[0] if files else None
-    table = _read_all(file, files[1:], environ) if file is not None else {}
-    url = url or _variable("DOCKET_URL", environ) or _text(table, "url")
-    if url is None:
-        url = DEFAULT_URL if file is None else embedded_url(file)
-    security = cast(dict[str, Any], table.get("security", {}))
+    table = _read_all(files, environ)
+    if file is not None:
+        # A file is there to be relied on: nothing is unpickled that it does not allow.
+        table = laid_over({"url": embedded_url(file), "security": {"codecs": ["safe"]}}, table)
+    security = _table(table, "security")
     ttl = _text(table, "execution_ttl")
-    return Address(
-        name=name or _variable("DOCKET_NAME", environ) or _text(table, "name") or DEFAULT_NAME,
-        url=url,
-        execution_ttl=None if ttl is None else parse_duration(ttl),
-        codecs=tuple(security["codecs"]) if "codecs" in security else None,
+    address = Address(
+        name=name or _text(table, "name") or DEFAULT_NAME,
+        url=url or _text(table, "url") or DEFAULT_URL,
+        execution_ttl=None if ttl is None else _parsed("execution_ttl", ttl, parse_duration),
+        codecs=_codecs(security),
         signing_keys=_secrets(security, environ, file),
         max_payload=_size(security.get("max_payload")),
+        is_strict=security.get("profile") == STRICT,
     )
-
-
-def embedded_url(file: Path) -> str:
-    """The embedded server beside a configuration file."""
-    return f"embedded://{file.resolve().parent / EMBEDDED}"
+    if address.is_strict:
+        check_strict(address.codecs or ("safe",), address.signing_keys or ())
+    return address
 
 
 def read_secret(reference: str, environ: Mapping[str, str], directory: Path) -> str:
@@ -121,31 +141,34 @@ def _files(config: Path | str | Literal[False] | None, environ: Mapping[str, str
     return [at_hand] if at_hand.is_file() else []
 
 
-def _read_all(file: Path, overlays: list[Path], environ: Mapping[str, str]) -> dict[str, Any]:
-    """What the files say together, each over the one before, and the profile over all of them."""
-    table = _read(file)
-    included = (
-        file.parent / name
-        for pattern in cast(list[str], table.get("include", []))
-        for name in sorted(glob.glob(pattern, root_dir=file.parent, recursive=True))  # noqa: PTH207
-    )
-    for part in (*(part for part in included if part.is_file() and part != file), *overlays):
-        table = _laid_over(table, _read(part))
+def _read_all(files: list[Path], environ: Mapping[str, str]) -> dict[str, Any]:
+    """What files and variables say together, each over the one before, and variables over all of them."""
+    table: dict[str, Any] = {}
+    for file in files[:1]:
+        table = _read(file)
+        for pattern in patterns(table):
+            for part in matches(file, pattern):
+                table = laid_over(table, _read(part))
+    for overlay in files[1:]:
+        table = laid_over(table, _read(overlay))
     profiles = cast(dict[str, dict[str, Any]], table.get("profiles", {}))
-    return _laid_over(table, profiles.get(environ.get("DOCKET_PROFILE", ""), {}))
+    table = laid_over(table, profiles.get(environ.get(PROFILE, ""), {}))
+    return laid_over(table, _overrides(table, environ))
 
 
-def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    table = dict(below)
-    for key, value in above.items():
-        old = table.get(key)
-        are_tables = isinstance(value, dict) and isinstance(old, dict)
-        table[key] = (
-            _laid_over(cast(dict[str, Any], old), cast(dict[str, Any], value))
-            if are_tables
-            else value
-        )
-    return table
+def _overrides(table: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    """What variables say of the keys that are read here."""
+    keys = cast(dict[str, Any], _table(_table(table, "security"), "signing_keys"))
+    paths = [*SHARED, *(("security", "signing_keys", identity) for identity in keys)]
+    tree: dict[str, Any] = {}
+    for path in paths:
+        text = _variable(variable_of(path), environ)
+        if text is not None:
+            value: Any = value_of(text) if path in VALUES else text
+            for key in reversed(path):
+                value = {key: value}
+            tree = laid_over(tree, value)
+    return tree
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -161,7 +184,10 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _variable(name: str, environ: Mapping[str, str]) -> str | None:
     if file := environ.get(f"{name}_FILE"):
-        return read_secret(f"file:{file}", environ, Path())
+        try:
+            return content_of(file)
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"{name}_FILE: can not read {file}: {error}") from error
     return environ.get(name) or None
 
 
@@ -172,6 +198,24 @@ def _text(table: Mapping[str, Any], key: str) -> str | None:
     return value
 
 
+def _table(table: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = table.get(key, {})
+    if not isinstance(value, dict):
+        raise ConfigurationError(f"{key}: expected a table, found {value!r}")
+    return cast(dict[str, Any], value)
+
+
+def _codecs(security: Mapping[str, Any]) -> tuple[str, ...] | None:
+    codecs = security.get("codecs")
+    if codecs is None:
+        return None
+    if not isinstance(codecs, list):
+        raise ConfigurationError(
+            f'security.codecs: expected ["safe"] or ["safe", "pickle"], found {codecs!r}'
+        )
+    return tuple(map(str, cast("list[Any]", codecs)))
+
+
 def _secrets(
     security: Mapping[str, Any], environ: Mapping[str, str], file: Path | None
 ) -> tuple[tuple[str, bytes], ...] | None:
@@ -179,10 +223,17 @@ def _secrets(
         return None
     directory = file.resolve().parent if file is not None else Path()
     return tuple(
-        (identity, read_secret(reference, environ, directory).encode())
-        for identity, reference in security["signing_keys"].items()
+        (identity, read_secret(str(reference), environ, directory).encode())
+        for identity, reference in _table(security, "signing_keys").items()
     )
 
 
-def _size(value: str | int | None) -> int | None:
-    return None if value is None else parse_size(value)
+def _size(value: Any) -> int | None:
+    return None if value is None else _parsed("security.max_payload", value, parse_size)
+
+
+def _parsed(key: str, value: Any, parse: Callable[[Any], T]) -> T:
+    try:
+        return parse(value)
+    except (ValueError, AttributeError) as error:
+        raise ConfigurationError(f"{key}: {error}") from error

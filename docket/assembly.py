@@ -30,6 +30,7 @@ from .registry import TaskFunction, is_named, load, name_of
 from .runners.command import command_task
 from .runners.http import HttpCall, http_task
 from .serialization import Serializer
+from .strictness import STRICT, check_strict
 from .strikelist import Condition, Operator, Rule
 from .worker import Worker
 
@@ -54,6 +55,9 @@ def signing_keys(configuration: Configuration, path: Path) -> dict[str, str]:
 def serializer_for(configuration: Configuration, path: Path) -> Serializer:
     """How the payloads of a configuration's tasks become bytes."""
     keys = signing_keys(configuration, path)
+    if configuration.security.profile == STRICT:
+        secrets = [(identity, secret.encode()) for identity, secret in keys.items()]
+        check_strict(configuration.security.codecs, secrets)
     return Serializer(
         codecs=tuple(configuration.security.codecs),
         signing_keys=tuple((identity, secret.encode()) for identity, secret in keys.items()),
@@ -72,7 +76,7 @@ def orders_for(configuration: Configuration, pool: str, path: Path) -> WorkerOrd
     return WorkerOrders(
         pool=pool,
         name=configuration.name,
-        url=resolved_url(configuration, path),
+        url=workers.url or workers.env.get("DOCKET_URL") or resolved_url(configuration, path),
         concurrency=workers.concurrency,
         queues=tuple(
             lane for queue in workers.queues for lane in _lanes(queue, configuration.tasks.values())
@@ -229,10 +233,14 @@ def _task_order(task: Task, directory: Path) -> TaskOrder:
 
 
 def _http_order(http: Http, directory: Path) -> dict[str, Any]:
-    headers = {
-        name: read_secret(value, os.environ, directory) for name, value in http.headers.items()
-    }
+    headers = {name: _header(value, directory) for name, value in http.headers.items()}
     return {**http.model_dump(), "headers": headers}
+
+
+def _header(value: str, directory: Path) -> str:
+    found = read_secret(value, os.environ, directory)
+    # What is read from elsewhere is a secret, and no template.
+    return found if found == value else found.replace("{", "{{").replace("}", "}}")
 
 
 def _plain(value: Any) -> Any:

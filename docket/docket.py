@@ -45,6 +45,7 @@ from .storage.nonces import FRESH, new_nonce
 from .storage.patience import REMEMBERED
 from .storage.storage import Storage
 from .storage.workers import WorkerInfo
+from .strictness import check_strict
 from .strikelist import (
     ACTIONS,
     Action,
@@ -799,8 +800,11 @@ def _serializer(
         codecs = found.codecs
     keys = found.signing_keys if signing_keys is None else tuple(signing_keys.items())
     limit = found.max_payload if max_payload is None else max_payload
+    codecs = plain.codecs if codecs is None else tuple(codecs)
+    if found.is_strict:
+        check_strict(codecs, keys or ())
     return Serializer(
-        codecs=plain.codecs if codecs is None else tuple(codecs),
+        codecs=codecs,
         signing_keys=keys or (),
         max_payload=plain.max_payload if limit is None else limit,
         docket=found.name,

@@ -110,3 +110,5 @@ class ParkedReason(enum.Enum):
     """A worker that knows this shape of its arguments."""
     SIGNATURE = "signature"
     """A worker whose release of the task has the types that its arguments were made of."""
+    CODEC = "codec"
+    """A worker whose ``security.codecs`` allow how its arguments are encoded."""

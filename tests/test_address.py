@@ -9,8 +9,13 @@ from pathlib import Path
 import pytest
 
 from docket import Docket
-from docket.address import Address, embedded_url, find, read_secret
-from docket.errors import ConfigurationError
+from docket.address import Address, find, read_secret
+from docket.assembly import serializer_for
+from docket.config.load import load
+from docket.connection.url import _ENVIRONMENTS
+from docket.errors import ConfigurationError, NotSerializable
+from docket.layering import SCHEMES, embedded_url
+from docket.serialization import Serializer
 
 
 @pytest.fixture
@@ -33,17 +38,21 @@ def test_arguments_come_before_the_environment_and_that_before_the_file(director
     write(directory, 'name = "file"\nurl = "redis://file/0"\n')
     environ = {"DOCKET_NAME": "environment", "DOCKET_URL": "redis://environment/0"}
 
-    assert find(environ={}) == Address("file", "redis://file/0")
-    assert find(environ=environ) == Address("environment", "redis://environment/0")
+    assert find(environ={}) == Address("file", "redis://file/0", codecs=("safe",))
+    assert find(environ=environ) == Address(
+        "environment", "redis://environment/0", codecs=("safe",)
+    )
     assert find("argument", "redis://argument/0", environ=environ) == Address(
-        "argument", "redis://argument/0"
+        "argument", "redis://argument/0", codecs=("safe",)
     )
 
 
 def test_a_file_without_a_url_means_the_embedded_server_beside_it(directory: Path) -> None:
     file = write(directory, 'name = "orders"\n')
 
-    assert find(environ={}) == Address("orders", f"embedded://{directory}/.docket")
+    assert find(environ={}) == Address(
+        "orders", f"embedded://{directory}/.docket", codecs=("safe",)
+    )
     assert find(environ={}).url == embedded_url(file)
 
 
@@ -53,7 +62,7 @@ def test_the_environment_may_name_the_file_and_hold_the_url_in_one(directory: Pa
 
     found = find(environ={"DOCKET_CONFIG": str(file), "DOCKET_URL_FILE": str(secret)})
 
-    assert found == Address("elsewhere", "redis://:secret@host/0")
+    assert found == Address("elsewhere", "redis://:secret@host/0", codecs=("safe",))
 
 
 def test_the_file_says_what_all_who_use_the_docket_must_share(directory: Path) -> None:
@@ -92,6 +101,11 @@ def test_a_docket_from_a_configuration_follows_it(directory: Path) -> None:
     [
         ("name = \n", "docket.toml"),
         ("name = 5\n", "name: expected a text in quotes, found 5"),
+        ("security = 5\n", "security: expected a table, found 5"),
+        ('execution_ttl = "soon"\n', "execution_ttl: expected a duration"),
+        ('security.max_payload = "much"\n', "security.max_payload: expected a size"),
+        ("security.max_payload = [1]\n", "security.max_payload: "),
+        ('security.codecs = "safe"\n', r'codecs: expected \["safe"\] or .*, found \'safe\''),
         ('[security]\nsigning_keys = { a = "env:NOBODY" }\n', "NOBODY is not set"),
         (
             '[security]\nsigning_keys = { a = "file:nowhere" }\n',
@@ -131,3 +145,117 @@ def test_included_files_overlays_and_the_profile_count(directory: Path) -> None:
     assert (found.execution_ttl, found.codecs) == (timedelta(minutes=1), ("safe",))
     assert found.max_payload == 7
     assert chosen.name == "dev"
+
+
+KEY = "0123456789abcdef0123456789abcdef"
+FILE = """name = "house"
+url = "redis://localhost:1/0"
+execution_ttl = "15m"
+[security]
+max_payload = "1MiB"
+codecs = ["safe", "pickle"]
+signing_keys = { "key-1" = "first", other = "second" }
+[tasks.t]
+function = "os:getcwd"
+"""
+VARIABLES: dict[str, dict[str, str]] = {
+    "none": {},
+    "a name": {"DOCKET_NAME": "other"},
+    "a name that looks like a number": {"DOCKET_NAME": "5"},
+    "a url": {"DOCKET_URL": "redis://other:1/0"},
+    "how long records are kept": {"DOCKET_EXECUTION_TTL": "2h"},
+    "how large arguments may be": {"DOCKET_SECURITY__MAX_PAYLOAD": "64KiB"},
+    "the same as a number": {"DOCKET_SECURITY__MAX_PAYLOAD": "65536"},
+    "the codecs": {"DOCKET_SECURITY__CODECS": '["safe"]'},
+    "one key": {"DOCKET_SECURITY__SIGNING_KEYS__KEY_1": KEY},
+    "all keys": {"DOCKET_SECURITY__SIGNING_KEYS": f'{{ third = "{KEY}" }}'},
+    "an empty one": {"DOCKET_SECURITY__CODECS": ""},
+    "a profile": {
+        "DOCKET_SECURITY__PROFILE": "strict",
+        "DOCKET_SECURITY__CODECS": '["safe"]',
+        "DOCKET_SECURITY__SIGNING_KEYS__KEY_1": KEY,
+        "DOCKET_SECURITY__SIGNING_KEYS__OTHER": KEY,
+    },
+}
+
+
+@pytest.mark.parametrize("named", VARIABLES)
+def test_a_program_and_a_supervisor_read_the_same(
+    directory: Path, named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(directory, FILE)
+    for variable, value in VARIABLES[named].items():
+        monkeypatch.setenv(variable, value)
+    configuration = load(file).configuration
+
+    docket = Docket.from_config(file)
+
+    assert (docket.name, docket.url) == (configuration.name, configuration.url)
+    assert docket.execution_ttl == configuration.execution_ttl
+    assert docket.serializer == serializer_for(configuration, file)
+
+
+def test_a_variable_may_name_a_file_that_holds_its_value(directory: Path) -> None:
+    size = write(directory, "2KiB\n", "size")
+
+    assert find(environ={"DOCKET_SECURITY__MAX_PAYLOAD_FILE": str(size)}).max_payload == 2048
+    with pytest.raises(ConfigurationError, match="DOCKET_NAME_FILE: can not read nowhere"):
+        find(environ={"DOCKET_NAME_FILE": "nowhere"})
+
+
+def test_without_a_file_values_are_pickled_as_a_last_resort_and_with_one_only_if_it_says_so(
+    directory: Path,
+) -> None:
+    assert find(environ={}).codecs is None
+    assert "pickle" in Docket("n", "memory://m").serializer.codecs
+
+    write(directory, 'name = "n"\n')
+
+    assert Docket().serializer.codecs == ("safe",)
+
+
+def test_what_needs_pickle_is_refused_by_an_error_that_names_the_key_to_set() -> None:
+    serializer = Serializer(codecs=("safe",))
+
+    with pytest.raises(NotSerializable, match=r'set security\.codecs = \["safe", "pickle"\]'):
+        serializer.dump_call((object(),), {})
+
+
+STRICT = 'name = "n"\nurl = "memory://m"\n[security]\nprofile = "strict"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"there are no security\.signing_keys"),
+        (
+            'signing_keys = { a = "short" }\n',
+            "the signing key 'a' has 5 bytes: expected 32 or more",
+        ),
+        (
+            f'codecs = ["safe", "pickle"]\nsigning_keys = {{ a = "{KEY}" }}\n',
+            r'security\.codecs allow "pickle"',
+        ),
+    ],
+)
+def test_a_strict_profile_asks_for_long_keys_and_refuses_pickle(
+    directory: Path, text: str, message: str
+) -> None:
+    file = write(directory, STRICT + text)
+
+    with pytest.raises(ConfigurationError, match=message):
+        find(environ={})
+    with pytest.raises(ConfigurationError, match=message):
+        serializer_for(load(file).configuration, file)
+
+
+def test_a_strict_file_holds_for_what_a_program_asks_for(directory: Path) -> None:
+    write(directory, f'{STRICT}signing_keys = {{ a = "{KEY}" }}\n')
+
+    assert Docket().serializer.codecs == ("safe",)
+    with pytest.raises(ConfigurationError, match=r'security\.codecs allow "pickle"'):
+        Docket(codecs=("safe", "pickle"))
+
+
+def test_there_is_one_list_of_schemes() -> None:
+    assert tuple(_ENVIRONMENTS) == SCHEMES

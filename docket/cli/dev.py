@@ -11,8 +11,8 @@ from typing import Annotated, Final
 
 import typer
 
-from ..address import EMBEDDED
 from ..config.starter import STARTER
+from ..layering import embedded_url
 from .exits import NotFound
 from .options import Config, Profile, Settings, chosen
 from .output import note
@@ -52,7 +52,7 @@ def dev(
     file, over = chosen(config, profile, settings)
     if not file.exists():
         _begin(file, init)
-    place = url or f"embedded://{file.resolve().parent / EMBEDDED}"
+    place = url or embedded_url(file)
     over = replace(over, settings=(*over.settings, f"url={json.dumps(place)}"))
     # Bytecode is told from newer code by the second: what is saved twice in one would be missed.
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"

@@ -93,7 +93,8 @@ def visit(place: Place, work: Callable[[Docket], Awaitable[T]]) -> T:
     async def visiting() -> T:
         from ..docket import Docket  # noqa: PLC0415
 
-        async with Docket(place.name, place.url, config=place.config) as docket:
+        # Whoever looks runs nothing of what is stored, whatever the docket allows its workers.
+        async with Docket(place.name, place.url, config=place.config, codecs=("safe",)) as docket:
             return await work(docket)
 
     return asyncio.run(visiting())

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..address import EMBEDDED
 from ..errors import DocketError
+from ..layering import EMBEDDED
 
 if TYPE_CHECKING:
     from ..connection.embedded import EmbeddedServer

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
+from ..errors import Undecodable
 from ..lifecycle import ExecutionState
 from ..plain import plain
 from .exits import Misused, NotFound, Partial, Refused
@@ -93,7 +94,7 @@ def get(
             "total": progress.total,
             "message": progress.message,
         }
-        return item | (await _revealed(execution) if reveal else {})
+        return item | (await _revealed(docket, execution) if reveal else {})
 
     show_one("execution", visit(Place(docket, url, config), look), output)
 
@@ -204,13 +205,26 @@ def _not_there(docket: Docket, key: str) -> NotFound:
     )
 
 
-async def _revealed(execution: Execution) -> dict[str, Any]:
-    shown: dict[str, Any] = {
-        "args": [*map(repr, execution.args)],
-        "kwargs": {name: repr(value) for name, value in execution.kwargs.items()},
-    }
+async def _revealed(docket: Docket, execution: Execution) -> dict[str, Any]:
+    """Arguments and result; what can not be built here without running code is described."""
+    from ..serialization import describe, place_of_call  # noqa: PLC0415 - --help needs none of it
+
+    executions, key = docket.storage.executions, execution.key
+    record, stored = await executions.read_with_result(key)
+    shown: dict[str, Any] = {}
+    if record is not None:
+        try:
+            place = place_of_call(record.task, record.key)
+            args, kwargs = docket.serializer.load_call(record.call, context=place)
+            shown["args"] = [*map(repr, args)]
+            shown["kwargs"] = {name: repr(value) for name, value in kwargs.items()}
+        except Undecodable:
+            shown["arguments"] = str(describe(record.call))
     if execution.state.value == "completed":
-        shown["result"] = repr(await execution.get_result())
+        try:
+            shown["result"] = repr(await execution.get_result())
+        except Undecodable as error:
+            shown["result"] = str(error if stored is None else describe(stored))
     return shown
 
 

@@ -11,15 +11,14 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
+from ..layering import PREFIX, content_of, variable_of
 from .keypath import KeyPath, dotted
 from .overrides import Known, Overrides, is_blocked, is_settable, known_keys, read_value
 from .problems import Problem
 from .shape import Shape
 
-PREFIX: Final = "DOCKET_"
 NOT_OURS: Final = frozenset(
     {
         "DOCKET_CONFIG",  # which file is read
@@ -39,7 +38,6 @@ NOT_OURS_PREFIX: Final = "DOCKET_WORKER_"
 _SERVICE_LINK: Final = re.compile(
     r"DOCKET_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)?)"
 )
-_OTHER: Final = re.compile(r"[^A-Z0-9]")
 
 
 def read_environment(environ: Mapping[str, str], tree: Mapping[str, Any]) -> Overrides:
@@ -75,7 +73,7 @@ class _Reader:
         self._overrides = overrides
         self._known: dict[str, list[Known]] = {}
         for path, shape in known_keys(tree):
-            self._known.setdefault(_variable(path), []).append((path, shape))
+            self._known.setdefault(variable_of(path), []).append((path, shape))
 
     def read(self, variable: str) -> None:
         """Note what a variable sets, or why it can not."""
@@ -93,7 +91,7 @@ class _Reader:
     def _set(self, variable: str, path: KeyPath, shape: Shape, *, is_file: bool) -> None:
         value = self._environ[variable]
         try:
-            text = _content(value) if is_file else value
+            text = content_of(value) if is_file else value
         except (OSError, ValueError) as error:
             self._overrides.problems.append(_unreadable(variable, value, error, path))
         else:
@@ -130,11 +128,3 @@ def _unreadable(variable: str, file: str, error: OSError | ValueError, path: Key
     reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
     message = f"the file {file} that it names can not be read: {reason}"
     return Problem(message, path, "correct the name or the permissions", variable=variable)
-
-
-def _variable(path: KeyPath) -> str:
-    return PREFIX + "__".join(_OTHER.sub("_", str(key).upper()) for key in path)
-
-
-def _content(file: str) -> str:
-    return Path(file).read_text("utf-8").strip()

@@ -10,10 +10,10 @@ from typing import Any, cast
 
 import tomli
 
+from ..layering import matches, patterns
 from .document import Document, read_document, read_file
 from .findings import Finding
 from .keypath import KeyPath
-from .kinds import is_beside
 from .layers import Written
 from .problems import ConfigurationInvalid, ConfigurationUnreadable, Problem
 from .shape import Entries, shape_at
@@ -122,26 +122,6 @@ class _Reading:
 def _misplaced_include(part: Document) -> Problem:
     message = "only the file that is named first includes others"
     return part.problem(Finding(("include",), message, "key", "name the files there"))
-
-
-def patterns(tree: dict[str, Any]) -> list[str]:
-    """What a raw tree includes, as far as it is well formed."""
-    include = tree.get("include")
-    entries = cast(list[Any], include) if isinstance(include, list) else []
-    return [entry for entry in entries if isinstance(entry, str) and is_beside(entry)]
-
-
-def matches(path: Path, pattern: str) -> list[Path]:
-    """The files beside another one that a pattern means; never that file itself."""
-    found = (
-        path.parent / name
-        for name in glob.glob(pattern, root_dir=path.parent, recursive=True)  # noqa: PTH207 - hides dotfiles
-    )
-    return sorted(file for file in found if file.is_file() and not _is_same(file, path))
-
-
-def _is_same(file: Path, other: Path) -> bool:
-    return other.exists() and file.samefile(other)
 
 
 def join(documents: Sequence[Document]) -> Joined:

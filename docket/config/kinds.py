@@ -17,23 +17,11 @@ from typing_extensions import LiteralString
 from ..cron import exact_zone, zone_names
 from ..durations import format_duration, parse_duration
 from ..errors import UnknownZone
+from ..layering import SCHEMES, is_beside
 from ..sizes import parse_size
 from .findings import did_you_mean
 
 LONGEST_NAME: Final = 200
-SCHEMES: Final = (
-    "redis",
-    "rediss",
-    "valkey",
-    "valkeys",
-    "unix",
-    "redis+cluster",
-    "rediss+cluster",
-    "redis+sentinel",
-    "rediss+sentinel",
-    "embedded",
-    "memory",
-)
 _PART: Final = r"[^\W\d]\w*"
 _MODULE: Final = re.compile(rf"{_PART}(\.{_PART})*")
 _REFERENCE: Final = re.compile(rf"{_PART}(\.{_PART})*:{_PART}(\.{_PART})*")
@@ -133,8 +121,7 @@ def _check_url(value: str) -> str:
     scheme, separator, _ = value.partition("://")
     if not separator or scheme not in SCHEMES:
         raise expected(
-            "expected a url such as redis://localhost:6379/0; schemes: redis, rediss, valkey, valkeys,"
-            " unix, redis+cluster, rediss+cluster, redis+sentinel, rediss+sentinel, embedded, memory"
+            f"expected a url such as redis://localhost:6379/0; schemes: {', '.join(SCHEMES)}"
         )
     return value
 
@@ -178,12 +165,6 @@ def _check_timezone(value: str) -> str:
             {"advice": did_you_mean(value, zone_names())},
         ) from None
     return value
-
-
-def is_beside(pattern: str) -> bool:
-    """Whether a pattern means files beside, or below, the file that it stands in."""
-    is_elsewhere = pattern.startswith("/") or ".." in pattern.split("/")
-    return bool(pattern) and pattern.isprintable() and not is_elsewhere
 
 
 def _check_pattern(value: str) -> str:

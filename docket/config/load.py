@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from ..layering import embedded_url
 from .commandline import read_settings
 from .diff import tree_of
 from .document import read_file
@@ -143,7 +144,7 @@ def resolved_url(configuration: Configuration, path: Path | str) -> str:
     """The server of a configuration: its url, else the embedded one beside the file it was read from."""
     if configuration.url is not None:
         return configuration.url
-    return f"embedded://{Path(path).resolve().parent / '.docket'}"
+    return embedded_url(path)
 
 
 def shadowed_edits(old: Loaded, new: Loaded) -> tuple[str, ...]:

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
-import tomli
-
+from ..layering import value_of
 from .keypath import KeyPath, entry
 from .model import PARTS_OF_FILES, Configuration
 from .problems import Problem
@@ -87,14 +86,9 @@ def is_blocked(path: KeyPath, tree: Mapping[str, Any]) -> bool:
 
 def read_value(text: str, shape: Shape) -> Any:
     """The value as TOML, else as a text; where only a text can stand, nothing else is read."""
-    try:
-        tree = tomli.loads(f"value = {text}")
-    except (ValueError, RecursionError):
-        return text
-    value = tree["value"]
-    if len(tree) > 1 or (isinstance(shape, Leaf) and shape.is_text and not isinstance(value, str)):
-        return text
-    return value
+    value = value_of(text)
+    is_text = isinstance(shape, Leaf) and shape.is_text
+    return text if is_text and not isinstance(value, str) else value
 
 
 def _inside(path: KeyPath, shape: Shape, table: Any, default: Any) -> Iterator[Known]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
+from ..layering import PROFILE
 from .explain import unknown_key
 from .findings import Finding, did_you_mean
 from .keypath import entry, written
@@ -13,8 +14,6 @@ from .model import PARTS_OF_FILES
 from .problems import Problem
 from .sentences import shown
 
-PROFILE: Final = "DOCKET_PROFILE"
-"""The variable that names the profile where the command line does not."""
 _OPTION: Final = "--profile"
 
 

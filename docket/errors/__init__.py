@@ -17,7 +17,8 @@
     │   ├── ServerMissing       there is no server to start
     │   └── ForeignData         the keys belong to another program
     ├── TaskError               the author of a task
-    │   ├── UnknownTask · Undecodable · SignatureMismatch · ModelMismatch
+    │   ├── UnknownTask · SignatureMismatch · ModelMismatch
+    │   ├── Undecodable         stored bytes are no payload; CodecRefused: one that may not be read here
     │   ├── CommandFailed       a command has not ended well
     │   ├── CallRefused         an HTTP call was not answered as expected, or must not be made
     │   ├── FailedElsewhere     stands in for an exception that can not be brought back
@@ -200,6 +201,10 @@ class UnknownTask(TaskError, LookupError):
 
 class Undecodable(TaskError, ValueError):
     """Stored bytes are not a payload: truncated, forged, or of a codec that is not allowed."""
+
+
+class CodecRefused(Undecodable):
+    """Stored bytes are a payload of a codec that is not allowed here."""
 
 
 class SignatureMismatch(TaskError, TypeError):

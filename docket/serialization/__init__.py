@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from .description import Description, describe
 from .places import place_of_call, place_of_result, unsigned
-from .serializer import Context, Serializer
+from .serializer import CODECS_KEY, PICKLE, Context, Serializer
 from .trust import Trust
 
 __all__ = [
+    "CODECS_KEY",
+    "PICKLE",
     "Context",
     "Description",
     "Serializer",

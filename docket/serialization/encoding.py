@@ -73,11 +73,12 @@ def _advice(value: Any) -> str:
     if models.is_model(kind):
         return (
             f"expected a value that can be stored as data, {found}; name the type in the annotations "
-            'of the task, or allow the codec "pickle"'
+            'of the task, or set security.codecs = ["safe", "pickle"]'
         )
     return (
         f"expected None, bool, int, float, str, bytes, a date or time, UUID, Decimal, or lists, "
-        f'tuples, dicts and sets of them, {found}; convert it, or allow the codec "pickle"'
+        f"tuples, dicts and sets of them, {found}; convert it, or set "
+        'security.codecs = ["safe", "pickle"]'
     )
 
 

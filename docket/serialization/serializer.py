@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, TypeAlias
 
-from ..errors import InvalidSetting, PayloadTooLarge, Undecodable
+from ..errors import CodecRefused, InvalidSetting, PayloadTooLarge, Undecodable
 from . import envelope, failures, trust
 from .decoding import Decoder
 from .encoding import Encoder
@@ -17,7 +17,11 @@ from .words import PLAIN, Codec, Kind, as_parts, pack
 Context: TypeAlias = Sequence[str | int]
 """Where a payload belongs within its docket; a copy that is found elsewhere is refused."""
 
-CODECS: Final = ("safe", "pickle")
+PICKLE: Final = "pickle"
+CODECS: Final = ("safe", PICKLE)
+CODECS_KEY: Final = "security.codecs"
+"""Where a docket.toml says which of them are allowed."""
+
 MAX_PAYLOAD: Final = 1 << 20
 
 
@@ -188,7 +192,7 @@ class Serializer:
 
     @cached_property
     def _pickles(self) -> bool:
-        return "pickle" in self.codecs
+        return PICKLE in self.codecs
 
     @cached_property
     def _keys(self) -> Mapping[str, bytes]:
@@ -231,9 +235,9 @@ class Serializer:
                 f"expected the payload of a {kind.name.lower()}, found that of a {found.name.lower()}"
             )
         if codec is Codec.PICKLE and not self._pickles:
-            raise Undecodable(
+            raise CodecRefused(
                 f"expected a {kind.name.lower()} without pickled parts, found some; convert them to plain "
-                'values where they are sent, or allow the codec "pickle"'
+                'values where they are sent, or set security.codecs = ["safe", "pickle"]'
             )
         return Decoder(codec, annotations).read(body[1:])
 

@@ -30,7 +30,14 @@ from ..dependencies.resolution import Resolution, is_bare, step_into
 from ..dependencies.shared import SharedScope
 from ..dependencies.timeout import Timeout
 from ..docket import Docket
-from ..errors import LeaseLost, ModelMismatch, SignatureMismatch, Undecodable, UnknownTask
+from ..errors import (
+    CodecRefused,
+    LeaseLost,
+    ModelMismatch,
+    SignatureMismatch,
+    Undecodable,
+    UnknownTask,
+)
 from ..execution import Execution, NextRun
 from ..instrumentation.events import Observer
 from ..instrumentation.tracing import Performing, incoming
@@ -40,7 +47,7 @@ from ..plain import plain
 from ..policy import TaskPolicy
 from ..registry import TaskFunction
 from ..runners.process import in_process
-from ..serialization import place_of_call
+from ..serialization import CODECS_KEY, place_of_call
 from ..storage.exchange import Claimed
 from ..storage.executions import from_due, from_milliseconds
 from ..strikelist import Rule
@@ -254,6 +261,10 @@ class Executor:
         except ModelMismatch as error:
             parked = Parked(ParkedReason.SIGNATURE, detail=outline(function))
             self._observer.parked(claimed.task, claimed.key, f"{parked.why} ({error})")
+            return parked
+        except CodecRefused:
+            parked = Parked(ParkedReason.CODEC, detail=CODECS_KEY)
+            self._observer.parked(claimed.task, claimed.key, parked.why)
             return parked
         except Undecodable as error:
             self._observer.undecodable(claimed.task, claimed.key, error)

@@ -12,6 +12,7 @@ from ..instrumentation.events import Observer
 from ..lifecycle import ParkedReason
 from ..outline import outline
 from ..plain import plain
+from ..serialization import PICKLE
 from ..service import Service
 from ..storage.parked import UNREADABLE, Group
 
@@ -89,12 +90,14 @@ class Unparking(Service):
     def _can_run(self, reason: str, task: str) -> bool:
         if task not in self._docket.tasks:
             return False
-        word, _, schema = reason.partition(" ")
-        if word == ParkedReason.ARGS_SCHEMA.value and schema.isdigit():
-            return self._docket.registry.policy(task).can_read(int(schema))
+        word, _, detail = reason.partition(" ")
+        if word == ParkedReason.ARGS_SCHEMA.value and detail.isdigit():
+            return self._docket.registry.policy(task).can_read(int(detail))
         if word == ParkedReason.SIGNATURE.value:
             # Whoever has parked it has types that it was not made of; ours may be others.
-            return schema != outline(self._docket.tasks[task])
+            return detail != outline(self._docket.tasks[task])
+        if word == ParkedReason.CODEC.value:
+            return PICKLE in self._docket.serializer.codecs
         return word == ParkedReason.UNKNOWN_TASK.value
 
     async def _release(self, reason: str, tasks: list[str], most: int) -> bool:

@@ -35,7 +35,7 @@ LAYERS = (
 
 GROUND = (
     *("_version", "clock", "cron", "durations", "error_text", "errors", "identity", "lifecycle"),
-    *("orders", "plain", "policy", "sizes", "uuid7"),
+    *("layering", "orders", "plain", "policy", "sizes", "strictness", "uuid7"),
 )
 """Level 0: plain values, which import nothing of the package but errors."""
 
@@ -56,7 +56,7 @@ OWNERS = {
     "pydantic": {"config", "supervisor.probing"},
     "pydantic_core": {"config"},
     "pydantic_settings": {"config"},
-    "tomli": {"address", "config"},
+    "tomli": {"address", "config", "layering"},
     "typer": {"cli"},
     "click": {"cli"},
     "rich": {"cli", "instrumentation.console"},

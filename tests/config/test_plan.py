@@ -114,7 +114,7 @@ def test_another_value_of_a_variable_is_told_without_it() -> None:
     ("old", "new", "reason"),
     [
         (HELLO, HELLO.replace(":hello", ":hi"), "tasks.hello.function changed"),
-        (HELLO, "[security]\ncodecs = ['safe']\n" + HELLO, "security.codecs changed"),
+        (HELLO, "[security]\ncodecs = ['safe', 'pickle']\n" + HELLO, "security.codecs changed"),
         (
             HELLO,
             "[security]\nsigning_keys = { a = 'env:A' }\n" + HELLO,

@@ -108,3 +108,36 @@ async def test_what_another_worker_has_taken_up_first_gives_no_work() -> None:
 
         assert not await host.unparking._release(reason, ["note"], 1)
         assert not host.looked.is_set()
+
+
+class Unusual:
+    """A value that no codec but pickle takes."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+
+async def open_up(what: Unusual) -> str:
+    return what.path
+
+
+async def test_what_the_codecs_here_refuse_is_parked_and_taken_up_where_they_allow_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    name, url = uuid.uuid4().hex, "memory://unparking"
+    async with Docket(name, url, config=False, heartbeat_interval=BRIEF) as docket:
+        execution = await docket.add(open_up)(Unusual("here"))
+        async with Docket(name, url, config=False, codecs=("safe",)) as careful:
+            careful.register(open_up)
+            async with Worker(careful) as worker:
+                await worker.run_until_finished()
+            assert not await Unparking(careful, Observer(), lambda: 1, list)._take_up()
+        await execution.sync()
+        assert (execution.state.value, execution.reason) == ("parked", "codec security.codecs")
+        assert "codec security.codecs" in caplog.text
+
+        docket.register(open_up)
+        async with Worker(docket) as worker:
+            await worker.run_at_most({execution.key: 1})
+
+        assert await execution.get_result() == "here"

@@ -10,14 +10,19 @@ from ..kinds import Name, Size
 from .base import Table
 
 Codec: TypeAlias = Literal["safe", "pickle"]
+Profile: TypeAlias = Literal["default", "strict"]
 
 
 class Security(Table):
     """[security]: which bytes are trusted."""
 
+    profile: Profile = Field(
+        default="default",
+        description='"strict" refuses pickle everywhere, and asks for signing keys of 32 bytes or more.',
+    )
     codecs: Annotated[tuple[Codec, ...], Field(min_length=1, strict=False)] = Field(
-        default=("safe", "pickle"),
-        description='How arguments and results may be encoded; ["safe"] refuses pickle on both sides.',
+        default=("safe",),
+        description='How values may be encoded; "pickle" takes any object, and runs code when it is read.',
     )
     signing_keys: dict[Name, Annotated[str, Field(min_length=1)]] = Field(
         default={},
