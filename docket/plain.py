@@ -1,18 +1,32 @@
-"""Texts that come from elsewhere, made fit for a line of a log or of a terminal."""
+"""Text from outside as it may be shown: nothing in it steers a terminal or passes for a line of ours."""
 
 from __future__ import annotations
 
 
 def plain(text: str) -> str:
-    """Return a text without what would steer a terminal or begin a line of its own.
+    """A text in one line; what is not printable is written as an escape.
 
     Example:
-        >>> plain("a\\x1b[2Jb")
-        'a\\\\x1b[2Jb'
+        >>> plain("a\\x1b[2Jb\\nc")
+        'a\\\\x1b[2Jb\\\\nc'
     """
     if text.isprintable():
         return text
     return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
     )
+
+
+def plain_lines(text: str, indent: str = "") -> str:
+    """A text that may have several lines; what is not printable in them is written as an escape.
+
+    Arguments:
+        text: the text.
+        indent: what stands before every line but the first, so that none passes for a new entry.
+
+    Example:
+        >>> plain_lines("Error: \\x07\\n  in line 1", "| ")
+        'Error: \\\\x07\\n|   in line 1'
+    """
+    lines = text.split("\n")
+    return f"\n{indent}".join(plain(line.rstrip("\r").expandtabs()) for line in lines)

@@ -196,7 +196,7 @@ def test_what_only_resembles_a_safe_value_is_pickled_not_flattened(value: Any) -
 @pytest.mark.parametrize("value", OTHERS, ids=repr)
 def test_without_pickle_it_is_refused_with_advice(value: Any) -> None:
     with pytest.raises(
-        NotSerializable, match=r"expected .*; (convert it|name the type).* or allow"
+        NotSerializable, match=r"expected .*; (convert it|name the type).* or set security"
     ):
         SAFE.dump_call((), {"deep": [{"inside": (value,)}]})
 
@@ -1014,3 +1014,62 @@ def _hashes(value: Any) -> bool:
     except TypeError:
         return False
     return True
+
+
+# The cost of reading is in proportion to the size.
+
+PRIME = (1 << 61) - 1
+
+
+def _large(number: int) -> list[Any]:
+    return [_tag(5), number.to_bytes(12, "big")]
+
+
+def _colliding(count: int) -> list[Any]:
+    return [_large(PRIME * (n + 2**20)) for n in range(count)]
+
+
+COLLIDING: dict[str, Callable[[int], Any]] = {
+    "a set": lambda count: [_tag(2), *_colliding(count)],
+    "a frozen set": lambda count: [_tag(3), *_colliding(count)],
+    "pairs": lambda count: [_tag(4), *(one for key in _colliding(count) for one in (key, None))],
+}
+
+
+@pytest.mark.parametrize("named", COLLIDING)
+def test_members_whose_hashes_were_chosen_to_be_the_same_are_refused(named: str) -> None:
+    load = SAFE.load_result
+    few, many = (b"\x11" + packb(COLLIDING[named](count)) for count in (64, 65))
+
+    assert len(load(few)) == 64
+    with pytest.raises(Undecodable, match="65 with the same one"):
+        load(many)
+
+
+def test_keys_of_a_map_whose_hashes_were_chosen_to_be_the_same_are_refused() -> None:
+    body = b"".join(packb(key) + b"\xc0" for key in _colliding(65))
+
+    with pytest.raises(Undecodable, match="65 with the same one"):
+        SAFE.load_result(b"\x11\xde\x00\x41" + body)
+
+
+def test_many_different_members_are_read() -> None:
+    value = {"ids": set(range(1000)), **{str(n): n for n in range(1000)}}
+
+    assert SAFE.load_result(SAFE.dump_result(value)) == value
+
+
+@pytest.mark.parametrize("first", [0x01, 0x11, 0x21])
+@pytest.mark.parametrize(
+    "words",
+    [_large(1 << 80), [_tag(5), b"\x7f" * 2048], [[]] * 3, {"a": [_tag(5), b"\x80" * 4096]}],
+)
+def test_whatever_can_be_stored_can_be_described(first: int, words: Any) -> None:
+    described = describe(bytes([first]) + packb([[words], {}]))
+
+    assert described.text
+    assert described.text.isprintable()
+
+
+def test_a_long_integer_is_described_by_its_length() -> None:
+    assert str(describe(SAFE.dump_result(1 << 5000))) == "<an integer of 5001 bits>"

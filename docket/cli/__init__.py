@@ -10,6 +10,7 @@ import typer
 
 from .. import __version__
 from ..errors import DocketError
+from ..plain import plain_lines
 from .exits import exit_code
 
 COMMANDS: Final = {
@@ -60,7 +61,7 @@ def _defer(name: str, home: str, summary: str) -> None:
         try:
             _load(home)(context.args, prog_name=f"docket {name}")
         except DocketError as error:
-            typer.echo(error, err=True)
+            typer.echo(plain_lines(str(error)), err=True)
             raise typer.Exit(exit_code(error)) from error
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from ..config.load import Chosen, Loaded, load
 from ..config.problems import ConfigurationInvalid, Problem
 from ..config.report import Format, told
+from ..plain import plain_lines
 
 
 def checked(
@@ -44,4 +45,4 @@ def _probed(loaded: Loaded) -> tuple[Problem, ...]:
 
 def _tell(text: str, form: Format) -> None:
     # Programs read the standard output; what people read goes where it is in nobody's way.
-    print(text, end="", file=sys.stderr if form == "text" else sys.stdout)
+    print(plain_lines(text), end="", file=sys.stderr if form == "text" else sys.stdout)

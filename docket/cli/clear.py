@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from ..plain import plain
 from .exits import Refused
-from .output import note, plain
+from .output import note, say
 from .place import Config, Name, Place, Url, visit
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def clear(
         # Scripts read it: as pydocket says it, one or many.
         return f"Cleared {await docket.clear()} tasks from docket {docket.name!r}"
 
-    typer.echo(visit(Place(docket, url, config), work))
+    say(visit(Place(docket, url, config), work))
 
 
 def ask(what: str) -> None:

@@ -25,7 +25,7 @@ from .declaring import told_of
 from .exits import FAILED, INVALID, USAGE, NotFound, Refused
 from .keeping import in_force, queued, touched
 from .options import Config, Profile, Settings, chosen
-from .output import Form, Output, note
+from .output import Form, Output, note, say
 from .output import show as show_items
 from .output import show_one as show_item
 from .planning import Preview, Verdict, against, previewed
@@ -94,7 +94,7 @@ def show(
         return
     width = min(60, max(len(value.line) for value in values))
     for value in values:
-        typer.echo(f"{value.line:<{width}}  # {value.origin}" if origins else value.line)
+        say(f"{value.line:<{width}}  # {value.origin}" if origins else value.line)
 
 
 @app.command()
@@ -113,7 +113,7 @@ def explain(
         advice = f"did you mean {meant}?" if meant else "docket config show lists what there is"
         raise NotFound(f"{path}: there is no such key; {advice}")
     for line in [*found.lines(), *told_of(loaded, found.path)]:
-        typer.echo(line)
+        say(line)
 
 
 @app.command()
@@ -182,7 +182,7 @@ def plan(
         show_item("plan", preview.fields, output)
     else:
         for line in preview.lines():
-            typer.echo(line)
+            say(line)
     if out is not None:
         _save(out, new, running, preview)
     if detailed:

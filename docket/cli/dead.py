@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from .exits import NotFound
-from .output import Form, Output, show, show_one
+from .output import Form, Output, say, show, show_one
 from .place import Config, Name, Place, Url, visit
 from .tell import of_execution, text, when, wide
 
@@ -86,7 +86,7 @@ def show_dead(
         item["traceback"] = traceback
     show_one("dead letter", item, output)
     if traceback and "traceback" not in item:
-        typer.echo(f"\n{traceback}")
+        say(f"\n{traceback}")
 
 
 def _traceback(error: object) -> str:

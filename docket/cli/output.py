@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from ..durations import format_duration
-from ..plain import plain
+from ..plain import plain, plain_lines
 
 VERSION: Final = 1
 """Of the JSON that commands print: it grows by fields, and gets a new number when one changes or goes."""
@@ -100,7 +100,17 @@ def show_one(kind: str, item: Item, form: Form) -> None:
 
 def note(text: str) -> None:
     """Tell people something that is no part of the answer."""
-    typer.echo(text, err=True)
+    say(text, err=True)
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Tell people something, of which parts may come from elsewhere.
+
+    Arguments:
+        text: one line or several.
+        err: whether it is no part of the answer.
+    """
+    typer.echo(plain_lines(text), err=err)
 
 
 def dump(value: Any, *, indent: int | None = None) -> str:

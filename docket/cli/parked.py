@@ -9,7 +9,7 @@ import typer
 
 from .clear import DryRun, Yes, ask
 from .exits import Partial, Refused
-from .output import Form, Output, note, show
+from .output import Form, Output, note, say, show
 from .place import Config, Name, Place, Url, visit
 from .tell import known_tasks, of_execution, text, when, wide
 
@@ -86,7 +86,7 @@ def release(
         _complain(len(parked) - len(free), released)
         return f"Released {released} of docket {docket.name!r}"
 
-    typer.echo(visit(Place(docket, url, config), work))
+    say(visit(Place(docket, url, config), work))
 
 
 async def _parked(docket: Docket, task: str | None) -> list[Record]:

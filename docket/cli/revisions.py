@@ -19,7 +19,7 @@ from .exits import NotFound
 from .keeping import history as kept_revisions
 from .lengths import duration_option
 from .options import Config, Profile, Settings, chosen
-from .output import Column, Form, Output, note, show, show_one
+from .output import Column, Form, Output, note, say, show, show_one
 from .saved import SavedPlan
 from .supervising import Socket, answer, end_of, place, tell
 from .tell import text, when, wide
@@ -78,7 +78,7 @@ def diff(
         show_one("diff", item, output)
         return
     for change in changes:
-        typer.echo(_sentence(change))
+        say(_sentence(change))
     if not changes:
         same = old.entry.digest == new.entry.digest
         note("both mean the same" if same else "both mean the same, but for secrets")

@@ -13,7 +13,7 @@ from .author import author as me
 from .clear import DryRun, Yes, ask
 from .exits import Misused, NotFound, Partial, Refused
 from .lengths import duration_option
-from .output import Column, Form, Output, note, show, show_one
+from .output import Column, Form, Output, note, say, show, show_one
 from .place import Config, Name, Place, Url, visit
 from .tell import text, when, wide
 
@@ -179,7 +179,7 @@ def pause(
         await timetable.pause(entry, by=by, reason=reason, lasting=lasting)
         return f"Paused {entry.id}"
 
-    typer.echo(_visit(docket, url, config, work))
+    say(_visit(docket, url, config, work))
 
 
 @app.command()
@@ -195,7 +195,7 @@ def resume(
         where = "; the file has paused it" if entry.schedule.paused else ""
         raise Refused(f"no operator has paused {entry.id}{where}")
 
-    typer.echo(_visit(docket, url, config, work))
+    say(_visit(docket, url, config, work))
 
 
 @app.command()
@@ -210,7 +210,7 @@ def trigger(
             raise Refused(f"a strike forbids {entry.schedule.task}; `docket strikes ls` lists them")
         return key
 
-    typer.echo(_visit(docket, url, config, work))
+    say(_visit(docket, url, config, work))
 
 
 @app.command("skip-next")
@@ -225,7 +225,7 @@ def skip_next(
             raise Refused(f"{entry.id} has no due time that could be skipped")
         return f"{entry.id} is not run at {due.isoformat()}"
 
-    typer.echo(_visit(docket, url, config, work))
+    say(_visit(docket, url, config, work))
 
 
 @app.command()

@@ -10,6 +10,7 @@ import typer
 
 from ..errors import DocketError
 from ..layering import EMBEDDED
+from ..plain import plain_lines
 
 if TYPE_CHECKING:
     from ..connection.embedded import EmbeddedServer
@@ -71,5 +72,5 @@ def _server(directory: Path) -> EmbeddedServer:
 
 
 def _failed(error: DocketError) -> typer.Exit:
-    print(error, file=sys.stderr)
+    print(plain_lines(str(error)), file=sys.stderr)
     return typer.Exit(EXIT_FAILED)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from .loading import STANDARD, register
-from .output import VERSION, Column, Form, Output, distance, dump, moment, show
+from .output import VERSION, Column, Form, Output, distance, dump, moment, say, show
 from .place import Config, Name, Place, Url, visit
 from .tell import EXECUTIONS, WORKERS, of_execution, of_worker, text, when
 
@@ -57,7 +57,7 @@ def snapshot(
     if output in (Form.JSON, Form.JSONL):
         typer.echo(dump(_document(taken), indent=2 if output is Form.JSON else None))
         return
-    typer.echo(_summary(taken))
+    say(_summary(taken))
     for kind, items, columns in (
         ("executions", [*map(of_execution, [*taken.running, *taken.future])], EXECUTIONS),
         ("workers", [*map(of_worker, taken.workers)], WORKERS),

@@ -13,7 +13,7 @@ import typer
 from ..durations import format_duration
 from .exits import FAILED
 from .options import Config, Profile, Settings
-from .output import Column, Form, Output, note, show, show_one
+from .output import Column, Form, Output, note, say, show, show_one
 from .place import Place, visit
 from .supervising import Socket, answer, place
 from .tell import text, when, wide
@@ -131,7 +131,7 @@ def _show(found: dict[str, Any], form: Form) -> Mapping[str, Any]:
         show_one("status", found, form)
         return found
     for line in _head(found):
-        typer.echo(line)
+        say(line)
     schedules = [{**one, "next_run": _moment(one["next_run"])} for one in found["schedules"]]
     conditions = [{**one, "since": _moment(one["since"])} for one in found["conditions"]]
     processes = [

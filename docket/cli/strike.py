@@ -12,7 +12,7 @@ import typer
 from .author import author as me
 from .exits import Misused
 from .lengths import duration_option
-from .output import note
+from .output import note, say
 from .place import Config, Name, Place, Url, visit
 from .tell import known_tasks, meant
 from .values import parse_compared
@@ -116,7 +116,7 @@ def strike(
         )
         return f"Struck {typed.rule.describe()} in docket {docket.name!r}"
 
-    typer.echo(visit(Place(docket, url, config), work))
+    say(visit(Place(docket, url, config), work))
 
 
 def restore(
@@ -143,7 +143,7 @@ def restore(
         others = ", ".join(rule.describe() for rule in in_force) or "nothing"
         return f"{typed.rule.describe()} was not struck in docket {docket.name!r}; struck are: {others}"
 
-    typer.echo(visit(Place(docket, url, config), work))
+    say(visit(Place(docket, url, config), work))
 
 
 async def _wonder(docket: Docket, function: str) -> None:

@@ -14,7 +14,7 @@ from ..config.control import control_of
 from ..supervisor.asking import NobodyAnswers, NotGranted, NotInTime, ask, place_of
 from .exits import INVALID, UNREACHABLE, CommandError, Refused
 from .options import chosen
-from .output import Form, plain, show_one
+from .output import Form, say, show_one
 
 Socket = Annotated[
     Path | None,
@@ -83,11 +83,11 @@ def tell(outcome: Mapping[str, Any], form: Form) -> None:
         show_one("outcome", outcome, form)
         return
     for change in outcome["changes"]:
-        typer.echo(plain(change))
+        say(change)
     if outcome["message"]:
-        typer.echo("\n".join(map(plain, outcome["message"].splitlines())), err=True)
+        say(outcome["message"], err=True)
     said = outcome["result"].replace("_", " ")
-    typer.echo(f"{said}: revision {outcome['revision']} runs")
+    say(f"{said}: revision {outcome['revision']} runs")
 
 
 def end_of(outcome: Mapping[str, Any]) -> int:

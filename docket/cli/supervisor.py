@@ -15,6 +15,7 @@ from ..config.load import Chosen
 from ..config.problems import ConfigurationInvalid, ConfigurationUnreadable
 from ..config.report import Format
 from ..errors import ConfigurationError, DocketError
+from ..plain import plain_lines
 from ..supervisor.init import under_init
 from .checking import checked
 from .options import Config, Profile, Settings, chosen
@@ -73,13 +74,13 @@ def run(file: Path, over: Chosen, *, follows_code: bool = False) -> int:
     try:
         asyncio.run(Supervisor(file, os.environ, over, follows_code=follows_code).run())
     except ConfigurationError as error:
-        print(error, file=sys.stderr)
+        print(plain_lines(str(error)), file=sys.stderr)
         return EXIT_INVALID
     except errors.ServerUnavailable as error:
-        print(error, file=sys.stderr)
+        print(plain_lines(str(error)), file=sys.stderr)
         return EXIT_UNREACHABLE
     except (Rejected, DocketError) as error:
-        print(error, file=sys.stderr)
+        print(plain_lines(str(error)), file=sys.stderr)
         return EXIT_FAILED
     return 0
 

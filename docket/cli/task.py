@@ -13,7 +13,7 @@ from ..plain import plain
 from .exits import Misused, NotFound, Partial, Refused
 from .lengths import duration_option, later
 from .loading import register
-from .output import Form, Output, note, show, show_one
+from .output import Form, Output, note, say, show, show_one
 from .place import Config, Name, Place, Url, visit
 from .tell import EXECUTIONS, known_tasks, meant, of_execution
 from .values import parse_argument, parse_value
@@ -147,7 +147,7 @@ def add(
         note(f"Added {task} to docket {docket.name!r}")
         return execution.key
 
-    typer.echo(visit(Place(docket, url, config), work))
+    say(visit(Place(docket, url, config), work))
 
 
 @app.command()
@@ -165,7 +165,7 @@ def cancel(
         failures: list[Exception] = []
         for key in keys:
             try:
-                typer.echo(await _cancel(docket, key))
+                say(await _cancel(docket, key))
                 done += 1
             except (NotFound, Refused) as failure:
                 failures.append(failure)

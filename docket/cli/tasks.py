@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .lengths import duration_option, later
+from .output import say
 from .place import Config, Name, Place, Url, visit
 
 if TYPE_CHECKING:
@@ -72,4 +73,4 @@ def _add(place: Place, task: str, delay: timedelta, *arguments: Any) -> None:
         return execution.key, docket.name
 
     key, name = visit(place, add)
-    typer.echo(f"Added {task} task {key!r} to the docket {name!r}")
+    say(f"Added {task} task {key!r} to the docket {name!r}")

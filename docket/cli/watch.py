@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from .output import dump, note, plain
+from ..plain import plain
+from .output import dump, note
 from .place import Config, Place, visit
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from typing import TextIO
 
 from typing_extensions import override
 
+from ..plain import plain_lines
 from . import tracing
 from .subject import fields_of_run
 
@@ -22,7 +23,7 @@ def set_up_logging(level: str, form: str) -> None:
         level: the least severe messages that are written.
         form: plain, json, rich, or auto: rich on a terminal where it is installed, else plain.
     """
-    plain = logging.Formatter("%(asctime)s %(levelname)-8s %(process)d %(name)s  %(message)s")
+    plain = _PlainFormatter("%(asctime)s %(levelname)-8s %(process)d %(name)s  %(message)s")
     _set_up(level, _handler(form, sys.stderr, plain, _JsonFormatter()))
 
 
@@ -32,7 +33,7 @@ def set_up_worker_logging(level: str, form: str) -> None:
     Arguments:
         level, form: as for ``set_up_logging``.
     """
-    plain = logging.Formatter(
+    plain = _PlainFormatter(
         "[%(asctime)s] %(levelname)s - %(name)s - %(message)s", datefmt="%Y-%m-%d %H:%M:%S"
     )
     _set_up(level, _handler(form, sys.stdout, plain, _WorkerJsonFormatter()))
@@ -55,7 +56,9 @@ def _handler(
         from rich.console import Console  # noqa: PLC0415 - heavy, and not always wanted
         from rich.logging import RichHandler  # noqa: PLC0415
 
-        return RichHandler(console=Console(file=stream), show_path=False)
+        rich = RichHandler(console=Console(file=stream), show_path=False)
+        rich.setFormatter(_PlainFormatter("%(message)s"))
+        return rich
     handler = _StandardStream(stream)
     handler.setFormatter(as_json if form == "json" else plain)
     return handler
@@ -68,6 +71,14 @@ class _StandardStream(logging.StreamHandler[TextIO]):
     def handleError(self, record: logging.LogRecord) -> None:
         with contextlib.suppress(ValueError):
             super().handleError(record)
+
+
+class _PlainFormatter(logging.Formatter):
+    """Lines for people: what belongs to an entry is indented below it, and passes for no other entry."""
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        return plain_lines(super().format(record), "  ")
 
 
 _ORDINARY = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -121,7 +132,11 @@ def _about(record: logging.LogRecord) -> dict[str, object]:
 
 
 def _line(fields: dict[str, object]) -> str:
-    return json.dumps(fields, ensure_ascii=False, skipkeys=True, default=_shown)
+    # JSON has words for all but what is above ASCII and steers a terminal all the same.
+    text = json.dumps(fields, ensure_ascii=False, skipkeys=True, default=_shown)
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text)
 
 
 def _shown(value: object) -> str:

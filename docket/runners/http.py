@@ -17,7 +17,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 from ..errors import CallRefused, InvalidSetting
 from .networks import is_public, is_special
 from .quoting import body_of, header_of, url_of
-from .template import plain, signature_of
+from .template import as_text, signature_of
 from .unpacking import ACCEPTED, Unpacking
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _request(call: HttpCall, arguments: dict[str, Any]) -> _Request:
     url = url_of(call.url, arguments)
     headers = {name: header_of(name, value, arguments) for name, value in call.headers.items()}
     if call.sends_arguments:
-        content = json.dumps(arguments, default=plain).encode()
+        content = json.dumps(arguments, default=as_text).encode()
         return _Request(
             call.method.upper(), url, {"Content-Type": "application/json", **headers}, content
         )

@@ -10,7 +10,7 @@ from urllib.parse import quote, quote_plus, urlsplit
 from xml.sax.saxutils import escape
 
 from ..errors import CallRefused
-from .template import fill_in, plain
+from .template import as_text, fill_in
 
 _HEADER = re.compile(r"[\t\x20-\x7e]*")
 _XML_QUOTES = {'"': "&quot;", "'": "&apos;"}
@@ -109,6 +109,6 @@ def _json(template: str, arguments: Mapping[str, Any]) -> str:
         if found["name"] is None:
             return text[0] if text in ("{{", "}}") else text
         value = arguments[found["name"]]
-        return json.dumps(plain(value))[1:-1] if is_inside else json.dumps(value, default=plain)
+        return json.dumps(as_text(value))[1:-1] if is_inside else json.dumps(value, default=as_text)
 
     return re.sub(r'\\.|"|\{\{|\}\}|\{(?P<name>\w+)\}', part, template, flags=re.DOTALL)

@@ -31,10 +31,12 @@ def fill_in(
         arguments: by name.
         quote: what is done to each of them first.
     """
-    return _PART.sub(lambda part: quote(plain(arguments[part[1]])) if part[1] else part[0][0], text)
+    return _PART.sub(
+        lambda part: quote(as_text(arguments[part[1]])) if part[1] else part[0][0], text
+    )
 
 
-def plain(value: Any) -> str:
+def as_text(value: Any) -> str:
     """An argument as a text: the way people write it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
@@ -15,6 +16,8 @@ from . import models, pickling
 from .words import TAGS, Codec, Tag, unpack
 
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+COLLISIONS: Final = 64
+"""Members of a set with one hash, at most: reading them takes time in proportion to their square."""
 
 
 class Decoder:
@@ -38,7 +41,7 @@ class Decoder:
             Undecodable: they hold none.
         """
         try:
-            value = unpack(data, self._on_list, self._on_tag)
+            value = unpack(data, self._on_list, mapping, self._on_tag)
         except Undecodable:
             raise
         except Exception as error:
@@ -63,6 +66,10 @@ class Decoder:
         """What stands for a part that was pickled."""
         return pickling.load(data)
 
+    def integer(self, data: bytes) -> Any:
+        """An integer of more than 64 bits, from its bytes."""
+        return int.from_bytes(data, "big", signed=True)
+
     def _on_tag(self, code: int, data: bytes) -> Tag:
         if data:
             raise ValueError(f"a tag has no content, found {len(data)} bytes")
@@ -81,16 +88,43 @@ class Decoder:
             return self.pickled(*parts)
         if tag is Tag.MODEL and self._codec >= Codec.MODEL:
             return self.model(*parts)
+        if tag is Tag.INT:
+            return self.integer(*parts)
         return _READERS[tag](parts)
 
 
 def _pairs(parts: list[Any]) -> dict[Any, Any]:
-    return dict(zip(parts[::2], parts[1::2], strict=True))
+    return mapping(list(zip(parts[::2], parts[1::2], strict=True)))
 
 
-def _integer(parts: list[Any]) -> int:
-    (data,) = parts
-    return int.from_bytes(data, "big", signed=True)
+def mapping(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    """A dict of these pairs."""
+    if len(pairs) > COLLISIONS:
+        _spread(key for key, _ in pairs)
+    return dict(pairs)
+
+
+def _set(parts: list[Any]) -> set[Any]:
+    if len(parts) > COLLISIONS:
+        _spread(parts)
+    return set(parts)
+
+
+def _frozenset(parts: list[Any]) -> frozenset[Any]:
+    return frozenset(_set(parts))
+
+
+def _spread(members: Iterable[Any]) -> None:
+    """See that members of a set can be told apart quickly: who sends them could choose that they can not.
+
+    Python hides the hashes of texts from strangers, and not those of numbers.
+    """
+    ((_, most),) = Counter(map(hash, members)).most_common(1)
+    if most > COLLISIONS:
+        raise Undecodable(
+            f"expected members of a set, or keys of a dict, that differ in their hashes, found {most} with "
+            "the same one: it would take too long to read them"
+        )
 
 
 def _datetime(parts: list[Any]) -> datetime:
@@ -133,10 +167,9 @@ def _decimal(parts: list[Any]) -> Decimal:
 
 _READERS: Final[dict[Tag, Callable[[list[Any]], Any]]] = {
     Tag.TUPLE: tuple,
-    Tag.SET: set,
-    Tag.FROZENSET: frozenset,
+    Tag.SET: _set,
+    Tag.FROZENSET: _frozenset,
     Tag.PAIRS: _pairs,
-    Tag.INT: _integer,
     Tag.DATETIME: _datetime,
     Tag.DATE: _date,
     Tag.TIME: _time,

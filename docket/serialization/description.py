@@ -6,12 +6,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..errors import Undecodable
+from typing_extensions import override
+
+from ..plain import plain
 from .decoding import NOTHING, Decoder
 from .envelope import kind_and_codec, parse
 from .words import Kind, as_parts
 
 LONGEST_TEXT: Final = 2_000
+LARGEST: Final = 1_024
+"""Bits of an integer that is shown by its digits: writing them takes time in proportion to their square."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,9 @@ def describe(data: bytes, longest: int = LONGEST_TEXT) -> Description:
         key_id = envelope.key_id if envelope.is_signed else None
         kind, codec = kind_and_codec(envelope.body)
         text = _TEXTS[kind](_Showing(codec, ()).read(envelope.body[1:]))
-    except Undecodable as error:
-        return Description("unreadable", "", key_id, len(data), _cut(str(error), longest))
+    except Exception as error:
+        # Whoever looks at what cannot be read must see something, whatever that is.
+        return Description("unreadable", "", key_id, len(data), _cut(plain(str(error)), longest))
     return Description(
         kind.name.lower(), codec.name.lower(), key_id, len(data), _cut(text, longest)
     )
@@ -73,11 +78,19 @@ class _Shown:
 class _Showing(Decoder):
     """A decoder that builds no models and runs no pickles."""
 
+    @override
     def model(self, name: str, fields: dict[str, Any], beside: Mapping[str, Any] = NOTHING) -> Any:
         del beside
         shown = ", ".join(_named(fields))
-        return _Shown(f"{_printable(name.rpartition('.')[2])}({shown})")
+        return _Shown(f"{plain(name.rpartition('.')[2])}({shown})")
 
+    @override
+    def integer(self, data: bytes) -> Any:
+        value = super().integer(data)
+        bits = value.bit_length()
+        return value if bits <= LARGEST else _Shown(f"<an integer of {bits} bits>")
+
+    @override
     def pickled(self, data: bytes) -> Any:
         return _Shown(f"<{len(data)} pickled bytes>")
 
@@ -92,16 +105,11 @@ def _call(value: Any) -> str:
 
 def _error(value: Any) -> str:
     parts = as_parts(value, str, str, str, None, None)
-    return repr(value) if parts is None else _printable(f"{parts[0]}: {parts[1]}")
+    return repr(value) if parts is None else plain(f"{parts[0]}: {parts[1]}")
 
 
 def _named(values: Mapping[Any, Any]) -> Iterator[str]:
-    return (f"{_printable(str(name))}={value!r}" for name, value in values.items())
-
-
-def _printable(text: str) -> str:
-    """The text, escaped as ``repr`` does if a terminal would obey it."""
-    return text if text.isprintable() else repr(text)
+    return (f"{plain(str(name))}={value!r}" for name, value in values.items())
 
 
 def _cut(text: str, longest: int) -> str:

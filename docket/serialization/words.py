@@ -70,7 +70,10 @@ def pack(words: Any) -> bytes:
 
 
 def unpack(
-    data: bytes, on_list: Callable[[list[Any]], Any], on_tag: Callable[[int, bytes], Any]
+    data: bytes,
+    on_list: Callable[[list[Any]], Any],
+    on_map: Callable[[list[tuple[Any, Any]]], Any],
+    on_tag: Callable[[int, bytes], Any],
 ) -> Any:
     """Bytes as words; no length that they claim exceeds their own.
 
@@ -80,6 +83,7 @@ def unpack(
     return _unpackb(
         data,
         list_hook=on_list,
+        object_pairs_hook=on_map,
         ext_hook=on_tag,
         strict_map_key=False,
         unicode_errors="surrogatepass",

@@ -83,26 +83,23 @@ def test_a_file_allows_what_the_scripts_of_its_role_need_and_no_more(role: str) 
 
 @pytest.mark.parametrize("role", ["producer", "worker"])
 async def test_who_works_can_not_write_what_says_what_work_may_do(
-    server: ServerProcess, root: Docket, as_: As, role: str
+    request: pytest.FixtureRequest, root: Docket, as_: As, role: str
 ) -> None:
+    is_old = "redis-6.2" in request.node.name
     await root.strike("other")
     await _declare(root)
     async with as_(role) as docket, docket.redis() as client:
         anything: Any = client
         for rule in RULES:
             await anything.execute_command("HGETALL", f"{NAME}:{rule}")
-            write = anything.execute_command("HSET", f"{NAME}:{rule}", "mine", "1")
-            if _tells_reading_from_writing(server):
-                with pytest.raises(ResponseError, match=r"(?i)no permission"):
-                    await write
+            write = ("HSET", f"{NAME}:{rule}", "mine", "1")
+            if is_old:
+                # Redis 6.2 can not tell the two apart, and config/acl says so.
+                await anything.execute_command(*write)
             else:
-                # Redis 6.2 can not tell the two apart, and its README says so.
-                await write
+                with pytest.raises(ResponseError, match=r"(?i)no permission"):
+                    await anything.execute_command(*write)
     assert [rule.task for rule in await root.strikes()] == ["other"]
-
-
-def _tells_reading_from_writing(server: ServerProcess) -> bool:
-    return not server.call("INFO", "server").split(b"redis_version:")[1].startswith(b"6.")
 
 
 def _installed() -> Path:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgpack
-
 from docket import Docket
+from docket.serialization import Serializer
 from docket.storage.keys import Keys
 
 
 def forged(*args: Any, **kwargs: Any) -> bytes:
     """A call that nobody has signed."""
-    return b"\x01" + msgpack.packb([list(args), kwargs])  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return Serializer().dump_call(args, kwargs)
 
 
 class Attacker:
