@@ -158,7 +158,7 @@ def _read_all(files: list[Path], environ: Mapping[str, str]) -> dict[str, Any]:
 
 def _overrides(table: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
     """What variables say of the keys that are read here."""
-    keys = cast(dict[str, Any], _table(_table(table, "security"), "signing_keys"))
+    keys = _table(_table(table, "security"), "signing_keys")
     paths = [*SHARED, *(("security", "signing_keys", identity) for identity in keys)]
     tree: dict[str, Any] = {}
     for path in paths:

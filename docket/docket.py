@@ -36,6 +36,7 @@ from .instrumentation import logs, telemetry, tracing
 from .kept import Kept
 from .keynames import KeyNames
 from .lifecycle import Disposition, ExecutionState
+from .names import check_name
 from .registry import Registry, TaskFunction
 from .results import Results, ResultStorage
 from .serialization import Serializer, place_of_call
@@ -135,7 +136,7 @@ class Docket(KeyNames):
         max_payload: int | None = None,
     ) -> None:
         found = address.find(name, url, config=config)
-        self.name = found.name
+        self.name = check_name("docket", found.name)
         self.url = found.url
         self.heartbeat_interval = heartbeat_interval
         self.missed_heartbeats = missed_heartbeats

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias, cast
 from .annotations import validate_dependencies
 from .errors import UnknownTask
 from .identity import Likeness, likeness, place_of
+from .names import check_name
 from .policy import DEFAULT_POLICY, TaskPolicy
 
 logger = logging.getLogger("docket")
@@ -52,7 +53,7 @@ class Registry:
                 "its arguments stand behind it: docket.add(greet)('Jane')"
             )
         validate_dependencies(function)
-        names = names or [name_of(function)]
+        names = [check_name("task", name) for name in names or [name_of(function)]]
         if not replace:
             for name in names:
                 self._compare(name, function)

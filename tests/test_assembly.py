@@ -27,7 +27,7 @@ from docket.assembly import (
 )
 from docket.config.load import load
 from docket.config.model import Configuration
-from docket.errors import ConfigurationError, DocketError
+from docket.errors import ConfigurationError, DocketError, InvalidSetting
 from docket.orders import RetryOrder, TaskOrder, WorkerOrders
 from docket.policy import (
     DEFAULT_POLICY,
@@ -39,6 +39,8 @@ from docket.policy import (
     RetryPolicy,
     TaskPolicy,
 )
+from docket.runners.http import HttpCall, http_task
+from docket.runners.template import fill_in
 from docket.strikelist import Condition, Operator, Rule
 
 Written = Callable[[str], tuple[Configuration, Path]]
@@ -374,3 +376,49 @@ def test_two_functions_of_one_name_are_known_by_their_names_in_the_file(
     assert docket.tasks["shop"] is docket.tasks["run"]
     assert docket.tasks["shop"] is not docket.tasks["bank"]
     assert "add them by the file's names" in caplog.text
+
+
+def test_a_header_that_is_read_from_elsewhere_is_no_template_and_in_no_error(
+    written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", "Bearer sesame}z{z")
+    text = """
+        [tasks.call.http]
+        url = "https://partner.invalid/{id}"
+        headers = { Authorization = "env:TOKEN", X-Id = "{id}" }
+    """
+    configuration, path = written(text)
+    orders = orders_for(configuration, "default", path)
+    call = HttpCall(**orders.tasks["call"].http)
+
+    sent = {name: fill_in(value, {"id": 7}) for name, value in call.headers.items()}
+
+    assert sent == {"Authorization": "Bearer sesame}z{z", "X-Id": "7"}
+    with pytest.raises(InvalidSetting) as refused:
+        http_task("x", HttpCall("https://partner.invalid/", headers={"X": "Bearer sesame}"}))
+    assert "sesame" not in str(refused.value)
+
+
+def test_a_pool_may_have_a_user_of_its_own(written: Written) -> None:
+    url = "redis://worker@redis.internal:6379/0"
+    configuration, path = written(
+        f"""
+        url = "redis://supervisor@redis.internal:6379/0"
+        [workers.default]
+        [workers.own]
+        url = "{url}"
+        [workers.by_env]
+        env = {{ DOCKET_URL = "{url}" }}
+        """
+    )
+
+    found = {pool: orders_for(configuration, pool, path).url for pool in configuration.workers}
+
+    assert found == {"default": configuration.url, "own": url, "by_env": url}
+
+
+def test_a_file_that_is_strict_has_keys_that_are_long_enough(written: Written) -> None:
+    configuration, path = written('[security]\nprofile = "strict"\n')
+
+    with pytest.raises(ConfigurationError, match="there are no"):
+        serializer_for(configuration, path)

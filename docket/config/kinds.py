@@ -18,10 +18,10 @@ from ..cron import exact_zone, zone_names
 from ..durations import format_duration, parse_duration
 from ..errors import UnknownZone
 from ..layering import SCHEMES, is_beside
+from ..names import trouble_with, trouble_with_docket
 from ..sizes import parse_size
 from .findings import did_you_mean
 
-LONGEST_NAME: Final = 200
 _PART: Final = r"[^\W\d]\w*"
 _MODULE: Final = re.compile(rf"{_PART}(\.{_PART})*")
 _REFERENCE: Final = re.compile(rf"{_PART}(\.{_PART})*:{_PART}(\.{_PART})*")
@@ -91,11 +91,21 @@ def format_share(share: float) -> str:
 
 
 def _check_name(value: str) -> str:
-    if not value or not value.isprintable():
-        raise expected("expected a name of printable characters")
-    if len(value.encode("utf-8", "surrogatepass")) > LONGEST_NAME:
-        raise expected("expected a name of at most 200 bytes")
+    if trouble := trouble_with(value):
+        raise expected(trouble)
     return value
+
+
+def _check_docket_name(value: str) -> str:
+    if trouble := trouble_with_docket(value):
+        raise expected(trouble)
+    return value
+
+
+def _check_owner(value: str) -> str:
+    if "/" in value:
+        raise expected("expected a name without /, which stands between an owner and its schedules")
+    return _check_name(value)
 
 
 def _check_module(value: str) -> str:
@@ -240,6 +250,12 @@ Share: TypeAlias = Annotated[
 
 Name: TypeAlias = Annotated[str, AfterValidator(_check_name), Field(min_length=1)]
 """The name of a task, queue, pool, schedule, strike or key: printable, at most 200 bytes."""
+
+DocketName: TypeAlias = Annotated[str, AfterValidator(_check_docket_name), Field(min_length=1)]
+"""The name of a docket: one whose keys are no other docket's."""
+
+OwnerName: TypeAlias = Annotated[str, AfterValidator(_check_owner), Field(min_length=1)]
+"""The name of an owner."""
 
 Reference: TypeAlias = Annotated[
     str,

@@ -11,7 +11,18 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
-from .kinds import Duration, FilePattern, ModuleName, Name, Profile, Timezone, Url, unique
+from .kinds import (
+    DocketName,
+    Duration,
+    FilePattern,
+    ModuleName,
+    Name,
+    OwnerName,
+    Profile,
+    Timezone,
+    Url,
+    unique,
+)
 from .tables.base import Table
 from .tables.logging import Logging
 from .tables.pools import Pool
@@ -39,7 +50,7 @@ class Configuration(Table):
         default=(),
         description="Further files, or patterns of them, beside this one: each adds what no other file says.",
     )
-    name: Name = Field(
+    name: DocketName = Field(
         default="docket", description="The namespace in Redis; a change needs a restart."
     )
     url: Url | None = Field(
@@ -47,7 +58,7 @@ class Configuration(Table):
         description="The server; left out, the embedded one beside the file. A change needs a restart.",
         repr=False,
     )
-    owner: Name | None = Field(
+    owner: OwnerName | None = Field(
         default=None,
         description="Whose schedules and strikes these are: a file takes back only what its owner made. Left "
         "out, it is the name; a change needs a restart.",
@@ -97,7 +108,7 @@ class Configuration(Table):
     @property
     def owned_by(self) -> str:
         """Whose schedules and strikes these are."""
-        return self.name if self.owner is None else self.owner
+        return self.name.replace("/", "-") if self.owner is None else self.owner
 
     @property
     def summary(self) -> str:

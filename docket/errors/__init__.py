@@ -5,7 +5,7 @@
     │   ├── InvalidSetting      one value of it; CronError · UnknownZone
     │   └── Misconfigured       the server is there, but not as its URL says
     ├── CallerError             whoever called the API
-    │   ├── InvalidKey · InvalidUrl · WrongArguments · PayloadTooLarge · NotSerializable
+    │   ├── InvalidKey · InvalidName · InvalidUrl · WrongArguments · PayloadTooLarge · NotSerializable
     │   ├── UnknownSchedule · TooManyRuns · Closed · OpenedElsewhere · WouldBlock
     │   └── ImmovableTime · EndlessWork, in tests
     ├── OperatorError           whoever runs the servers
@@ -50,6 +50,7 @@ __all__ = [
     "ForeignData",
     "ImmovableTime",
     "InvalidKey",
+    "InvalidName",
     "InvalidSetting",
     "InvalidUrl",
     "LeaseLost",
@@ -131,6 +132,10 @@ class CallerError(DocketError):
 
 class InvalidUrl(CallerError, ValueError):
     """A URL does not say which server is meant."""
+
+
+class InvalidName(CallerError, ValueError):
+    """A docket, a queue or a task can not be called so."""
 
 
 class InvalidKey(CallerError, ValueError):

@@ -108,10 +108,16 @@ def ask(place: Path, word: str, seconds: float = 10.0, **fields: Any) -> dict[st
         7
     """
     request = json.dumps({"version": VERSION, "ask": word, **fields}).encode() + b"\n"
+    found = socket_of(place)
+    if (owner := stranger_at(found, place)) is not None:
+        raise NotGranted(
+            f"the control socket {found} belongs to another user (uid {owner}): it is not asked; run the "
+            "command as that user, or set supervisor.control to a path of your own"
+        )
     try:
         with socket.socket(socket.AF_UNIX) as line:
             line.settimeout(seconds)
-            line.connect(os.fspath(socket_of(place)))
+            line.connect(os.fspath(found))
             line.sendall(request)
             with line.makefile("rb") as answers:
                 answer = answers.readline()
@@ -129,6 +135,28 @@ def ask(place: Path, word: str, seconds: float = 10.0, **fields: Any) -> dict[st
             f"the supervisor at {place} has hung up without an answer; it may be gone"
         )
     return _granted(json.loads(answer))
+
+
+def stranger_at(found: Path, place: Path) -> int | None:
+    """The user who owns a socket and is neither this one nor root; None if there is none.
+
+    Root may ask what is at the place that the configuration names: who can write there can write that, too.
+
+    Arguments:
+        found: the socket itself.
+        place: where the configuration says that it is.
+    """
+    us = os.getuid()
+    if us == 0 and found == place:
+        return None
+    for path in (found,) if found == place else (found, found.parent):
+        try:
+            owner = path.lstat().st_uid
+        except OSError:
+            continue
+        if owner not in (us, 0):
+            return owner
+    return None
 
 
 def is_answered(found: Path) -> bool:

@@ -18,7 +18,7 @@ from typing import Any, Final, TypeAlias, cast
 
 from ..errors import DocketError, OperatorError
 from ..service import end
-from .asking import VERSION, elsewhere, is_answered, socket_of
+from .asking import VERSION, elsewhere, is_answered, socket_of, stranger_at
 
 logger = logging.getLogger("docket.supervisor")
 
@@ -70,7 +70,9 @@ class Control:
             NoPlace: this user can listen nowhere.
             OperatorError: another supervisor listens there.
         """
-        if is_answered(socket_of(self._place)):
+        found = socket_of(self._place)
+        # One of another user is nothing to us, nor to our command line.
+        if stranger_at(found, self._place) is None and is_answered(found):
             raise OperatorError(
                 f"another supervisor listens on {socket_of(self._place)}: stop it, or set supervisor.control "
                 "(DOCKET_SUPERVISOR__CONTROL) to another path"

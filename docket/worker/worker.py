@@ -33,6 +33,7 @@ from ..instrumentation.logs import WorkerLog
 from ..instrumentation.metrics import Tally
 from ..instrumentation.prometheus import metrics_server
 from ..instrumentation.telemetry import WorkerTelemetry
+from ..names import check_name
 from ..registry import TaskFunction, load
 from ..service import Service, Services
 from ..storage.bell import Bell
@@ -135,7 +136,7 @@ class Worker:
         self.schedule_automatic_tasks = schedule_automatic_tasks
         self.enable_internal_instrumentation = enable_internal_instrumentation
         self.fallback_task = fallback_task
-        self.queues = tuple(queues)
+        self.queues = tuple(check_name("queue", queue) for queue in queues)
         self.suspects_wait = suspects_wait
         self.is_introduced = is_introduced
         self.tally = Tally()

@@ -35,7 +35,7 @@ LAYERS = (
 
 GROUND = (
     *("_version", "clock", "cron", "durations", "error_text", "errors", "identity", "lifecycle"),
-    *("layering", "orders", "plain", "policy", "sizes", "strictness", "uuid7"),
+    *("layering", "names", "orders", "plain", "policy", "sizes", "strictness", "uuid7"),
 )
 """Level 0: plain values, which import nothing of the package but errors."""
 

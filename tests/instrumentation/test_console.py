@@ -101,3 +101,24 @@ def test_a_standard_error_that_a_task_has_closed_ends_nothing(
     closed.close()
 
     logging.getLogger("docket.test").info("heard by nobody")
+
+
+FORGED = "line one\n2026-01-01 00:00:00,000 CRITICAL 1 docket  forged\x1b]0;pwned\x07\x9b2J"
+
+
+@pytest.mark.parametrize("form", ["plain", "json", "rich"])
+def test_what_an_error_says_steers_no_terminal_and_forges_no_line(
+    capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    set_up_logging("info", form)
+    try:
+        raise ValueError(FORGED)
+    except ValueError:
+        logging.getLogger("docket.test").exception("it failed: %s", FORGED)
+
+    text = capsys.readouterr().err
+    assert text.replace("\n", "").isprintable()
+    assert not any(line.startswith("2026-01-01") for line in text.splitlines())
+    if form == "json":
+        fields = json.loads(text)
+        assert fields["message"] == f"it failed: {FORGED}"

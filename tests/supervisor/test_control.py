@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from docket.errors import OperatorError
+from docket.supervisor import asking
 from docket.supervisor import control as listening
 from docket.supervisor.asking import (
     NobodyAnswers,
@@ -26,6 +27,7 @@ from docket.supervisor.asking import (
     ask,
     place_of,
     socket_of,
+    stranger_at,
 )
 from docket.supervisor.control import LARGEST, Control, NoPlace
 
@@ -370,3 +372,40 @@ def test_it_is_beside_the_file_unless_the_path_says_otherwise(
     assert place_of("/run/docket.sock", file) == Path("/run/docket.sock")
     monkeypatch.setenv("HOME", "/home/jane")
     assert place_of("~/docket.sock", file) == Path("/home/jane/docket.sock")
+
+
+async def test_a_socket_of_another_user_is_neither_asked_nor_minded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    place = tmp_path / ("x" * 90) / "control.sock"
+    place.parent.mkdir()
+    theirs = Control(place, Answers().words)
+    await theirs.start()
+    found = socket_of(place)
+    owner = found.lstat().st_uid
+    if owner == 0:
+        os.chown(found, 12345, 12345)
+        os.chown(found.parent, 12345, 12345)
+    else:
+        monkeypatch.setattr(os, "getuid", lambda: owner + 1)
+    monkeypatch.setattr(asking, "elsewhere", lambda _: found)
+
+    with pytest.raises(NotGranted, match="belongs to another user"):
+        ask(place, "echo")
+    with pytest.raises(NoPlace):
+        await Control(place, Answers().words).start()
+    await theirs.stop()
+
+
+def test_root_asks_what_is_where_the_configuration_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "control.sock"
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+
+    assert stranger_at(place, place) is None
+
+
+def test_a_socket_that_is_not_there_is_nobodys(tmp_path: Path) -> None:
+    assert stranger_at(tmp_path / "no" / "socket", tmp_path / "other") is None

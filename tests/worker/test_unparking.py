@@ -131,7 +131,7 @@ async def test_what_the_codecs_here_refuse_is_parked_and_taken_up_where_they_all
             careful.register(open_up)
             async with Worker(careful) as worker:
                 await worker.run_until_finished()
-            assert not await Unparking(careful, Observer(), lambda: 1, list)._take_up()
+            assert not await Unparking(careful, Observer(), lambda: 1, lambda: None)._take_up()
         await execution.sync()
         assert (execution.state.value, execution.reason) == ("parked", "codec security.codecs")
         assert "codec security.codecs" in caplog.text

@@ -1,0 +1,70 @@
+"""Which names can be given: printable ones, whose keys in Redis are nobody else's."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .errors import InvalidName
+
+LONGEST_NAME: Final = 200
+"""Bytes of a name."""
+
+KEYS: Final = frozenset(
+    {
+        *(
+            "bell",
+            "cancellations",
+            "clock",
+            "configuration",
+            "cooldown",
+            "dead",
+            "death",
+            "debounce",
+        ),
+        *("fence", "format", "holding", "kept", "leader", "leases", "limits", "lost", "moments"),
+        *("orphans", "outcomes", "parked", "parked-groups", "paused", "pending", "progress"),
+        *("quarantine", "queue", "queues", "ran", "rate", "removing", "results", "revisions"),
+        *("routes", "runs", "schedule", "schedules", "schemas", "sizes", "slots", "staged"),
+        *("staging", "state", "stream", "strikes", "supervisors", "suspects", "task-workers"),
+        *("waiters", "waiting", "worker-shapes", "worker-tasks", "workers", "none", "none2"),
+    }
+)
+"""What follows the name of a docket in its keys."""
+
+
+def trouble_with_docket(name: str) -> str:
+    """What a docket can not be called so for; nothing if it can."""
+    if trouble := trouble_with(name):
+        return trouble
+    if "{" in name or "}" in name:
+        return "expected a name without braces, which have a meaning in the keys of a cluster"
+    taken = [part for part in name.split(":")[1:] if part in KEYS]
+    if taken:
+        return (
+            f"expected a name whose keys are no other docket's, found {taken[0]!r} after a colon: "
+            f"{name.partition(':')[0]!r} has such keys"
+        )
+    return ""
+
+
+def trouble_with(name: str) -> str:
+    """What nothing can be called so for; nothing if something can."""
+    if not name or not name.isprintable():
+        return "expected a name of printable characters"
+    if name != name.strip():
+        return "expected a name without a space at its ends"
+    if len(name.encode("utf-8", "surrogatepass")) > LONGEST_NAME:
+        return f"expected a name of at most {LONGEST_NAME} bytes"
+    return ""
+
+
+def check_name(what: str, name: str) -> str:
+    """The name, if something can be called so.
+
+    Raises:
+        InvalidName: it can not.
+    """
+    trouble = trouble_with_docket(name) if what == "docket" else trouble_with(name)
+    if trouble:
+        raise InvalidName(f"{what} {name[:80]!r}: {trouble}")
+    return name
