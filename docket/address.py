@@ -89,8 +89,11 @@ def find(
     file = files[0] if files else None
     table = _read_all(files, environ)
     if file is not None:
-        # A file is there to be relied on: nothing is unpickled that it does not allow.
-        table = laid_over({"url": embedded_url(file), "security": {"codecs": ["safe"]}}, table)
+        below: dict[str, Any] = {"url": embedded_url(file)}
+        if name is None or name == table.get("name", DEFAULT_NAME):
+            # Its file is there to be relied on: nothing is unpickled that it does not allow.
+            below["security"] = {"codecs": ["safe"]}
+        table = laid_over(below, table)
     security = _table(table, "security")
     ttl = _text(table, "execution_ttl")
     address = Address(

@@ -43,8 +43,9 @@ def test_arguments_come_before_the_environment_and_that_before_the_file(director
         "environment", "redis://environment/0", codecs=("safe",)
     )
     assert find("argument", "redis://argument/0", environ=environ) == Address(
-        "argument", "redis://argument/0", codecs=("safe",)
+        "argument", "redis://argument/0"
     )
+    assert find("file", "redis://argument/0", environ={}).codecs == ("safe",)
 
 
 def test_a_file_without_a_url_means_the_embedded_server_beside_it(directory: Path) -> None:

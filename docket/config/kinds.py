@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias, cast
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -92,13 +92,13 @@ def format_share(share: float) -> str:
 
 def _check_name(value: str) -> str:
     if trouble := trouble_with(value):
-        raise expected(trouble)
+        raise expected(cast(LiteralString, trouble))
     return value
 
 
 def _check_docket_name(value: str) -> str:
     if trouble := trouble_with_docket(value):
-        raise expected(trouble)
+        raise expected(cast(LiteralString, trouble))
     return value
 
 

@@ -19,7 +19,7 @@ from .keypath import dotted, entry, written
 from .kinds import Ratio, format_share
 from .load import Loaded, parse
 from .model import PARTS_OF_FILES, Configuration
-from .secrecy import HIDDEN, masked, masked_url
+from .secrecy import HIDDEN, is_secret, masked, masked_url
 
 _LEFT_OUT = (*PARTS_OF_FILES, "defaults")
 """Keys that have had their effect."""
@@ -106,7 +106,7 @@ def _fill_in(path: tuple[str, ...], tree: dict[str, Any], present: Mapping[str, 
             table = cast(dict[str, Any], value)
             inner = cast(dict[str, Any], known) if isinstance(known, dict) else {}
             _fill_in((*path, key), table, inner)
-        elif value == HIDDEN or (not path and key == "url"):
+        elif value == HIDDEN or is_secret((*path, key)):
             if known is None or (key == "url" and masked_url(str(known)) != value):
                 raise ConfigurationError(
                     f"{dotted((*path, key))} is a secret, which is not kept, and the configuration that runs "

@@ -389,7 +389,7 @@ async def test_a_socket_of_another_user_is_neither_asked_nor_minded(
         os.chown(found.parent, 12345, 12345)
     else:
         monkeypatch.setattr(os, "getuid", lambda: owner + 1)
-    monkeypatch.setattr(asking, "elsewhere", lambda _: found)
+    monkeypatch.setattr(asking, "elsewhere", lambda *_: found)
 
     with pytest.raises(NotGranted, match="belongs to another user"):
         ask(place, "echo")
