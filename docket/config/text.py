@@ -106,7 +106,7 @@ def _fill_in(path: tuple[str, ...], tree: dict[str, Any], present: Mapping[str, 
             table = cast(dict[str, Any], value)
             inner = cast(dict[str, Any], known) if isinstance(known, dict) else {}
             _fill_in((*path, key), table, inner)
-        elif value == HIDDEN or is_secret((*path, key)):
+        elif value == HIDDEN or (key == "url" and is_secret((*path, key))):
             if known is None or (key == "url" and masked_url(str(known)) != value):
                 raise ConfigurationError(
                     f"{dotted((*path, key))} is a secret, which is not kept, and the configuration that runs "

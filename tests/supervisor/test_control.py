@@ -377,7 +377,8 @@ def test_it_is_beside_the_file_unless_the_path_says_otherwise(
 async def test_a_socket_of_another_user_is_neither_asked_nor_minded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    short = tempfile.TemporaryDirectory()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", short.name)
     place = tmp_path / ("x" * 90) / "control.sock"
     place.parent.mkdir()
     theirs = Control(place, Answers().words)
@@ -389,13 +390,18 @@ async def test_a_socket_of_another_user_is_neither_asked_nor_minded(
         os.chown(found.parent, 12345, 12345)
     else:
         monkeypatch.setattr(os, "getuid", lambda: owner + 1)
-    monkeypatch.setattr(asking, "elsewhere", lambda *_: found)
+
+    def elsewhere(_: Path) -> Path:
+        return found
+
+    monkeypatch.setattr(asking, "elsewhere", elsewhere)
 
     with pytest.raises(NotGranted, match="belongs to another user"):
         ask(place, "echo")
     with pytest.raises(NoPlace):
         await Control(place, Answers().words).start()
     await theirs.stop()
+    short.cleanup()
 
 
 def test_root_asks_what_is_where_the_configuration_says(
