@@ -134,6 +134,8 @@ def build_docket(orders: WorkerOrders) -> Docket:
         max_payload=orders.max_payload,
         # The orders say it all. The file may say something else by now, or be broken.
         config=False,
+        # A supervisor wants to hear that its worker does not reach the server.
+        lazy=False,
     )
     for module in orders.modules:
         importlib.import_module(module)

@@ -109,9 +109,11 @@ class Docket(KeyNames):
         codecs: the codecs that are allowed; ``("safe",)`` refuses pickle on both sides.
         signing_keys: secrets by id; the first one signs, all of them verify.
         max_payload: the limit of serialized arguments in bytes.
+        lazy: enter it also while nothing answers at the url: workers wait until something does, and calls
+            try for a while. Left out, it is so where a url is given.
 
     Raises:
-        ServerUnavailable: on entering, when nothing answers at the url.
+        ServerUnavailable: on entering, when nothing answers where a url was not given.
 
     Example:
         >>> async with Docket() as docket:
@@ -134,7 +136,9 @@ class Docket(KeyNames):
         codecs: Sequence[str] | None = None,
         signing_keys: Mapping[str, bytes] | None = None,
         max_payload: int | None = None,
+        lazy: bool | None = None,
     ) -> None:
+        self.lazy = _is_elsewhere(url) if lazy is None else lazy
         found = address.find(name, url, config=config)
         self.name = check_name("docket", found.name)
         self.url = found.url
@@ -186,10 +190,10 @@ class Docket(KeyNames):
         return cls(config=path, **options)
 
     async def __aenter__(self) -> Self:
-        await self.storage.open()
+        is_reached = await self.storage.open(lazy=self.lazy)
         try:
             await self.results.open()
-            await self.strike_list.connect()
+            await self.strike_list.connect(is_reached=is_reached)
         except BaseException:
             await self.storage.close()
             raise
@@ -788,6 +792,11 @@ def _aware(when: datetime) -> datetime:
             "such as datetime.now(timezone.utc) + timedelta(minutes=5)"
         )
     return when
+
+
+def _is_elsewhere(url: str | None) -> bool:
+    """Whether a url names a server that comes and goes without us."""
+    return url is not None and not url.lower().startswith(("memory:", "embedded:"))
 
 
 def _serializer(

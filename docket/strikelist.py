@@ -507,15 +507,20 @@ class StrikeList:
         await self._follow_change(change, left)
         await self.acquit()
 
-    async def connect(self) -> None:
-        """Load the rules and follow them from now on; without a url there is nothing to do."""
+    async def connect(self, *, is_reached: bool = True) -> None:
+        """Load the rules and follow them from now on; without a url there is nothing to do.
+
+        Arguments:
+            is_reached: whether the server answers; if not, the rules are loaded as soon as it does.
+        """
         if self._storage is None:
             return
         assert self._follower is None, "StrikeList is not reentrant"
         try:
             if self._owns_storage:
-                await self._storage.open()
-            await self.refresh()
+                is_reached = await self._storage.open(lazy=True)
+            if is_reached:
+                await self.refresh()
         except BaseException:
             await self._leave()
             raise
@@ -537,7 +542,19 @@ class StrikeList:
         """
         if self._storage is not None:
             self._connected()
-            await self._loaded.wait()
+            await self._until_loaded()
+
+    async def _until_loaded(self) -> None:
+        if self._loaded.is_set() or self._follower is None:
+            return
+        loading = asyncio.ensure_future(self._loaded.wait())
+        try:
+            await asyncio.wait({loading, self._follower}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            loading.cancel()
+        if not self._loaded.is_set():
+            # Nobody follows any more, as the server was found to be the wrong one.
+            self._follower.result()
 
     async def refresh(self) -> None:
         """Read the rules again."""

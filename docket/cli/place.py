@@ -94,7 +94,9 @@ def visit(place: Place, work: Callable[[Docket], Awaitable[T]]) -> T:
         from ..docket import Docket  # noqa: PLC0415
 
         # Whoever looks runs nothing of what is stored, whatever the docket allows its workers.
-        async with Docket(place.name, place.url, config=place.config, codecs=("safe",)) as docket:
+        async with Docket(
+            place.name, place.url, config=place.config, codecs=("safe",), lazy=False
+        ) as docket:
             return await work(docket)
 
     return asyncio.run(visiting())

@@ -6,7 +6,7 @@ A connection moves commands; it knows no key and no script. One file per environ
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from types import TracebackType
@@ -23,6 +23,9 @@ RedisClient: TypeAlias = redis.asyncio.Redis | redis.asyncio.RedisCluster
 
 Credentials: TypeAlias = CredentialProvider
 """What gives user and password where they rotate."""
+
+Greeting: TypeAlias = Callable[[], Awaitable[None]]
+"""What is asked of a server before it is trusted with work."""
 
 Argument: TypeAlias = bytes | str | int | float
 Command: TypeAlias = tuple[Argument, ...]
@@ -82,8 +85,15 @@ class Connection(ABC):
         """
 
     @abstractmethod
-    async def open(self) -> None:
-        """Reach the server, or raise ``ServerUnavailable`` / ``ServerRefused`` with advice."""
+    async def open(self, greet: Greeting | None = None, *, lazy: bool = False) -> bool:
+        """Reach the server, or raise ``ServerUnavailable`` / ``ServerRefused`` with advice.
+
+        Arguments:
+            greet: what else is to be seen there before anything is sent.
+            lazy: open it also where nothing answers; it is reached, and greeted, by whoever sends first.
+
+        Returns whether it was reached.
+        """
 
     @abstractmethod
     async def close(self) -> None:

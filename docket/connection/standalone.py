@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -24,7 +25,7 @@ from redis.retry import Retry
 from typing_extensions import override
 
 from ..errors import Closed, DocketError, ServerUnavailable
-from .base import Command, Connection, Facts, Reply, ThreadConnection, is_error
+from .base import Command, Connection, Facts, Greeting, Reply, ThreadConnection, is_error
 from .credentials import Askable
 from .errors import needs_login, refused_unread, translate, unreachable
 from .facts import QUESTIONS, read_facts, refuse_unfit
@@ -40,6 +41,10 @@ COMMAND_TIMEOUT = 5.0
 
 PAUSES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.0)
 """Seconds before each new try of what a server has refused unread: some three seconds altogether."""
+
+
+_greets: ContextVar[bool] = ContextVar("docket_greets", default=False)
+"""Whether what is sent here is part of the greeting itself."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,10 @@ class Standalone(Connection):
         """Whether it was open; one that never was comes up when it is first used."""
         self._owner: Owner | None = None
         self._locating = asyncio.Lock()
+        self._greeting = asyncio.Lock()
+        self._greet: Greeting | None = None
+        self._is_greeted = True
+        """Whether the server was seen to do; one that was never opened is taken as it is."""
 
     @property
     @override
@@ -118,7 +127,7 @@ class Standalone(Connection):
         self._owner.refuse_others()
 
     @override
-    async def open(self) -> None:
+    async def open(self, greet: Greeting | None = None, *, lazy: bool = False) -> bool:
         self.refuse_strangers()
         assert not self._is_open, "RedisConnection is not reentrant"
         self._is_open = True
@@ -128,11 +137,15 @@ class Standalone(Connection):
             provider.bind()
         # Bound to the event loop of this opening: the next one may be in another loop.
         self._locating = asyncio.Lock()
+        self._greeting, self._greet, self._is_greeted = asyncio.Lock(), greet, False
         try:
-            refuse_unfit(await self.facts(), self.url, self.is_cluster)
-        except BaseException:
+            await self._greet_once()
+        except BaseException as error:
+            if lazy and isinstance(error, ServerUnavailable):
+                return False
             await self.close()
             raise
+        return True
 
     @override
     async def close(self) -> None:
@@ -153,6 +166,8 @@ class Standalone(Connection):
     async def send(self, *commands: Command) -> list[Reply]:
         if not commands:
             return []
+        if not self._is_greeted and not _greets.get():
+            await self._greet_once()
         replies = await self._send_once(commands)
         for pause in PAUSES:
             refused = refused_unread(replies)
@@ -270,6 +285,20 @@ class Standalone(Connection):
             raise translate(error, self.url) from error
         finally:
             await _close_client(client)
+
+    async def _greet_once(self) -> None:
+        """See that the server will do, and whatever else there is to see, before anything is sent to it."""
+        async with self._greeting:
+            if self._is_greeted:
+                return
+            before = _greets.set(True)
+            try:
+                refuse_unfit(await self.facts(), self.url, self.is_cluster)
+                if self._greet is not None:
+                    await self._greet()
+            finally:
+                _greets.reset(before)
+            self._is_greeted = True
 
     async def _enter(self) -> WaitingPool:
         if self._is_closed:

@@ -9,7 +9,7 @@ from redis.asyncio.client import PubSub
 from typing_extensions import override
 
 from ..instrumentation.tracing import spanning_redis
-from .base import Command, Connection, Facts, RedisClient, Reply, ThreadConnection
+from .base import Command, Connection, Facts, Greeting, RedisClient, Reply, ThreadConnection
 
 
 class Traced(Connection):
@@ -39,8 +39,8 @@ class Traced(Connection):
         self._connection.refuse_strangers()
 
     @override
-    async def open(self) -> None:
-        await self._connection.open()
+    async def open(self, greet: Greeting | None = None, *, lazy: bool = False) -> bool:
+        return await self._connection.open(greet, lazy=lazy)
 
     @override
     async def close(self) -> None:

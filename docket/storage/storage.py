@@ -60,20 +60,20 @@ class Storage:
             connection = Traced(connection)
         return Exchange(connection, self.keys, claimant)
 
-    async def open(self) -> None:
+    async def open(self, *, lazy: bool = False) -> bool:
         """Reach the server and see that the keys are ours.
+
+        Arguments:
+            lazy: open it also where nothing answers; whoever asks first of what is there reaches it.
+
+        Returns whether it was reached.
 
         Raises:
             ServerUnavailable: nothing answers there.
             ServerRefused: the server does not let us in, or is too old.
             ForeignData: another program, or another release of this one, keeps its work under this name.
         """
-        await self.connection.open()
-        try:
-            await self._look_at_what_is_there()
-        except BaseException:
-            await self.connection.close()
-            raise
+        return await self.connection.open(self._look_at_what_is_there, lazy=lazy)
 
     async def format(self) -> str:
         """The format of what is there; empty if there is nothing yet."""

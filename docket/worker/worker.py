@@ -25,6 +25,7 @@ from ..dependencies.resolution import (
     validate_worker_dependencies,
 )
 from ..docket import Docket
+from ..errors import ServerUnavailable
 from ..execution import Execution
 from ..instrumentation import logs
 from ..instrumentation.events import Observer, Observers
@@ -35,10 +36,11 @@ from ..instrumentation.prometheus import metrics_server
 from ..instrumentation.telemetry import WorkerTelemetry
 from ..names import check_name
 from ..registry import TaskFunction, load
-from ..service import Service, Services
+from ..service import Service, Services, end
 from ..storage.bell import Bell
 from ..storage.exchange import Claimant, Claimed, Settlement
 from ..storage.keys import DEFAULT_QUEUE
+from ..storage.patience import Backoff
 from .cancellation import Cancellation
 from .doorbell import Doorbell
 from .ended import Raised, ended
@@ -403,7 +405,6 @@ class Worker:
     async def _run(self, finished: Callable[[], Awaitable[object]]) -> None:
         if self.is_introduced:
             logs.starting(self.name, self._described_tasks())
-        await self.docket.wait_for_strikes_loaded()
         services: list[Service] = [
             self._heartbeat,
             self._unparking,
@@ -418,10 +419,50 @@ class Worker:
         self._shutdown = Shutdown()
         self._services = Services(*services)
         with self._shutdown.awaited() as asked, self.docket.used_by(self._shutdown.ask):
-            async with lifecycles(self), self._services.running() as failure:
-                self._started.set()
-                await self._work(asked, finished, failure)
-                await self._wind_up()
+            if not await self._is_reached(asked):
+                return
+            has_begun = False
+            try:
+                async with lifecycles(self), self._services.running() as failure:
+                    has_begun = True
+                    self._started.set()
+                    await self._work(asked, finished, failure)
+                    await self._wind_up()
+            except asyncio.CancelledError:
+                if has_begun:
+                    raise
+                # Told to end before it has claimed anything: what it said of itself is taken back.
+                self._is_drained = True
+                await self._retire()
+
+    async def _is_reached(self, asked: asyncio.Task[None]) -> bool:
+        """Wait until the server is there and its strikes are known; False if there is to be an end before."""
+        reaching = asyncio.ensure_future(self._reach())
+        try:
+            await asyncio.wait({asked, reaching}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            # Cancelling is how people stop a worker, also one that waits for its server.
+            await end(reaching)
+            return False
+        if not reaching.done():
+            await end(reaching)
+            return False
+        reaching.result()
+        return True
+
+    async def _reach(self) -> None:
+        backoff, is_away = Backoff(0.05, 1.4), False
+        while True:
+            try:
+                await self.docket.storage.connection.send(("PING",))
+                break
+            except ServerUnavailable as error:
+                is_away, pause = True, backoff.next_pause()
+                self._observer.disrupted(error, pause)
+                await asyncio.sleep(pause)
+        if is_away:
+            self._observer.recovered()
+        await self.docket.wait_for_strikes_loaded()
 
     def _described_tasks(self) -> Iterator[str]:
         for name, task in self.docket.tasks.items():
@@ -604,11 +645,11 @@ async def _until_told(work: Coroutine[Any, Any, None]) -> None:
     """Work until it is finished or a signal comes."""
     working = asyncio.create_task(work)
 
-    def end(number: signal.Signals) -> None:
+    def stop(number: signal.Signals) -> None:
         logs.told_to_end(number.name)
         working.cancel()
 
-    with answering(end, signal.SIGTERM, signal.SIGINT):
+    with answering(stop, signal.SIGTERM, signal.SIGINT):
         await working
 
 

@@ -11,12 +11,13 @@ import pytest
 
 from docket import Disposition, Docket, Execution, ExecutionState, StrikeList, Worker
 from docket.docket import Restore, Strike, StrikePreview
-from docket.errors import Undecodable
+from docket.errors import ServerRefused, Undecodable
 from docket.storage.executions import NewExecution
 from docket.storage.nonces import FRESH
 from docket.storage.strikes import StoredRules
 from docket.strikelist import CONDITION, Operator
 from tests.compat.conftest import soon, until, working
+from tests.fleet.process import ServerProcess
 
 AN_HOUR = timedelta(hours=1)
 
@@ -565,8 +566,18 @@ async def test_a_rule_of_another_key_does_not_apply_and_says_so(
     assert issubclass(Undecodable, Exception)
 
 
-async def test_a_list_that_can_not_reach_its_server_leaves_nothing_open(name: str) -> None:
+async def test_a_list_that_can_not_reach_its_server_strikes_nothing_and_waits(name: str) -> None:
     strikes = StrikeList("redis://127.0.0.1:1/0", name)
-    with pytest.raises(ConnectionError):
+    async with strikes:
+        assert not strikes.is_stricken({"customer": "acme"})
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(strikes.wait_for_strikes_loaded(), 0.05)
+
+
+async def test_a_list_that_its_server_does_not_let_in_leaves_nothing_open(
+    own_server: ServerProcess, name: str
+) -> None:
+    strikes = StrikeList(own_server.url.replace("://", "://nobody:wrong@"), name)
+    with pytest.raises(ServerRefused):
         await strikes.connect()
     await strikes.close()
