@@ -21,7 +21,7 @@ from .instrumentation import tracing
 from .lifecycle import Disposition, ExecutionState
 from .plain import plain
 from .progress import ExecutionProgress
-from .registry import TaskFunction, name_of
+from .registry import StandIn, TaskFunction, name_of
 from .results import pointer_to
 from .serialization import Context, place_of_call, place_of_result
 from .storage.exchange import Claimant, Settlement, Verdict
@@ -745,6 +745,7 @@ def dump_call(execution: Execution) -> bytes:
         get_signature(execution.function),
         context=place_of_call(execution.function_name, execution.key),
         nonce=new_nonce(),
+        written=isinstance(execution.function, StandIn),
     )
 
 

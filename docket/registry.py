@@ -22,6 +22,13 @@ TaskFunction: TypeAlias = Callable[..., Any]
 STANDARD: Final = "docket.tasks"
 
 
+class StandIn:
+    """Stands for a task that only workers have: it is added by name, its arguments as they are written."""
+
+    async def __call__(self, *args: Any, **kwargs: Any) -> None:
+        """Never runs: workers have the task itself."""
+
+
 class Registry:
     """Tasks by name, with their policies."""
 

@@ -142,7 +142,8 @@ def add(
         for path in tasks or []:
             register(docket.registry, path)
         await _know(docket, task, args, kwargs)
-        execution = await docket.add(task, when=due, key=key)(*args, **kwargs)
+        meant = _meant(docket, task, args, kwargs)
+        execution = await docket.add(task, when=due, key=key)(*meant[0], **meant[1])
         _expect_scheduled(execution)
         note(f"Added {task} to docket {docket.name!r}")
         return execution.key
@@ -250,6 +251,7 @@ def _moment(text: str) -> datetime:
 async def _know(docket: Docket, task: str, args: list[Any], kwargs: dict[str, Any]) -> None:
     """Have a task known here that workers know: to add it, its name and what they say of it are enough."""
     from ..binding import Shape, bind_to_any  # noqa: PLC0415 - --help needs none of it
+    from ..registry import StandIn  # noqa: PLC0415
 
     if task in docket.tasks:
         return
@@ -260,12 +262,22 @@ async def _know(docket: Docket, task: str, args: list[Any], kwargs: dict[str, An
             f"no worker of docket {docket.name!r} knows a task {task!r}: start one with its code, "
             f"or name a collection that has it with --tasks{meant(task, known)}"
         )
-
-    async def stand_in(*_: Any, **__: Any) -> None:
-        """Never runs here."""
-
     bind_to_any(task, map(Shape.read, shapes), tuple(args), kwargs)
-    docket.register(stand_in, [task])
+    docket.register(StandIn(), [task])
+
+
+def _meant(
+    docket: Docket, task: str, args: list[Any], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments as the task's annotations want them; what only a worker knows, it makes itself."""
+    from ..annotations import get_signature  # noqa: PLC0415 - --help needs none of it
+    from ..errors import ModelMismatch  # noqa: PLC0415
+    from ..serialization.written import as_meant  # noqa: PLC0415
+
+    try:
+        return as_meant(get_signature(docket.tasks[task]), tuple(args), kwargs)
+    except ModelMismatch as error:
+        raise Misused(f"{task} can not be called so: {error}") from error
 
 
 def _expect_scheduled(execution: Execution) -> None:

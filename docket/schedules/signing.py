@@ -19,7 +19,8 @@ def call_of(serializer: Serializer, schedule: DesiredSchedule, key: str) -> byte
         PayloadTooLarge, NotSerializable: they can not be stored.
     """
     place = place_of_call(schedule.task, key)
-    return serializer.dump_call(schedule.args, dict(schedule.kwargs), context=place)
+    kwargs = dict(schedule.kwargs)
+    return serializer.dump_call(schedule.args, kwargs, context=place, written=True)
 
 
 def seal_of(serializer: Serializer, owner: str, schedule: DesiredSchedule) -> str:

@@ -60,9 +60,8 @@ def describe(data: bytes, longest: int = LONGEST_TEXT) -> Description:
     except Exception as error:
         # Whoever looks at what cannot be read must see something, whatever that is.
         return Description("unreadable", "", key_id, len(data), _cut(plain(str(error)), longest))
-    return Description(
-        kind.name.lower(), codec.name.lower(), key_id, len(data), _cut(text, longest)
-    )
+    name = "call" if kind is Kind.WRITTEN else kind.name.lower()
+    return Description(name, codec.name.lower(), key_id, len(data), _cut(text, longest))
 
 
 @dataclass(frozen=True)
@@ -116,4 +115,4 @@ def _cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[:longest]}…"
 
 
-_TEXTS: Final = {Kind.CALL: _call, Kind.RESULT: repr, Kind.ERROR: _error}
+_TEXTS: Final = {Kind.CALL: _call, Kind.WRITTEN: _call, Kind.RESULT: repr, Kind.ERROR: _error}

@@ -82,6 +82,9 @@ def _advice(value: Any) -> str:
     )
 
 
+_OF_PYDANTIC: Final = "pydantic_core._pydantic_core"
+
+
 def _list(encoder: Encoder, value: list[Any]) -> Any:
     if PLAIN.issuperset(map(type, value)):
         return value
@@ -124,7 +127,8 @@ def _is_known(zone: tzinfo | None) -> bool:
     if type(zone) is ZoneInfo:
         # A zone that was read from a file has no name to find it by.
         return bool(zone.key)
-    return zone is None or type(zone) is timezone
+    # What pydantic reads has zones of its own, which are offsets as well.
+    return zone is None or type(zone) is timezone or type(zone).__module__ == _OF_PYDANTIC
 
 
 def _zone(zone: tzinfo | None) -> str | list[Any] | None:

@@ -63,6 +63,12 @@ def parse(data: bytes) -> Envelope:
     return Envelope(key_id, nonce, digest, body)
 
 
+def first_byte(data: bytes) -> int:
+    """The first byte of what may be signed; -1 if there is none."""
+    body = parse(data).body if data.startswith(SIGNED_BYTE) else data
+    return body[0] if body else -1
+
+
 def kind_and_codec(body: bytes) -> tuple[Kind, Codec]:
     """What the first byte says.
 

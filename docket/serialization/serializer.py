@@ -13,6 +13,7 @@ from . import envelope, failures, trust
 from .decoding import Decoder
 from .encoding import Encoder
 from .words import PLAIN, Codec, Kind, as_parts, pack
+from .written import as_meant
 
 Context: TypeAlias = Sequence[str | int]
 """Where a payload belongs within its docket; a copy that is found elsewhere is refused."""
@@ -23,6 +24,7 @@ CODECS_KEY: Final = "security.codecs"
 """Where a docket.toml says which of them are allowed."""
 
 MAX_PAYLOAD: Final = 1 << 20
+WRITTEN: Final = frozenset(Kind.WRITTEN | codec for codec in Codec)
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Serializer:
         *,
         context: Context = (),
         nonce: str = "",
+        written: bool = False,
     ) -> bytes:
         """The arguments of a call as bytes.
 
@@ -71,6 +74,8 @@ class Serializer:
             signature: the task's, with annotations resolved; models that it names go as data.
             context: what a signature covers besides: the task and the key; not stored.
             nonce: what tells the call from every other one of this key; stored if it is signed.
+            written: they come from a file or a command line, where the task's annotations are not known:
+                ``load_call`` makes of them what these say.
 
         Raises:
             NotSerializable: a value can not be encoded by the codecs that are allowed.
@@ -81,7 +86,8 @@ class Serializer:
         else:
             named = {str.__str__(name): value for name, value in kwargs.items()}
             content, codec = self._encoded([list(args), named], _annotations(signature))
-        return self._sealed(Kind.CALL, codec, content, context, nonce)
+        kind = Kind.WRITTEN if written else Kind.CALL
+        return self._sealed(kind, codec, content, context, nonce)
 
     def load_call(
         self, data: bytes, signature: inspect.Signature | None = None, *, context: Context = ()
@@ -96,10 +102,19 @@ class Serializer:
         Raises:
             Undecodable: the bytes are damaged, forged, of a codec that is not allowed, or of a
                 version to come.
+            ModelMismatch: what was written or stored does not fit the annotations.
         """
-        value = self._opened(data, Kind.CALL, _annotations(signature), context)
+        kind = Kind.WRITTEN if self.is_written(data) else Kind.CALL
+        value = self._opened(data, kind, _annotations(signature), context)
         args, kwargs = _call_in(value)
-        return tuple(args), kwargs
+        if kind is Kind.CALL or signature is None:
+            return tuple(args), kwargs
+        return as_meant(signature, tuple(args), kwargs)
+
+    @staticmethod
+    def is_written(data: bytes) -> bool:
+        """Whether arguments are as somebody has written them, and not yet what they are meant to be."""
+        return envelope.first_byte(data) in WRITTEN
 
     def dump_result(self, value: Any, annotation: Any = None, *, context: Context = ()) -> bytes:
         """A result as bytes.

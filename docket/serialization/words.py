@@ -31,6 +31,8 @@ class Kind(enum.IntEnum):
     CALL = 0x00
     RESULT = 0x10
     ERROR = 0x20
+    WRITTEN = 0x30
+    """The arguments of a call as somebody has written them: the annotations say what they are to be."""
 
 
 class Tag(enum.Enum):

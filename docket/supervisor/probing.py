@@ -12,18 +12,15 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from ..annotations import get_signature, validate_dependencies
+from ..binding import shape_of
 from ..registry import load
 from ..serialization import Serializer
-
-_ARRAYS = frozenset({"tuple_type", "set_type", "frozen_set_type"})
-"""TOML has one kind of array: where any other collection is expected, nothing can be said about it."""
+from ..serialization.written import made
 
 
 @dataclass
@@ -101,18 +98,18 @@ class Probe:
     def _look_at_call(self, path: list[Any], task: str, call: bytes) -> None:
         signature = get_signature(self.functions[task])
         args, kwargs = Serializer(codecs=("safe",), max_payload=len(call)).load_call(call)
-        try:
-            bound = signature.bind(*args, **kwargs)
-        except TypeError as error:
-            message = f"does not call {task}{_shown(signature)}: {error}"
+        objection = next(shape_of(self.functions[task]).objections(args, kwargs), "")
+        if objection:
+            message = f"does not call {task}{_shown(signature)}: {objection}"
             self.tell(path, "table", message, "correct args and kwargs")
             return
         places = _places(signature, args, kwargs)
-        for name, value in bound.arguments.items():
-            parameter = signature.parameters[name]
-            for key, one in _values(parameter, value):
-                if problem := _misfit(parameter.annotation, one):
-                    self.tell([*path, *places[key or name]], "value", problem)
+        _, _, misfits = made(signature, args, kwargs)
+        for misfit in misfits:
+            place = misfit.parameter
+            if misfit.item is not None:
+                place = f"*{misfit.item}" if isinstance(misfit.item, int) else misfit.item
+            self.tell([*path, *places[place], *misfit.below], "value", misfit.reason)
 
     def _look_at_parameter(self, path: list[Any], task: str | None, parameter: str) -> None:
         names = [task] if task is not None else list(self.functions)
@@ -181,36 +178,6 @@ def _places(
             return {**places, **{f"*{number - index}": ["args", number] for number in rest}}
         places[parameter.name] = ["args", index]
     return places
-
-
-def _values(parameter: inspect.Parameter, value: Any) -> Iterator[tuple[str, Any]]:
-    if parameter.kind is parameter.VAR_POSITIONAL:
-        yield from ((f"*{number}", one) for number, one in enumerate(value))
-    elif parameter.kind is parameter.VAR_KEYWORD:
-        yield from value.items()
-    else:
-        yield "", value
-
-
-def _misfit(annotation: Any, value: Any) -> str:
-    """Why a value does not fit an annotation, or nothing; what can not be checked is not wrong."""
-    if annotation is inspect.Parameter.empty or isinstance(annotation, str):
-        return ""
-    try:
-        adapter: TypeAdapter[Any] = TypeAdapter(annotation)
-        adapter.validate_python(value, strict=True)
-    except ValidationError as error:
-        wrong = [one for one in error.errors() if one["type"] not in _ARRAYS]
-        name = getattr(annotation, "__name__", None) if isinstance(annotation, type) else None
-        expected = f"expected what fits {name or annotation}"
-        return f"{expected}: {_begun_small(wrong[0]['msg'])}" if wrong else ""
-    except Exception:
-        return ""
-    return ""
-
-
-def _begun_small(text: str) -> str:
-    return text[:1].lower() + text[1:]
 
 
 def _takes(function: Any, parameter: str) -> bool:

@@ -292,7 +292,7 @@ class Executor:
     def _execution(self, run: Run, function: TaskFunction, now: int) -> Execution:
         claimed = run.claimed
         args, kwargs = self._docket.serializer.load_call(
-            self._brought_up(claimed),
+            self._brought_up(claimed, function),
             get_signature(function),
             context=place_of_call(claimed.task, claimed.key),
         )
@@ -320,17 +320,22 @@ class Executor:
         execution.started_at = from_milliseconds(now)
         return execution
 
-    def _brought_up(self, claimed: Claimed) -> bytes:
+    def _brought_up(self, claimed: Claimed, function: TaskFunction) -> bytes:
         """The arguments in the shape that the task has now."""
         policy = self._docket.registry.policy(claimed.task)
         if claimed.schema == policy.args_schema or policy.upcast is None:
             return claimed.call
         serializer = self._docket.serializer
         place = place_of_call(claimed.task, claimed.key)
-        args, kwargs = serializer.load_call(claimed.call, context=place)
+        written = serializer.is_written(claimed.call)
+        # What is written becomes what it is meant to be when it has the shape of now.
+        signature = None if written else get_signature(function)
+        args, kwargs = serializer.load_call(claimed.call, signature, context=place)
         try:
             args, kwargs = policy.upcast(claimed.schema, args, kwargs)
-            return serializer.dump_call(tuple(args), dict(kwargs), context=place)
+            return serializer.dump_call(
+                tuple(args), dict(kwargs), signature, context=place, written=written
+            )
         except Exception as error:
             raise Undecodable(
                 f"expected the arguments of {claimed.task!r} in the shape {policy.args_schema}; its upcast "

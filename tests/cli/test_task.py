@@ -230,3 +230,12 @@ def test_cancelling_what_runs_tells_its_worker(shell: Shell) -> None:
         return shown
 
     assert shell.visit(look) == "Cancelled long, which runs on jane\n"
+
+
+def test_what_does_not_fit_the_code_at_hand_is_refused(shell: Shell) -> None:
+    done = shell.type("task", "add", "greet", "Jane", "times=three", "--tasks", "shop:tasks")
+
+    assert done.exit_code == 2
+    assert done.stderr == (
+        "greet can not be called so: times: expected what fits int: input should be a valid integer\n"
+    )

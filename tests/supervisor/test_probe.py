@@ -36,7 +36,7 @@ number = 5
 async def plain(n: int, name: str = "x"): ...
 def threaded(values: list[int], when: datetime.date | None = None): ...
 def loose(a, *rest: int, flag: "Unknown" = None, **more: str): ...
-def pair(both: tuple[int, int], shape: Shape = Shape.ROUND, odd: typing.NewType = None): ...
+def pair(both: tuple[int, int], shape: Shape = Shape.ROUND, odd: len = None): ...
 async def injected(n: int, timeout: Timeout = Timeout(datetime.timedelta(seconds=5))): ...
 def generator(): yield 1
 async def stream(): yield 1
@@ -78,7 +78,7 @@ rate_limit = {{ limit = 5, per = "1m", key = "name" }}
 a = {{ task = "plain", every = "1m", args = [1], kwargs = {{ name = "y" }} }}
 b = {{ task = "threaded", every = "1m", args = [[1, 2], 2026-01-01] }}
 c = {{ task = "loose", every = "1m", args = [1, 2, 3], kwargs = {{ flag = 1, other = "z" }} }}
-d = {{ task = "pair", every = "1m", kwargs = {{ both = [1, 2], odd = 5 }} }}
+d = {{ task = "pair", every = "1m", kwargs = {{ both = [1, 2], odd = 5, shape = "round" }} }}
 e = {{ task = "injected", every = "1m", kwargs = {{ n = 1 }} }}
 [[strikes]]
 task = "plain"
@@ -180,7 +180,7 @@ kwargs = {{ other = 4 }}
 [schedules.shape]
 task = "pair"
 every = "1m"
-kwargs = {{ both = [1, 2], shape = "round" }}
+kwargs = {{ both = [1, 2], shape = "square" }}
 
 [schedules.unknown]
 task = "gone"
@@ -189,7 +189,7 @@ every = "1m"
     found = await told(directory, text)
     assert found[1:] == [
         (
-            "docket.toml:11:1: schedules.none: does not call plain(n, name=...): missing a required argument:"
+            "docket.toml:11:1: schedules.none: does not call plain(n, name=...): missing"
             " 'n'; correct args and kwargs"
         ),
         "docket.toml:18:9: schedules.wrong.args[0]: expected what fits int: input should be a valid integer",
@@ -203,8 +203,8 @@ every = "1m"
             " string"
         ),
         (
-            "docket.toml:30:35: schedules.shape.kwargs.shape: expected what fits Shape: input should be an"
-            " instance of Shape"
+            "docket.toml:30:35: schedules.shape.kwargs.shape: expected what fits Shape: input should be"
+            " 'round'"
         ),
     ]
 
