@@ -122,6 +122,7 @@ async def test_a_slot_that_was_left_open_stands_still_and_is_told(
     assert kept(target, anchor) > 0
     assert doctor.returncode != 0
     assert b"left open" in said
+    assert b"slot %d is moving" % key_slot(docket.prefix.encode()) in said
 
 
 async def test_a_thread_waits_and_follows_as_well(cluster: Cluster, docket: Docket) -> None:
