@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ..beside import look_beside
 from .exits import Misused
 
 if TYPE_CHECKING:
@@ -29,9 +29,7 @@ def loaded(option: str, path: str) -> Any:
     module, colon, attribute = path.partition(":")
     if not (module and colon and attribute):
         raise Misused(f'{option}: expected "package.module:attribute", found {path!r}')
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
+    look_beside(str(Path.cwd()))
     try:
         found: Any = importlib.import_module(module)
     except ImportError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import importlib.util
 import json
 import os
 import signal
@@ -17,10 +18,7 @@ from ..config.load import Loaded
 from ..config.model import Configuration
 from ..config.problems import Problem
 from ..serialization import Serializer
-from .process import SpawnFailed, describe_exit, why_not_spawned
-
-PATIENCE = 20.0
-"""Seconds that all the imports together may take."""
+from .process import BEGIN, SpawnFailed, describe_exit, why_not_spawned
 
 FAREWELL = 1.0
 """Seconds that a process which has told everything has to end by itself."""
@@ -78,29 +76,48 @@ def _environment(configuration: Configuration) -> dict[str, str]:
     return environment
 
 
-async def probe(
-    loaded: Loaded, patience: float = PATIENCE, known: Mapping[str, Any] | None = None
-) -> tuple[Problem, ...]:
+async def probe(loaded: Loaded, known: Mapping[str, Any] | None = None) -> tuple[Problem, ...]:
     """What does not fit the code, in the order of the files; nothing if everything does.
 
     Arguments:
         loaded: the configuration, and where everything in it stands.
-        patience: seconds after which the imports have failed.
         known: the subject of a probe that went well.
 
     Raises:
         SpawnFailed: no process could be started for it.
     """
     subject = subject_of(loaded.configuration)
+    findings = _missing_extras(loaded.configuration)
     if subject == known or not (subject["modules"] or subject["functions"]):
-        return ()
+        return loaded.sources.located(loaded.sources.at_their_sources(findings))
     environment = cast(dict[str, str], subject.pop("environment"))
-    words, ending = await _ask(subject, environment, loaded, patience)
-    findings = [_finding(word) for word in words if "path" in word]
+    words, ending = await _ask(subject, environment, loaded)
+    findings.extend(_finding(word) for word in words if "path" in word)
     if ending:
         begun = [word["begun"] for word in words if "begun" in word]
+        if not begun:
+            raise SpawnFailed(
+                f"the code can not be looked at: {ending} before anything was imported; it "
+                f"may lack packages or memory: try `{sys.executable} -c 'import docket.supervisor.probing'`"
+            )
         findings.append(_unfinished(begun[-1], ending, subject))
     return loaded.sources.located(loaded.sources.at_their_sources(findings))
+
+
+def _missing_extras(configuration: Configuration) -> list[Finding]:
+    """Name the tasks that need a package which is not installed."""
+    if importlib.util.find_spec("httpx") is not None:
+        return []
+    return [
+        Finding(
+            ("tasks", name, "http"),
+            "is an HTTP call, which needs httpx",
+            "key",
+            "install docket-platform[http]",
+        )
+        for name, task in configuration.tasks.items()
+        if task.http is not None
+    ]
 
 
 def _finding(word: Mapping[str, Any]) -> Finding:
@@ -124,7 +141,7 @@ def _unfinished(begun: str, ending: str, subject: Mapping[str, Any]) -> Finding:
 
 
 async def _ask(
-    subject: Mapping[str, Any], environment: Mapping[str, str], loaded: Loaded, patience: float
+    subject: Mapping[str, Any], environment: Mapping[str, str], loaded: Loaded
 ) -> tuple[list[dict[str, Any]], str]:
     """What the probe told, and how it ended if that was not by itself."""
     directory = loaded.path.resolve().parent
@@ -135,8 +152,8 @@ async def _ask(
     try:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            "-m",
-            "docket.supervisor.probing",
+            BEGIN,
+            "probe",
             str(theirs),
             cwd=directory,
             env={**os.environ, **environment},
@@ -151,6 +168,7 @@ async def _ask(
         raise SpawnFailed(why_not_spawned(error, str(directory))) from error
     finally:
         os.close(theirs)
+    patience = loaded.configuration.supervisor.probe_timeout.total_seconds()
     words: list[dict[str, Any]] = []
     hearing = asyncio.create_task(_hear(process, ours, json.dumps(subject).encode(), words))
     try:
@@ -158,7 +176,7 @@ async def _ask(
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(process.wait(), FAREWELL)
     except asyncio.TimeoutError:
-        return words, f"it took longer than {patience:g} s"
+        return words, f"it took longer than {patience:g} s (supervisor.probe_timeout)"
     finally:
         # Whatever the imported code has started goes with it.
         with contextlib.suppress(ProcessLookupError):

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..annotations import get_signature, validate_dependencies
+from ..beside import hidden
 from ..binding import shape_of
 from ..registry import load
 from ..serialization import Serializer
@@ -147,6 +148,8 @@ def _kind(value: Any) -> str:
 
 
 def _advice(error: BaseException, name: str) -> str:
+    if file := hidden(name.partition(":")[0], os.getcwd()):  # noqa: PTH109 - as a text
+        return f"{file} beside the configuration has the name of a module that is needed: rename it"
     if isinstance(error, ModuleNotFoundError):
         return "modules are looked for beside the configuration, and where Python looks"
     if isinstance(error, AttributeError):
@@ -193,7 +196,6 @@ def _names(function: Any) -> list[str]:
 def main() -> None:
     """Probe what the standard input names, and tell on the descriptor that the arguments name."""
     subject = json.loads(sys.stdin.buffer.read())
-    # Beside the configuration, as for a worker; ``-m`` has put the working directory first already.
     with os.fdopen(int(sys.argv[1]), "w", encoding="utf-8") as line:
 
         def say(**words: Any) -> None:
@@ -207,7 +209,3 @@ def main() -> None:
     # Threads that the imported code has started must not keep the process.
     sys.stdout.flush()
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

@@ -24,6 +24,9 @@ from .protocol import CHANNEL, STACKS, Channel
 REJECTIONS: Final = {"away": ServerUnavailable, "full": ServerFull, "refused": ServerRefused}
 """What a process is kept from that does not get to Redis, by the word that it says."""
 
+BEGIN: Final = str(Path(__file__).with_name("begin.py"))
+"""Where processes begin that import what a configuration names."""
+
 _LAST_WORDS = 1.0
 """Seconds for what a process has said or written before it was gone."""
 
@@ -156,8 +159,8 @@ class WorkerProcess:
             # A session of its own: a Ctrl-C in the terminal is the supervisor's to answer.
             return await asyncio.create_subprocess_exec(
                 sys.executable,
-                "-m",
-                "docket.supervisor.child",
+                BEGIN,
+                "worker",
                 cwd=self._directory,
                 env={**os.environ, **self._environment, CHANNEL: str(line)},
                 pass_fds=[line],

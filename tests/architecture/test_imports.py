@@ -34,8 +34,9 @@ LAYERS = (
 """From the top down; what stands in one row does not import each other."""
 
 GROUND = (
-    *("_version", "clock", "cron", "durations", "error_text", "errors", "identity", "lifecycle"),
-    *("layering", "names", "orders", "plain", "policy", "sizes", "strictness", "uuid7"),
+    *("_version", "beside", "clock", "cron", "durations", "error_text", "errors", "identity"),
+    *("layering", "lifecycle", "names", "orders", "plain", "policy", "sizes", "strictness"),
+    "uuid7",
 )
 """Level 0: plain values, which import nothing of the package but errors."""
 

@@ -101,7 +101,7 @@ def test_it_begins_with_nothing_and_follows_the_code(
     bench.until_logged("Welcome, Jill!")
 
     bench.code.write_text(
-        CODE + "\n\nimport __main__\n\nif __main__.__spec__.name == 'docket.supervisor.child':\n"
+        CODE + "\n\nimport sys\n\nif 'docket.supervisor.child' in sys.modules:\n"
         "    raise OSError('only a worker has this trouble')\n"
     )
     bench.until_logged("The code can not be run, what runs goes on: ")

@@ -26,6 +26,7 @@ from tests.supervisor import (
     test_control,
     test_leaving,
     test_many_hosts,
+    test_probe,
     test_processes,
     test_recycling,
     test_reloading,
@@ -215,6 +216,7 @@ TESTED: dict[str, Any] = {
     "supervisor.listen": test_supervisor.test_the_port_is_known_once_it_listens,
     "supervisor.control": test_control.test_it_is_beside_the_file_unless_the_path_says_otherwise,
     "supervisor.shutdown_timeout": test_processes.test_a_stop_hands_back_what_does_not_finish,
+    "supervisor.probe_timeout": test_probe.test_an_import_that_never_ends_is_given_up,
     "supervisor.reload.watch": test_watcher.test_the_watching_can_be_left_to_the_bytes_and_be_turned_off,
     "supervisor.reload.settle": test_watcher.test_what_is_taken_back_before_it_is_reported_is_no_change,
     "supervisor.reload.min_interval": (

@@ -14,11 +14,10 @@ from docket.connection.embedded import EmbeddedServer
 from docket.supervisor.supervisor import Supervisor
 
 WORK = """
-import os
-import __main__
+import os, sys
 
 # What only workers do not have, the probe does not miss.
-IS_WORKER = __main__.__spec__.name == "docket.supervisor.child"
+IS_WORKER = "docket.supervisor.child" in sys.modules
 
 
 async def note(number): ...

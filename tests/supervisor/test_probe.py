@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -55,11 +56,11 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path
 
 
-async def told(directory: Path, text: str, patience: float = 20) -> list[str]:
+async def told(directory: Path, text: str) -> list[str]:
     """The first line of every problem, without the directory."""
     file = directory / "docket.toml"
     file.write_text(text)
-    problems = await probe(load(file, {}), patience)
+    problems = await probe(load(file, {}))
     return [problem.render().replace(f"{directory}/", "").split("\n")[0] for problem in problems]
 
 
@@ -259,10 +260,11 @@ async def test_whatever_an_import_does_the_probe_says_which_one_it_was(
 
 async def test_an_import_that_never_ends_is_given_up(directory: Path) -> None:
     (directory / "slow.py").write_text("import time; time.sleep(1000)")
-    assert await told(directory, 'modules = ["slow"]\n', patience=1.5) == [
+    text = 'modules = ["slow"]\n[supervisor]\nprobe_timeout = "1500ms"\n'
+    assert await told(directory, text) == [
         (
-            "docket.toml:1:12: modules[0]: can not be imported: it took longer than 1.5 s;"
-            " importing must only define"
+            "docket.toml:1:12: modules[0]: can not be imported: it took longer than 1.5 s"
+            " (supervisor.probe_timeout); importing must only define"
         )
     ]
 
@@ -320,3 +322,41 @@ async def test_a_probe_that_cannot_be_started_says_why(directory: Path) -> None:
     loaded = load(file, {})
     with no_descriptors(), pytest.raises(SpawnFailed, match="LimitNOFILE"):
         await probe(loaded)
+
+
+async def test_a_call_without_its_package_is_told_where_it_is_declared(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nowhere(name: str) -> None:
+        assert name == "httpx"
+
+    monkeypatch.setattr(importlib.util, "find_spec", nowhere)
+    text = '[tasks.web]\n[tasks.web.http]\nurl = "https://example.com"\n'
+
+    problem = (
+        "docket.toml:2:12: tasks.web.http: is an HTTP call, which needs httpx;"
+        " install docket-platform[http]"
+    )
+    assert await told(directory, text) == [problem]
+    assert problem in await told(directory, text + task("plain", "work:plain"))
+
+
+async def test_a_file_that_hides_nothing_is_named_where_its_task_is(directory: Path) -> None:
+    (directory / "queue.py").write_text("def work(): ...\n")
+
+    (problem,) = await told(directory, task("hidden", "queue:work"))
+
+    assert problem.endswith(
+        "queue.py beside the configuration has the name of a module that is needed: rename it"
+    )
+
+
+async def test_a_probe_that_ends_before_it_begins_says_how_to_find_out(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("docket.supervisor.probe.BEGIN", str(directory / "missing.py"))
+
+    with pytest.raises(
+        SpawnFailed, match=r"exit code 2\) before anything was imported; it may lack"
+    ):
+        await told(directory, task("plain", "work:plain"))

@@ -106,6 +106,10 @@ class Supervisor(Table):
         default=timedelta(seconds=30),
         description="From the request to stop to the end of every process.",
     )
+    probe_timeout: PositiveDuration = Field(
+        default=timedelta(seconds=20),
+        description="How long importing all modules and functions that the file names may take.",
+    )
     reload: Reload = Field(default=Reload(), description="How changes of the file are noticed.")
     restart: Restart = Field(default=Restart(), description="The brake on crash loops, per pool.")
 

@@ -1,0 +1,31 @@
+"""Where worker processes and probes begin: run by its path, so that nothing beside the configuration gets in
+before the modules that they need.
+
+Its first argument says what it becomes: ``worker`` or ``probe``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> None:
+    """Become what the first argument says, in the working directory."""
+    here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - nothing is imported yet
+    sys.path[:] = [place for place in sys.path if os.path.abspath(place) != here]  # noqa: PTH100
+    from docket.beside import look_beside  # noqa: PLC0415
+
+    look_beside(os.getcwd())  # noqa: PTH109
+    # Processes of `runner = "process"` load the program of their parent by its path. This is none of
+    # theirs, and can not be loaded so.
+    del sys.modules["__main__"].__file__
+    if sys.argv.pop(1) == "worker":
+        from docket.supervisor.child import main as become  # noqa: PLC0415
+    else:
+        from docket.supervisor.probing import main as become  # noqa: PLC0415
+    become()
+
+
+if __name__ == "__main__":
+    main()
