@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help install run test test-fast test-pythons check types lint format schema docs properties soak innocents bench bench-sides bench-quick clean
+.PHONY: help install run test test-fast test-pythons check types lint format schema docs audit properties soak innocents bench bench-sides bench-quick clean
 
 help:  ## Show what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,10 @@ test-pythons: $(STAMP)  ## The fast lane on every Python from 3.10 to 3.13 that 
 
 docs: $(STAMP)  ## Build the API reference from the docstrings, into build/reference
 	$(BIN)/python -m tests.docs.reference build/reference
+
+audit: $(STAMP)  ## Look up known vulnerabilities of the locked dependencies; needs the network
+	$(BIN)/python -m pip install --quiet --group audit || true
+	$(BIN)/python -m tests.audit
 
 properties: $(STAMP)  ## The property tests, for half an hour instead of a minute
 	DOCKET_PROPERTIES=thorough $(BIN)/python -m pytest -n 2 --dist worksteal --timeout 2400 --fleet memory tests/properties
