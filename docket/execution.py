@@ -572,7 +572,7 @@ class Execution:
     async def subscribe(
         self, *, ready: asyncio.Event | None = None
     ) -> AsyncGenerator[StateEvent | ProgressEvent, None]:
-        """The state and the progress as they are, then every change.
+        """The state and the progress as they are, then every change; ends with the state that is the end.
 
         Arguments:
             ready: set as soon as nothing that happens from now on can be missed.
@@ -586,7 +586,7 @@ class Execution:
             yield await self.progress.event(RESYNC)
             if ready is not None:
                 ready.set()
-            while True:
+            while not self.state.is_terminal:
                 channel, event = await listener.next()
                 if channel == states:
                     told = await self._state_event(event)

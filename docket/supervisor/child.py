@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 import threading
 import traceback
 from datetime import timedelta
@@ -21,7 +20,7 @@ from ..errors import ServerRefused, ServerUnavailable
 from ..instrumentation.console import set_up_logging
 from ..orders import WorkerOrders
 from ..worker import Worker
-from ..worker.leftovers import end_children, flush
+from ..worker.leftovers import end_children, flush, kill_descendants
 from ..worker.signals import disregard, dump_stacks_at
 from .protocol import CHANNEL, STACKS, Channel
 
@@ -44,8 +43,12 @@ def main() -> None:
 
 
 async def _serve_and_exit(line: socket.socket) -> None:
-    code = await Child().serve(line)
+    child = Child()
+    code = await child.serve(line)
     end_children()
+    if child.is_orphaned:
+        # There is no supervisor any more that would kill the rest of the process group.
+        kill_descendants()
     # Here, and not after the loop: its end would wait for plain functions that were given up on.
     flush()
     os._exit(code)
@@ -57,6 +60,8 @@ class Child:
     def __init__(self) -> None:
         self._orders: WorkerOrders | None = None
         self._revision = 0
+        self.is_orphaned = False
+        """Whether its supervisor is dead."""
         self._docket: Docket | None = None
         self._worker: Worker | None = None
         self._working: asyncio.Task[None] | None = None
@@ -83,6 +88,7 @@ class Child:
                 return self._ended_by_itself(self._working)
             message = hearing.result()
             if message is None:
+                self.is_orphaned = True
                 await self._stop(timedelta(seconds=ORPHANED))
                 return 0
             if message["word"] == "drain":
@@ -181,13 +187,7 @@ def _watch_for_orphanage(descriptor: int) -> None:
         poll.register(lifeline, select.POLLHUP)
         poll.poll()
         threading.Event().wait(ORPHANED + 1)
+        kill_descendants()
         os._exit(75)
 
     threading.Thread(target=watch, name="docket-orphanage", daemon=True).start()
-
-
-if __name__ == "__main__":
-    # Processes of `runner = "process"` load the program of their parent by its path. This is none of
-    # theirs, and can not be loaded so.
-    del sys.modules["__main__"].__file__
-    main()

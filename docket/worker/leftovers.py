@@ -7,11 +7,14 @@ import atexit
 import contextlib
 import logging
 import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Collection
 from typing import Any
+
+from ..runners.keeper import descendants
 
 GRACE = 2.0
 """Seconds that a child gets between the polite and the final signal, and threads get to end."""
@@ -36,6 +39,14 @@ def end_children() -> None:
         if child.is_alive():
             child.kill()
             child.join()
+
+
+def kill_descendants() -> None:
+    """Kill every process that this one has started, at once, where the system tells which these are."""
+    with contextlib.suppress(OSError):
+        for pid in descendants(os.getpid()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def leave_threads(known: Collection[threading.Thread]) -> None:

@@ -562,3 +562,26 @@ async def test_an_execution_made_by_hand_is_scheduled(docket: Docket, worker: Wo
 
     assert execution.disposition is Disposition.SCHEDULED
     assert (execution.state, execution.attempt) == (ExecutionState.COMPLETED, 2)
+
+
+async def test_a_subscription_ends_with_the_run_and_at_once_when_it_is_over(
+    docket: Docket, worker: Worker
+) -> None:
+    async def brief() -> None: ...
+
+    execution = await docket.add(brief)()
+
+    async def states(ready: asyncio.Event | None = None) -> list[ExecutionState]:
+        return [
+            event["state"]
+            async for event in execution.subscribe(ready=ready)
+            if event["type"] == "state"
+        ]
+
+    ready = asyncio.Event()
+    listening = asyncio.create_task(states(ready))
+    await ready.wait()
+    await worker.run_until_finished()
+
+    assert (await asyncio.wait_for(listening, 20))[-1] is ExecutionState.COMPLETED
+    assert await asyncio.wait_for(states(), 20) == [ExecutionState.COMPLETED]

@@ -217,6 +217,23 @@ async def test_a_supervised_worker_goes_on_and_leaves_nothing(supervised: Superv
     await _until_nothing_is_left(supervised.directory)
 
 
+async def test_nothing_that_tasks_have_started_is_left_when_the_supervisor_is_killed(
+    supervised: Supervised,
+) -> None:
+    ways = dict.fromkeys(["leaves_a_program", "leaves_a_stubborn_process"])
+    (supervised.directory / "odd.py").write_text(ODD)
+    supervised.append(
+        "".join(f'[tasks.{way}]\nfunction = "odd:{way}"\n' for way in (*ways, "goes_on"))
+    )
+    supervised.start()
+    await _try_all(supervised.url, "supervised", ways, supervised.directory)
+
+    supervised.signal(signal.SIGKILL)
+    supervised.wait()
+
+    await _until_nothing_is_left(supervised.directory)
+
+
 @pytest.fixture
 def lone(tmp_path: Path, url: str, name: str) -> Iterator[subprocess.Popen[bytes]]:
     (tmp_path / "odd.py").write_text(ODD)

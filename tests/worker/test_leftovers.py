@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from docket.worker import leftovers
 from tests.pids import is_alive
 
 THREADS = """
@@ -87,7 +88,36 @@ def test_children_are_ended_politely_and_then_without_asking() -> None:
     assert not any(is_alive(int(pid)) for pid in pids)
 
 
-def test_nothing_is_done_where_no_task_has_started_any(capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_done_where_no_task_has_started_any() -> None:
     program = "from docket.worker.leftovers import end_children; end_children()"
 
     assert said(program) == ("", "")
+
+
+DESCENDANTS = """
+import os, subprocess, sys, time
+from docket.runners import keeper
+from docket.worker import leftovers
+
+leftovers.descendants = lambda pid: [*keeper.descendants(pid), gone.pid]
+gone = subprocess.Popen([sys.executable, "-c", ""])
+gone.wait()
+child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+leftovers.kill_descendants()
+print(child.wait())
+"""
+
+
+def test_what_was_started_is_killed_whatever_session_it_is_in() -> None:
+    assert said(DESCENDANTS) == ("-9\n", "")
+
+
+def test_a_system_that_does_not_tell_what_was_started_is_no_trouble(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def nothing(root: int) -> list[int]:
+        raise FileNotFoundError("/proc")
+
+    monkeypatch.setattr(leftovers, "descendants", nothing)
+
+    leftovers.kill_descendants()
