@@ -36,7 +36,7 @@ Key                                   Type          Holds
 ``P:task-workers:<task>``             set           the workers that know a task
 ``P:bell`` ``P:bell:<queue>``         list          at most one token: wakes one idle worker
 ``P:format``                          string        the format of all this: another one is refused
-``P:fence``                           string        the last fence that was handed out
+``P:fence``                           string        up to where fences were handed out, or may have been
 ``P:slots:<limit>``                   sorted set    who holds the slots of a concurrency limit, and since when
 ``P:holding``                         hash          the limits of which an acceptance holds a slot
 ``P:orphans:<consumer>``              set           superseded runs of a consumer that still hold slots

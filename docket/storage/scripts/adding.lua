@@ -3,9 +3,9 @@
 local LIVE = {scheduled = true, queued = true, running = true, parked = true}
 local ASKED_AGAIN = 60000   -- ms for which a call or a settlement may be sent again, as nobody has heard its answer
 local now = milliseconds()
-local struck = redis.call('HLEN', P .. ':strikes') > 1
-local routed = redis.call('EXISTS', P .. ':routes') == 1
-local has_schemas = redis.call('EXISTS', P .. ':schemas') == 1
+-- What many dockets have none of, in one question.
+local is_declared = redis.call('EXISTS', P .. ':strikes', P .. ':routes', P .. ':schemas') > 0
+local struck = is_declared and redis.call('HLEN', P .. ':strikes') > 1
 local bells = {}   -- rung once at the end, however many executions came
 
 -- What is remembered in the place of a record that this call displaces: its nonce, and the run that has ended it.
@@ -52,7 +52,7 @@ local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rul
     redis.call('DEL', run, P .. ':results:' .. key, P .. ':progress:' .. key)
   end
 
-  if queue == '' and routed then queue = redis.call('HGET', P .. ':routes', task) or '' end
+  if queue == '' and is_declared then queue = redis.call('HGET', P .. ':routes', task) or '' end
   generation = generation + 1
   if due == 0 then due = now end
   local fields = {'task', task, 'call', call, 'due', integer(due)}
@@ -66,7 +66,7 @@ local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rul
   with('when', when or '', '')
   with('nonce', nonce, '*')
   with('ring', state and ring_of_displaced(known[3], known[6], known[7], known[8], known[9]) or nil, nil)
-  with('schema', has_schemas and schema_of(task) or nil, nil)
+  with('schema', is_declared and schema_of(task) or nil, nil)
   -- The record of a dead letter may have expired while its place in the index is still there. Not earlier:
   -- after its first write a script is not refused any more for want of memory.
   local function forget_death()

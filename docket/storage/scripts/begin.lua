@@ -25,7 +25,6 @@ elseif redis.call('ZREM', suspects_of(queue), key) == 1 then
   redis.call('HDEL', run, 'reason')
 end
 local fence = next_fence()
-keep_fence()
 redis.call('HSET', run, 'state', 'running', 'fence', fence, 'consumer', consumer, 'started', integer(now), 'message', message)
 announce(key, 'running', known[5], name_of(consumer), integer(now))
 return {message, queue, current, fence, integer(now), identity_of(key, known[7])}

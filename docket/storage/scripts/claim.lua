@@ -34,12 +34,13 @@ local EXPIRED = 20
 local INLINE = 4194304
 local IDLE = 60000          -- ms for which a worker is remembered that holds nothing
 local QUARANTINE = 15000    -- ms for which others leave suspects to a worker that runs nothing else
+local FRESH = 0.9           -- a lease of which so much is left is not renewed by each claim
 local COMPANY = 10000       -- ms that a suspect waits for others to end before it runs beside them
 local slots, held, lease, queues = tonumber(slots), tonumber(held), tonumber(lease), tonumber(queues)
 local concurrency = tonumber(concurrency)
 local now = milliseconds()
 local started = integer(now)
-local true_now = redis == server and now or leases.true_milliseconds()
+local true_now = own_milliseconds()
 local claimed, struck, crashed, kept, broken, stale = {}, {}, {}, {}, {}, 0
 local first_held = REST + queues
 local bytes = 0
@@ -79,7 +80,7 @@ local function promote()
   return upcoming()
 end
 
--- Whether there are rules at all is asked once, and only when there is something to strike.
+-- Whether there are rules at all is asked once.
 local function strike_on(task)
   if rules == nil then rules = redis.call('HLEN', P .. ':strikes') > 1 end
   return rules and action_of('task:' .. task, now)
@@ -201,6 +202,8 @@ local function holder_of(queue, message)
   return (queue or '') .. '\n' .. message
 end
 
+local own_end = 0   -- of its own lease, if that is among the first two
+
 -- Ends the leases that have ended; tells when the next one of somebody else does.
 local function expire_some()
   local first = redis.call('ZRANGE', P .. ':leases', 0, 1, 'WITHSCORES')
@@ -216,6 +219,7 @@ local function expire_some()
     first = redis.call('ZRANGE', P .. ':leases', 0, 1, 'WITHSCORES')
   end
   local at = first[1] == consumer and 4 or 2
+  if first[5 - at] == consumer then own_end = tonumber(first[6 - at]) end
   return first[at] and integer(math.max(0, tonumber(first[at]) - true_now)) or '-1'
 end
 
@@ -239,14 +243,17 @@ local function for_each_queue(act, ...)
   end
 end
 
--- What is rare, in one question.
+-- What is rare, in one question: whether others have lost anything, and whether there are rules.
 local function has_any_lost()
-  local places = {}
+  local places = {P .. ':strikes'}
   for at = REST, first_held - 1 do
     places[#places + 1] = suffixed('lost', ARGV[at])
     places[#places + 1] = suffixed('suspects', ARGV[at])
   end
-  return redis.call('EXISTS', unpack(places)) > 0
+  local found = redis.call('EXISTS', unpack(places))
+  local fields = found > 0 and redis.call('HLEN', P .. ':strikes') or 0
+  rules = fields > 1
+  return found > (fields > 0 and 1 or 0)
 end
 
 -- As full.lua does: what comes first here now and then takes memory.
@@ -273,11 +280,12 @@ if is_recovered then
     end)
   end
 end
-if #claimed > 0 then redis.call('ZADD', P .. ':leases', integer(true_now + lease), consumer) end
+if #claimed > 0 and own_end < true_now + lease * FRESH then
+  redis.call('ZADD', P .. ':leases', integer(true_now + lease), consumer)
+end
 -- More may be waiting than was read: the next idle worker is woken.
 if is_full or #claimed >= slots then
   for at = REST, first_held - 1 do ring(ARGV[at]) end
 end
-keep_fence()
 return {integer(now), next_due or '-1', next_end, has_dead and 1 or 0,
   is_recovered and 1 or 0, is_waiting and 1 or 0, stale, claimed, struck, crashed, kept, broken}

@@ -1,24 +1,13 @@
 -- Leases. A consumer is one life of one worker. Its pending entries say what it holds; P:leases says how long it is
 -- believed to: member the consumer, score the end of its own lease in ms. What a consumer held whose lease has ended is
--- in P:lost:<queue> until somebody has taken all of it. Expects runs.lua.
+-- in P:lost:<queue> until somebody has taken all of it. Leases go by the
+-- server's own time, also where tests move it: nobody becomes silent by that. Expects runs.lua.
 
 local SLICE = 200      -- entries that one script moves at most
 local UNKNOWN = 30000  -- ms for which a consumer is believed of which no lease is known
 
 -- How a lease ended, as the scores of P:lost:<queue> say it. Whoever held one run only has died while it ran alone.
 local RELEASED, SILENT, SILENT_ALONE, DEAD, DEAD_ALONE = 0, 1, 2, 3, 4
-
--- Leases go by the true time, also where tests move it: nobody becomes silent by that. Servers before 7.0 let it pass
--- while a script runs: it is asked for once, or what becomes suspect together would be ordered by chance.
-local true_time
-
-local function true_milliseconds()
-  if not true_time then
-    local time = server.call('TIME')
-    true_time = time[1] * 1000 + math.floor(time[2] / 1000)
-  end
-  return true_time
-end
 
 local function lost_of(queue)
   return suffixed('lost', queue)
@@ -90,5 +79,5 @@ end
 -- had again when that consumer is silent.
 local function hand_to(holder, queue, message)
   redis.call('XCLAIM', stream_of(queue), GROUP, holder, 0, message, 'JUSTID')
-  redis.call('ZADD', P .. ':leases', 'NX', integer(true_milliseconds() + UNKNOWN), holder)
+  redis.call('ZADD', P .. ':leases', 'NX', integer(own_milliseconds() + UNKNOWN), holder)
 end

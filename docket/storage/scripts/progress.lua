@@ -18,8 +18,10 @@ redis.call('HSET', progress, 'updated_at', now)
 local known = redis.call('HMGET', progress, 'current', 'total', 'message')
 local reply = {known[1] or '', known[2] or '', known[3] or '', now}
 -- Progress of something that has already ended goes when the record of it goes; of something that has no
--- record (any more), after a day.
+-- record (any more), after a day. A record that lives on says that there is progress to take along.
 local ttl = redis.call('PTTL', run_of(key))
-if ttl ~= -1 then redis.call('PEXPIRE', progress, ttl > 0 and ttl or DAY) end
+if ttl ~= -1 then redis.call('PEXPIRE', progress, ttl > 0 and ttl or DAY)
+else redis.call('HSET', run_of(key), 'progress', '1')
+end
 publish(progress, reply[1], reply[2], now, reply[3])
 return reply

@@ -31,7 +31,7 @@ local function keep(queue)
   if quarantine ~= '0' then redis.call('SET', suffixed('quarantine', queue), consumer, 'PX', quarantine) end
 end
 
-redis.call('ZADD', P .. ':leases', integer(leases.true_milliseconds() + lease), consumer)
+redis.call('ZADD', P .. ':leases', integer(own_milliseconds() + lease), consumer)
 local kept, replies = {}, {}
 for at = REST, #ARGV, FIELDS do
   local message, queue, key, generation, fence = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]

@@ -49,5 +49,4 @@ for _, queue in ipairs(leases.all_queues(REST, #ARGV)) do
   if count >= leases.SLICE then break end
   leases.leave(queue, consumer)
 end
-keep_fence()
 return {count, count > 0 and 1 or 0}

@@ -5,7 +5,24 @@ local GROUP = 'docket-workers'
 local FIRST = '1'            -- the generation of a record that holds none: the first one
 local DEAD_LETTERS = 10000   -- the oldest beyond this many are forgotten
 
+-- The server's own time, in us, also where tests move it. Servers before 7.0 let it pass while a script runs: it is
+-- asked for once, or what happens together would be ordered by chance.
+local own_time
+
+local function own_microseconds()
+  if not own_time then
+    local time = server.call('TIME')
+    own_time = time[1] * 1000000 + time[2]
+  end
+  return own_time
+end
+
+local function own_milliseconds()
+  return math.floor(own_microseconds() / 1000)
+end
+
 local function milliseconds()
+  if redis == server then return own_milliseconds() end
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
@@ -78,21 +95,23 @@ end
 
 -- Fences. Each is higher than all before it, and at least the server's own time in us: a counter that was
 -- lost, or that has fallen back with the rest of the data, does not hand out again what it has handed out.
--- It is read once per script and written once, by keep_fence at the end of the script.
+-- What is written down is RESERVED ahead of them. As a rule time has overtaken it when the next script asks, and one
+-- command reads it and writes it.
 
-local fences   -- the last one that was handed out; nil before the first
+local RESERVED = 100
+local latest_fence, last_reserved = 0, 0
 
 local function next_fence()
-  if not fences then
-    local time = server.call('TIME')
-    fences = math.max(tonumber(redis.call('GET', P .. ':fence') or 0), time[1] * 1000000 + time[2])
+  if latest_fence == last_reserved then
+    local time = own_microseconds()
+    latest_fence = tonumber(redis.call('SET', P .. ':fence', integer(time + RESERVED), 'GET') or 0)
+    if latest_fence > time then redis.call('SET', P .. ':fence', integer(latest_fence + RESERVED))
+    else latest_fence = time
+    end
+    last_reserved = latest_fence + RESERVED
   end
-  fences = fences + 1
-  return integer(fences)
-end
-
-local function keep_fence()
-  if fences then redis.call('SET', P .. ':fence', integer(fences)) end
+  latest_fence = latest_fence + 1
+  return integer(latest_fence)
 end
 
 -- A due time as events tell it: ms, and the moment in us where that is not a whole ms.
@@ -159,8 +178,8 @@ local function detach(key, state, queue, message)
 end
 
 -- A terminal state: recorded, announced, and from now on allowed to expire. `schedule` is that of which it is a
--- run, false if the caller knows that it is of none.
-local function finish(key, state, now, ttl, reason, error, worker, started, due, schedule)
+-- run, and `progress` what says that it has told some: false if the caller knows that there is none.
+local function finish(key, state, now, ttl, reason, error, worker, started, due, schedule, progress)
   local run = run_of(key)
   if schedule == nil then schedule = redis.call('HGET', run, 'schedule') end
   if schedule then turns.turn_over(key, schedule, state, now) end
@@ -171,7 +190,7 @@ local function finish(key, state, now, ttl, reason, error, worker, started, due,
   -- An end that no run has brought: whoever runs it still must not take it for its own.
   if not worker then redis.call('HDEL', run, 'fence') end
   redis.call('PEXPIRE', run, ttl)
-  redis.call('PEXPIRE', P .. ':progress:' .. key, ttl)
+  if progress ~= false then redis.call('PEXPIRE', P .. ':progress:' .. key, ttl) end
   announce(key, state, due, worker, started, integer(now), error)
 end
 

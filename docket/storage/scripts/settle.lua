@@ -108,9 +108,9 @@ local function settle(at)
     ARGV[at + 8], ARGV[at + 9], ARGV[at + 10], ARGV[at + 11], ARGV[at + 12], ARGV[at + 13], ARGV[at + 14]
   local run = run_of(key)
   -- A field that a record does not have is looked for in all of it: what is rare is asked for where it is needed.
-  local state, current, latest, holder, started, its_due, cancel, its_message, schedule, nonce, at_gates =
+  local state, current, latest, holder, started, its_due, cancel, its_message, schedule, nonce, at_gates, progress =
     unpack(redis.call('HMGET', run, 'state', 'generation', 'fence', 'consumer', 'started', 'due', 'cancel', 'message',
-      'schedule', 'nonce', 'gates'))
+      'schedule', 'nonce', 'gates', 'progress'))
   current = current or FIRST
 
   if not state then
@@ -155,7 +155,7 @@ local function settle(at)
     parked.park(key, reason, now, its_due)
     if schedule then turns.turn_over(key, schedule, 'parked', now) end
   else
-    finish(key, word, now, ttl, reason, error, worker, started, its_due, schedule)
+    finish(key, word, now, ttl, reason, error, worker, started, its_due, schedule, progress)
     if word == 'failed' then bury(key, now, tonumber(ttl)) end
   end
   return 'RECORDED'

@@ -20,7 +20,7 @@ local function suspect(key, queue, message, due, crashes, alone, level, death)
   take_off_stream(queue, message)
   redis.call('HDEL', run, 'consumer', 'started')
   redis.call('HSET', run, 'state', 'queued', 'reason', 'suspect', 'crashes', crashes, 'alone', alone, 'suspect', level, 'death', death, 'before', message)
-  redis.call('ZADD', suspects_of(queue), integer(leases.true_milliseconds()), key)
+  redis.call('ZADD', suspects_of(queue), integer(own_milliseconds()), key)
   announce(key, 'queued', due)
   ring(queue)
 end
