@@ -11,7 +11,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import resources
 
 from redis.exceptions import NoScriptError
@@ -28,6 +28,8 @@ MODULES = ("gates", "leases", "parked", "passed", "suspects", "turns")
 """Files of which few scripts need anything in most calls: what one of them defines is made when it is first
 used, as ``gates.leave``. To make all of them took longer than to add one execution."""
 
+_USES = re.compile(rf"\b({'|'.join(MODULES)})\.\w")
+
 _NAMES = re.compile(r"^local (?:function )?(\w+(?:, \w+)*)", re.MULTILINE)
 """What stands at the top level of a file."""
 
@@ -41,6 +43,7 @@ return error(reply, 0)
 """Ends every script. No script sends its events itself, so that none can forget to."""
 
 
+@cache
 def _read(name: str) -> str:
     directory = resources.files("docket.storage") / "scripts"
     return (directory / f"{name}.lua").read_text("utf-8")
@@ -48,14 +51,12 @@ def _read(name: str) -> str:
 
 def used_modules(texts: Sequence[str]) -> list[str]:
     """Return the modules that these texts use, and those that are used by these in turn."""
-    used: list[str] = []
+    used = set[str]()
     texts = list(texts)
     while texts:
-        text = texts.pop()
-        for name in MODULES:
-            if name not in used and re.search(rf"\b{name}\.\w", text):
-                used.append(name)
-                texts.append(_read(name))
+        new = set(_USES.findall(texts.pop())) - used
+        used |= new
+        texts.extend(map(_read, new))
     return sorted(used)
 
 
