@@ -328,8 +328,8 @@ class Docket(KeyNames):
 
         async def schedule(*args: Any, **kwargs: Any) -> Execution:
             bind(name, task, args, kwargs)
-            call = _task_call(task, name, args, kwargs, when, key)
-            return await self._schedule_one("add", replace(call, is_fresh=key is None))
+            call = _task_call(task, name, args, kwargs, when, key, is_used_once=True)
+            return await self._schedule_one("add", call)
 
         return schedule
 
@@ -701,8 +701,8 @@ class Docket(KeyNames):
         """Schedule what is not struck, so many at a time, and tell each execution what became of it."""
         kept: list[Execution] = []
         new: list[NewExecution] = []
-        nonce, trace = new_nonce(), tracing.outgoing()
-        for index, (execution, call) in enumerate(pairs):
+        trace = tracing.outgoing()
+        for execution, call in pairs:
             rule = self.strike_list.find(execution)
             if rule is not None and rule.action == "drop":
                 execution.disposition = Disposition.STRUCK
@@ -713,8 +713,8 @@ class Docket(KeyNames):
             parks = rule.identity if rule is not None and rule.action == "park" else ""
             kept.append(execution)
             # Each call of a batch is one of its own, also of a key that the batch names twice.
-            own = FRESH if call.is_fresh else f"{nonce}.{index}" if index else nonce
-            new.append(new_execution(execution, call, own, trace, parks))
+            nonce = FRESH if call.is_fresh else new_nonce()
+            new.append(new_execution(execution, call, nonce, trace, parks))
         way: Literal["add", "replace"] = "replace" if mode == "replace" else "add"
         # All of a batch is sent again if any of it was not answered.
         with self.unanswered.sending(way, new) as sent:
@@ -758,10 +758,15 @@ def _task_call(
     kwargs: dict[str, Any],
     when: datetime | None,
     key: str | None,
+    *,
+    is_used_once: bool = False,
 ) -> TaskCall:
     due = datetime.now(timezone.utc) if when is None else _aware(when)
     if key is None:
-        return TaskCall(task, args, kwargs, new_key(), due, name, immediate=when is None)
+        fresh = new_key()
+        return TaskCall(
+            task, args, kwargs, fresh, due, name, immediate=when is None, is_fresh=is_used_once
+        )
     if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidKey(f"expected a text as the key, found {key!r}")
     try:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from datetime import timedelta
+from types import TracebackType
 from typing import Literal
 
 from .serialization import unsigned
@@ -45,11 +45,8 @@ class UnansweredCalls:
         self._known: OrderedDict[Hashable, tuple[str, float]] = OrderedDict()
         """Nonce and time of the first try of each call, the longest unanswered first."""
 
-    @contextmanager
-    def sending(
-        self, mode: Literal["add", "replace"], calls: Sequence[NewExecution]
-    ) -> Generator[list[NewExecution]]:
-        """Give calls the nonces that they were sent with before; remember them if this ends by an error.
+    def sending(self, mode: Literal["add", "replace"], calls: Sequence[NewExecution]) -> Sending:
+        """Give calls the nonces that they were sent with before; remember them if the block ends by an error.
 
         Arguments:
             mode: what becomes of a live execution of the same key.
@@ -57,21 +54,23 @@ class UnansweredCalls:
         """
         now = self._timer()
         self._forget(now)
-        # As a rule every call was answered: then nothing is looked for, and calls need no names.
-        names = list(_named(mode, calls)) if self._known else []
-        sent = [self._known_as(name, call) for name, call in zip(names, calls, strict=False)]
-        sent = sent or list(calls)
-        try:
-            yield sent
-        except BaseException:
-            for name, call in zip(names or _named(mode, calls), sent, strict=True):
-                if call.nonce != FRESH:
-                    self._known.setdefault(name, (call.nonce, now))
-            while len(self._known) > MOST:
-                self._known.popitem(last=False)
-            raise
-        for name in names:
-            self._known.pop(name, None)
+        if not self._known:
+            # As a rule every call was answered: then nothing is looked for, and calls need no names.
+            return Sending(self, mode, calls, now)
+        names = list(_named(mode, calls))
+        sent = [self._known_as(name, call) for name, call in zip(names, calls, strict=True)]
+        return Sending(self, mode, sent, now, names)
+
+    def remember(self, name: Hashable, call: NewExecution, now: float) -> None:
+        """Remember a call that was not answered, unless its key was made for it."""
+        if call.nonce != FRESH:
+            self._known.setdefault(name, (call.nonce, now))
+        while len(self._known) > MOST:
+            self._known.popitem(last=False)
+
+    def answered(self, name: Hashable) -> None:
+        """Remember a call no longer."""
+        self._known.pop(name, None)
 
     def _known_as(self, name: Hashable, call: NewExecution) -> NewExecution:
         """Return a call as it was sent before, if it was."""
@@ -86,6 +85,50 @@ class UnansweredCalls:
             if now - since < KEPT.total_seconds():
                 return
             del self._known[name]
+
+
+class Sending:
+    """Calls on their way, for the length of a block.
+
+    Arguments:
+        home: where they are remembered if the block ends by an error.
+        mode, calls: what is sent.
+        now: when.
+        names: what the calls are told from others by, as far as that is known already.
+    """
+
+    __slots__ = ("_calls", "_home", "_mode", "_names", "_now")
+
+    def __init__(
+        self,
+        home: UnansweredCalls,
+        mode: Literal["add", "replace"],
+        calls: Sequence[NewExecution],
+        now: float,
+        names: Sequence[Hashable] = (),
+    ) -> None:
+        self._home = home
+        self._mode = mode
+        self._calls = calls
+        self._now = now
+        self._names = names
+
+    def __enter__(self) -> Sequence[NewExecution]:
+        return self._calls
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exc_type is None:
+            for name in self._names:
+                self._home.answered(name)
+            return
+        names = self._names or _named(self._mode, self._calls)
+        for name, call in zip(names, self._calls, strict=True):
+            self._home.remember(name, call, self._now)
 
 
 def _named(mode: str, calls: Sequence[NewExecution]) -> Iterator[Hashable]:

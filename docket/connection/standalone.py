@@ -25,7 +25,7 @@ from redis.retry import Retry
 from typing_extensions import override
 
 from ..errors import Closed, DocketError, ServerUnavailable
-from .base import Command, Connection, Facts, Greeting, Reply, ThreadConnection, is_error
+from .base import Command, Connection, Facts, Greeting, Reply, ThreadConnection, errors_of, is_error
 from .credentials import Askable
 from .errors import needs_login, refused_unread, translate, unreachable
 from .facts import QUESTIONS, read_facts, refuse_unfit
@@ -209,7 +209,7 @@ class Standalone(Connection):
         except DocketError:
             await self._leave(pool)
             raise
-        if refused_unread(replies) or needs_login(replies):
+        if (errors := errors_of(replies)) and (refused_unread(errors) or needs_login(errors)):
             await self._leave(pool)
         return replies
 

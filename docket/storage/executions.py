@@ -12,7 +12,7 @@ from datetime import datetime, timedelta, timezone
 from itertools import chain
 from typing import Literal, NamedTuple
 
-from ..connection.base import Argument, Connection, Reply
+from ..connection.base import Argument, Connection
 from ..errors import DocketError
 from ..lifecycle import LIVE, Disposition, ExecutionState
 from ..plain import plain
@@ -21,7 +21,7 @@ from .pages import PAGE, Pages
 from .patience import PATIENCE, patiently, read_patiently, run_patiently, value_of
 from .progress import ProgressRecord, progress_of, progress_query
 from .replies import pairs
-from .script import Script, run, time_query
+from .script import Call, Script, run, time_query
 
 CHUNK = 100
 """How many executions one script call takes: well under a millisecond of the server's time."""
@@ -170,7 +170,7 @@ def to_due(moment: datetime) -> tuple[int, str]:
 
 def from_due(due: bytes | str | float, when: bytes | str | None) -> datetime:
     """The moment of a due time that ``to_due`` has told."""
-    return _moment(int(when)) if when else from_milliseconds(due)
+    return _moment(int(when) if when else int(float(due)) * 1000)
 
 
 def _moment(microseconds: int) -> datetime:
@@ -210,7 +210,10 @@ class Executions:
         """
         chunks = [executions[at : at + CHUNK] for at in range(0, len(executions), CHUNK)]
         scheduled: list[Scheduled] = []
-        replies = await patiently(self._connection, lambda: self._send(mode, chunks), patience)
+        # Made anew each time: how old a call is, the script wants to know.
+        replies = await patiently(
+            self._connection, lambda: run(self._connection, *self._calls(mode, chunks)), patience
+        )
         for chunk, reply in zip(chunks, replies, strict=True):
             if isinstance(reply, DocketError):
                 failure = Scheduled(Disposition.FAILED, None, 0, str(reply))
@@ -219,18 +222,16 @@ class Executions:
                 scheduled.extend(_scheduled(word, state, at) for word, state, at in reply)
         return scheduled
 
-    async def _send(
+    def _calls(
         self, mode: Literal["add", "replace"], chunks: Sequence[Sequence[NewExecution]]
-    ) -> list[Reply]:
-        # Made anew each time: how old a call is, the script wants to know.
+    ) -> list[Call]:
         now = time.monotonic()
-        calls = [
+        return [
             _SCHEDULE.call(
-                self._keys, mode, *chain.from_iterable(one.arguments(now) for one in chunk)
+                self._keys, mode, *chain.from_iterable([one.arguments(now) for one in chunk])
             )
             for chunk in chunks
         ]
-        return await run(self._connection, *calls)
 
     async def cancel(self, key: str, ttl: timedelta) -> str:
         """Cancel one execution; tells CANCELLED, REQUESTED, FINISHED or UNKNOWN."""

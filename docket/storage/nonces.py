@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+from itertools import count
 
 FRESH = "*"
 """The nonce of a key that was made for one call only: whoever finds it there has found that call."""
 
+_numbers = count()
+
+
+class _Process:
+    """This process, told from every other one: chance is asked once, and a fork is a process of its own."""
+
+    name = ""
+
+    def begin(self) -> None:
+        """Take a name that no other process has."""
+        self.name = secrets.token_urlsafe(9)
+
+
+_process = _Process()
+_process.begin()
+os.register_at_fork(after_in_child=_process.begin)
+
 
 def new_nonce() -> str:
     """A nonce that nobody else has: printable, and without what the scripts begin their own with."""
-    return secrets.token_urlsafe(9)
+    return f"{_process.name}.{next(_numbers)}"

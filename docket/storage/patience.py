@@ -11,7 +11,9 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
-from ..connection.base import Command, Connection, Reply, is_error
+from redis.exceptions import ResponseError
+
+from ..connection.base import Command, Connection, Reply, errors_of, is_error
 from ..connection.errors import Severity, needs_login, severity, translate
 from ..errors import DocketError, LoginRefused, ServerUnavailable
 from .script import Call, run
@@ -53,11 +55,14 @@ async def patiently(
         ServerUnavailable: the server did not come back in time.
     """
     deadline = asyncio.get_running_loop().time() + patience.total_seconds()
-    backoff = Backoff(_SHORTEST, _LONGEST)
+    backoff: Backoff | None = None
     while True:
         try:
             replies = await ask()
-            trouble = next((one for one in replies if _is_passing(connection, one)), None)
+            errors = errors_of(replies)
+            if not errors:
+                return replies
+            trouble = next((one for one in errors if _is_passing(connection, one)), None)
             if trouble is None:
                 return [translate(reply) if is_error(reply) else reply for reply in replies]
             unavailable = translate(trouble)
@@ -65,6 +70,7 @@ async def patiently(
             if isinstance(error, LoginRefused) and not connection.has_worked:
                 raise
             unavailable = error
+        backoff = backoff or Backoff(_SHORTEST, _LONGEST)
         pause = backoff.next_pause()
         if asyncio.get_running_loop().time() + pause > deadline:
             raise unavailable
@@ -110,12 +116,10 @@ class Backoff:
         self._pause = self._shortest
 
 
-def _is_passing(connection: Connection, reply: Reply) -> bool:
-    """Return whether this is an error that the same call may not meet again.
+def _is_passing(connection: Connection, error: ResponseError) -> bool:
+    """Return whether the same call may not meet this error again.
 
     A login that is refused after it was accepted is one: a password rotates, or an ACL is loaded late.
     """
-    if not is_error(reply):
-        return False
-    is_login = connection.has_worked and needs_login([reply])
-    return is_login or severity(reply) is Severity.TRANSIENT
+    is_login = connection.has_worked and needs_login([error])
+    return is_login or severity(error) is Severity.TRANSIENT
