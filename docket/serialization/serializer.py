@@ -128,7 +128,10 @@ class Serializer:
             NotSerializable: a value can not be encoded by the codecs that are allowed.
             PayloadTooLarge: the bytes exceed the limit.
         """
-        content, codec = self._encoded(value, (annotation,))
+        if type(value) in PLAIN:
+            content, codec = pack(value), Codec.SAFE
+        else:
+            content, codec = self._encoded(value, (annotation,))
         return self._sealed(Kind.RESULT, codec, content, context)
 
     def load_result(self, data: bytes, annotation: Any = None, *, context: Context = ()) -> Any:

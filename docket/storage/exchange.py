@@ -125,6 +125,9 @@ class Verdict(Enum):
     """There is no record of it any more."""
 
 
+_VERDICTS = {verdict.value.encode(): verdict for verdict in Verdict}
+
+
 class Hold(Enum):
     """What the server said to the renewal of a lease."""
 
@@ -224,12 +227,12 @@ class Exchange:
         """
         calls: list[Call] = []
         if settlements:
-            fields = (field for settlement in settlements for field in settlement)
+            fields = [field for settlement in settlements for field in settlement]
             calls.append(_SETTLE.call(self._keys, self.claimant.consumer, *fields))
         if slots > 0:
             calls.append(self._claim(slots, held, holding, lenient))
         replies = [value_of(reply) for reply in await run(self._connection, *calls)]
-        verdicts = [Verdict(word.decode()) for word in replies.pop(0)] if settlements else []
+        verdicts = [_VERDICTS[word] for word in replies.pop(0)] if settlements else []
         if not replies:
             return verdicts, None
         return verdicts, _catch(replies[0])

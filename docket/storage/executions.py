@@ -12,7 +12,7 @@ from datetime import datetime, timedelta, timezone
 from itertools import chain
 from typing import Literal, NamedTuple
 
-from ..connection.base import Argument, Connection
+from ..connection.base import Argument, Connection, Reply
 from ..errors import DocketError
 from ..lifecycle import LIVE, Disposition, ExecutionState
 from ..plain import plain

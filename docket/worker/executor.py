@@ -13,7 +13,7 @@ from contextvars import copy_context
 from datetime import timedelta
 from typing import Any, Protocol
 
-from ..annotations import compact_signature, get_signature
+from ..annotations import compact_signature
 from ..binding import bind
 from ..connection.errors import is_of_redis
 from ..dependencies.base import (
@@ -25,19 +25,11 @@ from ..dependencies.base import (
     TaskOutcome,
 )
 from ..dependencies.concurrency_limit import ConcurrencyBlocked
-from ..dependencies.configured import configured
-from ..dependencies.resolution import Resolution, is_bare, step_into
+from ..dependencies.resolution import Resolution, step_into
 from ..dependencies.shared import SharedScope
 from ..dependencies.timeout import Timeout
 from ..docket import Docket
-from ..errors import (
-    CodecRefused,
-    LeaseLost,
-    ModelMismatch,
-    SignatureMismatch,
-    Undecodable,
-    UnknownTask,
-)
+from ..errors import CodecRefused, LeaseLost, ModelMismatch, SignatureMismatch, Undecodable
 from ..execution import Execution, NextRun
 from ..instrumentation.events import Observer
 from ..instrumentation.tracing import Performing, incoming
@@ -68,6 +60,7 @@ from .outcome import (
     Superseded,
     Waiting,
 )
+from .plans import Plan, Plans
 from .running import End, Run
 from .threads import Threads
 
@@ -179,6 +172,7 @@ class Executor:
         self._timer = timer
         self._docket = host.docket
         self._labels = {**host.docket.labels(), "docket.worker": host.name}
+        self._plans = Plans(host.docket.registry)
         self._observer = observer
         self._fallback = fallback
         self._shared = SharedScope()
@@ -211,14 +205,27 @@ class Executor:
         return ordered(run, error, self._host.is_ending)
 
     async def _outcome(self, run: Run, now: int) -> Outcome:
-        prepared = await self._prepare(run, now)
+        if not run.claimed.is_complete and not await self._host.complete(run):
+            return Superseded()
+        claimed = run.claimed
+        plan = self._plans.find(claimed.task)
+        if plan is None:
+            if self._fallback is None or await self._is_automatic_elsewhere(claimed):
+                self._observer.parked(claimed.task, claimed.key, ParkedReason.UNKNOWN_TASK.value)
+                return Parked(ParkedReason.UNKNOWN_TASK)
+            plan = self._plans.instead_of_unknown(claimed.task, self._fallback)
+        elif not plan.policy.can_read(claimed.schema):
+            parked = Parked(ParkedReason.ARGS_SCHEMA, detail=str(claimed.schema))
+            self._observer.parked(claimed.task, claimed.key, parked.why)
+            return parked
+        prepared = self._prepare(claimed, plan, now)
         if not isinstance(prepared, Execution):
             return prepared
         with Performing(prepared, self._labels) as performing:
-            return await self._perform(run, prepared, now, performing)
+            return await self._perform(run, plan, prepared, now, performing)
 
     async def _perform(
-        self, run: Run, prepared: Execution, now: int, performing: Performing
+        self, run: Run, plan: Plan, prepared: Execution, now: int, performing: Performing
     ) -> Outcome:
         claimed = run.claimed
         self._observer.started(
@@ -229,8 +236,7 @@ class Executor:
             prepared.attempt,
         )
         start = time.perf_counter()
-        policy = self._docket.registry.policy(prepared.function_name)
-        attempt = _Attempt(prepared, policy, self._timer)
+        attempt = _Attempt(prepared, plan, self._timer)
         outcome = await self._attempt(run, attempt)
         seconds = time.perf_counter() - start
         if isinstance(outcome, Perpetuated):
@@ -239,27 +245,12 @@ class Executor:
         performing.conclude(attempt.error)
         return outcome
 
-    async def _prepare(self, run: Run, now: int) -> Execution | Outcome:
+    def _prepare(self, claimed: Claimed, plan: Plan, now: int) -> Execution | Outcome:
         """The execution, ready to be called, or the outcome of one that can not be."""
-        if not run.claimed.is_complete and not await self._host.complete(run):
-            return Superseded()
-        claimed = run.claimed
         try:
-            function = self._docket.registry.find(claimed.task)
-        except UnknownTask:
-            if self._fallback is None or await self._is_automatic_elsewhere(claimed):
-                self._observer.parked(claimed.task, claimed.key, ParkedReason.UNKNOWN_TASK.value)
-                return Parked(ParkedReason.UNKNOWN_TASK)
-            function = self._fallback
-        else:
-            if not self._docket.registry.policy(claimed.task).can_read(claimed.schema):
-                parked = Parked(ParkedReason.ARGS_SCHEMA, detail=str(claimed.schema))
-                self._observer.parked(claimed.task, claimed.key, parked.why)
-                return parked
-        try:
-            execution = self._execution(run, function, now)
+            execution = self._execution(claimed, plan, now)
         except ModelMismatch as error:
-            parked = Parked(ParkedReason.SIGNATURE, detail=outline(function))
+            parked = Parked(ParkedReason.SIGNATURE, detail=outline(plan.function))
             self._observer.parked(claimed.task, claimed.key, f"{parked.why} ({error})")
             return parked
         except CodecRefused:
@@ -289,16 +280,15 @@ class Executor:
             return False
         return bool(await self._docket.task_workers(claimed.task))
 
-    def _execution(self, run: Run, function: TaskFunction, now: int) -> Execution:
-        claimed = run.claimed
+    def _execution(self, claimed: Claimed, plan: Plan, now: int) -> Execution:
         args, kwargs = self._docket.serializer.load_call(
-            self._brought_up(claimed, function),
-            get_signature(function),
+            self._brought_up(claimed, plan),
+            plan.signature,
             context=place_of_call(claimed.task, claimed.key),
         )
         execution = Execution(
             self._docket,
-            function,
+            plan.function,
             args,
             kwargs,
             claimed.key,
@@ -320,16 +310,16 @@ class Executor:
         execution.started_at = from_milliseconds(now)
         return execution
 
-    def _brought_up(self, claimed: Claimed, function: TaskFunction) -> bytes:
+    def _brought_up(self, claimed: Claimed, plan: Plan) -> bytes:
         """The arguments in the shape that the task has now."""
-        policy = self._docket.registry.policy(claimed.task)
+        policy = plan.policy
         if claimed.schema == policy.args_schema or policy.upcast is None:
             return claimed.call
         serializer = self._docket.serializer
         place = place_of_call(claimed.task, claimed.key)
         written = serializer.is_written(claimed.call)
         # What is written becomes what it is meant to be when it has the shape of now.
-        signature = None if written else get_signature(function)
+        signature = None if written else plan.signature
         args, kwargs = serializer.load_call(claimed.call, signature, context=place)
         try:
             args, kwargs = policy.upcast(claimed.schema, args, kwargs)
@@ -355,34 +345,33 @@ class Executor:
         return self._ordered(run, end.error) or await self._failed(run, attempt, end.error)
 
     async def _work(self, run: Run, attempt: _Attempt) -> Outcome:
-        execution = attempt.execution
-        instead = configured(attempt.policy)
-        if not (instead or self._host.dependencies) and is_bare(execution.function):
+        execution, plan = attempt.execution, attempt.plan
+        if plan.is_bare and not self._host.dependencies:
             result = await self._call(run, attempt, execution.args, {})
-            return Completed(result, get_signature(execution.function).return_annotation)
-        attempt.resolution = Resolution(self._host, execution, instead)
+            return Completed(result, plan.returns)
+        attempt.resolution = Resolution(self._host, execution, plan.instead)
         async with attempt.resolution as resolution:
             result = await self._call(run, attempt, resolution.args, resolution.arguments)
             handler = attempt.role(CompletionHandler)
-            completed = Completed(result, get_signature(execution.function).return_annotation)
+            completed = Completed(result, plan.returns)
             if handler and await handler.on_complete(execution, attempt.outcome(result=result)):
                 return self._following(execution, completed)
             return completed
 
-    async def _call(
+    def _call(
         self, run: Run, attempt: _Attempt, args: tuple[Any, ...], resolved: dict[str, Any]
-    ) -> Any:
+    ) -> Awaitable[Any]:
         execution = attempt.execution
         kwargs = {**execution.kwargs, **resolved} if resolved else execution.kwargs
         runtime = attempt.runtime
         if runtime is None:
-            return await self._coroutine(run, attempt, args, kwargs)
+            return self._coroutine(run, attempt, args, kwargs)
 
         @functools.wraps(execution.function, _NAMES, ())
         def call(*args: Any, **kwargs: Any) -> Awaitable[Any]:
             return self._coroutine(run, attempt, args, kwargs)
 
-        return await runtime.run(execution, call, args, kwargs)
+        return runtime.run(execution, call, args, kwargs)
 
     def _coroutine(
         self, run: Run, attempt: _Attempt, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -390,17 +379,17 @@ class Executor:
         execution = attempt.execution
         function = execution.function
         try:
-            if inspect.iscoroutinefunction(function):
+            if attempt.plan.is_coroutine:
                 return checkpointed(function(*args, **kwargs), run)
             # Of a plain function nobody can tell a call that fails from one that can not be made.
             bind(execution.function_name, function, args, kwargs)
-            if attempt.policy.in_process:
+            if attempt.plan.policy.in_process:
                 return in_process(function, args, kwargs)
             return self._in_thread(run, function, args, kwargs)
         except TypeError as error:
             raise SignatureMismatch(
                 f"the stored arguments of {plain(execution.key)} do not fit "
-                f"{execution.function_name}({compact_signature(get_signature(function))}): {error}"
+                f"{execution.function_name}({compact_signature(attempt.plan.signature)}): {error}"
             ) from error
 
     async def _in_thread(
@@ -486,7 +475,7 @@ class Executor:
         return Failed(error)
 
     async def _is_retried(self, attempt: _Attempt, ended: TaskOutcome) -> bool:
-        policy, execution = attempt.policy.retry, attempt.execution
+        policy, execution = attempt.plan.policy.retry, attempt.execution
         if policy is None:
             handler = attempt.role(FailureHandler)
             return handler is not None and await handler.handle_failure(execution, ended)
@@ -530,11 +519,9 @@ async def until_ended(thread: asyncio.Future[Any], given_up: asyncio.Future[None
 class _Attempt:
     """One try of one execution: what it is to be, and what has been resolved for it so far."""
 
-    def __init__(
-        self, execution: Execution, policy: TaskPolicy, timer: Callable[[], float]
-    ) -> None:
+    def __init__(self, execution: Execution, plan: Plan, timer: Callable[[], float]) -> None:
         self.execution = execution
-        self.policy = policy
+        self.plan = plan
         self.resolution: Resolution | None = None
         self.error: BaseException | None = None
         self._timer = timer
@@ -553,8 +540,8 @@ class _Attempt:
     @property
     def runtime(self) -> Any:
         """How the task is called; what the configuration says goes before what the code says."""
-        if self.policy.timeout is not None:
-            return Timeout(self.policy.timeout)
+        if (timeout := self.plan.policy.timeout) is not None:
+            return Timeout(timeout)
         return self.role(Runtime)
 
     def outcome(self, result: Any = None, exception: BaseException | None = None) -> TaskOutcome:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from ..error_text import line_of
@@ -252,7 +253,7 @@ class Bookkeeping:
             fence=run.fence,
             identity=run.identity,
             word=word,
-            ttl=ttl or _milliseconds(max(self._result_ttl(run), REMEMBERED)),
+            ttl=ttl or _remembered(self._result_ttl(run)),
             **fields,
         )
 
@@ -263,6 +264,12 @@ class Bookkeeping:
 
 def _place_of(run: Claimed) -> Context:
     return place_of_result(run.task, run.key, run.generation, run.call)
+
+
+@lru_cache(maxsize=256)
+def _remembered(result_ttl: timedelta) -> int:
+    """For how many ms a record stays: most tasks of a docket have one answer."""
+    return _milliseconds(max(result_ttl, REMEMBERED))
 
 
 def _milliseconds(duration: timedelta) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from typing import Any
 
 from typing_extensions import override
@@ -15,17 +14,11 @@ class RecordingTask(asyncio.Task[None]):
     A ``CancelledError`` alone says nothing: it also comes out of a future that was cancelled, and a task
     can raise it. What the task asks of itself does not count, and ``uncancel`` takes a request back, as
     timeouts do. On Python 3.10 only this class has ``uncancel``, and libraries do not call it: there a
-    timeout that has struck and was caught still counts.
-
-    Arguments:
-        coroutine: what it runs.
-        name: what it is called.
+    timeout that has struck and was caught still counts. It is made as any task is.
     """
 
-    def __init__(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
-        super().__init__(coroutine, loop=asyncio.get_running_loop(), name=name)
-        self._requests = 0
-        self._has_begun = False
+    _requests = 0
+    _has_begun = False
 
     def begin(self) -> None:
         """Say that it has taken its first step; what was asked of it before reaches it now."""

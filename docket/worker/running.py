@@ -26,10 +26,11 @@ class End(enum.Enum):
 class Run:
     """One claimed execution while this worker holds it."""
 
-    __slots__ = ("_given_up", "_task", "claimed", "end", "turn_ends")
+    __slots__ = ("_given_up", "_task", "claimed", "end", "holder", "turn_ends")
 
     def __init__(self, claimed: Claimed) -> None:
         self.claimed = claimed
+        self.holder = claimed.holder
         self.end: End | None = None
         self.turn_ends = _now() + TURN * 2**claimed.crashes if claimed.company is not None else 0.0
         """Until when it runs among few others only, because it is a suspect."""
@@ -101,6 +102,8 @@ class Running:
 
     def _company(self) -> int:
         """How many runs there may be with the suspects among them, as long as it is their turn."""
+        if not self._suspects:
+            return self.concurrency
         now = _now()
         turns = (
             run.claimed.company + 1
@@ -117,17 +120,18 @@ class Running:
 
     def add(self, claimed: Claimed) -> Run:
         """Hold one more."""
-        run = self._runs[claimed.holder] = Run(claimed)
+        run = Run(claimed)
+        self._runs[run.holder] = run
         if claimed.company is not None:
-            self._suspects[claimed.holder] = run
+            self._suspects[run.holder] = run
         return run
 
     def remove(self, run: Run) -> None:
         """Hold it no longer: it has ended."""
         # A message can have been claimed again by this very worker after its lease was lost.
-        if self._runs.get(run.claimed.holder) is run:
-            del self._runs[run.claimed.holder]
-            self._suspects.pop(run.claimed.holder, None)
+        if self._runs.get(run.holder) is run:
+            del self._runs[run.holder]
+            self._suspects.pop(run.holder, None)
         self._changed.set()
 
     def held(self) -> list[Run]:

@@ -35,7 +35,7 @@ class Shutdown:
     def awaited(self) -> Generator[asyncio.Task[None], None, None]:
         """For as long as the worker works; yields a task that ends when somebody asks it to stop."""
         self._working = asyncio.current_task()
-        self._sentinel = RecordingTask(self._until_asked(), "docket shutdown")
+        self._sentinel = RecordingTask(self._until_asked(), name="docket shutdown")
         try:
             yield self._sentinel
         finally:

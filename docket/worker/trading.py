@@ -200,7 +200,7 @@ class Trading(Service):
         # Nothing that is held is empty: the marker tells "recover" apart from "holding nothing".
         # What is settled in the same round trip is ours, too: a server that has restarted may know
         # the script that claims already, and be told the one that settles only afterwards.
-        held = [run.claimed.holder for run in self._running.held()]
+        held = [run.holder for run in self._running.held()]
         return [b"-", *held, *(one.holder for one, _ in (*batch, *self._settlements))]
 
     def _answered(self, claimed: bool) -> None:

@@ -542,7 +542,7 @@ class Worker:
 
     def _begin(self, claimed: Claimed) -> None:
         run = self._running.add(claimed)
-        run.begin(RecordingTask(self._perform(run), claimed.key))
+        run.begin(RecordingTask(self._perform(run), name=claimed.key))
 
     async def _perform(self, run: Run) -> None:
         """One run, from its claim to its settlement; this task never fails."""

@@ -132,7 +132,7 @@ async def test_a_run_that_is_ending_already_does_not_lose_its_lease_as_well(dock
     claimed = await claimed_of(docket)
     async with Worker(docket, observers=[Losses()]) as worker:
         run = Run(claimed)
-        run.begin(RecordingTask(asyncio.sleep(0), "ending"))
+        run.begin(RecordingTask(asyncio.sleep(0), name="ending"))
         run.stop(End.CANCELLED)
         run.stop(End.INTERRUPTED)
         worker._leases._lose(run)
