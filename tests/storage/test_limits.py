@@ -93,7 +93,7 @@ async def test_no_more_run_at_a_time_than_an_argument_allows_with_several_worker
     docket: Docket, meter: Meter
 ) -> None:
     async def work(customer: Annotated[int, ConcurrencyLimit(2)], number: int) -> None:
-        await meter.run(customer)
+        await meter.run(customer, seconds=0.02)
 
     docket.register(work)
     await docket.add_many([docket.call(work)(number % 4, number) for number in range(80)])
