@@ -122,4 +122,4 @@ def _is_passing(connection: Connection, error: ResponseError) -> bool:
     A login that is refused after it was accepted is one: a password rotates, or an ACL is loaded late.
     """
     is_login = connection.has_worked and needs_login([error])
-    return is_login or severity(error) is Severity.TRANSIENT
+    return is_login or severity(error) in {Severity.TRANSIENT, Severity.SCRIPT_MISSING}

@@ -161,10 +161,10 @@ async def run(connection: Connection, *calls: Call) -> list[Reply]:
     """
     if connection.is_throwaway:
         calls = tuple(Call(call.script.movable, call.arguments) for call in calls)
-    replies = await connection.send(*(call.command for call in calls))
+    replies = await connection.send(*[call.command for call in calls])
     missing = _missing(replies)
     if missing:
-        healed = await connection.send(*(calls[index].full_command for index in missing))
+        healed = await connection.send(*_healing(calls, missing))
         _fill_in(replies, missing, healed)
     return replies
 
@@ -176,16 +176,26 @@ def time_query(connection: Connection, keys: Keys) -> Command:
 
 def run_blocking(connection: ThreadConnection, *calls: Call) -> list[Reply]:
     """As ``run``, for a thread."""
-    replies = connection.send(*(call.command for call in calls))
+    replies = connection.send(*[call.command for call in calls])
     missing = _missing(replies)
     if missing:
-        healed = connection.send(*(calls[index].full_command for index in missing))
+        healed = connection.send(*_healing(calls, missing))
         _fill_in(replies, missing, healed)
     return replies
 
 
 def _missing(replies: Sequence[Reply]) -> list[int]:
     return [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+
+
+def _healing(calls: Sequence[Call], missing: Sequence[int]) -> list[Command]:
+    """What was missing once more: the first call of each script brings its text for all that follow."""
+    told = set[Script]()
+    commands: list[Command] = []
+    for call in (calls[index] for index in missing):
+        commands.append(call.command if call.script in told else call.full_command)
+        told.add(call.script)
+    return commands
 
 
 def _fill_in(replies: list[Reply], indexes: list[int], healed: list[Reply]) -> None:

@@ -17,6 +17,12 @@ local function ring_of_displaced(nonce, ring, fence, consumer, completed)
   return ring or nil
 end
 
+-- The record of a dead letter may have expired while its place in the index is still there. Not before the first
+-- write: after that a script is not refused any more for want of memory.
+local function forget_death(key, nonce)
+  if nonce ~= '*' then redis.call('ZREM', P .. ':dead', key) end
+end
+
 -- Returns {word, state, generation}. Sent twice it answers as the first time: a nonce that is already
 -- recorded, or that was before another call has displaced it, is this very call. A nonce of '*' says that the key itself was made for this call, so that
 -- any record of it is ours. What is struck by a rule that parks is stored, and STRUCK with the state
@@ -25,12 +31,11 @@ end
 -- `when` is the moment in us where that is not a whole ms (''). With a `slot` it waits for that: the caller makes it one of those who do.
 local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rule, when, is_late, slot)
   local run = run_of(key)
-  local known = redis.call('HMGET', run, 'state', 'generation', 'nonce', 'queue', 'message', 'ring', 'fence', 'consumer', 'completed', 'schedule')
-  local state = known[1]
-  local generation = state and tonumber(known[2] or FIRST) or 0
+  local state, before, its_nonce, its_ring = unpack(redis.call('HMGET', run, 'state', 'generation', 'nonce', 'ring'))
+  local generation = state and tonumber(before or FIRST) or 0
 
   if state then
-    if nonce == '*' or nonce == known[3] or passed.has(known[6], nonce) then
+    if nonce == '*' or nonce == its_nonce or passed.has(its_ring, nonce) then
       return {state == 'parked' and redis.call('HEXISTS', run, 'strike') == 1 and 'STRUCK' or 'SCHEDULED', state, generation}
     end
     if mode == 'add' and LIVE[state] then return {'ALREADY_SCHEDULED', state, generation} end
@@ -46,35 +51,37 @@ local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rul
     elseif rule and rule ~= '' and action_of(rule, now) then keeper = rule
     end
   end
+  local ring
   if state then
-    detach(key, state, known[4], known[5])
-    if known[10] and LIVE[state] then turns.leave_schedule(key, known[10], state == 'running' and gates.owner_of(key, known[3])) end
+    local its_queue, message, schedule, fence, consumer, completed =
+      unpack(redis.call('HMGET', run, 'queue', 'message', 'schedule', 'fence', 'consumer', 'completed'))
+    ring = ring_of_displaced(its_nonce, its_ring, fence, consumer, completed)
+    detach(key, state, its_queue, message)
+    if schedule and LIVE[state] then
+      turns.leave_schedule(key, schedule, state == 'running' and gates.owner_of(key, its_nonce))
+    end
     redis.call('DEL', run, P .. ':results:' .. key, P .. ':progress:' .. key)
   end
 
   if queue == '' and is_declared then queue = redis.call('HGET', P .. ':routes', task) or '' end
   generation = generation + 1
+  local number = integer(generation)
   if due == 0 then due = now end
   local fields = {'task', task, 'call', call, 'due', integer(due)}
   local function with(name, value, default)
     if value ~= default then fields[#fields + 1] = name; fields[#fields + 1] = value end
   end
-  with('generation', integer(generation), FIRST)
+  with('generation', number, FIRST)
   with('attempt', attempt, '1')
   with('queue', queue, '')
   with('trace', trace, '')
   with('when', when or '', '')
   with('nonce', nonce, '*')
-  with('ring', state and ring_of_displaced(known[3], known[6], known[7], known[8], known[9]) or nil, nil)
+  with('ring', ring, nil)
   with('schema', is_declared and schema_of(task) or nil, nil)
-  -- The record of a dead letter may have expired while its place in the index is still there. Not earlier:
-  -- after its first write a script is not refused any more for want of memory.
-  local function forget_death()
-    if nonce ~= '*' then redis.call('ZREM', P .. ':dead', key) end
-  end
   if keeper then
     redis.call('HSET', run, unpack(fields))
-    forget_death()
+    forget_death(key, nonce)
     park_struck(key, keeper, now, integer(due))
     return {'STRUCK', 'parked', generation}
   end
@@ -83,7 +90,7 @@ local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rul
     with('waits', slot)
   elseif due <= now then
     state = 'queued'
-    with('message', put_on_stream(key, queue, generation))
+    with('message', put_on_stream(key, queue, number))
     bells[queue] = true
   else
     state = 'scheduled'
@@ -91,7 +98,7 @@ local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rul
   redis.call('HSET', run, 'state', state, unpack(fields))
   if state == 'scheduled' and not slot then put_in_future(key, queue, integer(due)) end
   announce(key, state, told_due(integer(due), when))
-  forget_death()
+  forget_death(key, nonce)
   return {'SCHEDULED', state, generation}
 end
 

@@ -48,7 +48,7 @@ local rules
 local is_full, is_recovered, is_waiting, has_dead = false, true, false, false
 
 local function upcoming()
-  return redis.call('ZRANGE', P .. ':queue', 0, 0, 'WITHSCORES')[2]
+  return redis.call('ZRANGE', P .. ':queue', '0', '0', 'WITHSCORES')[2]
 end
 
 local function put_aside(what, trouble)
@@ -206,7 +206,7 @@ local own_end = 0   -- of its own lease, if that is among the first two
 
 -- Ends the leases that have ended; tells when the next one of somebody else does.
 local function expire_some()
-  local first = redis.call('ZRANGE', P .. ':leases', 0, 1, 'WITHSCORES')
+  local first = redis.call('ZRANGE', P .. ':leases', '0', '1', 'WITHSCORES')
   if first[2] and tonumber(first[2]) <= true_now then
     local latest = patient == '1' and 0 or true_now
     local all
@@ -216,7 +216,7 @@ local function expire_some()
         leases.expire(other, all, redis.call('ZSCORE', P .. ':leases', other) == '0')
       end
     end
-    first = redis.call('ZRANGE', P .. ':leases', 0, 1, 'WITHSCORES')
+    first = redis.call('ZRANGE', P .. ':leases', '0', '1', 'WITHSCORES')
   end
   local at = first[1] == consumer and 4 or 2
   if first[5 - at] == consumer then own_end = tonumber(first[6 - at]) end
@@ -280,7 +280,8 @@ if is_recovered then
     end)
   end
 end
-if #claimed > 0 and own_end < true_now + lease * FRESH then
+-- A worker that holds nothing may be remembered for longer than its lease.
+if #claimed > 0 and (own_end < true_now + lease * FRESH or own_end > true_now + lease) then
   redis.call('ZADD', P .. ':leases', integer(true_now + lease), consumer)
 end
 -- More may be waiting than was read: the next idle worker is woken.

@@ -27,8 +27,16 @@ local function milliseconds()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+-- The same few numbers are asked for again and again: to write one costs as much as a small command.
+local written = {}
+
 local function integer(number)
-  return string.format('%.0f', number)
+  local text = written[number]
+  if not text then
+    text = string.format('%.0f', number)
+    written[number] = text
+  end
+  return text
 end
 
 local function run_of(key)
@@ -111,7 +119,7 @@ local function next_fence()
     last_reserved = latest_fence + RESERVED
   end
   latest_fence = latest_fence + 1
-  return integer(latest_fence)
+  return string.format('%.0f', latest_fence)   -- each only once
 end
 
 -- A due time as events tell it: ms, and the moment in us where that is not a whole ms.
@@ -154,7 +162,7 @@ end
 -- Waits for its due time; becoming the earliest wakes a worker, which then knows the new time.
 local function put_in_future(key, queue, due)
   redis.call('ZADD', P .. ':queue', due, key)
-  if redis.call('ZRANGE', P .. ':queue', 0, 0)[1] ~= key then return end
+  if redis.call('ZRANGE', P .. ':queue', '0', '0')[1] ~= key then return end
   ring(queue)
   say_format()
 end

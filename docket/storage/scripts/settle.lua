@@ -102,6 +102,10 @@ local function pass_gates(run, key, word, fence, nonce, written)
   if gates.free_slots(owner) then redis.call('HDEL', run, 'slot') end
 end
 
+local function following(generation)
+  return integer(tonumber(generation) + 1)
+end
+
 local function settle(at)
   local message, queue, key, generation, fence, word, due, attempt, call, result, error, reason, ttl, identity, when =
     ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7],
@@ -129,7 +133,6 @@ local function settle(at)
     return 'ALREADY'
   end
 
-  local following = integer(tonumber(generation) + 1)
   take_off_stream(queue, message)
   if cancel and GOES_ON[word] then word, reason = 'cancelled', 'cancelled' end
   pass_gates(run, key, word, fence, nonce, at_gates)
@@ -141,7 +144,7 @@ local function settle(at)
     redis.call('HDEL', run, 'crashes', 'alone', 'silent', 'suspect', 'death', 'before')
   end
   if word == 'again' or word == 'next' or word == 'delay' or word == 'undo' then
-    again(key, run, queue, following, due, attempt, call, when)
+    again(key, run, queue, following(generation), due, attempt, call, when)
   elseif word == 'back' then
     -- Of the same generation: the gates that have let it in know it by that.
     again(key, run, queue, generation, due, attempt, '')
@@ -149,7 +152,7 @@ local function settle(at)
     wait_for_slot(key, run, message, reason, due, error, its_due)
   elseif word == 'parked' and error ~= '' then
     if action_of(error, now) then park_struck(key, error, now, its_due)
-    else again(key, run, queue, following, its_due, attempt, '')
+    else again(key, run, queue, following(generation), its_due, attempt, '')
     end
   elseif word == 'parked' then
     parked.park(key, reason, now, its_due)
