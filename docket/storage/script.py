@@ -28,7 +28,7 @@ MODULES = ("gates", "leases", "parked", "passed", "suspects", "turns")
 """Files of which few scripts need anything in most calls: what one of them defines is made when it is first
 used, as ``gates.leave``. To make all of them took longer than to add one execution."""
 
-_USES = re.compile(rf"\b({'|'.join(MODULES)})\.\w")
+_USES = re.compile(rf"\b({'|'.join(MODULES)})\.(?=\w)")
 
 _NAMES = re.compile(r"^local (?:function )?(\w+(?:, \w+)*)", re.MULTILINE)
 """What stands at the top level of a file."""
@@ -61,15 +61,14 @@ def used_modules(texts: Sequence[str]) -> list[str]:
 
 
 def _making(modules: Sequence[str]) -> str:
-    """Return the Lua text that makes modules when something of them is first asked for."""
+    """Return the Lua text of the function that gives modules, and makes each when it is first asked for."""
     branches = "".join(
-        f"if module.name == '{name}' then\n{_read(name)}\n{_exports(name)}\nend\n"
-        for name in modules
+        f"if name == '{name}' then\n{_read(name)}\n{_exports(name)}\nend\n" for name in modules
     )
     return (
-        f"local lazily = {{__index = function(module, name)\nsetmetatable(module, nil)\n{branches}"
-        "return module[name]\nend}\n"
-        + "\n".join(f"setmetatable({name}, lazily)" for name in modules)
+        "local modules = {}\nfunction use(name)\nlocal module = modules[name]\n"
+        "if module then return module end\nmodule = {}\nmodules[name] = module\n"
+        f"{branches}return module\nend"
     )
 
 
@@ -100,13 +99,13 @@ class Script:
         body = _INSERT.sub(lambda found: _read(found[1]), _read(self.name))
         included = [_read(name) for name in _INCLUDE.findall(body)]
         used = used_modules([*included, body])
-        return "\n".join(
+        text = "\n".join(
             [
                 f"local {', '.join(names)} = {', '.join(values)}",
                 f"local REST = {len(names) + 1}",
                 "local server = redis",
                 *map(_read, ["probe", *["moved"] * self.is_movable, "format", "events"]),
-                *(f"local {name} = {{name = '{name}'}}" for name in used),
+                *(["local use"] if used else []),
                 *included,
                 *([_making(used)] if used else []),
                 # A function, so that events are sent also where it ends by an error.
@@ -116,6 +115,8 @@ class Script:
                 _ENDING,
             ]
         )
+        # A table that makes itself when it is first looked into costs each call more than this.
+        return _USES.sub(r"use('\1').", text)
 
     @cached_property
     def sha(self) -> str:
