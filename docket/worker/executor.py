@@ -36,7 +36,6 @@ from ..instrumentation.tracing import Performing, incoming
 from ..lifecycle import DeadReason, ExecutionState, ParkedReason
 from ..outline import outline
 from ..plain import plain
-from ..policy import TaskPolicy
 from ..registry import TaskFunction
 from ..runners.process import in_process
 from ..serialization import CODECS_KEY, place_of_call
