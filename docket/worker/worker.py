@@ -421,19 +421,19 @@ class Worker:
         with self._shutdown.awaited() as asked, self.docket.used_by(self._shutdown.ask):
             if not await self._is_reached(asked):
                 return
-            has_begun = False
-            try:
-                async with lifecycles(self), self._services.running() as failure:
-                    has_begun = True
-                    self._started.set()
-                    await self._work(asked, finished, failure)
-                    await self._wind_up()
-            except asyncio.CancelledError:
-                if has_begun:
-                    raise
-                # Told to end before it has claimed anything: what it said of itself is taken back.
-                self._is_drained = True
-                await self._retire()
+            async with contextlib.AsyncExitStack() as stack:
+                try:
+                    await stack.enter_async_context(lifecycles(self))
+                    failure = await stack.enter_async_context(self._services.running())
+                except asyncio.CancelledError:
+                    # Told to end before it has claimed anything: what it said of itself is taken back.
+                    self._is_drained = True
+                    await stack.aclose()
+                    await self._retire()
+                    return
+                self._started.set()
+                await self._work(asked, finished, failure)
+                await self._wind_up()
 
     async def _is_reached(self, asked: asyncio.Task[None]) -> bool:
         """Wait until the server is there and its strikes are known; False if there is to be an end before."""
