@@ -72,22 +72,20 @@ class Registry:
         # A program may have a task of its own that is called as one of the tasks that every docket knows.
         if known is None or known.__module__ == STANDARD:
             return
-        match likeness(known, function):
-            case Likeness.OTHER:
-                raise ValueError(
-                    f"expected another name than {name!r} for {place_of(function)}: it is that of "
-                    f"{place_of(known)}, and a call by name could run only one of them; rename one, "
-                    "register it with names=[...], or with replace=True if it takes the other's place"
-                )
-            case Likeness.CHANGED:
-                logger.warning(
-                    "The task %r is registered again with other code: %s stands in the place of %s",
-                    name,
-                    place_of(function),
-                    place_of(known),
-                )
-            case Likeness.SAME:
-                pass
+        found = likeness(known, function)
+        if found is Likeness.OTHER:
+            raise ValueError(
+                f"expected another name than {name!r} for {place_of(function)}: it is that of "
+                f"{place_of(known)}, and a call by name could run only one of them; rename one, "
+                "register it with names=[...], or with replace=True if it takes the other's place"
+            )
+        if found is Likeness.CHANGED:
+            logger.warning(
+                "The task %r is registered again with other code: %s stands in the place of %s",
+                name,
+                place_of(function),
+                place_of(known),
+            )
 
     def register_collection(self, path: str) -> None:
         """Make all tasks of an iterable known, given as ``module:attribute``.

@@ -6,6 +6,7 @@ or a duration gets one, made here and nowhere else; what does not fit is refused
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import typing
@@ -170,19 +171,13 @@ def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
 
 
 def _made_for(annotation: Any) -> TypeAdapter[Any] | None:
-    from pydantic import ConfigDict, PydanticUserError, TypeAdapter  # noqa: PLC0415
+    from pydantic import ConfigDict, TypeAdapter  # noqa: PLC0415
 
-    try:
-        # Of any other class, nothing that is written is an instance.
-        return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
-    except PydanticUserError:
-        pass
-    except Exception:
-        return None
-    try:
-        return TypeAdapter(annotation)
-    except Exception:
-        return None
+    # Of any other class, nothing that is written is an instance. Models have a configuration of their own.
+    for config in (ConfigDict(arbitrary_types_allowed=True), None):
+        with contextlib.suppress(Exception):
+            return TypeAdapter(annotation, config=config)
+    return None
 
 
 _remembered = lru_cache(maxsize=1024)(_made_for)

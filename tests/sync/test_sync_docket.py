@@ -200,6 +200,23 @@ def test_a_loop_that_has_ended_is_told_of(when: str, monkeypatch: pytest.MonkeyP
         bridge.wait(never)
 
 
+async def test_what_takes_longer_than_a_glance_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("docket.sync.bridge.GLANCE", 0.001)
+    bridge, opened = Bridge.here(), asyncio.Event()
+
+    async def slow() -> str:
+        await opened.wait()
+        return "done"
+
+    waiting = asyncio.create_task(in_thread(lambda: bridge.wait(slow)))
+    await in_thread(lambda: threading.Event().wait(0.05))
+    opened.set()
+
+    assert await waiting == "done"
+
+
 async def test_it_is_tied_to_its_process(sync: SyncDocket) -> None:
     with pytest.raises(
         TypeError, match=r"found a SyncDocket, which is tied to this one; leave out"
