@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from redis.asyncio.client import PubSub
@@ -316,6 +317,13 @@ async def test_who_listens_to_a_server_that_is_silent_hears_what_comes_later(
         asked.set()
         return await has_left(line)
 
+    # In a task of its own: before 3.12 nothing traces who waits further up when a wait is over.
+    get_message: Any = PubSub.get_message  # pyright: ignore[reportUnknownMemberType]
+
+    async def get_apart(line: PubSub, *args: Any, **options: Any) -> Any:
+        return await asyncio.create_task(get_message(line, *args, **options))
+
+    monkeypatch.setattr(PubSub, "get_message", get_apart)
     monkeypatch.setattr(subscriptions, "SILENCE", 0.02)
     monkeypatch.setattr(connection, "has_left", asking)
     async with docket.storage.subscriptions.listen(docket.key("news")) as listener:

@@ -160,3 +160,19 @@ async def test_a_revision_that_comes_again_with_its_number_after_the_data_went_b
     assert beat.revision == 1
     assert [*house.ticker.next_times] == ["nightly"]
     assert house.conditions["Drift"].reason == "OtherHost"
+
+
+async def test_a_configuration_that_redis_has_lost_is_put_in_force_again(
+    storage: Storage, file: Path
+) -> None:
+    house = House(storage, file)
+    await house.in_force.put(house.loaded, "applied")
+    await house.beat()
+    await storage.erase()
+
+    await house.beat()
+
+    current = await storage.configurations.current("house")
+    assert current is not None
+    assert current.entry.why == "restored"
+    assert [one.name for one in await storage.schedules.known()] == ["hourly"]

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 import pytest
 from typing_extensions import Self
 
-from docket import Docket, Execution, ExecutionState, Worker
+from docket import ConcurrencyLimit, Docket, Execution, ExecutionState, Worker
 from docket.dependencies import FailureHandler, TaskOutcome
 from docket.instrumentation.events import Observer
 from docket.storage.exchange import SLICE_BYTES, Claimant, Claimed
@@ -179,3 +179,44 @@ async def test_a_handler_that_raises_what_it_was_to_handle_has_handled_nothing(
     with pytest.raises(ValueError, match="no") as caught:
         await execution.get_result()
     assert caught.value.__context__ is not caught.value
+
+
+class Leaves:
+    """What ends a program when it is compared."""
+
+    def __eq__(self, other: object) -> bool:
+        raise SystemExit("no")
+
+    __hash__ = object.__hash__
+
+
+async def test_a_run_whose_arguments_raise_what_ends_programs_has_failed(docket: Docket) -> None:
+    async def take(what: object) -> None: ...
+
+    docket.register(take)
+    execution = await docket.add(take)(Leaves())
+    await docket.strike("take", "what", "==", 7)
+    async with Worker(docket) as worker:
+        await worker.run_until_finished()
+
+    await execution.sync()
+    assert execution.state is ExecutionState.FAILED
+
+
+async def test_a_run_that_was_replaced_before_it_asked_at_its_gates_does_not_run(
+    docket: Docket,
+) -> None:
+    async def one_by_one(limit: ConcurrencyLimit = ConcurrencyLimit(max_concurrent=1)) -> None:
+        ran.append(3)
+
+    docket.register(one_by_one)
+    await docket.add(one_by_one, key="key")()
+    async with Worker(docket) as worker:
+        claimed = await claimed_of(docket, worker.consumer)
+        await docket.replace(one_by_one, datetime.now(timezone.utc), "key")()
+        worker._begin(claimed)
+        await worker._running.until_empty()
+        assert ran == []
+        await worker.run_until_finished()
+
+    assert ran == [3]

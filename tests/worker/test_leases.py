@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 import uuid
 
 import pytest
 
 from docket import Docket, Worker
+from docket.connection.base import ThreadConnection
 from docket.errors import ServerUnavailable
 from docket.instrumentation.events import Observer
 from docket.storage.exchange import Claimant, Hold
@@ -85,3 +87,28 @@ async def test_a_thread_that_has_ended_is_replaced_and_one_that_stands_still_is_
 async def block() -> None:
     time.sleep(1.8)
     await asyncio.sleep(1.0)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_a_thread_that_could_not_begin_is_followed_by_one_that_can(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with Docket(uuid.uuid4().hex, "memory://leases") as docket, Worker(docket) as worker:
+        connection = docket.storage.connection
+        threaded, asked = connection.threaded, list[int]()
+
+        def fails_once() -> ThreadConnection:
+            asked.append(1)
+            if len(asked) == 1:
+                raise OSError("Too many open files")
+            return threaded()
+
+        monkeypatch.setattr(connection, "threaded", fails_once)
+        await worker._leases.start()
+        deadline = time.monotonic() + 20
+        while len(asked) < 2:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.01)
+        assert worker._leases.failures == 1
+        assert any(thread.name == "docket-leases" for thread in threading.enumerate())
+        await worker._leases.stop()
