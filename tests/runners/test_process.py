@@ -65,7 +65,7 @@ async def test_what_it_raises_is_the_failure_of_the_task(docket: Docket) -> None
 async def test_its_process_is_killed_at_a_timeout(docket: Docket, tmp_path: Path) -> None:
     execution = await docket.add(forever)(str(tmp_path / "pid"))
     # Long enough for an interpreter to start on a busy machine; the pid proves that it has.
-    await _drain(docket, timeout=timedelta(seconds=3))
+    await _drain(docket, timeout=timedelta(seconds=8))
     await execution.sync()
 
     assert execution.state is ExecutionState.FAILED
