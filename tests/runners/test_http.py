@@ -371,6 +371,16 @@ def test_an_answer_that_can_not_be_unpacked_is_refused(
         Unpacking(encoding, BODY).feed(data)
 
 
+def test_an_answer_that_is_damaged_after_its_beginning_is_refused() -> None:
+    # Stored blocks: the first one is whole, the next one begins with a type that there is not.
+    unpacking = Unpacking("deflate", BODY)
+    unpacking.feed(b"\x78\x01\x00\x03\x00\xfc\xff" + b"abc")
+
+    with pytest.raises(CallRefused, match="found a damaged one"):
+        unpacking.feed(b"\x07\x00\x00")
+    assert unpacking.body == b"abc"
+
+
 @pytest.mark.parametrize(
     "address",
     [
