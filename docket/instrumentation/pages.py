@@ -53,8 +53,7 @@ class HealthServer:
         pages: Mapping[str, Callable[[], Answer]],
         patience: float = PATIENCE,
     ) -> None:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._socket = socket.create_server((host, port), family=family, backlog=128)
+        self._socket = _listening(host, port)
         self._answers = _Answers(pages, is_local=_is_loopback(self._socket.getsockname()[0]))
         self._patience = patience
         self._port = self._socket.getsockname()[1]
@@ -160,6 +159,18 @@ class _Answers:
             logger.exception("A page could not be made")
             text = f"{type(error).__name__}: {error}\n"
             return Answer(HTTPStatus.INTERNAL_SERVER_ERROR, text)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    line = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        line.bind((host, port))
+        line.listen(128)
+    except OSError:
+        line.close()
+        raise
+    return line
 
 
 def _written(answer: Answer, header: str = "", *, with_body: bool = True) -> bytes:
