@@ -680,9 +680,10 @@ class Docket(KeyNames):
         if chunk_size is not None and chunk_size < 1:
             raise ValueError(f"chunk_size must be at least 1, got {chunk_size}")
         pairs = [(self._execution(call), call) for call in calls]
-        for execution, _ in pairs:
+        for execution, call in pairs:
             # All of them, before the first one is sent: a call may also have been described by hand.
-            _bind(execution)
+            if not call.is_bound:
+                _bind(execution)
         size = chunk_size or max(len(pairs), 1)
         counts = {**self.labels(), "docket.batch.count": len(pairs)}
         with tracing.spanning(f"docket.{mode}_many", lambda: counts) as span:
@@ -765,7 +766,15 @@ def _task_call(
     if key is None:
         fresh = new_key()
         return TaskCall(
-            task, args, kwargs, fresh, due, name, immediate=when is None, is_fresh=is_used_once
+            task,
+            args,
+            kwargs,
+            fresh,
+            due,
+            name,
+            immediate=when is None,
+            is_fresh=is_used_once,
+            is_bound=True,
         )
     if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidKey(f"expected a text as the key, found {key!r}")
@@ -781,7 +790,7 @@ def _task_call(
             f"expected a key of at most {LONGEST_KEY} bytes, found {key[:80]!r}… ({size} bytes); shorten it, "
             "take a digest of it, or leave it out to get a unique one"
         )
-    return TaskCall(task, args, kwargs, key, due, name, immediate=when is None)
+    return TaskCall(task, args, kwargs, key, due, name, immediate=when is None, is_bound=True)
 
 
 def _bind(execution: Execution) -> None:

@@ -73,6 +73,8 @@ class TaskCall:
     """Due at once, by the server's clock; ``when`` is then only what the caller's clock said."""
     is_fresh: bool = field(default=False, kw_only=True)
     """Its key was made for this one use of it, and is nobody else's."""
+    is_bound: bool = field(default=False, kw_only=True)
+    """Its arguments are known to fit."""
 
 
 @dataclass(frozen=True, slots=True)
