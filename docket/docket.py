@@ -37,6 +37,7 @@ from .kept import Kept
 from .keynames import KeyNames
 from .lifecycle import Disposition, ExecutionState
 from .names import check_name
+from .readers import Readers
 from .registry import Registry, TaskFunction
 from .results import Results, ResultStorage
 from .serialization import Serializer, place_of_call
@@ -159,6 +160,7 @@ class Docket(KeyNames):
         self._connection = Traced(connection) if enable_internal_instrumentation else connection
         self.storage = Storage(self._connection, self.name)
         self.unanswered = UnansweredCalls(self.record_ttl)
+        self._readers = Readers(self.storage.workers, self.silence, self.heartbeat_interval)
         self.result_storage: ResultStorage = (
             Kept(self.storage, self.results_collection, self.get_execution)
             if result_storage is None
@@ -716,6 +718,7 @@ class Docket(KeyNames):
             # Each call of a batch is one of its own, also of a key that the batch names twice.
             nonce = FRESH if call.is_fresh else new_nonce()
             new.append(new_execution(execution, call, nonce, trace, parks))
+        await self._readers.refuse_unread(new)
         way: Literal["add", "replace"] = "replace" if mode == "replace" else "add"
         # All of a batch is sent again if any of it was not answered.
         with self.unanswered.sending(way, new) as sent:

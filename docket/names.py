@@ -15,6 +15,7 @@ KEYS: Final = frozenset(
             "bell",
             "cancellations",
             "clock",
+            "codecs",
             "configuration",
             "cooldown",
             "dead",

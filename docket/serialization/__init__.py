@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .description import Description, describe
+from .envelope import is_pickled
 from .places import place_of_call, place_of_result, unsigned
 from .serializer import CODECS_KEY, PICKLE, Context, Serializer
 from .trust import Trust
@@ -15,6 +16,7 @@ __all__ = [
     "Serializer",
     "Trust",
     "describe",
+    "is_pickled",
     "place_of_call",
     "place_of_result",
     "unsigned",

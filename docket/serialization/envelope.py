@@ -69,6 +69,12 @@ def first_byte(data: bytes) -> int:
     return body[0] if body else -1
 
 
+def is_pickled(data: bytes) -> bool:
+    """Whether reading a payload takes the pickle codec."""
+    known = FIRST_BYTES.get(first_byte(data))
+    return known is not None and known[1] is Codec.PICKLE
+
+
 def kind_and_codec(body: bytes) -> tuple[Kind, Codec]:
     """What the first byte says.
 

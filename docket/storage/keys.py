@@ -33,6 +33,7 @@ Key                                   Type          Holds
 ``P:workers``                         sorted set    workers by their last heartbeat in ms
 ``P:worker-tasks:<worker>``           set           the tasks that a worker knows
 ``P:worker-shapes:<worker>``          hash          what each of its tasks can be called with
+``P:codecs``                          hash          what each worker reads
 ``P:task-workers:<task>``             set           the workers that know a task
 ``P:bell`` ``P:bell:<queue>``         list          at most one token: wakes one idle worker
 ``P:format``                          string        the format of all this: another one is refused
@@ -211,6 +212,11 @@ class Keys:
     def worker_shapes(self, worker: str) -> str:
         """What the tasks of a worker can be called with."""
         return self.named(f"worker-shapes:{worker}")
+
+    @property
+    def codecs(self) -> str:
+        """What workers read."""
+        return self.named("codecs")
 
     def task_workers(self, task: str) -> str:
         """The workers that know a task."""

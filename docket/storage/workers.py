@@ -15,7 +15,7 @@ from .patience import read_patiently, value_of
 from .replies import pairs
 from .script import Script, run, time_query
 
-_REGISTER = Script("register", ("worker", "silence"))
+_REGISTER = Script("register", ("worker", "silence", "codecs"))
 _HEARTBEAT = Script("heartbeat", ("worker", "now"))
 _RETIRE = Script("retire", ("worker", "consumer"))
 _UNPARK = Script("unpark", ("quiet", "most"))
@@ -39,7 +39,7 @@ class WorkerInfo:
 
 
 class Workers:
-    """Reads and writes ``P:workers``, ``P:worker-*:*`` and ``P:task-workers:*``."""
+    """Reads and writes ``P:workers``, ``P:worker-*:*``, ``P:task-workers:*`` and ``P:codecs``."""
 
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection
@@ -51,6 +51,7 @@ class Workers:
         tasks: Sequence[str],
         silence: timedelta,
         shapes: Mapping[str, str] = NOTHING,
+        codecs: Sequence[str] = (),
     ) -> int:
         """Announce a worker and forget those that were silent for longer than ``silence``.
 
@@ -59,12 +60,13 @@ class Workers:
             tasks: what it knows.
             silence: after which a worker counts as gone.
             shapes: what tasks can be called with, by name; by ``ANY_TASK``, that it takes all others, too.
+            codecs: those that it reads.
 
         Returns the server's time in ms.
         """
         told = {**dict.fromkeys(tasks, ""), **shapes}
         words = [word for pair in told.items() for word in pair]
-        call = _REGISTER.call(self._keys, worker, _milliseconds(silence), *words)
+        call = _REGISTER.call(self._keys, worker, _milliseconds(silence), " ".join(codecs), *words)
         (reply,) = await run(self._connection, call)
         return int(value_of(reply))
 
@@ -164,6 +166,15 @@ class Workers:
         )
         told = [own or other for own, other in map(value_of, replies)]
         return list(dict.fromkeys(shape.decode() for shape in told if shape is not None))
+
+    async def codecs(self, silence: timedelta) -> list[set[str]]:
+        """Return the codecs that the workers read that were heard of within ``silence``, if they say so."""
+        workers = await self.living(silence)
+        if not workers:
+            return []
+        names = [worker.name for worker in workers]
+        (reply,) = await read_patiently(self._connection, ("HMGET", self._keys.codecs, *names))
+        return [set(codecs.decode().split()) for codecs in value_of(reply) if codecs]
 
     async def knowing(self, task: str, silence: timedelta) -> list[WorkerInfo]:
         """The workers heard of within ``silence`` that know a task."""

@@ -92,7 +92,11 @@ class Heartbeat(Service):
         tasks = frozenset(self._docket.tasks)
         workers = self._docket.storage.workers
         silence, shapes = self._docket.silence, self._shapes()
-        self._clock.set(await workers.register(self._worker, sorted(tasks), silence, shapes))
+        self._clock.set(
+            await workers.register(
+                self._worker, sorted(tasks), silence, shapes, self._docket.serializer.codecs
+            )
+        )
         self._known = tasks
         await self._announce(self._limits())
         self.last_contact = asyncio.get_running_loop().time()

@@ -67,6 +67,7 @@ WORK: Final = (
         "workers",
         "worker-tasks:*",
         "worker-shapes:*",
+        "codecs",
         "task-workers:*",
         "bell",
         "bell:*",

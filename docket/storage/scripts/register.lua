@@ -3,6 +3,7 @@
 --
 -- worker    its name
 -- silence   ms without a heartbeat after which a worker counts as gone
+-- codecs    what it reads, separated by spaces
 -- REST...   pairs: a task that it knows, and what that can be called with ('' if it does not say)
 -- returns   the Redis time in ms
 
@@ -16,6 +17,7 @@ local function forget(name)
   end
   redis.call('DEL', tasks, P .. ':worker-shapes:' .. name)
   redis.call('ZREM', P .. ':workers', name)
+  redis.call('HDEL', P .. ':codecs', name)
 end
 
 for _, silent in ipairs(redis.call('ZRANGEBYSCORE', P .. ':workers', '-inf', integer(now - silence), 'LIMIT', 0, SLICE)) do
@@ -24,6 +26,7 @@ end
 forget(worker)
 say_format()
 redis.call('ZADD', P .. ':workers', integer(now), worker)
+redis.call('HSET', P .. ':codecs', worker, codecs)
 for at = REST, #ARGV, 2 do
   local task, shape = ARGV[at], ARGV[at + 1]
   if task ~= '' then
