@@ -181,7 +181,7 @@ class Rule:
         conditions = " and ".join(
             f"{c.parameter} {c.operator.value} {c.value!r}" for c in self.conditions
         )
-        return f"{self.task or ANY}({conditions})"
+        return plain(f"{self.task or ANY}({conditions})")
 
 
 CONDITION = Rule(None, source="condition")
@@ -588,7 +588,7 @@ class StrikeList:
         version = self._version
         done = await self._store().acquit()
         for key, task in done.released:
-            logger.info("Released %s{%s}: its strike is over", task, plain(key))
+            logger.info("Released %s{%s}: its strike is over", plain(task), plain(key))
         for key in done.unreadable:
             logger.error(UNREADABLE, plain(key))
         self._acquitted = version
@@ -673,14 +673,14 @@ class StrikeList:
                 yield identity, self._load(identity, one)
             except (Undecodable, ValueError, TypeError) as error:
                 logger.error(
-                    "The strike %s can not be read and does not apply: %s", identity, error
+                    "The strike %s can not be read and does not apply: %s", plain(identity), error
                 )
 
     def _load(self, identity: str, stored: StoredRule) -> Rule:
         serializer = _UNSIGNED if is_of_a_task(identity) else self._serializer
         told = serializer.load_result(stored.rule, context=(identity, stored.action))
         task, conditions, reason, source, author, delay = told
-        return Rule(
+        rule = Rule(
             task,
             tuple(Condition(name, Operator(word), value) for name, word, value in conditions),
             reason,
@@ -691,6 +691,10 @@ class StrikeList:
             delay,
             _moment(stored.since),
         )
+        if is_of_a_task(identity) and rule.identity != identity:
+            # It is not signed: it may say no more than the scripts know by its name.
+            raise Undecodable(f"expected a strike of a whole task, found that of {rule.describe()}")
+        return rule
 
 
 def _collect(parameters: dict[str, set[tuple[Operator, Hashable]]], rule: Rule) -> None:

@@ -12,6 +12,7 @@ import pytest
 from docket import Disposition, Docket, Execution, ExecutionState, StrikeList, Worker
 from docket.docket import Restore, Strike, StrikePreview
 from docket.errors import ServerRefused, Undecodable
+from docket.serialization import Serializer
 from docket.storage.executions import NewExecution
 from docket.storage.nonces import FRESH
 from docket.storage.strikes import StoredRules
@@ -564,6 +565,30 @@ async def test_a_rule_of_another_key_does_not_apply_and_says_so(
         assert not signed.strike_list.is_stricken({"customer": "acme"})
     assert "can not be read and does not apply" in caplog.text
     assert issubclass(Undecodable, Exception)
+
+
+@pytest.mark.parametrize(
+    ("task", "conditions"),
+    [
+        (None, [("customer", "==", "acme")]),
+        ("pay", [("customer", "==", "acme")]),
+        (None, []),
+        ("refund", []),
+    ],
+    ids=["an argument", "an argument of the task", "everything", "another task"],
+)
+async def test_what_is_filed_as_the_strike_of_a_task_strikes_no_more_than_that(
+    url: str, name: str, caplog: pytest.LogCaptureFixture, task: str | None, conditions: list[Any]
+) -> None:
+    unsigned = Serializer(codecs=("safe",)).dump_result((task, conditions, "", "call", "", None))
+    async with Docket(name, url, signing_keys={"key": b"secret"}) as docket:
+        async with docket.redis() as raw:
+            client: Any = raw
+            await client.hset(docket.key("strikes"), "task:pay", b"drop 0 500\n" + unsigned)
+            await client.hset(docket.key("strikes"), "version", "another")
+        await docket.strike_list.refresh()
+        assert await docket.strikes() == []
+    assert "The strike task:pay can not be read and does not apply" in caplog.text
 
 
 async def test_a_list_that_can_not_reach_its_server_strikes_nothing_and_waits(name: str) -> None:
