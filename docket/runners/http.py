@@ -87,7 +87,14 @@ class _Request:
 
     def redirected(self, status: int, target: str) -> _Request:
         """The call that a redirect asks for, as browsers understand it."""
-        target = _followed(self.url, urljoin(self.url, target))
+        try:
+            target = urljoin(self.url, target)
+            _ = urlsplit(target).port
+        except ValueError:
+            raise CallRefused(
+                f"{_shown(self.url)} redirects to what is no URL; correct what answers there"
+            ) from None
+        target = _followed(self.url, target)
         if status in (301, 302, 303) and self.method != "HEAD":
             return _Request("GET", target, self.headers)
         return replace(self, url=target)
@@ -191,14 +198,22 @@ async def _ask(
 
 
 async def _address(url: str, allow_private: bool) -> str:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        # What is wrong may be a password that stands where a port should: it is not told.
+        raise CallRefused(
+            "expected an http or https URL, found one whose host or port can not be read; correct it, or the "
+            "argument that stands there"
+        ) from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise CallRefused(f"expected an http or https URL, found {_shown(url)}")
     try:
         found = await asyncio.get_running_loop().getaddrinfo(
-            parts.hostname, parts.port or parts.scheme, type=socket.SOCK_STREAM
+            parts.hostname, port or parts.scheme, type=socket.SOCK_STREAM
         )
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise CallRefused(f"{_shown(url)} can not be reached: {error}") from error
     addresses = [str(entry[4][0]).partition("%")[0] for entry in found]
     for address in addresses:

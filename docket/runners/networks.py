@@ -10,6 +10,9 @@ Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 _TRANSLATED: Final = ipaddress.ip_network("64:ff9b::/96")
 """Addresses of IPv4 as a translator has them."""
 
+_OF_A_SITE: Final = ipaddress.ip_network("fec0::/10")
+"""What was private before fc00::/7 was; Python takes it for public."""
+
 
 def is_public(text: str) -> bool:
     """Whether an address is one that anybody can have.
@@ -21,6 +24,7 @@ def is_public(text: str) -> bool:
     return all(
         address.is_global
         and not (address.is_multicast or address.is_reserved or address.is_unspecified)
+        and address not in _OF_A_SITE
         for address in _meant(ipaddress.ip_address(text))
     )
 

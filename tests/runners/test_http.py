@@ -183,6 +183,12 @@ async def test_a_redirect_to_another_host_is_refused(partner: str) -> None:
         await call(f"{partner}/307/http://elsewhere.example/")()
 
 
+@pytest.mark.parametrize("target", ["http://x:99999/", "http://[/"])
+async def test_a_redirect_to_what_is_no_url_is_refused(partner: str, target: str) -> None:
+    with pytest.raises(CallRefused, match="redirects to what is no URL"):
+        await call(f"{partner}/307/{target}", method="GET")()
+
+
 async def test_redirects_come_to_an_end(partner: str) -> None:
     with pytest.raises(CallRefused, match="more than 5 times"):
         await call(f"{partner}/307/307/307/307/307/307/307/307")()
@@ -200,7 +206,15 @@ async def test_what_is_no_http_url_is_refused(url: str) -> None:
         await call(url)()
 
 
+async def test_a_port_that_is_none_is_refused_and_not_told() -> None:
+    with pytest.raises(CallRefused, match="whose host or port can not be read") as refused:
+        await call("http://user:{port}/")(port="hunter2")
+    assert "hunter2" not in str(refused.value)
+
+
 async def test_a_host_that_is_not_there_is_told(partner: str) -> None:
+    with pytest.raises(CallRefused, match="can not be reached"):
+        await call(f"http://{'a' * 70}.invalid/")()
     with pytest.raises(CallRefused, match="can not be reached"):
         await call("http://no-such-host.invalid/")()
     with pytest.raises(CallRefused, match="can not be reached"):
@@ -385,7 +399,15 @@ def test_an_answer_that_is_damaged_after_its_beginning_is_refused() -> None:
     "address",
     [
         *("127.0.0.1", "10.0.0.1", "169.254.169.254", "100.64.0.1", "192.0.0.1", "240.0.0.1"),
-        *("::1", "fe80::1", "fc00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:7f00:1::"),
+        *(
+            "::1",
+            "fe80::1",
+            "fc00::1",
+            "fec0::1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::a00:1",
+            "2002:7f00:1::",
+        ),
         *("2001:0:0a00:0001::", "224.0.0.1", "ff02::1", "0.0.0.0", "::", "255.255.255.255"),
     ],
 )
