@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from .annotations import MOST_SIGNATURES, get_dependency_parameters, get_signature
 from .errors import WrongArguments
+from .plain import plain
 
 ANYTHING: Final = "(*args, **kwargs)"
 """What is announced of a task that takes whatever it is given."""
@@ -203,4 +204,5 @@ def bind_to_any(
 
 def _refusal(name: str, shapes: list[Shape], objection: str) -> str:
     shown = " or ".join(f"{name}({shape})" for shape in shapes)
-    return f"expected arguments that fit {shown}: {objection}; correct the call"
+    # What workers have announced is in Redis, and may be anything.
+    return plain(f"expected arguments that fit {shown}: {objection}; correct the call")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+
+from typing_extensions import override
+
 
 def plain(text: str) -> str:
     """A text in one line; what is not printable is written as an escape.
@@ -30,3 +34,11 @@ def plain_lines(text: str, indent: str = "") -> str:
     """
     lines = text.split("\n")
     return f"\n{indent}".join(plain(line.rstrip("\r").expandtabs()) for line in lines)
+
+
+class PlainFormatter(logging.Formatter):
+    """Lines for people: what belongs to an entry is indented below it, and passes for no other entry."""
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        return plain_lines(super().format(record), "  ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ import typer
 
 from .. import __version__
 from ..errors import DocketError
-from ..plain import plain_lines
+from ..plain import PlainFormatter, plain_lines
 from .exits import exit_code
 
 COMMANDS: Final = {
@@ -89,4 +90,7 @@ def version() -> None:
 
 def main() -> None:
     """The entry point of ``docket``."""
+    # What a library warns of names what is in Redis, and is written by this where nobody sets up a log.
+    assert logging.lastResort is not None
+    logging.lastResort.setFormatter(PlainFormatter())
     app(sys.argv[1:], prog_name="docket")

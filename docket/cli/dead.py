@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from ..plain import plain_lines
 from .exits import NotFound
 from .output import Form, Output, say, show, show_one
 from .place import Config, Name, Place, Url, visit
@@ -86,7 +87,7 @@ def show_dead(
         item["traceback"] = traceback
     show_one("dead letter", item, output)
     if traceback and "traceback" not in item:
-        say(f"\n{traceback}")
+        say("\n" + plain_lines(traceback, "  "))
 
 
 def _traceback(error: object) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from ..plain import plain
 from .clear import DryRun, Yes, ask
 from .exits import Partial, Refused
 from .output import Form, Output, note, say, show
@@ -109,7 +110,7 @@ async def _wonder(docket: Docket, records: list[Record]) -> None:
     unknown = {record.task for record in records} - await known_tasks(docket)
     if unknown:
         note(
-            f"no worker knows {', '.join(sorted(unknown))}: the next one that finds them parks them "
+            f"no worker knows {plain(', '.join(sorted(unknown)))}: the next one that finds them parks them "
             "again; start a worker with their code, and it releases them by itself"
         )
 
@@ -127,6 +128,9 @@ def _complain(struck: int, released: int) -> None:
 def _counted(records: list[Record]) -> str:
     counts = Counter((record.task, record.reason) for record in records)
     return (
-        ", ".join(f"{count} × {task} ({reason})" for (task, reason), count in counts.items())
+        ", ".join(
+            f"{count} × {plain(task)} ({plain(str(reason))})"
+            for (task, reason), count in counts.items()
+        )
         or "nothing"
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 import typer
 
 from ..errors import TooManyRuns, UnknownSchedule
+from ..plain import plain
 from .author import author as me
 from .clear import DryRun, Yes, ask
 from .exits import Misused, NotFound, Partial, Refused
@@ -177,7 +178,7 @@ def pause(
         entry = await _find(timetable, schedule)
         by = me() if author is None else author
         await timetable.pause(entry, by=by, reason=reason, lasting=lasting)
-        return f"Paused {entry.id}"
+        return f"Paused {plain(entry.id)}"
 
     say(_visit(docket, url, config, work))
 
@@ -191,9 +192,9 @@ def resume(
     async def work(timetable: Timetable) -> str:
         entry = await _find(timetable, schedule)
         if await timetable.resume(entry):
-            return f"Resumed {entry.id}"
+            return f"Resumed {plain(entry.id)}"
         where = "; the file has paused it" if entry.schedule.paused else ""
-        raise Refused(f"no operator has paused {entry.id}{where}")
+        raise Refused(f"no operator has paused {plain(entry.id)}{where}")
 
     say(_visit(docket, url, config, work))
 
@@ -207,7 +208,9 @@ def trigger(
     async def work(timetable: Timetable) -> str:
         entry = await _find(timetable, schedule)
         if (key := await timetable.trigger(entry)) is None:
-            raise Refused(f"a strike forbids {entry.schedule.task}; `docket strikes ls` lists them")
+            raise Refused(
+                f"a strike forbids {plain(entry.schedule.task)}; `docket strikes ls` lists them"
+            )
         return key
 
     say(_visit(docket, url, config, work))
@@ -222,8 +225,8 @@ def skip_next(
     async def work(timetable: Timetable) -> str:
         entry = await _find(timetable, schedule)
         if (due := await timetable.skip_next(entry)) is None:
-            raise Refused(f"{entry.id} has no due time that could be skipped")
-        return f"{entry.id} is not run at {due.isoformat()}"
+            raise Refused(f"{plain(entry.id)} has no due time that could be skipped")
+        return f"{plain(entry.id)} is not run at {due.isoformat()}"
 
     say(_visit(docket, url, config, work))
 
@@ -260,7 +263,7 @@ def backfill(
             if dry_run or not missing:
                 return would
             if not yes:
-                ask(f"This runs {entry.id} {len(missing)} times.")
+                ask(f"This runs {plain(entry.id)} {len(missing)} times.")
             return await timetable.backfill(entry, begins, ends)
         except TooManyRuns as error:
             raise Refused(str(error)) from error

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from ..durations import format_duration
+from ..plain import plain
 from .exits import FAILED
 from .options import Config, Profile, Settings
 from .output import Column, Form, Output, note, say, show, show_one
@@ -176,7 +177,7 @@ def _show_all(where: Place, form: Form) -> Mapping[str, Any]:
     show("supervisors", found, SUPERVISORS, form)
     behind = [one["host"] for one in found if one["drift"]]
     if behind and form not in (Form.JSON, Form.JSONL):
-        hosts = ", ".join(behind)
+        hosts = plain(", ".join(behind))
         note(
             f"{hosts}: not what is in force, or not what the file says; docket status there says why"
         )

@@ -187,7 +187,7 @@ async def _cancel(docket: Docket, key: str) -> str:
         raise Refused(f"{key!r} can not be cancelled: it is {execution.state.value} already")
     await docket.cancel(key)
     runs = execution.state.value == "running"
-    return f"Cancelled {plain(key)}" + f", which runs on {execution.worker}" * runs
+    return f"Cancelled {plain(key)}" + f", which runs on {plain(str(execution.worker))}" * runs
 
 
 async def _rest(docket: Docket, limit: int, *, is_filtered: bool) -> str:

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
+from ..plain import plain
 from .output import Column, Item, distance
 
 if TYPE_CHECKING:
@@ -87,4 +88,4 @@ def meant(name: str, known: Iterable[str]) -> str:
         '; did you mean greet?'
     """
     close = difflib.get_close_matches(name, sorted(known), 1)
-    return f"; did you mean {close[0]}?" if close else ""
+    return f"; did you mean {plain(close[0])}?" if close else ""

@@ -11,7 +11,7 @@ from typing import TextIO
 
 from typing_extensions import override
 
-from ..plain import plain_lines
+from ..plain import PlainFormatter
 from . import tracing
 from .subject import fields_of_run
 
@@ -23,7 +23,7 @@ def set_up_logging(level: str, form: str) -> None:
         level: the least severe messages that are written.
         form: plain, json, rich, or auto: rich on a terminal where it is installed, else plain.
     """
-    plain = _PlainFormatter("%(asctime)s %(levelname)-8s %(process)d %(name)s  %(message)s")
+    plain = PlainFormatter("%(asctime)s %(levelname)-8s %(process)d %(name)s  %(message)s")
     _set_up(level, _handler(form, sys.stderr, plain, _JsonFormatter()))
 
 
@@ -33,7 +33,7 @@ def set_up_worker_logging(level: str, form: str) -> None:
     Arguments:
         level, form: as for ``set_up_logging``.
     """
-    plain = _PlainFormatter(
+    plain = PlainFormatter(
         "[%(asctime)s] %(levelname)s - %(name)s - %(message)s", datefmt="%Y-%m-%d %H:%M:%S"
     )
     _set_up(level, _handler(form, sys.stdout, plain, _WorkerJsonFormatter()))
@@ -57,7 +57,7 @@ def _handler(
         from rich.logging import RichHandler  # noqa: PLC0415
 
         rich = RichHandler(console=Console(file=stream), show_path=False)
-        rich.setFormatter(_PlainFormatter("%(message)s"))
+        rich.setFormatter(PlainFormatter("%(message)s"))
         return rich
     handler = _StandardStream(stream)
     handler.setFormatter(as_json if form == "json" else plain)
@@ -71,14 +71,6 @@ class _StandardStream(logging.StreamHandler[TextIO]):
     def handleError(self, record: logging.LogRecord) -> None:
         with contextlib.suppress(ValueError):
             super().handleError(record)
-
-
-class _PlainFormatter(logging.Formatter):
-    """Lines for people: what belongs to an entry is indented below it, and passes for no other entry."""
-
-    @override
-    def format(self, record: logging.LogRecord) -> str:
-        return plain_lines(super().format(record), "  ")
 
 
 _ORDINARY = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}

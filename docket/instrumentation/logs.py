@@ -115,37 +115,39 @@ class WorkerLog(Observer):
     @override
     def parked(self, task: str, key: str, reason: str) -> None:
         end = "its strike is over" if reason == "struck" else "a worker knows it"
-        worker.warning("Parked %s{%s}: %s; it runs as soon as %s", task, plain(key), reason, end)
+        worker.warning(
+            "Parked %s{%s}: %s; it runs as soon as %s", plain(task), plain(key), plain(reason), end
+        )
 
     @override
     def released(self, task: str, key: str) -> None:
-        worker.info("Released %s{%s}: it is known here", task, plain(key))
+        worker.info("Released %s{%s}: it is known here", plain(task), plain(key))
 
     @override
     def struck(self, task: str, key: str) -> None:
-        worker.warning("🗙 %s{%s}: a strike forbids it", task, plain(key))
+        worker.warning("🗙 %s{%s}: a strike forbids it", plain(task), plain(key))
 
     @override
     def crashed(self, task: str, key: str) -> None:
-        worker.error("Dead letter %s{%s}: workers died under it too often", task, plain(key))
+        worker.error("Dead letter %s{%s}: workers died under it too often", plain(task), plain(key))
 
     @override
     def undecodable(self, task: str, key: str, error: Exception) -> None:
-        worker.error("Dead letter %s{%s}: %s", task, plain(key), message_of(error))
+        worker.error("Dead letter %s{%s}: %s", plain(task), plain(key), plain(message_of(error)))
 
     @override
     def lost(self, task: str, key: str) -> None:
         worker.warning(
-            "Lost the lease of %s{%s}: another worker has taken it over", task, plain(key)
+            "Lost the lease of %s{%s}: another worker has taken it over", plain(task), plain(key)
         )
 
     @override
     def refused(self, task: str, key: str, verdict: str, where: str = "worker") -> None:
         if verdict == "SUPERSEDED":
-            worker.info("↬ %s{%s}: superseded", task, plain(key))
+            worker.info("↬ %s{%s}: superseded", plain(task), plain(key))
         else:
             worker.warning(
-                "↬ %s{%s}: the outcome was refused (%s)", task, plain(key), verdict.lower()
+                "↬ %s{%s}: the outcome was refused (%s)", plain(task), plain(key), verdict.lower()
             )
 
     @override

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import Final
 
 from ..errors import NotTrusted
+from ..plain import plain
 from ..serialization import Serializer
 from ..storage.executions import from_milliseconds, to_milliseconds
 from ..storage.schedules import Known, Schedules
@@ -94,7 +95,7 @@ def in_force(
                 check_seal(serializer, owner, one.name, one.definition, one.seal)
                 schedules.append(DesiredSchedule.read(one.name, one.definition))
             except (ValueError, NotTrusted) as error:
-                logger.error("Schedule %s is not ticked here: %s", one.name, error)
+                logger.error("Schedule %s is not ticked here: %s", plain(one.name), error)
     moments = {one.name: one.next_time for one in known if one.owner == owner}
     return schedules, due_next(schedules, [moments[schedule.name] for schedule in schedules])
 

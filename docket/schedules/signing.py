@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..errors import NotTrusted
+from ..plain import plain
 from ..serialization import Serializer, Trust, place_of_call
 from .desired import DesiredSchedule
 
@@ -47,8 +48,8 @@ def check_seal(serializer: Serializer, owner: str, name: str, definition: str, s
             Trust.FORGED: "find who writes to this Redis, and have its owner put its file in force again",
         }[found]
         raise NotTrusted(
-            f"expected the definition of schedule {owner}/{name} as {owner} has signed it, found one that "
-            f"can not be trusted: {found.value}; {advice}"
+            f"expected the definition of schedule {plain(owner)}/{plain(name)} as {plain(owner)} has signed "
+            f"it, found one that can not be trusted: {found.value}; {advice}"
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from ..plain import plain
 from ..storage.schedules import Tick
 from .desired import Owed
 
@@ -73,7 +74,7 @@ def tell_tick(name: str, key: str, tick: Tick) -> None:
         case Tick(word="FIRED"):
             logger.info("Schedule %s: queued %s", name, key)
         case Tick(word="WAITS"):
-            logger.info("Schedule %s: %s waits for %s to end", name, key, tick.reason)
+            logger.info("Schedule %s: %s waits for %s to end", name, key, plain(tick.reason))
         case Tick(word="STRUCK"):
             logger.warning("Schedule %s: a strike parks %s", name, key)
         case Tick(word="SKIPPED"):
@@ -84,4 +85,4 @@ def tell_tick(name: str, key: str, tick: Tick) -> None:
 
 
 def _paused(pause: Mapping[str, Any]) -> str:
-    return f"{pause['by']} has paused it: {pause.get('reason') or 'no reason given'}"
+    return plain(f"{pause['by']} has paused it: {pause.get('reason') or 'no reason given'}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,12 +12,15 @@ from typing import Final, Literal, NamedTuple
 from ..docket import Docket
 from ..errors import TooManyRuns, UnknownSchedule
 from ..lifecycle import ExecutionState
+from ..plain import plain
 from ..storage.executions import Record, from_milliseconds, to_milliseconds
 from ..storage.schedules import Known, Outcome
 from .desired import DesiredSchedule
 from .signing import call_of, check_seal
 from .telling import key_of, utc
 from .upcoming import Due, between, upcoming
+
+logger = logging.getLogger("docket.schedules")
 
 MOST_BACKFILLED: Final = 1_000
 """Runs that are asked for at once, at most."""
@@ -68,7 +72,7 @@ class Entry:
             return ""
         why = f": {pause['reason']}" if pause.get("reason") else ""
         until = f", until {utc(from_milliseconds(pause['until']))}" if pause.get("until") else ""
-        return f"{pause['by']}{why}{until}"
+        return plain(f"{pause['by']}{why}{until}")
 
 
 class KeptUp(NamedTuple):
@@ -116,8 +120,15 @@ class Timetable:
         return from_milliseconds(await self._schedules.now())
 
     async def entries(self) -> list[Entry]:
-        """All schedules of all owners, by owner and name."""
-        return [_entry(known) for known in await self._schedules.known()]
+        """All schedules of all owners, by owner and name; what can not be read takes no other with it."""
+        entries: list[Entry] = []
+        for known in await self._schedules.known():
+            try:
+                entries.append(_entry(known))
+            except ValueError as error:
+                name = plain(f"{known.owner}/{known.name}")
+                logger.error("Schedule %s is left out: %s", name, error)
+        return entries
 
     async def kept_up(self) -> list[KeptUp]:
         """All perpetual tasks that living workers keep up, by name.
@@ -147,7 +158,7 @@ class Timetable:
         if len(found) == 1:
             return found[0]
         if found:
-            ids = ", ".join(entry.id for entry in found)
+            ids = ", ".join(plain(entry.id) for entry in found)
             raise UnknownSchedule(f"several owners have a schedule {name!r}: say which, of {ids}")
         if any(one.task == name for one in await self.kept_up()):
             raise UnknownSchedule(

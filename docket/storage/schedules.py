@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from ..connection.base import Connection
 from ..errors import ServerRefused
+from ..plain import plain
 from .keys import Keys
 from .patience import read_patiently, run_patiently, value_of
 from .replies import pairs
@@ -249,7 +250,9 @@ class Schedules:
             try:
                 known.append(_known(name, fields, pairs(value_of(state))))
             except (ServerRefused, ValueError, TypeError) as error:
-                logger.error("Schedule %s is left out, what is stored is none: %s", name, error)
+                logger.error(
+                    "Schedule %s is left out, what is stored is none: %s", plain(name), error
+                )
         return known
 
     async def paused(self, owner: str) -> list[PausedSchedule]:

@@ -70,6 +70,26 @@ def test_everything_is_said_and_counted(caplog: pytest.LogCaptureFixture) -> Non
     assert tally.counts["docket_redis_disruptions", ""] == 1
 
 
+def test_names_and_errors_from_elsewhere_are_written_as_one_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    foreign = "x\x1b[2J\nFORGED"
+    log = logs.WorkerLog()
+
+    with caplog.at_level(logging.DEBUG, "docket.worker"):
+        log.parked(foreign, foreign, foreign)
+        log.released(foreign, foreign)
+        log.struck(foreign, foreign)
+        log.crashed(foreign, foreign)
+        log.undecodable(foreign, foreign, ValueError(foreign))
+        log.lost(foreign, foreign)
+        log.refused(foreign, foreign, "SUPERSEDED")
+        log.refused(foreign, foreign, "STALE")
+
+    assert len(caplog.messages) == 8
+    assert all(message.isprintable() for message in caplog.messages)
+
+
 def test_what_is_not_to_be_logged_is_not_even_described(caplog: pytest.LogCaptureFixture) -> None:
     def describe() -> str:
         raise AssertionError("nobody asked")
