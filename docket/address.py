@@ -103,7 +103,7 @@ def find(
         codecs=_codecs(security),
         signing_keys=_secrets(security, environ, file),
         max_payload=_size(security.get("max_payload")),
-        is_strict=security.get("profile") == STRICT,
+        is_strict=_is_strict(security),
     )
     if address.is_strict:
         check_strict(address.codecs or ("safe",), address.signing_keys or ())
@@ -206,6 +206,16 @@ def _table(table: Mapping[str, Any], key: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ConfigurationError(f"{key}: expected a table, found {value!r}")
     return cast(dict[str, Any], value)
+
+
+def _is_strict(security: Mapping[str, Any]) -> bool:
+    profile = security.get("profile", "default")
+    if profile not in ("default", STRICT):
+        # Taken for the default, a slip of the pen would take the strictness away in silence.
+        raise ConfigurationError(
+            f'security.profile: expected "default" or "{STRICT}", found {profile!r}'
+        )
+    return profile == STRICT
 
 
 def _codecs(security: Mapping[str, Any]) -> tuple[str, ...] | None:

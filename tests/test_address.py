@@ -250,6 +250,21 @@ def test_a_strict_profile_asks_for_long_keys_and_refuses_pickle(
         serializer_for(load(file).configuration, file)
 
 
+@pytest.mark.parametrize("written", ['"Strict"', "1", "true", '""'])
+def test_a_profile_that_is_none_is_not_taken_for_the_default(directory: Path, written: str) -> None:
+    file = write(directory, f'name = "n"\n[security]\nprofile = {written}\n')
+
+    with pytest.raises(ConfigurationError, match=r"security\.profile"):
+        find(environ={})
+    with pytest.raises(ConfigurationError, match=r"security\.profile"):
+        load(file)
+    file.write_text('name = "n"\n')
+    with pytest.raises(
+        ConfigurationError, match='expected "default" or "strict", found \'STRICT\''
+    ):
+        find(environ={"DOCKET_SECURITY__PROFILE": "STRICT"})
+
+
 def test_a_strict_file_holds_for_what_a_program_asks_for(directory: Path) -> None:
     write(directory, f'{STRICT}signing_keys = {{ a = "{KEY}" }}\n')
 
