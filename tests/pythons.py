@@ -1,4 +1,7 @@
-"""Runs the fast lane on every Python from 3.10 to 3.13 that there is, each in its own environment."""
+"""Runs the fast lane on Pythons from 3.10 to 3.13, as far as there are any, each in its own environment.
+
+``--ends`` leaves out those between the oldest and the newest.
+"""
 
 from __future__ import annotations
 
@@ -42,8 +45,10 @@ def main() -> int:
     """Run the fast lane everywhere but on the Python that runs this."""
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
     failures: list[str] = []
-    for version, interpreter in interpreters().items():
-        if version == own:
+    found = interpreters()
+    wanted = {VERSIONS[0], VERSIONS[-1]} if "--ends" in sys.argv else found
+    for version, interpreter in found.items():
+        if version == own or version not in wanted:
             continue
         environment = ROOT / f".venv-{version}"
         python = environment / "bin" / "python"

@@ -27,6 +27,7 @@ async def test_an_add_asks_little_of_the_server(own_server: ServerProcess) -> No
             await docket.add(job)()
         commands = statistics(own_server)
 
-    asked = {name: calls for name, calls in commands.items() if calls >= 10}
-    assert sum(asked.values()) <= 9 * 10
-    assert asked["evalsha"] == asked["hset"] == asked["xadd"] == 10
+    # Something else may have been asked once meanwhile.
+    each = {name: calls // 10 for name, calls in commands.items()}
+    assert sum(each.values()) <= 9
+    assert each["evalsha"] == each["hset"] == each["xadd"] == 1
