@@ -14,7 +14,8 @@ from types import ModuleType
 
 NEEDED = frozenset(sys.stdlib_module_names) | {
     *("docket", "annotated_doc", "annotated_types", "anyio", "certifi", "click", "cloudpickle"),
-    *("croniter", "dateutil", "dotenv", "exceptiongroup", "h11", "hiredis", "httpcore", "httpx"),
+    *("async_timeout", "croniter", "dateutil", "dotenv", "exceptiongroup"),
+    *("h11", "hiredis", "httpcore", "httpx"),
     *("idna", "jinja2", "markdown_it", "markupsafe", "mdurl", "msgpack", "opentelemetry"),
     *("prometheus_client", "pydantic", "pydantic_core", "pydantic_settings", "pygments"),
     *("pytz", "redis", "rich", "shellingham", "sniffio", "six", "starlette", "tomli", "typer"),

@@ -7,7 +7,7 @@ import json
 import logging
 import sys
 from datetime import datetime, timezone
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from typing_extensions import override
 
@@ -64,7 +64,13 @@ def _handler(
     return handler
 
 
-class _StandardStream(logging.StreamHandler[TextIO]):
+if TYPE_CHECKING:
+    _Handler = logging.StreamHandler[TextIO]
+else:
+    _Handler = logging.StreamHandler  # takes no type before Python 3.11
+
+
+class _StandardStream(_Handler):
     """Writes to a standard stream for as long as there is one: a task may close it, and the work goes on."""
 
     @override
