@@ -72,16 +72,8 @@ class KeptProcess(CommandProcess):
     @classmethod
     async def start(cls, command: Sequence[str], environment: Mapping[str, str]) -> Self:
         keeper = [sys.executable, *ISOLATED, KEEPER, str(os.getpid()), str(GRACE)]
-        process = await asyncio.create_subprocess_exec(
-            *keeper,
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=environment,
-            start_new_session=True,
-        )
-        return cls(command[0], process)
+        words = [*keeper, *command]
+        return cls(command[0], await _spawn(words, environment, asyncio.subprocess.PIPE))
 
     @override
     async def exit_code(self) -> int:
@@ -111,15 +103,7 @@ class GroupedProcess(CommandProcess):
     @override
     @classmethod
     async def start(cls, command: Sequence[str], environment: Mapping[str, str]) -> Self:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,
-        )
-        return cls(command[0], process)
+        return cls(command[0], await _spawn(command, environment, asyncio.subprocess.STDOUT))
 
     @override
     async def exit_code(self) -> int:
@@ -135,3 +119,17 @@ class GroupedProcess(CommandProcess):
 
 
 KIND: type[CommandProcess] = KeptProcess if sys.platform == "linux" else GroupedProcess
+
+
+async def _spawn(
+    words: Sequence[str], environment: Mapping[str, str], stderr: int
+) -> asyncio.subprocess.Process:
+    """Start a program in a session of its own, with nothing to read."""
+    return await asyncio.create_subprocess_exec(
+        *words,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=stderr,
+        env=environment,
+        start_new_session=True,
+    )
