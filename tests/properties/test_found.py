@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -274,7 +275,9 @@ async def test_a_lost_claim_brings_nothing_back_that_somebody_has_begun_by_hand(
     assert [run.key for run in await claimed_by(exchange(docket, "heir"))] == ["a"]
 
 
-async def test_a_run_whose_record_was_overwritten_keeps_no_slot_from_others(docket: Docket) -> None:
+@asynccontextmanager
+async def slot_held(docket: Docket, key: str) -> AsyncGenerator[asyncio.Event]:
+    """The only slot of ``task`` is held by the run of a key, until the event is set."""
     started, end = asyncio.Event(), asyncio.Event()
 
     async def task(
@@ -285,18 +288,23 @@ async def test_a_run_whose_record_was_overwritten_keeps_no_slot_from_others(dock
             await end.wait()
 
     docket.register(task)
-    await docket.add("task", key="wreck")(True)
+    await docket.add("task", key=key)(True)
     async with Worker(docket) as worker:
         running = asyncio.create_task(worker.run_forever())
         await asyncio.wait_for(started.wait(), 10)
+        yield end
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_run_whose_record_was_overwritten_keeps_no_slot_from_others(docket: Docket) -> None:
+    async with slot_held(docket, "wreck") as end:
         neighbour = await docket.add("task", key="neighbour")(False)
         await docket.storage.connection.send(("SET", docket.storage.keys.run("wreck"), "other"))
 
         end.set()
 
         await asyncio.wait_for(neighbour.get_result(), 10)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
     assert not await kept(docket, "holding")
 
 
@@ -322,20 +330,7 @@ async def test_a_message_whose_record_was_overwritten_gives_its_slot_back_when_i
 async def test_a_run_that_waited_and_whose_record_is_lost_is_not_kept_as_waiting(
     docket: Docket, then: Literal["something else", "gone"]
 ) -> None:
-    started, end = asyncio.Event(), asyncio.Event()
-
-    async def task(
-        is_first: bool, limit: ConcurrencyLimit = ConcurrencyLimit(max_concurrent=1)
-    ) -> None:
-        if is_first:
-            started.set()
-            await end.wait()
-
-    docket.register(task)
-    await docket.add("task", key="holder")(True)
-    async with Worker(docket) as worker:
-        running = asyncio.create_task(worker.run_forever())
-        await asyncio.wait_for(started.wait(), 10)
+    async with slot_held(docket, "holder") as end:
         await docket.add("task", key="wreck")(False)
         while not await kept(docket, "waiting"):
             await asyncio.sleep(0.01)
@@ -348,6 +343,4 @@ async def test_a_run_that_waited_and_whose_record_is_lost_is_not_kept_as_waiting
         end.set()
 
         await asyncio.wait_for(neighbour.get_result(), 10)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
     assert not await kept(docket, "waiting")
