@@ -190,7 +190,8 @@ async def test_subscribing_gives_the_state_then_the_progress_then_what_happens(
         await progress.set_total(2)
         await progress.increment()
 
-    execution = await docket.add(work, soon(0.2), "key")()
+    # Time enough to subscribe, also where the machine has much else to do.
+    execution = await docket.add(work, soon(2), "key")()
     ready, events = asyncio.Event(), list[dict[str, Any]]()
 
     async def listen() -> None:
