@@ -600,10 +600,8 @@ class Execution:
                     yield await self.progress.event(event)
 
     async def _state_event(self, event: bytes) -> StateEvent:
-        if event == RESYNC:
+        if event == RESYNC or not self._hear(event):
             await self.sync()
-        else:
-            self._hear(event)
         return StateEvent(
             type="state",
             key=self._key,
@@ -631,13 +629,11 @@ class Execution:
         async with self._home.storage.subscriptions.listen(channel) as listener:
             while self.state.is_live:
                 _, event = await listener.next()
-                if event == RESYNC:
+                if event == RESYNC or not self._hear(event):
                     (record,) = await self._home.storage.executions.read(self._key)
                     if record is None:
                         return
                     self._take(record)
-                else:
-                    self._hear(event)
 
     async def _outcome(self) -> Any:
         if self.state is ExecutionState.CANCELLED:
@@ -689,15 +685,20 @@ class Execution:
         self._generation = record.generation
         self._find_result(record.has_result)
 
-    def _hear(self, event: bytes) -> None:
-        """Take over what an event of the scripts tells: six lines, the error last."""
-        state, due, worker, started, completed, error = event.decode().split("\n", 5)
-        self.state = ExecutionState(state)
-        self._hear_due(due)
+    def _hear(self, event: bytes) -> bool:
+        """Take over what an event of the scripts tells: six lines, the error last; False if it is none."""
+        try:
+            word, due, worker, started, completed, error = event.decode().split("\n", 5)
+            state = ExecutionState(word)
+            self._hear_due(due)
+            self.started_at = from_milliseconds(started) if started else None
+            self.completed_at = from_milliseconds(completed) if completed else None
+        except ValueError:
+            return False
+        self.state = state
         self.worker = worker or None
-        self.started_at = from_milliseconds(started) if started else None
-        self.completed_at = from_milliseconds(completed) if completed else None
         self.error = error or None
+        return True
 
     def _hear_due(self, told: str) -> None:
         """Most events tell whole ms only: what is known here of the same due time may be more exact."""

@@ -80,11 +80,12 @@ class ExecutionProgress:
 
     async def event(self, event: bytes) -> ProgressEvent:
         """What an event of the scripts tells, or how it stands if events may have been missed."""
-        if event == RESYNC:
-            await self.sync()
-        else:
-            current, total, updated_at, message = event.split(b"\n", 3)
-            self.take(read_progress(current, total, message, updated_at))
+        match event.split(b"\n", 3):
+            case [current, total, updated_at, message]:
+                self.take(read_progress(current, total, message, updated_at))
+            case _:
+                # It was resynchronized, or somebody else has published something.
+                await self.sync()
         return ProgressEvent(
             type="progress",
             key=self._key,

@@ -86,6 +86,8 @@ def show_schedule(
 ) -> None:
     """Show all that is known of a schedule, and what became of its last due times."""
 
+    from ..storage.executions import from_milliseconds  # noqa: PLC0415 - --help needs none of it
+
     async def look(timetable: Timetable) -> dict[str, Any]:
         entry = await _find(timetable, schedule)
         known = await _of(timetable, entry, await timetable.now())
@@ -98,7 +100,7 @@ def show_schedule(
             "skipped": dict(entry.known.skipped) or None,
             "history": [
                 {
-                    "due": _utc(one.due),
+                    "due": from_milliseconds(one.due),
                     "outcome": one.word,
                     "times": one.times,
                     "key": one.key,
@@ -353,7 +355,3 @@ def _moment(option: str, typed: str) -> datetime:
             f"{option}: expected a moment such as 2026-03-01T00:00Z, found {typed!r}"
         ) from error
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-
-
-def _utc(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, timezone.utc)

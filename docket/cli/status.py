@@ -168,10 +168,14 @@ def _head(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _show_all(where: Place, form: Form) -> Mapping[str, Any]:
+    from ..storage.executions import from_milliseconds  # noqa: PLC0415 - --help needs none of it
+
     async def look(docket: Docket) -> list[dict[str, Any]]:
         silence = int(SILENCE / timedelta(milliseconds=1))
         found = await docket.storage.configurations.supervisors(silence)
-        return [{"who": one.who, "heard": _moment(one.heard / 1000), **one.about} for one in found]
+        return [
+            {"who": one.who, "heard": from_milliseconds(one.heard), **one.about} for one in found
+        ]
 
     found = visit(where, look)
     show("supervisors", found, SUPERVISORS, form)

@@ -137,11 +137,11 @@ class Timetable:
         hand under the name of its task looks the same.
         """
         tasks = {task for worker in await self._docket.workers() for task in worker.tasks}
-        records = await self._docket.storage.executions.read(*sorted(tasks)) if tasks else []
+        records = await self._docket.storage.executions.readable(sorted(tasks)) if tasks else []
         return [
             _kept_up(record)
             for record in records
-            if record is not None and record.task == record.key and not record.state.is_terminal
+            if record.task == record.key and not record.state.is_terminal
         ]
 
     async def find(self, name: str) -> Entry:

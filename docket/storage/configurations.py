@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from ..connection.base import Connection
+from ..plain import plain
 from .keys import Keys
 from .patience import read_patiently, run_patiently, value_of
 from .replies import pairs
 from .script import Script, time_query
 from .staging import DeclaredSchedule, Staging, StruckRule, is_of_a_task
+
+logger = logging.getLogger("docket.storage")
 
 _COMMIT = Script(
     "commit",
@@ -121,7 +125,7 @@ class Configurations:
             self._connection, ("HMGET", self._keys.configuration(owner), "entry", "token")
         )
         stamped, version = value_of(reply)
-        return None if stamped is None else _revision(stamped, version.decode())
+        return None if stamped is None else _revision(stamped, (version or b"").decode())
 
     async def history(self, owner: str) -> list[Revision]:
         """The configurations of an owner that are kept, the newest first."""
@@ -192,7 +196,7 @@ class Configurations:
         value_of(reply)
 
     async def supervisors(self, silence: int) -> list[Supervising]:
-        """The supervisors of all owners that were heard of lately.
+        """The supervisors of all owners that were heard of lately; what is none takes no other with it.
 
         Arguments:
             silence: for how many ms one may be silent.
@@ -204,12 +208,55 @@ class Configurations:
         )
         seconds, microseconds = map(int, value_of(time))
         since = seconds * 1000 + microseconds // 1000 - silence
-        found = [
-            Supervising(who.decode(), int(heard), json.loads(about))
-            for who, told in pairs(value_of(reply)).items()
-            for heard, _, about in [told.partition(b"\n")]
-        ]
-        return sorted(one for one in found if one.heard >= since)
+        found: list[Supervising] = []
+        for name, told in pairs(value_of(reply)).items():
+            who = name.decode(errors="replace")
+            try:
+                found.append(_supervising(who, told))
+            except (ValueError, TypeError) as error:
+                logger.error(
+                    "Supervisor %s is left out, what is stored is none: %s", plain(who), error
+                )
+        return sorted(
+            (one for one in found if one.heard >= since), key=lambda one: (one.who, one.heard)
+        )
+
+
+_TOLD: Mapping[str, type] = {
+    "host": str,
+    "pid": int,
+    "owner": str,
+    "revision": int,
+    "digest": str,
+    "drift": bool,
+    "leads": bool,
+    "pools": dict,
+}
+"""What a supervisor tells of itself."""
+
+_POOL: Mapping[str, type] = {"ready": int, "desired": int}
+"""What it tells of a pool."""
+
+
+def _supervising(who: str, told: bytes) -> Supervising:
+    """A supervisor.
+
+    Raises:
+        ValueError, TypeError: what it is said to have told is nothing that one tells.
+    """
+    heard, _, text = told.partition(b"\n")
+    about: Any = json.loads(text)
+    if not _has(about, _TOLD) or not all(_has(pool, _POOL) for pool in about["pools"].values()):
+        raise TypeError("expected how a supervisor stands, found something else")
+    return Supervising(who, int(heard), about)
+
+
+def _has(told: Any, fields: Mapping[str, type]) -> bool:
+    """Whether it is a table with these fields, and they are what they should be."""
+    if not isinstance(told, dict):
+        return False
+    table = cast("dict[str, Any]", told)
+    return all(isinstance(table.get(name), kind) for name, kind in fields.items())
 
 
 _UNREADABLE = Entry("", "", None, "", "not readable")

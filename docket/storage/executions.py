@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Literal, NamedTuple
 
 from ..connection.base import Argument, Connection, Reply
-from ..errors import DocketError
+from ..errors import DocketError, Undecodable
 from ..lifecycle import LIVE, Disposition, ExecutionState
 from ..plain import plain
 from .keys import DEFAULT_QUEUE, Keys
@@ -37,6 +37,8 @@ logger = logging.getLogger("docket.storage")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MILLISECOND = timedelta(milliseconds=1)
 _MICROSECOND = timedelta(microseconds=1)
+_FURTHEST = 1e18
+"""Ms that no calendar goes as far as."""
 
 _DISPOSITIONS = {one.value.upper().encode(): one for one in Disposition}
 _STATES: dict[bytes, ExecutionState | None] = {b"": None} | {
@@ -155,7 +157,7 @@ def to_milliseconds(moment: datetime) -> int:
 
 def from_milliseconds(milliseconds: bytes | str | float) -> datetime:
     """The aware moment of a Unix time in ms; the nearest there is, if the calendar does not go so far."""
-    return _moment(int(float(milliseconds)) * 1000)
+    return _moment(_whole(milliseconds) * 1000)
 
 
 def to_due(moment: datetime) -> tuple[int, str]:
@@ -170,7 +172,12 @@ def to_due(moment: datetime) -> tuple[int, str]:
 
 def from_due(due: bytes | str | float, when: bytes | str | None) -> datetime:
     """The moment of a due time that ``to_due`` has told."""
-    return _moment(int(when) if when else int(float(due)) * 1000)
+    return _moment(int(when) if when else _whole(due) * 1000)
+
+
+def _whole(milliseconds: bytes | str | float) -> int:
+    """Whole ms; a score of a sorted set may be without an end."""
+    return int(max(-_FURTHEST, min(float(milliseconds), _FURTHEST)))
 
 
 def _moment(microseconds: int) -> datetime:
@@ -257,21 +264,29 @@ class Executions:
         )
 
     async def read(self, *keys: str) -> list[Record | None]:
-        """The records of these keys, None where there is none."""
+        """The records of these keys, None where there is none.
+
+        Raises:
+            Undecodable: something else is stored there.
+        """
         replies = await read_patiently(
             self._connection, *(("HGETALL", self._keys.run(key)) for key in keys)
         )
-        return [_record(key, value_of(reply)) for key, reply in zip(keys, replies, strict=True)]
+        return [_read(key, value_of(reply)) for key, reply in zip(keys, replies, strict=True)]
 
     async def read_with_progress(self, key: str) -> tuple[Record | None, ProgressRecord]:
-        """The record of this key, None if there is none, and how far it has come."""
+        """The record of this key, None if there is none, and how far it has come.
+
+        Raises:
+            Undecodable: something else is stored there.
+        """
         reply, progress, result = await read_patiently(
             self._connection,
             ("HGETALL", self._keys.run(key)),
             progress_query(self._keys, key),
             ("EXISTS", self._keys.result(key)),
         )
-        record = _record(key, value_of(reply))
+        record = _read(key, value_of(reply))
         if record is not None and record.state.is_terminal:
             record = replace(record, has_result=bool(value_of(result)))
         return record, progress_of(value_of(progress))
@@ -282,13 +297,17 @@ class Executions:
         return value_of(reply)
 
     async def read_with_result(self, key: str) -> tuple[Record | None, bytes | None]:
-        """The record of this key, and the serialized result or failure, None where there is none."""
+        """The record of this key, and the serialized result or failure, None where there is none.
+
+        Raises:
+            Undecodable: something else is stored there.
+        """
         record, result = await read_patiently(
             self._connection,
             ("HGETALL", self._keys.run(key)),
             ("GET", self._keys.result(key)),
         )
-        return _record(key, value_of(record)), value_of(result)
+        return _read(key, value_of(record)), value_of(result)
 
     async def future(self) -> AsyncIterator[Record]:
         """All that waits for its due time, earliest first, then all that waits for a slot of a limit."""
@@ -329,7 +348,7 @@ class Executions:
                 break
         found = list(seen)
         for at in range(0, len(found), PAGE):
-            for record in await self._existing(found[at : at + PAGE]):
+            for record in await self.readable(found[at : at + PAGE]):
                 if record.state in wanted:
                     yield record
 
@@ -501,10 +520,10 @@ class Executions:
         async for page in pages:
             new = [key for key in dict.fromkeys(page) if key not in seen]
             seen.update(new)
-            for record in await self._existing(new):
+            for record in await self.readable(new):
                 yield record
 
-    async def _existing(self, keys: Sequence[str]) -> list[Record]:
+    async def readable(self, keys: Sequence[str]) -> list[Record]:
         """The records that there are; one that cannot be read takes no other with it."""
         replies = await read_patiently(
             self._connection, *(("HGETALL", self._keys.run(key)) for key in keys)
@@ -534,6 +553,21 @@ def _scheduled(word: bytes, state: bytes, generation: int) -> Scheduled:
     if word == b"FAILED":
         return Scheduled(Disposition.FAILED, None, 0, state.decode(errors="replace"))
     return Scheduled(_DISPOSITIONS[word], _STATES[state], generation)
+
+
+def _read(key: str, fields: list[bytes]) -> Record | None:
+    """The record of a key that somebody asks for.
+
+    Raises:
+        Undecodable: something else is stored there.
+    """
+    try:
+        return _record(key, fields)
+    except (ValueError, LookupError, OverflowError) as error:
+        raise Undecodable(
+            f"expected the record of an execution under the key {plain(key)!r}, found something else "
+            f"({error}); cancel or replace it, or take it away"
+        ) from error
 
 
 def _record(key: str, fields: list[bytes]) -> Record | None:

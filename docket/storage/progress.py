@@ -57,10 +57,14 @@ def progress_of(reply: list[bytes | None]) -> ProgressRecord:
 def read_progress(
     current: bytes, total: bytes, message: bytes, updated_at: bytes
 ) -> ProgressRecord:
-    """The progress that four fields tell, as they stand in Redis and in the event."""
-    return ProgressRecord(
-        int(current) if current else None,
-        int(total) if total else None,
-        message.decode() or None,
-        datetime.fromisoformat(updated_at.decode()) if updated_at else None,
-    )
+    """The progress that four fields tell, as they stand in Redis and in the event; of what cannot be read
+    nothing is told."""
+    try:
+        return ProgressRecord(
+            int(current) if current else None,
+            int(total) if total else None,
+            message.decode() or None,
+            datetime.fromisoformat(updated_at.decode()) if updated_at else None,
+        )
+    except ValueError:
+        return ProgressRecord(None, None, None, None)

@@ -182,9 +182,7 @@ class Schedules:
         )
         (reply,) = await run_patiently(self._connection, command)
         word, next_time, reason, pause = value_of(reply)
-        return Tick(
-            word.decode(), int(next_time), reason.decode(), json.loads(pause) if pause else None
-        )
+        return Tick(word.decode(), int(next_time), reason.decode(), _pause(pause))
 
     async def awaited(self, schedules: Sequence[Awaited]) -> list[int]:
         """When schedules are due next that are counted from the end of their runs; 0 if one is not over."""
@@ -249,7 +247,7 @@ class Schedules:
         for name, state in zip(sorted(named), states, strict=True):
             try:
                 known.append(_known(name, fields, pairs(value_of(state))))
-            except (ServerRefused, ValueError, TypeError) as error:
+            except (ServerRefused, ValueError, TypeError, LookupError) as error:
                 logger.error(
                     "Schedule %s is left out, what is stored is none: %s", plain(name), error
                 )
@@ -260,16 +258,12 @@ class Schedules:
         (reply,) = await run_patiently(self._connection, _PAUSED.call(self._keys, owner))
         parts: list[bytes] = value_of(reply)
         return [
-            PausedSchedule(
-                name.decode(),
-                json.loads(pause) if pause else None,
-                json.loads(stopped) if stopped else None,
-            )
+            PausedSchedule(name.decode(errors="replace"), _pause(pause), _pause(stopped))
             for name, pause, stopped in zip(parts[::3], parts[1::3], parts[2::3], strict=True)
         ]
 
     async def outcomes(self, schedule: str) -> list[Outcome]:
-        """What became of the last due times of a schedule, the latest first.
+        """What became of the last due times of a schedule, the latest first; what cannot be read is left out.
 
         Arguments:
             schedule: owner/name.
@@ -278,7 +272,17 @@ class Schedules:
         (reply,) = await read_patiently(
             self._connection, ("LRANGE", self._keys.outcomes(inner), 0, -1)
         )
-        return [_outcome(text.decode()) for text in value_of(reply)]
+        found: list[Outcome] = []
+        for text in value_of(reply):
+            try:
+                found.append(_outcome(text.decode()))
+            except ValueError as error:
+                logger.error(
+                    "An outcome of the schedule %s is left out, what is stored is none: %s",
+                    plain(schedule),
+                    error,
+                )
+        return found
 
     async def has_run(self, schedule: str, due: Sequence[int]) -> list[bool]:
         """Whether due times (ms) of a schedule had a run, as far as that is remembered."""
@@ -293,7 +297,7 @@ class Schedules:
         command = ("HGET", self._keys.schedules, f"alias:{schedule}")
         (reply,) = await read_patiently(self._connection, command)
         alias = value_of(reply)
-        return schedule if alias is None else alias.decode()
+        return schedule if alias is None else alias.decode(errors="replace")
 
 
 def _is_definition(field: bytes) -> bool:
@@ -301,7 +305,7 @@ def _is_definition(field: bytes) -> bool:
 
 
 def _inner(name: str, fields: Mapping[bytes, bytes]) -> str:
-    return fields.get(f"alias:{name}".encode(), name.encode()).decode()
+    return fields.get(f"alias:{name}".encode(), name.encode()).decode(errors="replace")
 
 
 def _milliseconds(length: timedelta) -> int:
@@ -313,7 +317,6 @@ def _known(name: str, fields: Mapping[bytes, bytes], state: Mapping[bytes, bytes
         return int(state.get(field, 0))
 
     owner, _, short = name.partition("/")
-    pause, stopped = state.get(b"pause"), state.get(b"stopped")
     return Known(
         owner=owner,
         name=short,
@@ -324,8 +327,8 @@ def _known(name: str, fields: Mapping[bytes, bytes], state: Mapping[bytes, bytes
         last_key=state.get(b"key", b"").decode(),
         runs=number(b"runs"),
         failures=number(b"failures"),
-        pause=dict(json.loads(pause)) if pause else None,
-        stopped=dict(json.loads(stopped)) if stopped else None,
+        pause=_pause(state.get(b"pause")),
+        stopped=_pause(state.get(b"stopped")),
         skip=number(b"skip"),
         skipped=Counter(
             {
@@ -336,6 +339,22 @@ def _known(name: str, fields: Mapping[bytes, bytes], state: Mapping[bytes, bytes
         ),
         seal=fields.get(f"seal:{name}".encode(), b"").decode(errors="replace"),
     )
+
+
+def _pause(text: bytes | None) -> Mapping[str, Any] | None:
+    """A pause; one that cannot be read is in force like any other, as the scripts see it."""
+    if not text:
+        return None
+    try:
+        told: Any = json.loads(text)
+        by, reason = str(told["by"]), str(told.get("reason", ""))
+        until = {"until": int(told["until"])} if told.get("until") else {}
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError):
+        return _UNREADABLE
+    return {**told, "by": by, "reason": reason, **until}
+
+
+_UNREADABLE: Mapping[str, Any] = {"by": "?", "reason": "what is stored is no pause"}
 
 
 def _outcome(text: str) -> Outcome:

@@ -96,14 +96,14 @@ class StrikeRules:
         )
         seconds, microseconds = map(int, value_of(time))
         fields = pairs(value_of(reply))
-        version = fields.pop(_VERSION, b"").decode()
-        rules = {field.decode(): _stored(text) for field, text in fields.items()}
+        version = fields.pop(_VERSION, b"").decode(errors="replace")
+        rules = {field.decode(errors="replace"): _stored(text) for field, text in fields.items()}
         return StoredRules(seconds * 1000 + microseconds // 1000, version, rules)
 
     async def version(self) -> str:
         """The version of the rules; empty if there never were any."""
         (reply,) = await read_patiently(self._connection, ("HGET", self._keys.strikes, _VERSION))
-        return (value_of(reply) or b"").decode()
+        return (value_of(reply) or b"").decode(errors="replace")
 
     async def acquit(self) -> Released:
         """Put back what rules have parked that are no longer in force."""

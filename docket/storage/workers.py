@@ -137,7 +137,10 @@ class Workers:
         )
         seconds, _ = value_of(now)
         oldest = from_milliseconds(int(seconds) * 1000) - silence
-        heard = {name.decode(): from_milliseconds(at) for name, at in pairs(value_of(seen)).items()}
+        heard = {
+            name.decode(errors="replace"): from_milliseconds(at)
+            for name, at in pairs(value_of(seen)).items()
+        }
         living = [(name, last) for name, last in heard.items() if last >= oldest]
         if not living:
             return []
@@ -145,7 +148,7 @@ class Workers:
             self._connection, *(("SMEMBERS", self._keys.worker_tasks(name)) for name, _ in living)
         )
         return [
-            WorkerInfo(name, last_seen, {task.decode() for task in value_of(known)})
+            WorkerInfo(name, last_seen, {task.decode(errors="replace") for task in value_of(known)})
             for (name, last_seen), known in zip(living, tasks, strict=True)
         ]
 
@@ -165,7 +168,9 @@ class Workers:
             ),
         )
         told = [own or other for own, other in map(value_of, replies)]
-        return list(dict.fromkeys(shape.decode() for shape in told if shape is not None))
+        return list(
+            dict.fromkeys(shape.decode(errors="replace") for shape in told if shape is not None)
+        )
 
     async def codecs(self, silence: timedelta) -> list[set[str]]:
         """Return the codecs that the workers read that were heard of within ``silence``, if they say so."""
@@ -174,7 +179,9 @@ class Workers:
             return []
         names = [worker.name for worker in workers]
         (reply,) = await read_patiently(self._connection, ("HMGET", self._keys.codecs, *names))
-        return [set(codecs.decode().split()) for codecs in value_of(reply) if codecs]
+        return [
+            set(codecs.decode(errors="replace").split()) for codecs in value_of(reply) if codecs
+        ]
 
     async def knowing(self, task: str, silence: timedelta) -> list[WorkerInfo]:
         """The workers heard of within ``silence`` that know a task."""

@@ -19,12 +19,23 @@ local function is_living(name)
   return name == worker or redis.call('ZSCORE', P .. ':workers', name)
 end
 
+-- What is stored may be none of ours: then nobody has announced anything.
+local function read(text)
+  local ok, tasks = pcall(cjson.decode, text)
+  return ok and type(tasks) == 'table' and tasks or {}
+end
+
+local function is_size(known)
+  return type(known) == 'table' and type(known[1]) == 'number' and type(known[2]) == 'number'
+end
+
 local function announced(definition)
   local text = redis.call('HGET', limits, 'by ' .. definition)
-  local tasks = text and cjson.decode(text) or {}
+  local tasks = text and read(text) or {}
   for task, workers in pairs(tasks) do
-    for name in pairs(workers) do
-      if not is_living(name) then workers[name] = nil end
+    if type(workers) ~= 'table' then workers = {} end
+    for name, known in pairs(workers) do
+      if not is_size(known) or not is_living(name) then workers[name] = nil end
     end
     if next(workers) == nil then tasks[task] = nil end
   end

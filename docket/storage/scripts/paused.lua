@@ -1,3 +1,4 @@
+--! include pausing
 -- Which schedules of an owner are paused, by an operator or after a row of failures.
 --
 -- owner     whose schedules
@@ -10,7 +11,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local function pause_in_force(text)
-  local ends = text and cjson.decode(text)['until']
+  local ends = text and end_of_pause(text)
   return text and (not ends or ends > now) and text or ''
 end
 

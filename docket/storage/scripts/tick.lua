@@ -4,6 +4,7 @@
 --! include cancelling
 --! include outcomes
 --! include naming
+--! include pausing
 --! include reconciling
 -- Claims one due time of a schedule and enqueues its execution, together: never two for one due time,
 -- whatever number of hosts try.
@@ -54,7 +55,7 @@ end
 local function pause_in_force()
   local known = redis.call('HMGET', state, 'pause', 'stopped')
   if known[1] then
-    local ends = cjson.decode(known[1])['until']
+    local ends = end_of_pause(known[1])
     if not ends or ends > now then return known[1] end
     redis.call('HDEL', state, 'pause')
   end
