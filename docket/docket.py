@@ -37,17 +37,17 @@ from .kept import Kept
 from .keynames import KeyNames
 from .lifecycle import Disposition, ExecutionState
 from .names import check_name
+from .payloads import serializer_at
 from .readers import Readers
 from .registry import Registry, TaskFunction
 from .results import Results, ResultStorage
-from .serialization import Serializer, place_of_call
+from .serialization import place_of_call
 from .snapshot import DocketSnapshot, RunningExecution, StrikePreview
 from .storage.executions import NewExecution, Record
 from .storage.nonces import FRESH, new_nonce
 from .storage.patience import REMEMBERED
 from .storage.storage import Storage
 from .storage.workers import WorkerInfo
-from .strictness import check_strict
 from .strikelist import (
     ACTIONS,
     Action,
@@ -150,7 +150,7 @@ class Docket(KeyNames):
         )
         self.enable_internal_instrumentation = enable_internal_instrumentation
         self.credential_provider = credential_provider
-        self.serializer = _serializer(found, codecs, signing_keys, max_payload)
+        self.serializer = serializer_at(found, codecs, signing_keys, max_payload)
         self.registry = Registry()
         # By its path, as an application's own: tasks stand above the docket that runs them.
         self.registry.register_collection(STANDARD_TASKS)
@@ -814,25 +814,3 @@ def _aware(when: datetime) -> datetime:
 def _is_elsewhere(url: str | None) -> bool:
     """Whether a url names a server that comes and goes without us."""
     return url is not None and not url.lower().startswith(("memory:", "embedded:"))
-
-
-def _serializer(
-    found: address.Address,
-    codecs: Sequence[str] | None,
-    signing_keys: Mapping[str, bytes] | None,
-    max_payload: int | None,
-) -> Serializer:
-    plain = Serializer()
-    if codecs is None:
-        codecs = found.codecs
-    keys = found.signing_keys if signing_keys is None else tuple(signing_keys.items())
-    limit = found.max_payload if max_payload is None else max_payload
-    codecs = plain.codecs if codecs is None else tuple(codecs)
-    if found.is_strict:
-        check_strict(codecs, keys or ())
-    return Serializer(
-        codecs=codecs,
-        signing_keys=keys or (),
-        max_payload=plain.max_payload if limit is None else limit,
-        docket=found.name,
-    )

@@ -16,12 +16,14 @@ from typing import Any, ClassVar, Literal, Protocol, TypeAlias, cast
 
 from typing_extensions import Self, override
 
+from . import address
 from .clock import ServerClock
 from .connection.base import Credentials
 from .connection.traced import Traced
 from .connection.url import connect
 from .errors import ServerRefused, Undecodable
 from .instrumentation import telemetry
+from .payloads import serializer_at
 from .plain import plain
 from .serialization import Serializer
 from .service import end
@@ -206,12 +208,20 @@ class StrikeInstruction:
         """The rule that it is about."""
         return rule_for(self.function, self.parameter, self.operator, self.value)
 
-    def as_message(self) -> dict[bytes, bytes]:
-        """It as fields of bytes, for whoever hands it on by other ways than ours."""
+    def as_message(self, *, serializer: Serializer = _UNSIGNED) -> dict[bytes, bytes]:
+        """It as fields of bytes, for whoever hands it on by other ways than ours.
+
+        Arguments:
+            serializer: how its value becomes bytes; left out, it has to be a plain one, and nothing is
+                pickled.
+
+        Raises:
+            NotSerializable: the value can not be encoded so.
+        """
         message = {
             b"direction": self.direction.encode(),
             b"operator": Operator(self.operator).value.encode(),
-            b"value": Serializer().dump_result(self.value),
+            b"value": serializer.dump_result(self.value),
         }
         if self.function is not None:
             message[b"function"] = self.function.encode()
@@ -220,15 +230,25 @@ class StrikeInstruction:
         return message
 
     @classmethod
-    def from_message(cls, message: dict[bytes, bytes]) -> StrikeInstruction:
-        """The instruction that ``as_message`` has made these fields of."""
+    def from_message(
+        cls, message: dict[bytes, bytes], *, serializer: Serializer = _UNSIGNED
+    ) -> StrikeInstruction:
+        """The instruction that ``as_message`` has made these fields of.
+
+        Arguments:
+            message: the fields.
+            serializer: the same as for ``as_message``; left out, nothing is unpickled.
+
+        Raises:
+            Undecodable: its value can not be read so.
+        """
         kind = Strike if message[b"direction"] == b"strike" else Restore
         function, parameter = message.get(b"function"), message.get(b"parameter")
         return kind(
             None if function is None else function.decode(),
             None if parameter is None else parameter.decode(),
             Operator(message[b"operator"].decode()),
-            Serializer().load_result(message[b"value"]),
+            serializer.load_result(message[b"value"]),
         )
 
     def labels(self) -> Mapping[str, str]:
@@ -290,7 +310,8 @@ class StrikeList:
         name: the docket whose strikes these are, or any other name.
         enable_internal_instrumentation: show its own Redis traffic in traces.
         credential_provider: gives user and password where they rotate.
-        serializer: how rules become bytes; signing keys of the docket must be known here, too.
+        serializer: how rules become bytes; left out, by the codecs and the signing keys that a docket of this
+            name has here, as ``Docket(name, url)`` finds them.
         storage: what Redis holds of the docket that it belongs to, in the place of a url.
 
     Example:
@@ -318,7 +339,7 @@ class StrikeList:
             self._storage = Storage(
                 Traced(connection) if enable_internal_instrumentation else connection, name
             )
-        self._serializer = serializer or Serializer()
+        self._serializer = serializer or _serializer(name, url)
         self._stored: dict[str, Rule] = {}
         self._local: dict[str, Rule] = {}
         self._conditions: list[Callable[[Any], bool]] = []
@@ -695,6 +716,11 @@ class StrikeList:
             # It is not signed: it may say no more than the scripts know by its name.
             raise Undecodable(f"expected a strike of a whole task, found that of {rule.describe()}")
         return rule
+
+
+def _serializer(name: str, url: str | None) -> Serializer:
+    """How rules become bytes; those of nobody but this process never do."""
+    return _UNSIGNED if url is None else serializer_at(address.find(name, url))
 
 
 def _collect(parameters: dict[str, set[tuple[Operator, Hashable]]], rule: Rule) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from docket import StrikeList
+from docket import Docket, StrikeList
+from docket.errors import CodecRefused, NotSerializable
+from docket.serialization import Serializer
 from docket.strikelist import (
     Condition,
     LiteralOperator,
@@ -155,6 +158,61 @@ def test_an_instruction_survives_being_handed_on(
     assert type(again) is kind
     assert vars(again) == vars(instruction)
     assert again.labels() == instruction.rule.labels()
+
+
+bitten: list[str] = []
+
+
+class Bites:
+    """A value whose unpickling does something."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return bitten.append, ("x",)
+
+
+def test_the_value_of_an_instruction_is_pickled_and_unpickled_only_by_who_asks_for_it() -> None:
+    instruction = Strike("work", "amount", Operator.EQUAL, Bites())
+    plain = Strike("work", "amount", Operator.EQUAL, 5).as_message()
+    pickled = {**plain, b"value": Serializer().dump_result(Bites())}
+
+    with pytest.raises(NotSerializable):
+        instruction.as_message()
+    with pytest.raises(CodecRefused):
+        StrikeInstruction.from_message(pickled)
+    assert bitten == []
+    assert instruction.as_message(serializer=Serializer())[b"value"] == pickled[b"value"]
+
+
+async def test_a_list_that_stands_alone_unpickles_nothing_that_its_docket_forbids(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "docket.toml").write_text('name = "orders"\n', "utf-8")
+    url = "memory://alone"
+    rule = ("pay", [("whom", "==", Bites())], "", "call", "", None)
+    written = Serializer().dump_result(rule, context=("rule:x", "drop"))
+
+    async with Docket("orders", url) as docket, docket.redis() as client:
+        redis: Any = client
+        await docket.strike("pay", "whom", "==", "Jane")
+        await redis.hset(docket.key("strikes"), "rule:x", b"drop 0 500\n" + written)
+        async with StrikeList(url, "orders") as strikes:
+            assert [one.task for one in strikes.rules.values()] == ["pay"]
+    assert bitten == []
+    assert "The strike rule:x can not be read and does not apply" in caplog.text
+
+
+async def test_a_list_that_stands_alone_reads_what_the_docket_has_signed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "docket.toml").write_text(
+        'name = "orders"\n[security]\nsigning_keys = { a = "secret" }\n', "utf-8"
+    )
+    async with Docket("orders", "memory://signed") as docket:
+        await docket.strike("pay", "whom", "==", "Jane")
+        async with StrikeList("memory://signed", "orders") as strikes:
+            assert strikes.is_stricken(Subject("pay", {"whom": "Jane"}))
 
 
 def test_an_instruction_says_what_it_is_about() -> None:

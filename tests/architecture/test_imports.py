@@ -24,7 +24,7 @@ LAYERS = (
     ("execution", "strikelist"),
     ("progress",),
     ("home",),
-    ("keynames", "outline", "readers", "registry", "results", "unanswered"),
+    ("keynames", "outline", "payloads", "readers", "registry", "results", "unanswered"),
     ("binding",),
     ("annotations",),
     ("storage",),
