@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar, cast
 
 import tomli
 
-from .durations import parse_duration
+from .durations import read_duration
 from .errors import ConfigurationError
 from .layering import (
     PROFILE,
@@ -95,14 +95,13 @@ def find(
             below["security"] = {"codecs": ["safe"]}
         table = laid_over(below, table)
     security = _table(table, "security")
-    ttl = _text(table, "execution_ttl")
     address = Address(
         name=name or _text(table, "name") or DEFAULT_NAME,
         url=url or _text(table, "url") or DEFAULT_URL,
-        execution_ttl=None if ttl is None else _parsed("execution_ttl", ttl, parse_duration),
+        execution_ttl=_parsed(("execution_ttl",), table, read_duration, environ),
         codecs=_codecs(security),
         signing_keys=_secrets(security, environ, file),
-        max_payload=_size(security.get("max_payload")),
+        max_payload=_parsed(("security", "max_payload"), table, parse_size, environ),
         is_strict=_is_strict(security),
     )
     if address.is_strict:
@@ -235,18 +234,33 @@ def _secrets(
     if "signing_keys" not in security:
         return None
     directory = file.resolve().parent if file is not None else Path()
-    return tuple(
-        (identity, read_secret(str(reference), environ, directory).encode())
-        for identity, reference in _table(security, "signing_keys").items()
-    )
+    keys: list[tuple[str, bytes]] = []
+    for identity, reference in _table(security, "signing_keys").items():
+        if not isinstance(reference, str) or not reference:
+            raise ConfigurationError(
+                f"security.signing_keys.{identity}: expected file:PATH or env:NAME in quotes, "
+                f"found {'an empty text' if reference == '' else 'no text'}"
+            )
+        keys.append((identity, read_secret(reference, environ, directory).encode()))
+    return tuple(keys)
 
 
-def _size(value: Any) -> int | None:
-    return None if value is None else _parsed("security.max_payload", value, parse_size)
-
-
-def _parsed(key: str, value: Any, parse: Callable[[Any], T]) -> T:
+def _parsed(
+    path: tuple[str, ...],
+    table: Mapping[str, Any],
+    parse: Callable[[Any], T],
+    environ: Mapping[str, str],
+) -> T | None:
+    """The value of a key, None if nobody says it; an error names the key, and the variable that says it."""
+    value: Any = table
+    for key in path:
+        value = value.get(key)
+        if value is None:
+            return None
     try:
         return parse(value)
-    except (ValueError, AttributeError) as error:
-        raise ConfigurationError(f"{key}: {error}") from error
+    except ValueError as error:
+        variable = variable_of(path)
+        is_variable = environ.get(variable) or environ.get(f"{variable}_FILE")
+        where = f"{variable}: " if is_variable else ""
+        raise ConfigurationError(f"{where}{'.'.join(path)}: {error}") from error

@@ -30,7 +30,8 @@ from .binding import bind
 from .connection.base import Credentials, RedisClient
 from .connection.traced import Traced
 from .connection.url import connect
-from .errors import InvalidKey, Undecodable
+from .durations import format_duration
+from .errors import InvalidKey, InvalidSetting, Undecodable
 from .execution import Execution, TaskCall, new_execution
 from .instrumentation import logs, telemetry, tracing
 from .kept import Kept
@@ -114,6 +115,7 @@ class Docket(KeyNames):
             try for a while. Left out, it is so where a url is given.
 
     Raises:
+        ConfigurationError: what a file or a variable says can not be; an argument is an ``InvalidSetting``.
         ServerUnavailable: on entering, when nothing answers where a url was not given.
 
     Example:
@@ -148,6 +150,7 @@ class Docket(KeyNames):
         self.execution_ttl = next(
             ttl for ttl in (execution_ttl, found.execution_ttl, EXECUTION_TTL) if ttl is not None
         )
+        _check_lengths(heartbeat_interval, missed_heartbeats, self.execution_ttl)
         self.enable_internal_instrumentation = enable_internal_instrumentation
         self.credential_provider = credential_provider
         self.serializer = serializer_at(found, codecs, signing_keys, max_payload)
@@ -809,6 +812,19 @@ def _aware(when: datetime) -> datetime:
             "such as datetime.now(timezone.utc) + timedelta(minutes=5)"
         )
     return when
+
+
+def _check_lengths(heartbeat: timedelta, missed: int, ttl: timedelta) -> None:
+    if heartbeat <= timedelta():
+        raise InvalidSetting(
+            f"expected a heartbeat_interval longer than zero, found {format_duration(heartbeat)}"
+        )
+    if missed < 1:
+        raise InvalidSetting(f"expected missed_heartbeats of 1 or more, found {missed}")
+    if ttl < timedelta():
+        raise InvalidSetting(
+            f"expected an execution_ttl of zero or more, found {format_duration(ttl)}"
+        )
 
 
 def _is_elsewhere(url: str | None) -> bool:

@@ -6,6 +6,8 @@ import re
 from datetime import timedelta
 from typing import Final
 
+EXPECTED: Final = 'expected a duration such as "500ms", "90s" or "1h30m"'
+
 _UNITS: Final = {
     "ms": timedelta(milliseconds=1),
     "s": timedelta(seconds=1),
@@ -38,7 +40,19 @@ def parse_duration(text: str) -> timedelta:
             f"expected a duration of at most {timedelta.max.days}d, found {text!r}"
         ) from None
     if duration is None:
-        raise ValueError(f'expected a duration such as "500ms", "90s" or "1h30m", found {text!r}')
+        raise ValueError(f"{EXPECTED}, found {text!r}")
+    return duration
+
+
+def read_duration(written: object) -> timedelta:
+    """Read a duration of a file or a variable: whole milliseconds are what Redis keeps.
+
+    Raises:
+        ValueError: it is none.
+    """
+    duration = parse_duration(written) if isinstance(written, str) else None
+    if duration is None or duration.microseconds % 1000:
+        raise ValueError(f"{EXPECTED}, found {written!r}")
     return duration
 
 

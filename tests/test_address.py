@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,7 @@ from docket.address import Address, find, read_secret
 from docket.assembly import serializer_for
 from docket.config.load import load
 from docket.connection.url import _ENVIRONMENTS
-from docket.errors import ConfigurationError, NotSerializable
+from docket.errors import ConfigurationError, InvalidSetting, NotSerializable
 from docket.layering import SCHEMES, embedded_url
 from docket.serialization import Serializer
 
@@ -194,6 +196,59 @@ def test_a_program_and_a_supervisor_read_the_same(
     assert (docket.name, docket.url) == (configuration.name, configuration.url)
     assert docket.execution_ttl == configuration.execution_ttl
     assert docket.serializer == serializer_for(configuration, file)
+
+
+SIZE = 'expected a size such as "512KiB", "1MiB" or a number of bytes'
+DURATION = 'expected a duration such as "500ms", "90s" or "1h30m"'
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        *(("DOCKET_SECURITY__MAX_PAYLOAD", value, SIZE) for value in ("-5", "0", "true", "much")),
+        *(("DOCKET_EXECUTION_TTL", value, DURATION) for value in ("-5s", "-5", "1.0001s", "soon")),
+        ("DOCKET_SECURITY__SIGNING_KEYS", "{ a = 5 }", "security.signing_keys.a: expected "),
+        ("DOCKET_SECURITY__SIGNING_KEYS", '{ a = "" }', "security.signing_keys.a: expected "),
+    ],
+)
+def test_a_program_and_a_supervisor_refuse_the_same(
+    directory: Path, variable: str, value: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(directory, FILE)
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(ConfigurationError, match=re.escape(message)) as refused:
+        load(file)
+    assert variable in str(refused.value)
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        Docket.from_config(file)
+
+
+def test_what_a_variable_says_is_refused_by_its_name(directory: Path) -> None:
+    write(directory, "-5\n", "size")
+    for environ in (
+        {"DOCKET_SECURITY__MAX_PAYLOAD": "-5"},
+        {"DOCKET_SECURITY__MAX_PAYLOAD_FILE": "size"},
+    ):
+        with pytest.raises(
+            ConfigurationError,
+            match=f"^DOCKET_SECURITY__MAX_PAYLOAD: security.max_payload: {SIZE}, found -5",
+        ):
+            find(environ=environ)
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ({"max_payload": 0}, "expected a limit of at least 1 byte, found 0"),
+        ({"execution_ttl": timedelta(seconds=-1)}, "expected an execution_ttl of zero or more, found -1s"),
+        ({"heartbeat_interval": timedelta()}, "expected a heartbeat_interval longer than zero, found 0s"),
+        ({"missed_heartbeats": 0}, "expected missed_heartbeats of 1 or more, found 0"),
+    ],
+)  # fmt: skip
+def test_arguments_that_can_not_be_are_refused(argument: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidSetting, match=message):
+        Docket("n", "memory://m", config=False, **argument)
 
 
 def test_a_variable_may_name_a_file_that_holds_its_value(directory: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -24,17 +25,37 @@ def duration(text: str | timedelta) -> timedelta:
         raise typer.BadParameter(str(error)) from error
 
 
+def lease(text: str | timedelta) -> timedelta:
+    """The duration that was typed, if it is longer than zero.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    found = duration(text)
+    if not found:
+        raise typer.BadParameter(
+            f'expected a duration longer than zero, such as "30s", found {text!r}'
+        )
+    return found
+
+
 def later(delay: timedelta) -> datetime | None:
     """The moment that is so far from now; None is now, by the server's clock."""
     return datetime.now(timezone.utc) + delay if delay else None
 
 
-def duration_option(*names: str, help: str, **more: Any) -> Any:  # noqa: A002 - as typer calls it
+def duration_option(
+    *names: str,
+    help: str,  # noqa: A002 - as typer calls it
+    parser: Callable[[str | timedelta], timedelta] = duration,
+    **more: Any,
+) -> Any:
     """An option that takes a duration: 30, 30s, 5m, 2h, mm:ss or hh:mm:ss.
 
     Arguments:
         names: what it is called.
         help: what it is for.
+        parser: what reads it.
         more: whatever else an option takes.
     """
-    return typer.Option(*names, help=help, parser=duration, metavar="DURATION", **more)
+    return typer.Option(*names, help=help, parser=parser, metavar="DURATION", **more)

@@ -15,7 +15,7 @@ import typer
 
 from ..errors import DocketError
 from .exits import CommandError, Misused
-from .lengths import duration_option
+from .lengths import duration_option, lease
 from .loading import STANDARD, loaded, register
 from .place import Config, Name, Place, Url
 
@@ -94,6 +94,7 @@ def worker(
         timedelta,
         duration_option(
             envvar="DOCKET_WORKER_REDELIVERY_TIMEOUT",
+            parser=lease,
             help="How long it may be silent before others take what it holds.",
             show_default="30s",
         ),
@@ -142,12 +143,20 @@ def worker(
     healthcheck_port: Annotated[
         int | None,
         typer.Option(
-            envvar="DOCKET_WORKER_HEALTHCHECK_PORT", help="Where /livez and /readyz answer."
+            envvar="DOCKET_WORKER_HEALTHCHECK_PORT",
+            min=0,
+            max=65535,
+            help="Where /livez and /readyz answer.",
         ),
     ] = None,
     metrics_port: Annotated[
         int | None,
-        typer.Option(envvar="DOCKET_WORKER_METRICS_PORT", help="Where Prometheus reads /metrics."),
+        typer.Option(
+            envvar="DOCKET_WORKER_METRICS_PORT",
+            min=0,
+            max=65535,
+            help="Where Prometheus reads /metrics.",
+        ),
     ] = None,
     host: Annotated[
         str,

@@ -14,8 +14,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Wi
 from pydantic_core import PydanticCustomError
 from typing_extensions import LiteralString
 
+from .. import durations, sizes
 from ..cron import exact_zone, zone_names
-from ..durations import format_duration, parse_duration
+from ..durations import format_duration, read_duration
 from ..errors import UnknownZone
 from ..layering import SCHEMES, is_beside
 from ..names import trouble_with, trouble_with_docket
@@ -49,15 +50,10 @@ def at(key: str, value: Any, message: str) -> PydanticCustomError:
 def _read_duration(value: Any) -> Any:
     if isinstance(value, timedelta):
         return value
-    if isinstance(value, str):
-        try:
-            duration = parse_duration(value)
-        except (ValueError, OverflowError):
-            duration = None
-        # Whole milliseconds are what Redis keeps, and what a duration is written as.
-        if duration is not None and not duration.microseconds % 1000:
-            return duration
-    raise expected('expected a duration such as "500ms", "90s" or "1h30m"')
+    try:
+        return read_duration(value)
+    except ValueError:
+        raise expected(durations.EXPECTED) from None
 
 
 def _positive(value: timedelta) -> timedelta:
@@ -67,14 +63,10 @@ def _positive(value: timedelta) -> timedelta:
 
 
 def _read_size(value: Any) -> Any:
-    if isinstance(value, (str, int)) and not isinstance(value, bool):
-        try:
-            size = parse_size(value)
-        except ValueError:
-            size = 0
-        if size > 0:
-            return size
-    raise expected('expected a size such as "512KiB", "1MiB" or a number of bytes')
+    try:
+        return parse_size(value)
+    except ValueError:
+        raise expected(sizes.EXPECTED) from None
 
 
 def _read_share(value: Any) -> Any:

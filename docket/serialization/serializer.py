@@ -40,7 +40,7 @@ class Serializer:
         docket: the docket that all payloads are signed for; another one's are refused.
 
     Raises:
-        InvalidSetting: a codec is unknown, or a key has no id or no secret.
+        InvalidSetting: a codec is unknown, a key has no id or no secret, or the limit is none.
 
     Example:
         >>> serializer = Serializer(codecs=("safe",))
@@ -56,6 +56,10 @@ class Serializer:
     def __post_init__(self) -> None:
         _check_codecs(self.codecs)
         _check_signing_keys(self.signing_keys)
+        if self.max_payload < 1:
+            raise InvalidSetting(
+                f"expected a limit of at least 1 byte, found {self.max_payload}; correct security.max_payload"
+            )
 
     def dump_call(
         self,

@@ -25,6 +25,7 @@ from ..dependencies.resolution import (
     validate_worker_dependencies,
 )
 from ..docket import Docket
+from ..durations import format_duration
 from ..errors import ServerUnavailable
 from ..execution import Execution
 from ..instrumentation import logs
@@ -125,6 +126,10 @@ class Worker:
             raise ValueError(f"concurrency must be at least 1, got {concurrency}")
         if message_batch < 1:
             raise ValueError(f"message_batch must be at least 1, got {message_batch}")
+        if redelivery_timeout < timedelta(milliseconds=1):
+            raise ValueError(
+                f"redelivery_timeout must be at least 1ms, got {format_duration(redelivery_timeout)}"
+            )
         self.dependencies = validate_worker_dependencies(dependencies)
         self.message_batch = message_batch
         self.docket = docket

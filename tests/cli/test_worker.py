@@ -351,3 +351,25 @@ def test_the_worker_waits_for_a_server_that_does_not_answer_and_masks_its_secret
     assert "redis://:***@127.0.0.1" in told
     assert "hunter2" not in told
     assert errors == ""
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("DOCKET_WORKER_CONCURRENCY", "-5"),
+        ("DOCKET_WORKER_REDELIVERY_TIMEOUT", "0s"),
+        ("DOCKET_WORKER_REDELIVERY_TIMEOUT", "-5s"),
+        ("DOCKET_WORKER_HEALTHCHECK_PORT", "-5"),
+        ("DOCKET_WORKER_METRICS_PORT", "70000"),
+    ],
+)
+def test_a_number_or_a_length_that_can_not_be_is_misuse(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+
+    refused = shell.type("worker")
+
+    assert refused.exit_code == 2
+    option = variable.removeprefix("DOCKET_WORKER_").lower().replace("_", "-")
+    assert f"Invalid value for '--{option}'" in refused.stderr

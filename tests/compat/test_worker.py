@@ -166,6 +166,12 @@ async def test_a_message_batch_less_than_one_is_refused() -> None:
         Worker(Docket("compat-batch", "memory://compat"), message_batch=0)
 
 
+async def test_a_lease_without_length_is_refused() -> None:
+    docket = Docket("compat-lease", "memory://compat")
+    with pytest.raises(ValueError, match="redelivery_timeout must be at least 1ms, got -1s"):
+        Worker(docket, redelivery_timeout=timedelta(seconds=-1))
+
+
 async def test_a_reserved_name_of_a_dependency_is_refused() -> None:
     with pytest.raises(ValueError, match="'__mine' is reserved"):
         Worker(Docket("compat-reserved", "memory://compat"), dependencies={"__mine": Retry()})
