@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import pickle
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
@@ -213,6 +214,29 @@ def validate_dependencies(function: Callable[..., Any]) -> None:
                 "Progress(), or write the task as a plain def"
             )
         _refuse_cycle(name, dependency, ())
+
+
+def why_not_in_process(function: Callable[..., Any]) -> str:
+    """Why a task can not run in a process of its own; nothing if it can.
+
+    What its dependencies give is known only when it runs: what cannot go to another process is told then.
+    """
+    if not is_plain(function):
+        return "expected a plain function, found one that runs in the event loop; write it with def"
+    for name, dependency in get_dependency_parameters(function).items():
+        if getattr(dependency, "is_tied", False):
+            return (
+                f"expected parameters that can go to another process, found {name!r} "
+                f"({_kind_of(dependency)}), which is tied to the process of its worker; do without it"
+            )
+    try:
+        pickle.dumps(function)
+    except Exception as error:
+        return (
+            f"expected a function that another process can import, found {_name_of(function)} ({error}); "
+            "write it at the top of its module"
+        )
+    return ""
 
 
 @lru_cache(maxsize=4096)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias, cast
 
-from .annotations import validate_dependencies
+from .annotations import validate_dependencies, why_not_in_process
 from .errors import UnknownTask
 from .identity import Likeness, likeness, place_of
 from .names import check_name
@@ -50,8 +50,8 @@ class Registry:
 
         Raises:
             TypeError: it is no function, but what one has returned, say; or it has no name of its own.
-            ValueError: it declares two dependencies of a kind that there can be only one of, or its name is
-                that of another task.
+            ValueError: it declares two dependencies of a kind that there can be only one of, its name is
+                that of another task, or it is to run in a process of its own, and can not.
             CycleError: one of its dependencies needs itself.
         """
         if not callable(function):
@@ -61,9 +61,10 @@ class Registry:
             )
         validate_dependencies(function)
         names = [check_name("task", name) for name in names or [name_of(function)]]
-        if not replace:
-            for name in names:
+        for name in names:
+            if not replace:
                 self._compare(name, function)
+            _check_process(name, function, self.policy(name))
         for name in names:
             self.tasks[name] = function
 
@@ -138,12 +139,27 @@ class Registry:
             raise UnknownTask(f"no task {name!r} is registered here") from None
 
     def apply_policies(self, policies: Mapping[str, TaskPolicy]) -> None:
-        """Replace all policies at once; runs that have started keep theirs."""
+        """Replace all policies at once; runs that have started keep theirs.
+
+        Raises:
+            ValueError: a task is to run in a process of its own, and can not.
+        """
+        for name, policy in policies.items():
+            if name in self.tasks:
+                _check_process(name, self.tasks[name], policy)
         self._policies = dict(policies)
 
     def policy(self, name: str) -> TaskPolicy:
         """How the task of this name is run."""
         return self._policies.get(name, DEFAULT_POLICY)
+
+
+def _check_process(name: str, function: TaskFunction, policy: TaskPolicy) -> None:
+    if policy.in_process and (reason := why_not_in_process(function)):
+        raise ValueError(
+            f"the task {name!r} can not run in a process of its own: {reason}, "
+            'or leave out runner = "process"'
+        )
 
 
 LAMBDA: Final = "<lambda>"

@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import functools
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from docket import (
+    ConcurrencyLimit,
+    Cron,
+    CurrentDocket,
+    CurrentExecution,
+    CurrentSyncDocket,
+    CurrentWorker,
+    Depends,
+    Perpetual,
+    Progress,
+    Retry,
+    SyncProgress,
+    TaskKey,
+    Timeout,
+)
 from docket.errors import UnknownTask
 from docket.policy import DEFAULT_POLICY, TaskPolicy
 from docket.registry import Registry, load
@@ -188,3 +204,63 @@ def test_a_program_may_have_a_task_that_is_called_as_one_of_ours() -> None:
     registry.register(work, ["sleep"])
 
     assert registry.find("sleep") is work
+
+
+def tied(given: Any) -> Any:
+    def task(given: Any = given) -> None: ...
+
+    return task
+
+
+def computing(
+    key: str = TaskKey(),
+    name: str = Depends(load),
+    retry: Retry = Retry(attempts=2),
+    limit: ConcurrencyLimit = ConcurrencyLimit(max_concurrent=1),
+) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (work, "found one that runs in the event loop; write it with def"),
+        (lambda: None, "expected a function that another process can import"),
+        *(
+            (tied(given), r"found 'given' \(.*\), which is tied to the process of its worker")
+            for given in (
+                CurrentDocket(),
+                CurrentExecution(),
+                CurrentSyncDocket(),
+                CurrentWorker(),
+                Cron("@daily"),
+                Perpetual(),
+                Progress(),
+                SyncProgress(),
+                Timeout(timedelta(seconds=1)),
+            )
+        ),
+    ],
+)
+def test_what_can_not_run_in_a_process_of_its_own_is_refused_whichever_is_known_first(
+    function: Any, reason: str
+) -> None:
+    policies = {"task": TaskPolicy(in_process=True)}
+    early, late = Registry(), Registry()
+
+    early.register(function, ["task"])
+    with pytest.raises(ValueError, match=reason):
+        early.apply_policies(policies)
+    assert early.policy("task") == DEFAULT_POLICY
+    late.apply_policies(policies)
+    with pytest.raises(ValueError, match=reason):
+        late.register(function, ["task"])
+    assert "task" not in late.tasks
+
+
+def test_what_can_go_to_another_process_may() -> None:
+    registry = Registry()
+    registry.apply_policies({"computing": TaskPolicy(in_process=True)})
+
+    registry.register(computing)
+
+    assert registry.find("computing") is computing

@@ -15,6 +15,8 @@ from .base import current_docket, current_execution, current_worker
 
 
 class _CurrentDocket(Dependency[Docket]):
+    is_tied = True
+
     @override
     async def __aenter__(self) -> Docket:
         return current_docket.get()
@@ -31,6 +33,8 @@ def CurrentDocket() -> Docket:  # noqa: N802 - reads like the class it gives
 
 
 class _CurrentWorker(Dependency[Any]):
+    is_tied = True
+
     @override
     async def __aenter__(self) -> Any:
         return current_worker.get()
@@ -47,6 +51,8 @@ def CurrentWorker() -> Any:  # noqa: N802
 
 
 class _CurrentExecution(Dependency[Execution]):
+    is_tied = True
+
     @override
     async def __aenter__(self) -> Execution:
         return current_execution.get()

@@ -30,6 +30,8 @@ class Perpetual(CompletionHandler["Perpetual"]):
         >>> async def poll(every: Perpetual = Perpetual(timedelta(minutes=5), automatic=True)) -> None: ...
     """
 
+    is_tied = True
+
     def __init__(
         self,
         every: timedelta = timedelta(0),

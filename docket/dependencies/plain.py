@@ -16,6 +16,7 @@ from .progress import Progress
 
 class _CurrentSyncDocket(Dependency[SyncDocket]):
     is_for_threads = True
+    is_tied = True
 
     @override
     async def __aenter__(self) -> SyncDocket:
@@ -43,6 +44,7 @@ class SyncProgress(Dependency["SyncProgress"]):
     """
 
     is_for_threads = True
+    is_tied = True
 
     def __init__(self) -> None:
         self.of_run: SyncExecutionProgress | None = None

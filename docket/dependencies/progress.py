@@ -21,6 +21,8 @@ class Progress(Dependency["Progress"]):
         ...         await progress.increment()
     """
 
+    is_tied = True
+
     def __init__(self) -> None:
         self.of_run: ExecutionProgress | None = None
 

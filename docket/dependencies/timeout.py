@@ -26,6 +26,8 @@ class Timeout(Runtime["Timeout"]):
         >>> async def fetch(url: str, timeout: Timeout = Timeout(timedelta(seconds=30))) -> None: ...
     """
 
+    is_tied = True
+
     def __init__(self, base: timedelta) -> None:
         self.base = base
         self._deadline = 0.0

@@ -33,6 +33,9 @@ def subject_of(configuration: Configuration) -> dict[str, Any]:
             for name, task in configuration.tasks.items()
             if task.function is not None
         },
+        "processes": [
+            name for name, task in configuration.tasks.items() if task.runner == "process"
+        ],
         "errors": [
             [["tasks", name, "retry", "never_on", index], error]
             for name, task in configuration.tasks.items()

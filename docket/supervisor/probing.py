@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..annotations import get_signature, validate_dependencies
+from ..annotations import get_signature, validate_dependencies, why_not_in_process
 from ..beside import hidden
 from ..binding import shape_of
 from ..registry import load
@@ -43,6 +43,9 @@ class Probe:
             self._imported(path, module, importlib.import_module)
         for task, reference in subject["functions"].items():
             self._look_at_function(task, reference)
+        for task in subject["processes"]:
+            if task in self.functions:
+                self._look_at_process(task)
         for path, reference in subject["errors"]:
             self._look_at_error(path, reference)
         for path, reference in subject["upcasts"]:
@@ -77,6 +80,10 @@ class Probe:
             self.tell(path, "value", f"declares what can not be: {error}")
             return
         self.functions[task] = function
+
+    def _look_at_process(self, task: str) -> None:
+        if reason := why_not_in_process(self.functions[task]):
+            self.tell(["tasks", task, "runner"], "value", reason, 'or leave out runner = "process"')
 
     def _look_at_error(self, path: list[Any], reference: str) -> None:
         found = self._imported(path, reference, load)

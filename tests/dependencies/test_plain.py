@@ -31,7 +31,7 @@ from docket.annotations import is_plain
 from docket.execution import ExecutionProgress
 from docket.policy import TaskPolicy
 from docket.registry import Registry
-from docket.sync import SyncExecution, SyncExecutionProgress
+from docket.sync import Bridge, SyncExecution, SyncExecutionProgress
 from tests.compat.conftest import soon
 
 told: list[Any] = []
@@ -200,7 +200,11 @@ def test_objects_that_are_awaited_are_not_plain() -> None:
         Registry().register(Coroutine(), ["coroutine"])
 
 
-def computing(run: Any = CurrentExecution()) -> None: ...
+def the_docket(docket: Docket = CurrentDocket()) -> Any:
+    return {"docket": SyncDocket(docket, Bridge.here())}
+
+
+def computing(found: Any = Depends(the_docket)) -> None: ...
 
 
 async def test_what_can_not_go_to_another_process_is_told_of(
@@ -212,7 +216,7 @@ async def test_what_can_not_go_to_another_process_is_told_of(
     execution = await finished(docket, worker, computing)
 
     assert execution.state is ExecutionState.FAILED
-    assert "found a SyncExecution, which is tied to this one" in (execution.error or "")
+    assert "found a SyncDocket, which is tied to this one" in (execution.error or "")
 
 
 async def test_a_progress_of_no_run_is_a_mistake() -> None:

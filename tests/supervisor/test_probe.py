@@ -16,7 +16,7 @@ from tests.descriptors import no_descriptors
 
 WORK = """
 import datetime, enum, typing
-from docket import Depends, Timeout, Perpetual
+from docket import CurrentDocket, Depends, Timeout, Perpetual
 from typing import TYPE_CHECKING, Annotated
 if TYPE_CHECKING:
     from nowhere import Unknown
@@ -42,6 +42,11 @@ async def injected(n: int, timeout: Timeout = Timeout(datetime.timedelta(seconds
 def generator(): yield 1
 async def stream(): yield 1
 
+def told(docket=CurrentDocket()): ...
+def within():
+    def inner(): ...
+    return inner
+hidden = within()
 def first(): ...
 def upcast(schema, args, kwargs): return args, kwargs
 async def torn(a: Perpetual = Perpetual(), b: Perpetual = Perpetual()): ...
@@ -126,6 +131,28 @@ async def test_what_can_not_be_imported_is_told_where_it_is_named(directory: Pat
             " the type int"
         ),
     ]
+
+
+async def test_what_can_not_run_in_a_process_of_its_own_is_told_as_a_worker_tells_it(
+    directory: Path,
+) -> None:
+    text = "".join(
+        f'{task(name, f"work:{name}")}runner = "process"\n'
+        for name in ("plain", "told", "hidden", "threaded", "gone")
+    )
+
+    found = await told(directory, text)
+
+    reasons = {
+        "plain": "expected a plain function, found one that runs in the event loop",
+        "told": "expected parameters that can go to another process, found 'docket' (CurrentDocket), which is",
+        "hidden": "expected a function that another process can import, found within.<locals>.inner (",
+    }
+    told_of = [line.partition(": ")[2] for line in found if ".runner" in line]
+    assert len(told_of) == len(reasons)
+    for line, (name, reason) in zip(told_of, reasons.items(), strict=True):
+        assert line.startswith(f"tasks.{name}.runner: {reason}")
+        assert line.endswith('; or leave out runner = "process"')
 
 
 async def test_an_upcast_is_a_function_of_three_arguments(directory: Path) -> None:
@@ -300,7 +327,7 @@ def test_the_probe_says_what_it_begins_with() -> None:
     subject = {
         "modules": [[["modules", 0], "json"]],
         "functions": {"join": "os.path:join"},
-        **dict.fromkeys(("errors", "upcasts", "calls", "parameters"), ()),
+        **dict.fromkeys(("processes", "errors", "upcasts", "calls", "parameters"), ()),
     }
 
     Probe(lambda *found: told.append(found), begun.append).look(subject)
