@@ -145,7 +145,7 @@ async def test_what_can_not_run_in_a_process_of_its_own_is_told_as_a_worker_tell
 
     reasons = {
         "plain": "expected a plain function, found one that runs in the event loop",
-        "told": "expected parameters that can go to another process, found 'docket' (CurrentDocket), which is",
+        "told": "expected parameters that can go to another process, found 'docket' (CurrentDocket),",
         "hidden": "expected a function that another process can import, found within.<locals>.inner (",
     }
     told_of = [line.partition(": ")[2] for line in found if ".runner" in line]
