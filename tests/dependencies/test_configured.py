@@ -40,10 +40,16 @@ async def docket() -> AsyncIterator[Docket]:
 
 
 class Meter:
-    """Notes how many of a task run at a time."""
+    """Notes how many of a task run at a time.
 
-    def __init__(self) -> None:
+    Arguments:
+        expected: for how many each of them waits before it ends; more than those are noted, too.
+    """
+
+    def __init__(self, expected: int = 1) -> None:
         self.running = self.peak = self.count = 0
+        self._expected = expected
+        self._are_there = asyncio.Event()
         self.starts: list[float] = []
 
     async def __call__(self) -> None:
@@ -51,6 +57,9 @@ class Meter:
         self.count += 1
         self.running += 1
         self.peak = max(self.peak, self.running)
+        if self.running >= self._expected:
+            self._are_there.set()
+        await asyncio.wait_for(self._are_there.wait(), 10)
         await asyncio.sleep(0.01)
         self.running -= 1
 
@@ -62,7 +71,7 @@ async def _drain(docket: Docket, policy: TaskPolicy) -> None:
 
 
 async def test_a_concurrency_limit_holds_for_a_task_that_declares_none(docket: Docket) -> None:
-    meter = Meter()
+    meter = Meter(2)
 
     async def work() -> None:
         await meter()
@@ -75,7 +84,7 @@ async def test_a_concurrency_limit_holds_for_a_task_that_declares_none(docket: D
 
 
 async def test_a_concurrency_limit_goes_before_the_one_in_the_code(docket: Docket) -> None:
-    meter = Meter()
+    meter = Meter(4)
 
     async def work(customer: Annotated[int, ConcurrencyLimit(1)]) -> None:
         await meter()

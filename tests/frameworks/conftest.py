@@ -62,7 +62,7 @@ def _printed_by(environment: str, program: Path, shared: Path, settings: dict[st
         cwd=ours,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=300,  # a server of theirs takes half a minute to import on a machine that is busy
         check=False,
     )
     assert ended.returncode == 0, f"{ended.stdout}\n{ended.stderr}"
