@@ -21,6 +21,7 @@ from .values import parse_argument, parse_value
 if TYPE_CHECKING:
     from ..docket import Docket
     from ..execution import Execution
+    from ..storage.executions import Record
 
 LISTED: Final = (ExecutionState.RUNNING, ExecutionState.QUEUED, ExecutionState.SCHEDULED)
 """What is listed, in this order."""
@@ -85,7 +86,8 @@ def get(
 
     async def look(docket: Docket) -> dict[str, Any]:
         execution = await docket.get_execution(key)
-        if execution is None:
+        record, result = await docket.storage.executions.read_with_result(key)
+        if execution is None or record is None:
             raise _not_there(docket, key)
         progress = execution.progress
         item = of_execution(execution)
@@ -94,7 +96,7 @@ def get(
             "total": progress.total,
             "message": progress.message,
         }
-        return item | (await _revealed(docket, execution) if reveal else {})
+        return item | (await _revealed(docket, execution, record, result) if reveal else {})
 
     show_one("execution", visit(Place(docket, url, config), look), output)
 
@@ -206,26 +208,28 @@ def _not_there(docket: Docket, key: str) -> NotFound:
     )
 
 
-async def _revealed(docket: Docket, execution: Execution) -> dict[str, Any]:
+async def _revealed(
+    docket: Docket, execution: Execution, record: Record, result: bytes | None
+) -> dict[str, Any]:
     """Arguments and result; what can not be built here without running code is described."""
-    from ..serialization import describe, place_of_call  # noqa: PLC0415 - --help needs none of it
+    from ..results import POINTER  # noqa: PLC0415 - --help needs none of these
+    from ..serialization import describe, place_of_call  # noqa: PLC0415
 
-    executions, key = docket.storage.executions, execution.key
-    record, stored = await executions.read_with_result(key)
     shown: dict[str, Any] = {}
-    if record is not None:
-        try:
-            place = place_of_call(record.task, record.key)
-            args, kwargs = docket.serializer.load_call(record.call, context=place)
-            shown["args"] = [*map(repr, args)]
-            shown["kwargs"] = {name: repr(value) for name, value in kwargs.items()}
-        except Undecodable:
-            shown["arguments"] = str(describe(record.call))
+    try:
+        place = place_of_call(record.task, record.key)
+        args, kwargs = docket.serializer.load_call(record.call, context=place)
+        shown["args"] = [*map(repr, args)]
+        shown["kwargs"] = {name: repr(value) for name, value in kwargs.items()}
+    except Undecodable:
+        shown["arguments"] = str(describe(record.call))
     if execution.state.value == "completed":
         try:
             shown["result"] = repr(await execution.get_result())
         except Undecodable as error:
-            shown["result"] = str(error if stored is None else describe(stored))
+            shown["result"] = str(
+                error if result is None or result.startswith(POINTER) else describe(result)
+            )
     return shown
 
 

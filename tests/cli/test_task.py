@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
+from key_value.aio.stores.memory import MemoryStore
 
 from docket import Docket, Execution, Worker
 
@@ -150,6 +151,39 @@ def test_arguments_and_result_are_revealed_if_asked_for(shell: Shell) -> None:
     assert before["item"]["kwargs"] == {"times": "2"}
     assert "result" not in before["item"]
     assert after["result"] == "'hello Jane hello Jane'"
+
+
+def test_what_only_code_could_build_is_described_when_it_is_revealed(shell: Shell) -> None:
+    async def echo(path: Path) -> Path:
+        return path
+
+    async def run(docket: Docket) -> None:
+        await docket.add(echo, key="k")(Path("a"))
+        async with Worker(docket) as worker:
+            await worker.run_until_finished()
+
+    shell.visit(run)
+
+    shown = json.loads(shell.prints("task", "get", "k", "--reveal", "-o", "json"))["item"]
+
+    assert re.fullmatch(r"<\d+ pickled bytes>", shown["arguments"])
+    assert re.fullmatch(r"<\d+ pickled bytes>", shown["result"])
+    assert "args" not in shown
+
+
+def test_a_result_that_is_kept_elsewhere_is_revealed_as_that(shell: Shell) -> None:
+    async def run() -> None:
+        async with Docket(shell.name, shell.url, result_storage=MemoryStore()) as docket:
+            docket.register_collection("shop:tasks")
+            await docket.add("greet", key="k")("Jane")
+            async with Worker(docket) as worker:
+                await worker.run_until_finished()
+
+    asyncio.run(run())
+
+    shown = json.loads(shell.prints("task", "get", "k", "--reveal", "-o", "json"))["item"]
+
+    assert shown["result"].startswith("the result 'k:1' is kept in a storage of its own")
 
 
 def test_an_execution_that_is_not_there_exits_3(shell: Shell) -> None:
