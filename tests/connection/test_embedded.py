@@ -11,7 +11,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import redis
@@ -26,6 +29,8 @@ from tests.pids import is_alive
 pytestmark = pytest.mark.fleet
 
 RACERS = 12
+KEPT = 1_000
+"""Keys that are loaded one by one: more than the server is given time for while a test looks."""
 
 
 @pytest.fixture
@@ -35,10 +40,20 @@ def server(tmp_path: Path) -> Iterator[EmbeddedServer]:
     server.stop()
 
 
-def _call(server: EmbeddedServer, *command: str | int) -> object:
+def _call(server: EmbeddedServer, *command: str | bytes | int) -> object:
     with redis.Redis(unix_socket_path=str(server.socket), protocol=2) as client:
         reply: object = client.execute_command(*command)
         return reply
+
+
+def _info(server: EmbeddedServer, section: str) -> dict[str, Any]:
+    return cast(dict[str, Any], _call(server, "INFO", section))
+
+
+def _refused_pings(server: EmbeddedServer) -> int:
+    """How often somebody has heard that the server is loading."""
+    pings = _info(server, "commandstats").get("cmdstat_ping", {})
+    return pings.get("rejected_calls", 0)
 
 
 def _servers_in(directory: Path) -> list[int]:
@@ -258,6 +273,33 @@ def test_a_server_that_never_answers_is_told(
 
     for pid in _servers_in(directory):
         os.kill(pid, signal.SIGKILL)
+
+
+def test_a_server_that_loads_what_it_has_kept_is_waited_for(
+    server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.start()
+    kept = {f"key {number}": os.urandom(1_024) for number in range(KEPT)}
+    _call(server, "MSET", *chain(*kept.items()))
+    _call(server, "BGREWRITEAOF")
+    until(lambda: _info(server, "persistence")["aof_base_size"] > KEPT, "the end of the rewrite")
+    server.stop()
+    slow = "--key-load-delay 100000 --loading-process-events-interval-bytes 1024"
+    program = _program(tmp_path, f'exec {find_binary()} "$@" {slow}')
+    monkeypatch.setenv("DOCKET_SERVER", str(program))
+    with server._lock() as lock:
+        assert lock is not None
+        server._spawn(lock)
+    until(lambda: server.status().is_running, "an answer of the server")
+
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(server.start)
+        until(lambda: _refused_pings(server) > 1, "a second look of who waits")
+        assert not waiting.done()
+        _call(server, "CONFIG", "SET", "key-load-delay", 0)
+        waiting.result()
+
+    assert _call(server, "DBSIZE") == KEPT
 
 
 def test_a_lock_that_nobody_gives_back_is_told(
