@@ -26,6 +26,7 @@ from docket import (
     Worker,
 )
 from docket.execution import ExecutionProgress, compact_signature, get_signature
+from docket.strikelist import Operator, Strike, StrikeList
 from tests.compat.conftest import soon, until, working
 
 
@@ -261,6 +262,15 @@ async def test_arguments_are_found_by_name_where_they_were_given() -> None:
         execution.get_argument("greeting")
     with pytest.raises(TypeError):
         made(docket, greet, "too", "many", "of", "them").get_argument("name")
+
+
+async def test_rules_see_the_named_arguments_of_a_call_that_does_not_fit_its_task() -> None:
+    docket = Docket("compat-arguments", "memory://compat")
+    rules = StrikeList()
+    rules.update(Strike("greet", "name", Operator.EQUAL, "Jane"))
+
+    assert rules.is_stricken(made(docket, greet, "too", "many", "of", "them", name="Jane"))
+    assert not rules.is_stricken(made(docket, greet, "too", "many", "of", "them", name="John"))
 
 
 def test_a_call_shows_only_what_may_be_logged() -> None:

@@ -20,6 +20,13 @@ def test_what_is_declared_is_not_changed_by_runs() -> None:
     assert (declared.args, declared.kwargs, declared.cancelled) == ((), {}, False)
 
 
+def test_where_nothing_runs_any_arguments_may_be_given_to_the_next_run() -> None:
+    perpetual = Perpetual()
+    perpetual.perpetuate(1, name="Jane")
+
+    assert (perpetual.args, perpetual.kwargs) == ((1,), {"name": "Jane"})
+
+
 async def test_what_one_run_arranges_does_not_hold_for_the_next(
     docket: Docket, worker: Worker
 ) -> None:

@@ -193,6 +193,20 @@ async def test_at_its_start_a_supervisor_signs_what_it_finds_unsigned(houses: Ho
     assert (await again.current()).entry.seal
 
 
+async def test_what_equals_the_file_but_is_signed_with_an_unknown_key_is_left_alone_at_the_start(
+    houses: Houses,
+) -> None:
+    house = await started(houses, "a", SIGNED)
+    entry = (await house.current()).entry
+    await houses.write(json.dumps(entry._replace(seal="00:2027")._asdict()))
+
+    again = await started(houses, "b", SIGNED)
+
+    assert (await again.current()).number == 2
+    assert not again.in_force.may_lead
+    assert again.drift == "NotTrusted"
+
+
 @pytest.mark.parametrize("seal", ["", "of the revision before", "made up"])
 async def test_any_other_revision_that_nobody_has_signed_is_neither_followed_nor_rolled_back_to(
     houses: Houses, seal: str, caplog: pytest.LogCaptureFixture
