@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from ..errors import DocketError
 from .exits import CommandError, Misused
 from .lengths import duration_option, lease
 from .loading import STANDARD, loaded, register
@@ -219,8 +218,6 @@ def worker(
                 )
             )
         )
-    except DocketError:
-        raise
     except OSError as error:
         if error.errno not in _CAN_NOT_LISTEN and not isinstance(error, socket.gaierror):
             raise

@@ -185,8 +185,6 @@ def unreachable(where: str, error: BaseException, *, has_worked: bool = False) -
         error: what trying to reach it has raised.
         has_worked: whether it was reached before; then the remedies for a first start are left out.
     """
-    if isinstance(error, DocketError):
-        return error
     if (wrong := _what_is_wrong(error, where)) and not has_worked:
         return Misconfigured(f"{where} cannot be used: {wrong} ({error})")
     if severity(error) is Severity.PERMANENT:
