@@ -18,13 +18,14 @@ from typing import Any, Final
 
 from ..errors import OperatorError, ServerFull, ServerRefused, ServerUnavailable
 from ..orders import WorkerOrders
+from . import begin
 from .last_words import LastWords
 from .protocol import CHANNEL, STACKS, Channel
 
 REJECTIONS: Final = {"away": ServerUnavailable, "full": ServerFull, "refused": ServerRefused}
 """What a process is kept from that does not get to Redis, by the word that it says."""
 
-BEGIN: Final = str(Path(__file__).with_name("begin.py"))
+BEGIN: Final = begin.__file__
 """Where processes begin that import what a configuration names."""
 
 _LAST_WORDS = 1.0
