@@ -325,17 +325,14 @@ class Supervisor:
             Reloads(self._reload_once),
         )
         self._status.services = services
-        async with services.running() as failure:
-            stopping = asyncio.create_task(self._stopping.wait())
+        async with services.running():
             try:
-                await asyncio.wait({stopping, failure}, return_when=asyncio.FIRST_COMPLETED)
+                # No failure of theirs is final: each begins again until this is to end.
+                await self._stopping.wait()
             finally:
                 await self._requests.stop()
-                await end(stopping)
                 for task in list(self._background):
                     await end(task)
-            if failure.done():
-                failure.result()
 
     async def _follow(self, beat: Beat) -> None:
         await self.reloader.follow(beat)
