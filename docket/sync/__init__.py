@@ -5,5 +5,13 @@ from __future__ import annotations
 from .bridge import Bridge
 from .docket import SyncDocket
 from .execution import SyncExecution, SyncExecutionProgress
+from .snapshot import SyncDocketSnapshot, SyncRunningExecution
 
-__all__ = ["Bridge", "SyncDocket", "SyncExecution", "SyncExecutionProgress"]
+__all__ = [
+    "Bridge",
+    "SyncDocket",
+    "SyncDocketSnapshot",
+    "SyncExecution",
+    "SyncExecutionProgress",
+    "SyncRunningExecution",
+]

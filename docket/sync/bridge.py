@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from concurrent import futures
-from typing import Final, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 from ..errors import Closed, WouldBlock
 
@@ -56,6 +57,43 @@ class Bridge:
             if self._loop.is_closed():
                 self._say_closed()
         return future.result()
+
+    def stream(self, ask: Callable[[], AsyncGenerator[T, None]]) -> Generator[T, None, None]:
+        """Give what an async generator gives in the loop, each as it comes.
+
+        Arguments:
+            ask: makes the generator.
+
+        Raises:
+            as ``wait``.
+        """
+        source = ask()
+
+        async def following() -> list[T]:
+            async for one in source:
+                return [one]
+            return []
+
+        try:
+            while given := self.wait(following):
+                yield from given
+        finally:
+            self._close(source)
+
+    def _close(self, generator: AsyncGenerator[Any, None]) -> None:
+        """Have a generator of the loop end; nobody waits, as this may be any thread."""
+
+        async def close() -> None:
+            # One that still runs, as its thread was interrupted, ends with the loop.
+            with contextlib.suppress(RuntimeError):
+                await generator.aclose()
+
+        closing = close()
+        try:
+            asyncio.run_coroutine_threadsafe(closing, self._loop)
+        except RuntimeError:
+            # The loop is over, and all that was in it.
+            closing.close()
 
     def _say_closed(self) -> NoReturn:
         raise Closed(

@@ -9,10 +9,12 @@ from typing import Any, ParamSpec, TypeVar, overload
 from ..docket import Docket
 from ..execution import Execution, TaskCall
 from ..registry import TaskFunction
+from ..snapshot import StrikePreview
 from ..storage.workers import WorkerInfo
 from ..strikelist import Action, LiteralOperator, Operator, Rule
 from .bridge import Bridge, Tied
 from .execution import SyncExecution
+from .snapshot import SyncDocketSnapshot
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -68,6 +70,14 @@ class SyncDocket(Tied):
 
         async def register() -> None:
             self._docket.register(function, names, replace=replace)
+
+        self._bridge.wait(register)
+
+    def register_collection(self, collection_path: str) -> None:
+        """Make all tasks of an iterable known, as ``Docket.register_collection``."""
+
+        async def register() -> None:
+            self._docket.register_collection(collection_path)
 
         self._bridge.wait(register)
 
@@ -237,6 +247,26 @@ class SyncDocket(Tied):
     def strikes(self) -> list[Rule]:
         """The strikes in force, oldest first."""
         return self._bridge.wait(self._docket.strikes)
+
+    def strike_preview(
+        self,
+        function: Callable[..., Any] | str | None = None,
+        parameter: str | None = None,
+        operator: Operator | LiteralOperator = "==",
+        value: Hashable | None = None,
+    ) -> StrikePreview:
+        """How many executions such a strike would hit now, as ``Docket.strike_preview``."""
+        return self._bridge.wait(
+            lambda: self._docket.strike_preview(function, parameter, operator, value)
+        )
+
+    def wait_for_strikes_loaded(self) -> None:
+        """Wait until the strikes in force are known here."""
+        self._bridge.wait(self._docket.wait_for_strikes_loaded)
+
+    def snapshot(self) -> SyncDocketSnapshot:
+        """How the docket stands: what is in the future, due and running, and who works."""
+        return SyncDocketSnapshot.of(self._bridge.wait(self._docket.snapshot), self._bridge)
 
     def workers(self) -> Collection[WorkerInfo]:
         """The workers that live."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from ..events import ProgressEvent, StateEvent
 from ..execution import Execution
 from ..lifecycle import Disposition, ExecutionState
 from ..progress import ExecutionProgress
+from ..registry import TaskFunction
 from .bridge import Bridge, Tied
 
 
@@ -69,6 +71,10 @@ class SyncExecutionProgress(Tied):
         """Read how it stands now."""
         self._bridge.wait(self._progress.sync)
 
+    def subscribe(self) -> Generator[ProgressEvent, None, None]:
+        """How far it has come, then every change; nothing that follows the first is missed."""
+        return self._bridge.stream(self._progress.subscribe)
+
 
 class SyncExecution(Tied):
     """One call of a task, known by its key; what an ``Execution`` knows, this knows, too.
@@ -101,6 +107,11 @@ class SyncExecution(Tied):
     def key(self) -> str:
         """What it is known by."""
         return self._execution.key
+
+    @property
+    def function(self) -> TaskFunction:
+        """The task."""
+        return self._execution.function
 
     @property
     def function_name(self) -> str:
@@ -152,9 +163,48 @@ class SyncExecution(Tied):
         """How far it has come."""
         return SyncExecutionProgress(self._execution.progress, self._bridge)
 
+    @property
+    def worker(self) -> str | None:
+        """Who has it, or had it last."""
+        return self._execution.worker
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When it has begun."""
+        return self._execution.started_at
+
+    @property
+    def completed_at(self) -> datetime | None:
+        """When it has ended."""
+        return self._execution.completed_at
+
+    @property
+    def error(self) -> str | None:
+        """What has gone wrong, in one line."""
+        return self._execution.error
+
+    def get_argument(self, parameter: str) -> Any:
+        """The argument that was given for a parameter, as ``Execution.get_argument``."""
+        return self._execution.get_argument(parameter)
+
     def sync(self) -> None:
         """Read how it stands now, its progress included."""
         self._bridge.wait(self._execution.sync)
+
+    def is_superseded(self) -> bool:
+        """Whether its key has moved on to another generation, or is not known any more."""
+        return self._bridge.wait(self._execution.is_superseded)
+
+    def subscribe(self) -> Generator[StateEvent | ProgressEvent, None, None]:
+        """The state and the progress as they are, then every change; ends with the state that is the end.
+
+        Nothing that follows the first is missed.
+
+        Example:
+            >>> for event in docket.add(greet)("Jane").subscribe():
+            ...     print(event)
+        """
+        return self._bridge.stream(self._execution.subscribe)
 
     def get_result(
         self, *, timeout: timedelta | None = None, deadline: datetime | None = None

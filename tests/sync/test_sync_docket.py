@@ -6,7 +6,7 @@ import asyncio
 import pickle
 import threading
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
 
@@ -16,12 +16,15 @@ from docket import (
     CurrentSyncDocket,
     Disposition,
     Docket,
+    Execution,
     ExecutionCancelled,
     ExecutionState,
     SyncDocket,
     Worker,
 )
 from docket.errors import Closed, WouldBlock, WrongArguments
+from docket.execution import ExecutionProgress
+from docket.snapshot import StrikePreview
 from docket.sync import Bridge, SyncExecution
 from tests.compat.conftest import soon, working
 
@@ -134,10 +137,8 @@ async def test_errors_are_those_of_a_docket(docket: Docket, sync: SyncDocket) ->
             sync.call(wrong)("Jane", more=1)
         with pytest.raises(TimeoutError, match="Timeout waiting for execution"):
             sync.add(greet)("Jane").get_result(timeout=timedelta(milliseconds=1))
-        with pytest.raises(
-            AttributeError, match=r"found Execution\.subscribe; it is not to be had"
-        ):
-            sync.add(greet)("Jane").subscribe  # noqa: B018
+        with pytest.raises(AttributeError, match=r"found Execution\.claim; it is not to be had"):
+            sync.add(greet)("Jane").claim  # noqa: B018
         with pytest.raises(AttributeError, match="has no attribute '_secret'"):
             sync.add(greet)("Jane")._secret  # noqa: B018
 
@@ -156,6 +157,155 @@ async def test_progress_is_told_and_read(docket: Docket, sync: SyncDocket) -> No
         return other.current, other.total, other.message
 
     assert await in_thread(program) == (2, 3, "two")
+
+
+async def test_an_execution_is_followed_to_its_end(docket: Docket, sync: SyncDocket) -> None:
+    followed = threading.Event()
+
+    def program() -> list[Any]:
+        found: list[Any] = []
+        for event in sync.add(greet)("Jane").subscribe():
+            found.append(event["state"] if event["type"] == "state" else event["current"])
+            followed.set()
+        return found
+
+    following = asyncio.create_task(in_thread(program))
+    await in_thread(followed.wait)
+    async with Worker(docket) as worker, working(worker):
+        found = await following
+
+    assert (found[0], found[-1]) == (ExecutionState.QUEUED, ExecutionState.COMPLETED)
+
+
+async def test_who_follows_no_longer_leaves_nothing_behind(
+    docket: Docket, sync: SyncDocket
+) -> None:
+    def program() -> list[Any]:
+        execution = sync.add(greet, soon(3600), "one")("Jane")
+        told = execution.progress.subscribe()
+        first = next(told)
+        execution.progress.increment(2)
+        second = next(told)
+        told.close()
+        return [first["current"], second["current"], execution.is_superseded()]
+
+    assert await in_thread(program) == [None, 2, False]
+    channel = docket.key("progress:one")
+    async with docket.redis() as client:
+        while (await client.pubsub_numsub(channel))[0][1]:
+            await asyncio.sleep(0.001)
+
+
+def test_who_follows_when_the_loop_has_ended_is_told() -> None:
+    loop = asyncio.new_event_loop()
+    bridge = Bridge(loop)
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    async def numbers() -> AsyncGenerator[int, None]:
+        for number in range(3):
+            yield number
+
+    found = bridge.stream(numbers)
+    assert next(found) == 0
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+    with pytest.raises(Closed, match="only as long as its worker runs"):
+        next(found)
+
+
+async def test_a_snapshot_and_a_preview_are_those_of_the_docket(
+    docket: Docket, sync: SyncDocket
+) -> None:
+    started, ended = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        started.set()
+        await ended.wait()
+
+    def program() -> None:
+        sync.wait_for_strikes_loaded()
+        sync.register_collection("docket.tasks:standard_tasks")
+        sync.add(greet, soon(3600), "later")("Jane")
+        snapshot = sync.snapshot()
+        assert [one.key for one in snapshot.future] == ["later"]
+        assert [(one.function_name, one.worker) for one in snapshot.running] == [
+            ("wait", worker.name)
+        ]
+        assert snapshot.running[0].started == snapshot.running[0].started_at
+        assert (snapshot.running[0].completed_at, snapshot.running[0].error) == (None, None)
+        assert (snapshot.total_tasks, len(snapshot.workers)) == (2, 1)
+        assert sync.strike_preview(greet, "name", "==", "Jane") == StrikePreview(1, 0, 0, 0)
+
+    await docket.add(wait)()
+    async with Worker(docket) as worker, working(worker):
+        await started.wait()
+        await in_thread(program)
+        ended.set()
+
+
+NAMES = "the name of a key: who looks at Redis awaits docket.redis()"
+RECORDED = "a worker records it, or a program that runs executions by hand, which awaits"
+INNER = "what docket and worker need of it"
+EXCEPTIONS: dict[type, dict[str, str]] = {
+    Docket: {
+        **dict.fromkeys(
+            (
+                *("cancel_channel", "known_task_key", "parked_task_key", "prefix", "queue_key"),
+                *("redelivery_sweep_key", "results_collection", "runs_key", "stream_id_key"),
+                *("stream_key", "task_workers_set", "worker_group_name", "worker_tasks_set"),
+                "workers_set",
+            ),
+            NAMES,
+        ),
+        **dict.fromkeys(
+            ("dead_ttl", "dump_call", "record_ttl", "registry", "results", "serializer"), INNER
+        ),
+        **dict.fromkeys(("silence", "storage", "strike_list", "unanswered", "used_by"), INNER),
+        **dict.fromkeys(
+            (
+                *("credential_provider", "enable_internal_instrumentation", "execution_ttl"),
+                *("from_config", "heartbeat_interval", "lazy", "missed_heartbeats"),
+            ),
+            "how a docket is made: this one is given an open one",
+        ),
+        "redis": "a client that is awaited",
+        "result_storage": "a store that is awaited",
+        "schedule": "takes an execution that was made by hand, which async code does",
+    },
+    Execution: {
+        **dict.fromkeys(
+            ("claim", "mark_as_cancelled", "mark_as_completed", "mark_as_failed", "schedule"),
+            RECORDED,
+        ),
+        "from_message": "makes an execution by hand",
+        "stored": INNER,
+    },
+    ExecutionProgress: {"create": INNER, "event": INNER, "take": INNER},
+}
+
+
+@pytest.mark.parametrize("kind", EXCEPTIONS, ids=lambda kind: kind.__name__)
+async def test_what_one_has_the_other_has_unless_there_is_a_reason(
+    docket: Docket, sync: SyncDocket, kind: type
+) -> None:
+    execution = await docket.add(greet, soon(3600))("Jane")
+    awaited: dict[type, Any] = {
+        Docket: docket,
+        Execution: execution,
+        ExecutionProgress: execution.progress,
+    }
+    blocking: dict[type, Any] = {
+        Docket: sync,
+        Execution: SyncExecution(execution, Bridge.here()),
+        ExecutionProgress: SyncExecution(execution, Bridge.here()).progress,
+    }
+
+    names = {name for name in dir(awaited[kind]) if not name.startswith("_")}
+    missing = {name for name in names if not hasattr(blocking[kind], name)}
+
+    assert missing == EXCEPTIONS[kind].keys()
 
 
 async def test_many_threads_use_one(docket: Docket, sync: SyncDocket) -> None:
