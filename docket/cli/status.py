@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
 import typer
 
@@ -79,6 +79,20 @@ SUPERVISORS: Final = (
     Column("POOLS", lambda item: _pools(item["pools"])),
     when("heard"),
 )
+
+TOLD: Final[Mapping[str, type]] = {
+    "host": str,
+    "pid": int,
+    "owner": str,
+    "revision": int,
+    "digest": str,
+    "drift": bool,
+    "leads": bool,
+    "pools": dict,
+}
+"""What a supervisor tells the others of itself, as far as it is shown."""
+
+TOLD_OF_POOLS: Final[Mapping[str, type]] = {"ready": int, "desired": int}
 
 
 def status(
@@ -173,8 +187,15 @@ def _show_all(where: Place, form: Form) -> Mapping[str, Any]:
     async def look(docket: Docket) -> list[dict[str, Any]]:
         silence = int(SILENCE / timedelta(milliseconds=1))
         found = await docket.storage.configurations.supervisors(silence)
+        for one in found:
+            if not _is_whole(one.about):
+                note(
+                    f"{plain(one.who)} is left out: what it has told is not how a supervisor stands"
+                )
         return [
-            {"who": one.who, "heard": from_milliseconds(one.heard), **one.about} for one in found
+            {**one.about, "who": one.who, "heard": from_milliseconds(one.heard)}
+            for one in found
+            if _is_whole(one.about)
         ]
 
     found = visit(where, look)
@@ -186,6 +207,18 @@ def _show_all(where: Place, form: Form) -> Mapping[str, Any]:
             f"{hosts}: not what is in force, or not what the file says; docket status there says why"
         )
     return {"supervisors": found}
+
+
+def _is_whole(about: Mapping[str, Any]) -> bool:
+    """Whether somebody who says how a supervisor stands says all that is shown of one."""
+    return _has(about, TOLD) and all(_has(pool, TOLD_OF_POOLS) for pool in about["pools"].values())
+
+
+def _has(told: Any, fields: Mapping[str, type]) -> bool:
+    """Whether it is a table with these fields, and they are what they should be."""
+    return isinstance(told, Mapping) and all(
+        isinstance(cast("Mapping[str, Any]", told).get(name), kind) for name, kind in fields.items()
+    )
 
 
 def _pools(pools: Mapping[str, Mapping[str, int]]) -> str:

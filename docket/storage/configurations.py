@@ -222,22 +222,6 @@ class Configurations:
         )
 
 
-_TOLD: Mapping[str, type] = {
-    "host": str,
-    "pid": int,
-    "owner": str,
-    "revision": int,
-    "digest": str,
-    "drift": bool,
-    "leads": bool,
-    "pools": dict,
-}
-"""What a supervisor tells of itself."""
-
-_POOL: Mapping[str, type] = {"ready": int, "desired": int}
-"""What it tells of a pool."""
-
-
 def _supervising(who: str, told: bytes) -> Supervising:
     """A supervisor.
 
@@ -246,17 +230,9 @@ def _supervising(who: str, told: bytes) -> Supervising:
     """
     heard, _, text = told.partition(b"\n")
     about: Any = json.loads(text)
-    if not _has(about, _TOLD) or not all(_has(pool, _POOL) for pool in about["pools"].values()):
+    if not isinstance(about, dict):
         raise TypeError("expected how a supervisor stands, found something else")
-    return Supervising(who, int(heard), about)
-
-
-def _has(told: Any, fields: Mapping[str, type]) -> bool:
-    """Whether it is a table with these fields, and they are what they should be."""
-    if not isinstance(told, dict):
-        return False
-    table = cast("dict[str, Any]", told)
-    return all(isinstance(table.get(name), kind) for name, kind in fields.items())
+    return Supervising(who, int(heard), cast("dict[str, Any]", about))
 
 
 _UNREADABLE = Entry("", "", None, "", "not readable")

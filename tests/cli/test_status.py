@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
+from docket import Docket
 from docket.cli.status import CLEAR, REFRESH
 from docket.supervisor.asking import ask
 from tests.cli.supervised import Desk, desk, nowhere, on_terminal, speaking, supervised, typed
 from tests.supervisor.conftest import until
+
+from .conftest import Shell
 
 __all__ = ["desk", "nowhere", "supervised"]
 
@@ -155,3 +158,41 @@ def test_without_a_supervisor_it_is_exit_5() -> None:
     result = typed("status")
     assert result.exit_code == 5
     assert "start one with docket-supervisor" in result.stderr
+
+
+STANDS: dict[str, Any] = {
+    "host": "h",
+    "pid": 1,
+    "owner": "o",
+    "revision": 1,
+    "digest": "d",
+    "drift": False,
+    "leads": True,
+    "pools": {"default": {"ready": 1, "desired": 1}},
+}
+
+
+def test_supervisors_that_tell_something_else_are_left_out(shell: Shell) -> None:
+    damaged = [
+        {},
+        {**STANDS, "pid": "x"},
+        {**STANDS, "pools": {"default": 1}},
+        {**STANDS, "pools": {"default": {}}},
+    ]
+
+    async def write(docket: Docket) -> None:
+        configurations = docket.storage.configurations
+        await configurations.beat("o", "good", 0, STANDS)
+        for at, about in enumerate(damaged):
+            await configurations.beat("o", f"bad{at}", 0, about)
+        async with docket.redis() as client:
+            redis: Any = client
+            await redis.hset(docket.key("supervisors"), "nonsense", "nonsense")
+
+    shell.visit(write)
+    shown = shell.type("status", "--all", "-o", "json")
+
+    assert shown.exit_code == 0
+    assert [one["who"] for one in json.loads(shown.stdout)["items"]] == ["good"]
+    for name in ("bad0", "bad1", "bad2", "bad3"):
+        assert f"{name} is left out" in shown.stderr
