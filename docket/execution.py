@@ -436,11 +436,19 @@ class Execution:
             self._generation,
             error=error,
             reason=word if word != "completed" else "",
-            result=b"" if result_key is None else pointer_to(result_key),
+            result=await self._sealed(word) if result_key is None else pointer_to(result_key),
             ttl=int(ttl / timedelta(milliseconds=1)),
         )
         await self._settle(settlement)
         await self.sync()
+
+    async def _sealed(self, word: str) -> bytes:
+        """That there is no result, signed if results are."""
+        serializer = self._home.serializer
+        if word != "completed" or not serializer.signing_keys:
+            return b""
+        (record,) = await self._home.storage.executions.read(self._key)
+        return b"" if record is None else serializer.dump_result(None, context=_place_of(record))
 
     async def _reschedule(self, generation: int) -> Disposition:
         due, when = to_due(self.when)
@@ -547,7 +555,8 @@ class Execution:
     ) -> Any:
         """Wait until it has ended, and give what the task returned.
 
-        Returns None as well when nothing was stored: the record has expired, or results are not kept.
+        Returns None as well when nothing was stored: the record has expired, or results are not kept. Where
+        results are signed, a record without one is an error: somebody has taken it away.
 
         Arguments:
             timeout: how long to wait; None is without end.
@@ -556,7 +565,9 @@ class Execution:
         Raises:
             TimeoutError: it has not ended in time.
             ExecutionCancelled: it was cancelled.
-            Exception: the very error that the task failed with.
+            Undecodable: its result is damaged, forged or taken away.
+            Exception: the very error that the task failed with; of an error that is not kept one line, and
+                that is never signed.
 
         Example:
             >>> execution = await docket.add(greet)("Jane")
@@ -640,31 +651,49 @@ class Execution:
             raise ExecutionCancelled(f"Execution {plain(self._key)} was cancelled")
         stored = await self.stored()
         if self.state is ExecutionState.FAILED:
-            raise Exception(self.error or "Task execution failed") if stored is None else stored
+            raise Exception(self._why()) if stored is None else stored
         return stored
 
+    def _why(self) -> str:
+        """The line that tells of an error of which no more is kept."""
+        line = self.error or "Task execution failed"
+        if self._home.serializer.signing_keys:
+            return f"it has failed, and nobody has signed why: {line}"
+        return line
+
     async def stored(self) -> Any:
-        """What is kept of its end: what the task returned, or the error that it failed with."""
-        place, settled = await self._settled()
+        """What is kept of its end: what the task returned, or the error that it failed with.
+
+        Raises:
+            Undecodable: it can not be read, or it was signed and is gone.
+        """
+        record, settled = await self._settled()
         self._find_result(settled is not None)
         stored = await self._home.results.find(settled)
         if stored is None:
+            if record is not None and self.state is ExecutionState.COMPLETED:
+                raise Undecodable(
+                    f"expected the signed result of {plain(self._key)}, found none: somebody has taken "
+                    "it away, or its worker has no signing key, or is of an older release"
+                )
             return None
+        place = () if record is None else _place_of(record)
         if self.state is ExecutionState.FAILED:
             return self._home.serializer.load_error(stored, context=place)
         annotation = get_signature(self._function).return_annotation
         return self._home.serializer.load_result(stored, annotation, context=place)
 
-    async def _settled(self) -> tuple[Context, bytes | None]:
-        """What a signed result is bound to, and the result as it is stored."""
+    async def _settled(self) -> tuple[Record | None, bytes | None]:
+        """Of what is signed the record that it is bound to, and the result as it is stored."""
         executions = self._home.storage.executions
         if not self._home.serializer.signing_keys:
-            return (), await executions.result(self._key)
+            return None, await executions.result(self._key)
         record, result = await executions.read_with_result(self._key)
-        if record is None:
-            # Without the record nothing tells which run it is the result of.
-            return (), None
-        return place_of_result(record.task, record.key, record.generation, record.call), result
+        if record is not None and result is None:
+            # Its key may just have come to stand for another run: both are not read at one moment.
+            record, result = await executions.read_with_result(self._key)
+        # Without the record nothing tells which run it is the result of.
+        return record, None if record is None else result
 
     def _find_result(self, is_there: bool) -> None:
         self.result_key = f"{self._key}:{self._generation}" if is_there else None
@@ -750,6 +779,10 @@ def dump_call(execution: Execution) -> bytes:
         nonce=new_nonce(),
         written=isinstance(execution.function, StandIn),
     )
+
+
+def _place_of(record: Record) -> Context:
+    return place_of_result(record.task, record.key, record.generation, record.call)
 
 
 def _unknown(name: str) -> TaskFunction:

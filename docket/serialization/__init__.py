@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .description import Description, describe
 from .envelope import is_pickled
-from .places import place_of_call, place_of_result, unsigned
+from .places import place_of_call, place_of_result, says_nothing, unsigned
 from .serializer import CODECS_KEY, PICKLE, Context, Serializer
 from .trust import Trust
 
@@ -19,5 +19,6 @@ __all__ = [
     "is_pickled",
     "place_of_call",
     "place_of_result",
+    "says_nothing",
     "unsigned",
 ]

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ..errors import Undecodable
 from .envelope import parse
 from .serializer import Context
+from .words import Codec, Kind, pack
+
+NOTHING: Final = bytes((Kind.RESULT | Codec.SAFE,)) + pack(None)
 
 
 def place_of_call(task: str, key: str) -> Context:
@@ -25,6 +30,11 @@ def place_of_result(task: str, key: str, generation: int, call: bytes) -> Contex
 def unsigned(data: bytes) -> bytes:
     """A payload without its signature, which differs each time that it is made."""
     return parse(data).body
+
+
+def says_nothing(data: bytes) -> bool:
+    """Whether a result is None, be it signed or not."""
+    return parse(data).body == NOTHING
 
 
 def _nonce_of(call: bytes) -> str:

@@ -302,10 +302,11 @@ class Executions:
         Raises:
             Undecodable: something else is stored there.
         """
-        record, result = await read_patiently(
+        # The result first: a record that is there after it has not expired before it.
+        result, record = await read_patiently(
             self._connection,
-            ("HGETALL", self._keys.run(key)),
             ("GET", self._keys.result(key)),
+            ("HGETALL", self._keys.run(key)),
         )
         return _read(key, value_of(record)), value_of(result)
 

@@ -189,7 +189,7 @@ class Bookkeeping:
                 return self._entry(run, "waiting", reason=slot, due=size, error=definition)
             case HandledElsewhere():
                 # What was arranged elsewhere has given the key a new generation, and stands.
-                return self._entry(run, "completed")
+                return self._completed(run, None, None)
             case Dropped(reason):
                 return self._entry(run, "dropped", reason=reason)
             case Parked(rule=rule, why=why):
@@ -223,7 +223,10 @@ class Bookkeeping:
 
     def _completed(self, run: Claimed, result: Any, annotation: Any) -> Settlement:
         if result is None or not self._result_ttl(run):
-            return self._entry(run, "completed")
+            if not self.serializer.signing_keys:
+                return self._entry(run, "completed")
+            # Signed, so that no result is told from one that was taken away.
+            result = None
         try:
             stored = self.serializer.dump_result(result, annotation, context=_place_of(run))
             return self._entry(run, "completed", result=stored)

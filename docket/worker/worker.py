@@ -37,6 +37,7 @@ from ..instrumentation.prometheus import metrics_server
 from ..instrumentation.telemetry import WorkerTelemetry
 from ..names import check_name
 from ..registry import TaskFunction, load
+from ..serialization import says_nothing
 from ..service import Service, Services, end
 from ..storage.bell import Bell
 from ..storage.exchange import Claimant, Claimed, Settlement
@@ -561,11 +562,15 @@ class Worker:
                 # Struck out here, it would wait for its time for nothing.
                 outcome = outcome.ended
             settlement = self._bookkeeping.settlement(run.claimed, outcome, self._clock.now())
-            if settlement is not None and settlement.result and self.docket.results.are_elsewhere:
+            if settlement is not None and self._is_kept_elsewhere(settlement.result):
                 settlement = await self._keep_result(run, settlement)
         finally:
             self._running.remove(run)
         self._trading.settle(run.claimed, settlement)
+
+    def _is_kept_elsewhere(self, result: bytes) -> bool:
+        """Whether a result goes to the user's own storage; that there is none, only Redis is told."""
+        return bool(result) and self.docket.results.are_elsewhere and not says_nothing(result)
 
     async def _keep_result(self, run: Run, settlement: Settlement) -> Settlement | None:
         """Take the result to the user's own storage, before its end is written down."""

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
+from key_value.aio.stores.memory import MemoryStore
 
 from docket import Docket, Perpetual, Retry, Worker
 from docket.errors import Undecodable
@@ -180,6 +181,104 @@ async def test_the_error_of_one_run_stands_for_no_other(docket: Docket, attacker
 
     with pytest.raises(Undecodable, match="moved from elsewhere"):
         await two.get_result()
+
+
+async def give_nothing() -> None: ...
+
+
+async def give_something() -> str:
+    return "something"
+
+
+async def test_a_result_that_was_taken_away_is_told_from_none(
+    docket: Docket, attacker: Attacker
+) -> None:
+    docket.register(give_nothing)
+    nothing = await docket.add(give_nothing, key="nothing")()
+    something = await docket.add(innocent, key="something")()
+    await work(docket)
+    assert await nothing.get_result() is None
+    (kept,) = await attacker.send(("GET", attacker.keys.result("nothing")))
+
+    for key in ("nothing", "something"):
+        await attacker.send(("DEL", attacker.keys.result(key)))
+    for execution in (nothing, something):
+        with pytest.raises(Undecodable, match="found none: somebody has taken it away"):
+            await execution.get_result()
+    await attacker.send(("SET", attacker.keys.result("something"), kept))
+    with pytest.raises(Undecodable, match="moved from elsewhere"):
+        await something.get_result()
+
+
+async def test_a_run_that_has_not_ended_has_not_returned_none(
+    docket: Docket, attacker: Attacker
+) -> None:
+    execution = await docket.add(innocent, key="one")()
+    await attacker.alter("one", state="completed")
+
+    with pytest.raises(Undecodable, match="found none"):
+        await execution.get_result()
+
+
+async def test_a_pointer_to_nowhere_is_no_result(docket: Docket, attacker: Attacker) -> None:
+    async with Docket(
+        docket.name, docket.url, config=False, signing_keys=KEYS, result_storage=MemoryStore()
+    ) as other:
+        for task in (innocent, give_nothing):
+            other.register(task)
+        something, nothing = await other.add(innocent)(), await other.add(give_nothing)()
+        await work(other)
+        assert await something.get_result() == "done"
+        assert await nothing.get_result() is None
+        (kept,) = await attacker.send(("GET", attacker.keys.result(nothing.key)))
+        assert not kept.startswith(b"\x7f@"), "what is nothing is not taken elsewhere"
+
+        pointer = b"\x7f@nowhere"
+        await attacker.send(("SET", attacker.keys.result(something.key), pointer))
+        with pytest.raises(Undecodable, match="found none"):
+            await something.get_result()
+
+
+async def test_results_that_are_not_kept_are_none_whoever_says_so(
+    docket: Docket, url: str, attacker: Attacker
+) -> None:
+    async with Docket(
+        docket.name, url, config=False, signing_keys=KEYS, execution_ttl=timedelta()
+    ) as brief:
+        brief.register(give_something)
+        execution = await brief.add(give_something)()
+        by_hand = await brief.add(give_nothing)()
+        await by_hand.mark_as_completed()
+        await work(brief)
+
+        assert await execution.get_result() is None
+        assert await by_hand.get_result() is None
+        await attacker.send(("DEL", attacker.keys.result(execution.key)))
+        with pytest.raises(Undecodable, match="found none"):
+            await execution.get_result()
+
+
+async def test_a_line_of_an_error_is_raised_as_what_it_is(
+    docket: Docket, attacker: Attacker
+) -> None:
+    async def fail() -> None:
+        raise ValueError("no good")
+
+    docket.register(fail)
+    failed = await docket.add(fail, key="failed")()
+    done = await docket.add(innocent, key="done")()
+    await work(docket)
+    with pytest.raises(ValueError, match=r"^no good$"):
+        await failed.get_result()
+
+    for key in ("failed", "done"):
+        await attacker.alter(key, state="failed", error="pay Mallory")
+        await attacker.send(("DEL", attacker.keys.result(key)))
+    for execution in (failed, done):
+        with pytest.raises(
+            Exception, match=r"^it has failed, and nobody has signed why: pay Mallory$"
+        ):
+            await execution.get_result()
 
 
 async def test_nothing_is_believed_of_a_result_whose_record_is_gone(

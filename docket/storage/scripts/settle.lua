@@ -136,7 +136,6 @@ local function settle(at)
   take_off_stream(queue, message)
   if cancel and GOES_ON[word] then word, reason = 'cancelled', 'cancelled' end
   pass_gates(run, key, word, fence, nonce, at_gates)
-  if result ~= '' then redis.call('SET', P .. ':results:' .. key, result, 'PX', ttl) end
   if GOES_ON[word] then note_passing(run, word, fence, nonce) end
   if word == 'dropped' then word = 'cancelled' end
   -- Another try is not suspected of what the last one may have done. One that only waits is.
@@ -159,6 +158,8 @@ local function settle(at)
     if schedule then turns.turn_over(key, schedule, 'parked', now) end
   else
     finish(key, word, now, ttl, reason, error, worker, started, its_due, schedule, progress)
+    -- Last: a record never outlives its result.
+    if result ~= '' then redis.call('SET', P .. ':results:' .. key, result, 'PX', ttl) end
     if word == 'failed' then bury(key, now, tonumber(ttl)) end
   end
   return 'RECORDED'
