@@ -30,6 +30,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 from typing_extensions import override
 
+from ..deaths import describe_exit
 from ..errors import OperatorError, ServerMissing, ServerUnavailable
 from ..instrumentation.tracing import suppressed
 from .standalone import Standalone, Target
@@ -258,8 +259,8 @@ class EmbeddedServer:
         while not self._answers() and time.monotonic() < deadline:
             if server.returncode is not None:
                 raise ServerUnavailable(
-                    f"the embedded server in {self.directory} has ended at once (exit code "
-                    f"{server.returncode}); the end of its log:\n{self._end_of_log()}"
+                    f"the embedded server in {self.directory} has ended at once "
+                    f"({describe_exit(server.returncode)}); the end of its log:\n{self._end_of_log()}"
                 )
             time.sleep(_POLL)
 

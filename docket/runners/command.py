@@ -6,11 +6,11 @@ import asyncio
 import logging
 import os
 import shutil
-import signal
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypedDict
 
+from ..deaths import describe_exit
 from ..errors import CommandFailed
 from . import processes
 from .environment import allowed
@@ -84,7 +84,7 @@ async def _run(
         raise
     output = "".join(tail)[-OUTPUT:]
     if code:
-        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
+        how = f"was ended by {describe_exit(code)}" if code < 0 else f"exited with {code}"
         last = output.strip().rpartition("\n")[2][-500:]
         raise CommandFailed(
             f"{command[0]} {how}: {last}" if last else f"{command[0]} {how}", code, output

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..deaths import describe_exit
 from ..errors import OperatorError
 from ..orders import WorkerOrders
 from ..service import Reports, Service, end
@@ -23,7 +24,6 @@ from .process import (
     Rejected,
     SpawnFailed,
     WorkerProcess,
-    describe_exit,
 )
 from .quarantine import Quarantine
 from .recycling import NEVER, Recycling

@@ -17,8 +17,9 @@ from ..config.findings import Finding
 from ..config.load import Loaded
 from ..config.model import Configuration
 from ..config.problems import Problem
+from ..deaths import describe_exit
 from ..serialization import Serializer
-from .process import BEGIN, SpawnFailed, describe_exit, why_not_spawned
+from .process import BEGIN, SpawnFailed, why_not_spawned
 
 FAREWELL = 1.0
 """Seconds that a process which has told everything has to end by itself."""

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from ..deaths import describe_exit
 from ..errors import OperatorError, ServerFull, ServerRefused, ServerUnavailable
 from ..orders import WorkerOrders
 from . import begin
@@ -301,12 +302,3 @@ def why_not_spawned(error: BaseException, directory: str) -> str:
         remedy = f"the interpreter {sys.executable} is not there"
     reason = (error.strerror if isinstance(error, OSError) else str(error)) or type(error).__name__
     return f"can not start a worker process: {reason}" + (f"; {remedy}" if remedy else "")
-
-
-def describe_exit(code: int | None) -> str:
-    """An exit code in words."""
-    if code is None:
-        return "no exit code"
-    if code < 0:
-        return signal.Signals(-code).name
-    return f"exit code {code}"

@@ -9,9 +9,10 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from ..deaths import describe_exit
 from ..service import end
 from ..storage.patience import Backoff
-from .process import WorkerProcess, describe_exit
+from .process import WorkerProcess
 
 if TYPE_CHECKING:
     from .pool import Desired

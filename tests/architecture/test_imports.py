@@ -34,7 +34,7 @@ LAYERS = (
 """From the top down; what stands in one row does not import each other."""
 
 GROUND = (
-    *("_version", "beside", "clock", "cron", "durations", "error_text", "errors", "identity"),
+    *("_version", "beside", "clock", "cron", "deaths", "durations", "error_text", "errors", "identity"),
     *("layering", "lifecycle", "names", "orders", "plain", "policy", "sizes", "strictness"),
     "uuid7",
 )

@@ -14,7 +14,7 @@ from docket.errors import ServerUnavailable
 from docket.orders import RetryOrder, TaskOrder
 from docket.service import end
 from docket.supervisor.pool import Desired, Pool
-from docket.supervisor.process import Rejected, WorkerProcess, describe_exit
+from docket.supervisor.process import Rejected, WorkerProcess
 from tests.fleet.process import ServerProcess
 from tests.pids import is_alive
 from tests.supervisor.pooled import EAGER, WORK, Buried, Pools, pids, running, until
@@ -463,13 +463,6 @@ async def test_signals_of_a_terminal_do_not_reach_the_work(desired: Desired) -> 
     assert process.revision == 2
     assert os.getpgid(process.pid) != os.getpgid(0)
     await process.drain(1, 5)
-
-
-@pytest.mark.parametrize(
-    ("code", "words"), [(None, "no exit code"), (0, "exit code 0"), (-9, "SIGKILL")]
-)
-def test_an_exit_code_is_told_in_words(code: int | None, words: str) -> None:
-    assert describe_exit(code) == words
 
 
 async def test_the_death_of_a_process_is_noticed_whatever_it_leaves_behind(
