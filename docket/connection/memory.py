@@ -52,8 +52,8 @@ class MemoryServer:
         self._guard = subprocess.Popen(  # noqa: S603 - both programs are ours
             [
                 sys.executable,
+                "-I",
                 "-S",
-                "-E",
                 "-c",
                 _GUARD,
                 str(self.directory),
