@@ -19,9 +19,9 @@ from ..docket import Docket
 from ..errors import ServerRefused, ServerUnavailable
 from ..instrumentation.console import set_up_logging
 from ..orders import WorkerOrders
+from ..runners.signals import disregard, dump_stacks_at
 from ..worker import Worker
 from ..worker.leftovers import end_children, flush, kill_descendants
-from ..worker.signals import disregard, dump_stacks_at
 from .protocol import CHANNEL, STACKS, Channel
 
 ORPHANED = 3.0

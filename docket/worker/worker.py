@@ -37,6 +37,7 @@ from ..instrumentation.prometheus import metrics_server
 from ..instrumentation.telemetry import WorkerTelemetry
 from ..names import check_name
 from ..registry import TaskFunction, load
+from ..runners.signals import answering
 from ..serialization import says_nothing
 from ..service import Service, Services, end
 from ..storage.bell import Bell
@@ -56,7 +57,6 @@ from .perpetuals import Perpetuals
 from .recording import RecordingTask
 from .running import End, Run, Running
 from .shutdown import FAREWELL, LAST_WORDS, Shutdown
-from .signals import answering
 from .trading import Trading
 from .unparking import Unparking
 

@@ -1,4 +1,4 @@
-"""Signals that a worker process takes, and that must not be taken from the processes that its tasks start.
+"""Signals that a process takes which runs tasks, and that must not be taken from what its tasks start.
 
 What is executed afresh starts with the default of every signal, except of those that were ignored
 (``SIG_IGN``): so nothing is ignored here, it is answered by doing nothing. A fork inherits the answers, too,
@@ -7,7 +7,6 @@ and the descriptor that wakes the event loop: a SIGTERM to a child would end the
 
 from __future__ import annotations
 
-import asyncio
 import faulthandler
 import os
 import signal
@@ -49,6 +48,8 @@ def answering(
         answer: what is called with the signal.
         numbers: the signals.
     """
+    import asyncio  # noqa: PLC0415 - processes that only compute need none of it
+
     loop = asyncio.get_running_loop()
     for number in numbers:
         loop.add_signal_handler(number, answer, number)

@@ -12,7 +12,7 @@ import pytest
 PROGRAM = """
 import asyncio, multiprocessing, os, signal, subprocess, sys, time
 from docket import Docket, Worker
-from docket.worker.signals import disregard, dump_stacks_at
+from docket.runners.signals import disregard, dump_stacks_at
 
 SLEEP = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"]
 
@@ -182,7 +182,7 @@ def test_a_fork_that_ends_by_an_error_shows_it(said: tuple[list[str], str]) -> N
 def test_a_fork_of_any_other_program_keeps_its_signals(tmp_path: Path) -> None:
     program = (
         "import os, signal\n"
-        "import docket.worker.signals\n"
+        "import docket.runners.signals\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "child = os.fork()\n"
         "if child == 0:\n"
