@@ -65,6 +65,11 @@ def look_beside(directory: str) -> None:
         sys.path.append(directory)
 
 
+def directories() -> list[str]:
+    """Return where modules are looked for so, for a process that is to find the same ones."""
+    return [finder.directory for finder in sys.meta_path if isinstance(finder, Beside)]
+
+
 def hidden(name: str, directory: str) -> str:
     """Return the file that is not what its name stands for, because the program needs the other one; or "".
 

@@ -20,6 +20,7 @@
     │   ├── UnknownTask · SignatureMismatch · ModelMismatch
     │   ├── Undecodable         stored bytes are no payload; CodecRefused: one that may not be read here
     │   ├── CommandFailed       a command has not ended well
+    │   ├── ProcessDied         a process that ran a plain function has ended before it did
     │   ├── CallRefused         an HTTP call was not answered as expected, or must not be made
     │   ├── FailedElsewhere     stands in for an exception that can not be brought back
     │   └── LeaseLost           told to a running task: somebody else has taken it over
@@ -62,6 +63,7 @@ __all__ = [
     "OpenedElsewhere",
     "OperatorError",
     "PayloadTooLarge",
+    "ProcessDied",
     "RemoteTraceback",
     "ServerFull",
     "ServerMissing",
@@ -235,6 +237,22 @@ class CommandFailed(TaskError):
         super().__init__(message, exit_code, output)
         self.exit_code = exit_code
         self.output = output
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class ProcessDied(TaskError):
+    """A process has ended before the plain function that ran in it.
+
+    Arguments:
+        message: what ended it, and what to do.
+        exit_code: negative is the signal that ended it.
+    """
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message, exit_code)
+        self.exit_code = exit_code
 
     def __str__(self) -> str:
         return str(self.args[0])

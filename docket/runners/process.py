@@ -1,29 +1,194 @@
-"""A plain function in a process of its own: for work that computes, and would hold up everything else."""
+"""Plain functions in processes of their own: for work that computes, and would hold up everything else."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import functools
+import pickle
+import signal
+import socket
+import sys
+import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
-PROCESSES = 1000
-"""More than there are slots: these bound how many run at a time, not the pool."""
+from ..beside import directories
+from ..deaths import describe_exit
+from ..errors import ProcessDied, RemoteTraceback
+from .calling import LENGTH, MAIN, PROGRAM
+
+IDLE: Final = 300.0
+"""Seconds after which a process that has nothing to do is ended."""
+
+_ADVICE: Final = {
+    -signal.SIGKILL: "the system does so when memory runs out, and its log says so (dmesg): give the worker "
+    "more memory, or the task less at a time",
+    **dict.fromkeys(
+        (-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE, -signal.SIGABRT),
+        "native code has crashed; the standard error of the worker shows where",
+    ),
+}
 
 
-async def in_process(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Any:
-    """What a function returns that runs in a fresh interpreter; the process is killed with the task.
+class Processes:
+    """As many interpreters as there are calls at a time; one that is idle takes the next call."""
 
-    The function must be importable, and everything that it is given and gives must be picklable. Idle
-    processes wait for the next call, and end with the worker.
+    def __init__(self) -> None:
+        self._idle: list[_Interpreter] = []
+
+    async def call(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+    ) -> Any:
+        """Return what a function returns in a process, which is killed if nobody waits for it any more.
+
+        The function must be importable, and everything that it is given and gives must be picklable.
+
+        Arguments:
+            name: the task, for messages.
+            function: a plain function of some module.
+            args: its positional arguments.
+            kwargs: its keyword arguments.
+
+        Raises:
+            ProcessDied: the process has ended before the function did.
+        """
+        call = _dumped(functools.partial(function, *args, **kwargs))
+        interpreter = self._idle_one() or await _Interpreter.started()
+        try:
+            answer = await interpreter.ask(call)
+        except BaseException:
+            await interpreter.kill()
+            raise
+        if answer is None:
+            raise _death(name, await interpreter.exit_code())
+        self._keep(interpreter)
+        has_returned, value, where = _loaded(answer)
+        if has_returned:
+            return value
+        raise value from RemoteTraceback(where)
+
+    def shutdown(self) -> None:
+        """End those that are idle."""
+        while self._idle:
+            self._idle.pop().end()
+
+    def _idle_one(self) -> _Interpreter | None:
+        while self._idle:
+            interpreter = self._idle.pop()
+            if interpreter.is_alive:
+                return interpreter
+            interpreter.end()
+        return None
+
+    def _keep(self, interpreter: _Interpreter) -> None:
+        interpreter.idle_since = time.monotonic()
+        self._idle.append(interpreter)
+        while self._idle and interpreter.idle_since - self._idle[0].idle_since > IDLE:
+            self._idle.pop(0).end()
+
+
+class _Interpreter:
+    """A process that makes calls.
 
     Arguments:
-        function: a plain function of some module.
-        args: its positional arguments.
-        kwargs: its keyword arguments.
+        process: the child of this process.
+        reader, writer: the line to it.
     """
-    from anyio import CapacityLimiter, to_process  # noqa: PLC0415 - only where it is used
 
-    call = functools.partial(function, *args, **kwargs)
-    return await to_process.run_sync(call, cancellable=True, limiter=CapacityLimiter(PROCESSES))
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+        self.idle_since = 0.0
+
+    @classmethod
+    async def started(cls) -> _Interpreter:
+        """Start one.
+
+        Raises:
+            OSError: it can not be started.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-c", PROGRAM, str(theirs.fileno()), *sys.path),
+                    pass_fds=[theirs.fileno()],
+                    stdin=asyncio.subprocess.DEVNULL,
+                )
+                ours.setblocking(False)
+                interpreter = cls(process, *await asyncio.open_connection(sock=ours))
+            except BaseException:
+                # One that has been started all the same ends with its line.
+                ours.close()
+                raise
+        main = sys.modules["__main__"]
+        spec = getattr(main, "__spec__", None)
+        program = None if spec is None else spec.name, getattr(main, "__file__", None)
+        interpreter._say(_dumped((directories(), program)))
+        return interpreter
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether nobody knows of its end."""
+        return self._process.returncode is None
+
+    async def ask(self, call: bytes) -> bytes | None:
+        """Have it make a call; None if the line ends before the answer does."""
+        try:
+            self._say(call)
+            await self._writer.drain()
+            length = int.from_bytes(await self._reader.readexactly(LENGTH), "big")
+            return await self._reader.readexactly(length)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return None
+
+    def _say(self, message: bytes) -> None:
+        self._writer.write(len(message).to_bytes(LENGTH, "big"))
+        self._writer.write(message)
+
+    async def exit_code(self) -> int:
+        """Wait until it has ended; returns its exit code, negative for the signal that ended it."""
+        self.end()
+        return await self._process.wait()
+
+    async def kill(self) -> None:
+        """End it now."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        await self.exit_code()
+
+    def end(self) -> None:
+        """Have it end when it has nothing to do."""
+        self._writer.close()
+
+
+def _dumped(value: Any) -> bytes:
+    return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+
+
+def _loaded(answer: bytes) -> Any:
+    # What our program defines is called so there.
+    sys.modules[MAIN] = sys.modules["__main__"]
+    return pickle.loads(answer)  # noqa: S301 - our own process says so
+
+
+def _death(name: str, code: int) -> ProcessDied:
+    if code < 0:
+        advice = _ADVICE.get(code, "something has sent it that signal, or a limit was reached")
+    else:
+        advice = (
+            "something in it has ended it, as os._exit() does: return, or raise an error; the standard error "
+            "of the worker may say more"
+        )
+    return ProcessDied(f"the process of {name} was ended by {describe_exit(code)}: {advice}", code)

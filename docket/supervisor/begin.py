@@ -17,9 +17,6 @@ def main() -> None:
     from docket.beside import look_beside  # noqa: PLC0415
 
     look_beside(os.getcwd())  # noqa: PTH109
-    # Processes of `runner = "process"` load the program of their parent by its path. This is none of
-    # theirs, and can not be loaded so.
-    del sys.modules["__main__"].__file__
     if sys.argv.pop(1) == "worker":
         from docket.supervisor.child import main as become  # noqa: PLC0415
     else:

@@ -37,7 +37,7 @@ from ..lifecycle import DeadReason, ExecutionState, ParkedReason
 from ..outline import outline
 from ..plain import plain
 from ..registry import TaskFunction
-from ..runners.process import in_process
+from ..runners.process import Processes
 from ..serialization import CODECS_KEY, place_of_call
 from ..storage.exchange import Claimed
 from ..storage.executions import from_due, from_milliseconds
@@ -177,10 +177,12 @@ class Executor:
         self._shared = SharedScope()
         # Slots bound how many threads there are: a run holds its slot until its thread has ended.
         self._threads = Threads()
+        self._processes = Processes()
 
     async def close(self) -> None:
         """Undo what tasks have shared, and take no more plain functions; running ones are not waited for."""
         self._threads.shutdown()
+        self._processes.shutdown()
         await self._shared.close()
 
     async def outcome(self, run: Run, now: int) -> Outcome:
@@ -383,7 +385,7 @@ class Executor:
             # Of a plain function nobody can tell a call that fails from one that can not be made.
             bind(execution.function_name, function, args, kwargs)
             if attempt.plan.policy.in_process:
-                return in_process(function, args, kwargs)
+                return self._processes.call(execution.function_name, function, args, kwargs)
             return self._in_thread(run, function, args, kwargs)
         except TypeError as error:
             raise SignatureMismatch(

@@ -34,7 +34,17 @@ LAYERS = (
 """From the top down; what stands in one row does not import each other."""
 
 GROUND = (
-    *("_version", "beside", "clock", "cron", "deaths", "durations", "error_text", "errors", "identity"),
+    *(
+        "_version",
+        "beside",
+        "clock",
+        "cron",
+        "deaths",
+        "durations",
+        "error_text",
+        "errors",
+        "identity",
+    ),
     *("layering", "lifecycle", "names", "orders", "plain", "policy", "sizes", "strictness"),
     "uuid7",
 )
@@ -46,7 +56,6 @@ CONFIGURATION_READERS = {"assembly", "cli", "schedules", "supervisor", "web"}
 OWNERS = {
     "exceptiongroup": {"dependencies"},
     "redis": {"connection", "errors.server", "storage"},
-    "anyio": {"runners.process"},
     "httpx": {"runners.http"},
     "hiredis": {"connection"},
     "uncalled_for": {"annotations", "dependencies"},
