@@ -109,6 +109,6 @@ class ParkedReason(enum.Enum):
     ARGS_SCHEMA = "args_schema"
     """A worker that knows this shape of its arguments."""
     SIGNATURE = "signature"
-    """A worker whose release of the task has the types that its arguments were made of."""
+    """A worker whose release of the task takes its arguments, or has the types that they were made of."""
     CODEC = "codec"
     """A worker whose ``security.codecs`` allow how its arguments are encoded."""

@@ -152,10 +152,13 @@ class Workers:
             for (name, last_seen), known in zip(living, tasks, strict=True)
         ]
 
-    async def shapes(self, task: str, silence: timedelta) -> list[str]:
+    async def shapes(self, task: str, silence: timedelta, *, fallbacks: bool = True) -> list[str]:
         """What the workers heard of within ``silence`` say that a task can be called with.
 
-        One that takes tasks that it does not know says so in the place of what it does not say.
+        Arguments:
+            task: its name.
+            silence: after which a worker counts as gone.
+            fallbacks: whether those count that take tasks which they do not know.
         """
         workers = await self.living(silence)
         if not workers:
@@ -167,7 +170,7 @@ class Workers:
                 for worker in workers
             ),
         )
-        told = [own or other for own, other in map(value_of, replies)]
+        told = [own or (other if fallbacks else None) for own, other in map(value_of, replies)]
         return list(
             dict.fromkeys(shape.decode(errors="replace") for shape in told if shape is not None)
         )

@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from ..annotations import compact_signature
-from ..binding import bind
+from ..binding import Shape, bind, shape_of
 from ..connection.errors import is_of_redis
 from ..dependencies.base import (
     AdmissionBlocked,
@@ -446,6 +446,11 @@ class Executor:
             if trouble is not error:
                 trouble.__context__ = error
             outcome = self._ordered(run, trouble) or self._unarranged(trouble)
+        if isinstance(outcome, Parked):
+            self._observer.parked(
+                execution.function_name, execution.key, f"{outcome.why} ({error})"
+            )
+            return outcome
         seconds = None
         if isinstance(outcome, Retry):
             seconds = outcome.next.after.total_seconds()
@@ -466,7 +471,7 @@ class Executor:
     async def _after_failure(self, attempt: _Attempt, error: BaseException) -> Outcome:
         execution = attempt.execution
         if isinstance(error, SignatureMismatch):
-            return Failed(error, DeadReason.SIGNATURE)
+            return await self._unfit(attempt, error)
         ended = attempt.outcome(exception=error)
         if await self._is_retried(attempt, ended):
             return Retry(error, execution.next_run) if execution.next_run else HandledElsewhere()
@@ -474,6 +479,17 @@ class Executor:
         if handler and await handler.on_complete(execution, ended):
             return self._following(execution, Failed(error))
         return Failed(error)
+
+    async def _unfit(self, attempt: _Attempt, error: SignatureMismatch) -> Outcome:
+        """What becomes of a call that does not fit here: another release that is at work may take it."""
+        execution, function = attempt.execution, attempt.plan.function
+        args, kwargs = execution.args, execution.kwargs
+        if not shape_of(function).fits(args, kwargs):
+            workers, silence = self._docket.storage.workers, self._docket.silence
+            shapes = await workers.shapes(execution.function_name, silence, fallbacks=False)
+            if any(Shape.read(shape).fits(args, kwargs) for shape in shapes):
+                return Parked(ParkedReason.SIGNATURE, detail=outline(function))
+        return Failed(error, DeadReason.SIGNATURE)
 
     async def _is_retried(self, attempt: _Attempt, ended: TaskOutcome) -> bool:
         policy, execution = attempt.plan.policy.retry, attempt.execution

@@ -1,7 +1,7 @@
 """F06b: arguments that do not fit, a model with validators, arguments that another release has stored.
 
 They are refused where the call is made, or arrive equal; what can be neither is parked, and runs as soon as
-a worker of another release comes. About 2 s.
+a worker of another release comes. So is a call that only another release takes, if one is at work. About 3 s.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from typing import Any
 import pydantic
 import pytest
 
-from docket import Docket, ExecutionState, Worker
-from docket.errors import WrongArguments
+from docket import Docket, Execution, ExecutionState, Worker
+from docket.binding import ANYTHING, announced
+from docket.errors import SignatureMismatch, WrongArguments
+from docket.storage.workers import ANY_TASK
 from tests.compat.conftest import working
 
 PATIENCE = timedelta(seconds=20)
@@ -52,6 +54,10 @@ async def charge_newer(order: Newer) -> str:
 
 async def charge_strict(order: Strict) -> str:
     return order.customer
+
+
+async def charge_for(order: Charge, customer: str) -> str:
+    return customer
 
 
 # Releases of one class have one name.
@@ -125,3 +131,43 @@ async def test_what_another_release_can_not_take_waits_for_one_that_can(
 
     async with Worker(docket) as worker, working(worker):
         assert (await execution.get_result(timeout=PATIENCE)).cents == 100
+
+
+async def _met_by_an_older_worker(docket: Docket, name: str, shapes: dict[str, str]) -> Execution:
+    """A call of a newer release that a worker of this one has taken, while another one is at work."""
+    # However slow the machine is, the other one is alive.
+    docket.missed_heartbeats = 1000
+    await docket.storage.workers.register("newer", ["charge"], docket.silence, shapes)
+    async with release(name, charge_for) as newer:
+        added = await newer.add("charge")(Charge(cents=1), customer="Jane")
+    async with Worker(docket) as worker:
+        await worker.run_until_finished()
+    execution = await docket.get_execution(added.key)
+    assert execution is not None
+    return execution
+
+
+async def test_a_call_that_only_a_newer_release_takes_waits_for_it_while_that_is_at_work(
+    docket: Docket, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    shapes = {"charge": announced(charge_for)}
+    execution = await _met_by_an_older_worker(docket, name, shapes)
+
+    assert execution.state is ExecutionState.PARKED
+    assert str(execution.reason).startswith("signature ")
+    assert "got an unexpected keyword argument 'customer'" in caplog.text
+    async with Worker(docket) as worker:
+        await worker.run_until_finished()
+    async with release(name, charge_for) as newer, Worker(newer) as worker, working(worker):
+        assert await execution.get_result(timeout=PATIENCE) == "Jane"
+
+
+@pytest.mark.parametrize("shapes", [{"charge": announced(charge)}, {ANY_TASK: ANYTHING}])
+async def test_a_call_that_no_release_at_work_takes_is_a_dead_letter(
+    docket: Docket, name: str, shapes: dict[str, str]
+) -> None:
+    execution = await _met_by_an_older_worker(docket, name, shapes)
+
+    assert (execution.state, execution.reason) == (ExecutionState.FAILED, "signature")
+    with pytest.raises(SignatureMismatch, match="do not fit charge"):
+        await execution.get_result()
