@@ -25,6 +25,7 @@ from .layers import Written, merged, with_defaults
 from .meaning import canonical, digest
 from .model import Configuration
 from .overrides import Overrides
+from .own import without_own
 from .problems import ConfigurationInvalid, Problem
 from .profiles import choose_profile, misplaced_keys, profile_layers, profiles_of
 from .rules import broken_rules, surprises
@@ -61,7 +62,8 @@ class Loaded:
         sources: the layers that it was made of.
         warnings: what can be used but will surprise.
         digest: SHA-256 of the bytes of the files: the same bytes need no second look.
-        meaning: SHA-256 of the configuration: comments, order and spelling make no difference.
+        meaning: SHA-256 of what hosts share of the configuration: comments, order and spelling make no
+            difference, nor do keys that are a host's own.
     """
 
     path: Path
@@ -136,8 +138,8 @@ def parse(
 
 
 def meaning_of(configuration: Configuration) -> str:
-    """SHA-256, in hexadecimal, of what a configuration means."""
-    return digest(tree_of(configuration))
+    """SHA-256, in hexadecimal, of what a configuration means to all hosts that share it."""
+    return digest(without_own(tree_of(configuration)))
 
 
 def resolved_url(configuration: Configuration, path: Path | str) -> str:

@@ -81,7 +81,9 @@ class Configuration(Table):
         description="How long finished executions and their results are kept.",
     )
     security: Security = Field(default=Security(), description="Which bytes are trusted.")
-    logging: Logging = Field(default=Logging(), description="What is told, and how.")
+    logging: Logging = Field(
+        default=Logging(), description="What is told, and how: each host's own, and in no revision."
+    )
     supervisor: Supervisor = Field(
         default=Supervisor(),
         description="The process that keeps workers and schedules in the declared shape.",

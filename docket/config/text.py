@@ -1,6 +1,7 @@
 """A configuration as one text, and a text as a configuration again: what is kept of a revision.
 
-The text says everything that counts, whatever files, profile and environment it came from, and masks secrets.
+The text says everything that hosts share, whatever files, profile and environment it came from, and masks
+secrets.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +21,7 @@ from .keypath import dotted, entry, written
 from .kinds import Ratio, format_share
 from .load import Loaded, parse
 from .model import PARTS_OF_FILES, Configuration
+from .own import with_own_of, without_own
 from .secrecy import HIDDEN, is_secret, masked, masked_url
 
 _LEFT_OUT = (*PARTS_OF_FILES, "defaults")
@@ -26,13 +29,14 @@ _LEFT_OUT = (*PARTS_OF_FILES, "defaults")
 
 
 def text_of(configuration: Configuration) -> str:
-    """All that a configuration says, as TOML with one line for each value; secrets are masked."""
+    """What hosts share of a configuration, as TOML with one line for each value; secrets are masked."""
     tree = configuration.model_dump(by_alias=True, exclude_unset=True, exclude=set(_LEFT_OUT))
+    tree = without_own(tree)
     return "".join(f"{line}\n" for line in _lines((), _masked((), tree)))
 
 
 def rebuilt(text: str, present: Configuration, path: Path) -> Loaded:
-    """The configuration that a text was made of; its secrets are those of the present one.
+    """The configuration that a text was made of; secrets, and what is a host's own, are the present ones.
 
     Arguments:
         text: what ``text_of`` has made.
@@ -44,7 +48,8 @@ def rebuilt(text: str, present: Configuration, path: Path) -> Loaded:
     """
     tree = tomli.loads(text)
     _fill_in((), tree, present.model_dump(by_alias=True))
-    return parse("".join(f"{line}\n" for line in _lines((), tree)), path)
+    loaded = _parsed("".join(f"{line}\n" for line in _lines((), tree)), path)
+    return replace(loaded, configuration=with_own_of(present, loaded.configuration))
 
 
 def kept(text: str, path: Path) -> Loaded:
@@ -57,7 +62,12 @@ def kept(text: str, path: Path) -> Loaded:
     Raises:
         ConfigurationError: another release of Docket has kept it, and this one can not use it.
     """
-    return parse(text, path)
+    return _parsed(text, path)
+
+
+def _parsed(text: str, path: Path) -> Loaded:
+    # A file that says only what is its host's own leaves no text, and no file is empty.
+    return parse(text or "version = 1\n", path)
 
 
 def _lines(path: tuple[str, ...], value: Any) -> Iterator[str]:

@@ -10,12 +10,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from ..config.load import Chosen, Loaded, load, shadowed_edits
 from ..config.model import Configuration
+from ..config.own import with_own_of
 from ..config.plan import Apply, RestartRequired, Unchanged, plan, refuse_removals
 from ..config.problems import ConfigurationInvalid, Problem
 from ..config.text import rebuilt
@@ -103,6 +104,8 @@ class Reloader:
         self._reloads = reloads
         self._conditions = conditions
         self._probed: Mapping[str, Any] | None = None
+        self._files: Loaded | None = loaded
+        """What the files say; None if they can not be used."""
         self._held = ""
         """What the content means that is not applied again unless it is asked for."""
         self._previous: tuple[Loaded, float] | None = None
@@ -204,7 +207,7 @@ class Reloader:
                 self._conditions.tell("Drift", True, "Scaled", told)
             else:
                 self._conditions.tell("Drift", False, "InForce")
-                self._tell_drift(self._reloads.desired == self.loaded.meaning)
+                self._tell_drift(self._is_what_the_files_say)
             return processes
 
     async def rollback(self, number: int) -> Outcome:
@@ -242,7 +245,8 @@ class Reloader:
             logger.error("Pool %s crashes since revision %d: it is taken back", pool, self.revision)
             failed = self.loaded.meaning
             try:
-                outcome = await self._change(previous[0], f"rolled back from {self.revision}", True)
+                before = self._with_own_of_the_present(previous[0])
+                outcome = await self._change(before, f"rolled back from {self.revision}", True)
                 self._held, self._previous = failed, None
             except (DocketError, Rejected) as error:
                 outcome = self._outcome("failed", str(error))
@@ -302,12 +306,16 @@ class Reloader:
             # In a thread, as all that takes long for a file of thousands of tasks: schedules go on meanwhile.
             loaded = await asyncio.to_thread(load, self._path, self._environ, self._chosen)
         except ConfigurationError as error:
-            self._reloads.desired = None
+            self._files = self._reloads.desired = None
             return self._decline(error)
-        self._reloads.desired = loaded.meaning
+        self._files, self._reloads.desired = loaded, loaded.meaning
         if target not in (None, loaded.meaning):
             return self._refuse("the files do not say any more what was planned", ["plan again"])
         if loaded.meaning == self._held and not is_asked:
+            # What is this host's own has not failed, and is not what waits.
+            own = with_own_of(loaded.configuration, self.configuration)
+            if own != self.configuration:
+                return await self._change(replace(self.loaded, configuration=own), APPLIED, False)
             logger.info("Reload: this content has failed before and waits for an edit or a reload")
             return self._outcome("unchanged", "held")
         for edit in await asyncio.to_thread(shadowed_edits, self.loaded, loaded):
@@ -326,9 +334,24 @@ class Reloader:
             limit = old.supervisor.reload.max_removals
             if problem := refuse_removals(old, new, limit):
                 return self._refuse("it removes too much", [problem.render()])
+        if loaded.meaning == self.loaded.meaning:
+            return await self._carry_out_here(loaded, found)
         if problems := await self._probe(loaded):
             return self._decline(ConfigurationInvalid(problems))
         return await self._carry_out(loaded, found, why)
+
+    async def _carry_out_here(self, loaded: Loaded, changes: Apply) -> Outcome:
+        """Change what is this host's own: no revision comes of it, and no other host hears of it."""
+        await self.applier.roll(loaded.configuration, changes, self.revision)
+        self.loaded = loaded
+        self._conditions.tell("RestartRequired", False, "")
+        told = changes.describe()
+        logger.info("Reload: applied on this host\n  %s", "\n  ".join(told))
+        return self._outcome("applied", changes=told)
+
+    def _with_own_of_the_present(self, before: Loaded) -> Loaded:
+        """What ran before, but for what is this host's own: that is never taken back."""
+        return replace(before, configuration=with_own_of(self.configuration, before.configuration))
 
     async def _unchanged(self, loaded: Loaded) -> Outcome:
         self.loaded = loaded
@@ -445,7 +468,7 @@ class Reloader:
         return Outcome(result, self.revision, message, changes)
 
     def _note(self, outcome: Outcome) -> Outcome:
-        is_what_it_says = self._reloads.desired == self.loaded.meaning
+        is_what_it_says = self._is_what_the_files_say
         # What is held is unchanged, and is still not what runs.
         is_good = outcome.result == "applied" or (outcome.result == "unchanged" and is_what_it_says)
         self._reloads.note(outcome.result, succeeded=is_good)
@@ -456,6 +479,13 @@ class Reloader:
         self._tell_drift(is_what_it_says)
         self._tell_watching()
         return outcome
+
+    @property
+    def _is_what_the_files_say(self) -> bool:
+        files, runs = self._files, self.loaded
+        if files is None or files.meaning != runs.meaning:
+            return False
+        return with_own_of(files.configuration, self.configuration) == self.configuration
 
     def _tell_drift(self, is_what_it_says: bool) -> None:
         drift = self._conditions["Drift"]

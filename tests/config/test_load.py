@@ -113,6 +113,19 @@ def test_a_default_that_is_written_out_has_the_same_meaning() -> None:
     assert meaning_of(written) == meaning_of(Configuration())
 
 
+def test_what_is_a_hosts_own_is_no_part_of_the_meaning() -> None:
+    own = (
+        'logging = { level = "debug" }\nsupervisor = { listen = "0.0.0.0:1", control = "here"LAST }'
+    )
+    one, other = (
+        parse(own.replace("LAST", "")),
+        parse(own.replace("LAST", ', probe_timeout = "1s"')),
+    )
+
+    assert one.meaning == parse("version = 1").meaning
+    assert one.meaning != other.meaning
+
+
 def test_another_order_of_signing_keys_is_another_meaning() -> None:
     one = parse('security.signing_keys = { a = "env:A", b = "env:B" }')
     other = parse('security.signing_keys = { b = "env:B", a = "env:A" }')

@@ -9,7 +9,7 @@ import tomli
 
 from docket.config.load import meaning_of, parse
 from docket.config.model import Configuration
-from docket.config.text import rebuilt, text_of
+from docket.config.text import kept, rebuilt, text_of
 from docket.errors import ConfigurationError
 from tests.config.test_cases import GOOD, named
 
@@ -58,6 +58,30 @@ def test_every_kind_of_value_survives() -> None:
 
     assert again.schedules == configuration.schedules
     assert again == configuration.model_copy(update={"defaults": again.defaults})
+
+
+def test_what_is_a_hosts_own_is_not_kept_and_comes_from_the_configuration_that_runs() -> None:
+    own = '[logging]\nlevel = "{}"\n[supervisor]\nlisten = "127.0.0.1:{}"\ncontrol = "{}"\n'
+    configuration = parse(own.format("debug", 1, "kept") + 'shutdown_timeout = "1s"').configuration
+    present = parse(own.format("error", 2, "present")).configuration
+
+    text = text_of(configuration)
+
+    assert text == 'supervisor.shutdown_timeout = "1s"\n'
+    again = rebuilt(text, present, PATH).configuration
+    assert again.logging == present.logging
+    assert (again.supervisor.port, again.supervisor.control) == (2, "present")
+    assert again.supervisor.shutdown_timeout == configuration.supervisor.shutdown_timeout
+
+
+def test_of_a_file_that_says_only_what_is_its_hosts_own_nothing_is_kept() -> None:
+    configuration = parse('[logging]\nlevel = "debug"\n').configuration
+
+    text = text_of(configuration)
+
+    assert text == ""
+    assert kept(text, PATH).meaning == rebuilt(text, configuration, PATH).meaning
+    assert rebuilt(text, configuration, PATH).configuration.logging.level == "debug"
 
 
 SECRETS = """

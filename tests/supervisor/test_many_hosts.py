@@ -27,6 +27,9 @@ def other(home: Home, tmp_path: Path) -> Iterator[Home]:
     other.server.stop()
 
 
+OWN = 'control = "other.sock"\n\n[logging]\nlevel = "debug"\n\n'
+
+
 def numbered(text: str, revision: int) -> str:
     return f"revision = {revision}\n{text}"
 
@@ -42,6 +45,24 @@ async def test_the_same_file_is_one_revision_on_all_hosts(
         async with up(other, url, host="b") as second:
             assert second.reloader.revision == first.reloader.revision == 2
             assert not second.conditions["Drift"].status
+
+
+async def test_files_that_differ_in_what_is_each_hosts_own_are_one_revision(
+    home: Home, other: Home, log: Log
+) -> None:
+    home.save(numbered(TEXT, 1))
+    own = TEXT.replace("127.0.0.1:0", "localhost:0").replace("[supervisor.", OWN + "[supervisor.")
+    other.save(numbered(own, 1))
+    url = {"DOCKET_URL": home.url}
+    async with up(home, url, host="a") as first, up(other, url, host="b") as second:
+        assert second.reloader.loaded.meaning == first.reloader.loaded.meaning
+        assert second.reloader.revision == first.reloader.revision == 1
+        assert not first.conditions["Drift"].status
+        assert not second.conditions["Drift"].status
+        assert second.reloader.configuration.supervisor.control == "other.sock"
+        async with Docket("inside", home.url) as docket:
+            (kept,) = await docket.storage.configurations.history("inside")
+            assert "127.0.0.1:0" not in kept.entry.text
 
 
 async def test_a_higher_revision_wins_and_the_older_file_leaves_schedules_alone(

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.fleet
 BROKEN = '"work:absent"'
 """A function that the probe finds, and no worker."""
 STRICT = '[workers.default.env]\nROLE = "strict"\n'
+DEBUG = '[logging]\nlevel = "debug"\n'
 
 
 async def history(home: Home) -> list[Revision]:
@@ -80,6 +81,41 @@ async def test_one_goes_back_to_an_earlier_revision_as_a_new_one(home: Home, log
         await log.until("applied as revision 4")
 
 
+async def test_what_is_a_hosts_own_is_changed_without_a_revision_and_not_taken_back(
+    home: Home, log: Log
+) -> None:
+    async with up(home) as supervisor:
+        home.edit('drain = "1s"', 'drain = "2s"')
+        await log.until("applied as revision 2")
+        home.save(home.text + DEBUG)
+        await log.until("Reload: applied on this host")
+        orders = supervisor._fleet.pools["default"].desired.orders
+        assert (orders.log_level, supervisor.reloader.revision) == ("debug", 2)
+        assert supervisor.conditions["Applied"].status
+
+        outcome = await supervisor.reloader.rollback(1)
+        assert (outcome.result, outcome.revision) == ("applied", 3)
+        assert supervisor.reloader.configuration.logging.level == "debug"
+        # What was taken back waits for an edit; an edit of what is this host's own is none.
+        home.edit('"debug"', '"info"')
+        await log.until("Reload: applied on this host")
+        orders = supervisor._fleet.pools["default"].desired.orders
+        assert (orders.log_level, orders.drain) == ("info", 1.0)
+        assert [one.number for one in await history(home)] == [3, 2, 1]
+
+
+async def test_a_place_to_listen_that_has_changed_is_told_although_no_revision_has_it(
+    home: Home, log: Log
+) -> None:
+    async with up(home) as supervisor:
+        home.edit('"127.0.0.1:0"', '"localhost:0"')
+        await log.until("these changes need a restart")
+
+        assert supervisor.conditions["RestartRequired"].status
+        assert not supervisor.conditions["Applied"].status
+        assert supervisor.conditions["Drift"].reason == "File"
+
+
 async def test_a_revision_that_is_not_kept_is_told(home: Home, log: Log) -> None:
     async with up(home) as supervisor:
         outcome = await supervisor.reloader.rollback(7)
@@ -131,7 +167,7 @@ CRASHES = '[supervisor.restart]\nmax_crashes = 2\nbackoff = { initial = "10ms", 
 async def test_a_pool_that_crashes_since_an_edit_takes_the_edit_back(home: Home, log: Log) -> None:
     home.save(TEXT + CRASHES)
     async with up(home) as supervisor:
-        home.edit('drain = "1s"', 'drain = "2s"')
+        home.save(home.text.replace('drain = "1s"', 'drain = "2s"') + DEBUG)
         await log.until("applied as revision 2")
         await crash(supervisor, 3)
         await log.until("Pool default crashes since revision 2: it is taken back")
@@ -139,6 +175,8 @@ async def test_a_pool_that_crashes_since_an_edit_takes_the_edit_back(home: Home,
 
         assert supervisor._fleet.pools["default"].desired.orders.drain == 1.0
         assert (await history(home))[0].entry.why == "rolled back from 2"
+        # What is this host's own is never taken back.
+        assert supervisor.reloader.configuration.logging.level == "debug"
         await until(
             lambda: supervisor.conditions["Applied"].message == "pool default crashed",
             "the report of it",

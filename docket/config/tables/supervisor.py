@@ -96,11 +96,13 @@ class Supervisor(Table):
 
     listen: Listen = Field(
         default="127.0.0.1:9464",
-        description="Host and port of health, metrics and pages; a change needs a restart.",
+        description="Host and port of health, metrics and pages: each host's own, and in no revision. "
+        "A change needs a restart.",
     )
     control: Annotated[str, Field(min_length=1)] = Field(
         default=".docket/control.sock",
-        description="The socket that the command line talks to, beside the file; a change needs a restart.",
+        description="The socket that the command line talks to, beside the file: each host's own, and in no "
+        "revision. A change needs a restart.",
     )
     shutdown_timeout: Duration = Field(
         default=timedelta(seconds=30),

@@ -1,0 +1,48 @@
+"""What is a host's own: keys that say how one supervisor is reached and what it tells.
+
+They are no part of what hosts share: two files that differ in nothing else mean the same, no revision keeps
+them, and whoever goes back to one stays reachable where it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+from .model import Configuration
+
+OWN: Final = (("supervisor", "listen"), ("supervisor", "control"), ("logging",))
+"""The keys, by their path; what stands in a table among them is as well."""
+
+
+def without_own(tree: dict[str, Any]) -> dict[str, Any]:
+    """A configuration as plain tables, or a part of one, without what is a host's own."""
+    return _without((), tree)
+
+
+def with_own_of(host: Configuration, shared: Configuration) -> Configuration:
+    """A configuration as a host runs it.
+
+    Arguments:
+        host: where the keys are taken from that are its own.
+        shared: all else.
+    """
+    ours = host.supervisor
+    supervisor = shared.supervisor.model_copy(
+        update={"listen": ours.listen, "control": ours.control}
+    )
+    return shared.model_copy(update={"supervisor": supervisor, "logging": host.logging})
+
+
+def _without(path: tuple[str, ...], tree: dict[str, Any]) -> dict[str, Any]:
+    shared: dict[str, Any] = {}
+    for key, value in tree.items():
+        inner = (*path, key)
+        if inner in OWN:
+            continue
+        if isinstance(value, dict) and value:
+            # A table in which nothing else stands goes with it.
+            if rest := _without(inner, cast(dict[str, Any], value)):
+                shared[key] = rest
+        else:
+            shared[key] = value
+    return shared
