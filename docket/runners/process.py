@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from ..beside import directories
@@ -20,6 +20,9 @@ from .calling import LENGTH, MAIN, PROGRAM
 
 IDLE: Final = 300.0
 """Seconds after which a process that has nothing to do is ended."""
+
+GRACE: Final = 1.0
+"""Seconds in which an idle process has to end by itself: threads that a function has left may keep it."""
 
 _ADVICE: Final = {
     -signal.SIGKILL: "the system does so when memory runs out, and its log says so (dmesg): give the worker "
@@ -60,36 +63,38 @@ class Processes:
         call = _dumped(functools.partial(function, *args, **kwargs))
         interpreter = self._idle_one() or await _Interpreter.started()
         try:
+            await self._end(
+                one for one in [*self._idle] if time.monotonic() - one.idle_since > IDLE
+            )
             answer = await interpreter.ask(call)
         except BaseException:
             await interpreter.kill()
             raise
         if answer is None:
             raise _death(name, await interpreter.exit_code())
-        self._keep(interpreter)
+        interpreter.idle_since = time.monotonic()
+        self._idle.append(interpreter)
         has_returned, value, where = _loaded(answer)
         if has_returned:
             return value
         raise value from RemoteTraceback(where)
 
-    def shutdown(self) -> None:
+    async def close(self) -> None:
         """End those that are idle."""
-        while self._idle:
-            self._idle.pop().end()
+        await self._end(self._idle)
+
+    async def _end(self, some: Iterable[_Interpreter]) -> None:
+        ending = [*some]
+        self._idle = [one for one in self._idle if one not in ending]
+        await asyncio.gather(*(one.end() for one in ending))
 
     def _idle_one(self) -> _Interpreter | None:
         while self._idle:
             interpreter = self._idle.pop()
             if interpreter.is_alive:
                 return interpreter
-            interpreter.end()
+            interpreter.hang_up()
         return None
-
-    def _keep(self, interpreter: _Interpreter) -> None:
-        interpreter.idle_since = time.monotonic()
-        self._idle.append(interpreter)
-        while self._idle and interpreter.idle_since - self._idle[0].idle_since > IDLE:
-            self._idle.pop(0).end()
 
 
 class _Interpreter:
@@ -159,7 +164,7 @@ class _Interpreter:
 
     async def exit_code(self) -> int:
         """Wait until it has ended; returns its exit code, negative for the signal that ended it."""
-        self.end()
+        self.hang_up()
         return await self._process.wait()
 
     async def kill(self) -> None:
@@ -168,8 +173,15 @@ class _Interpreter:
             self._process.kill()
         await self.exit_code()
 
-    def end(self) -> None:
-        """Have it end when it has nothing to do."""
+    async def end(self) -> None:
+        """Have it end, as it has nothing to do, and wait for that."""
+        try:
+            await asyncio.wait_for(self.exit_code(), GRACE)
+        except asyncio.TimeoutError:
+            await self.kill()
+
+    def hang_up(self) -> None:
+        """End the line to it, and so itself, unless it is held up."""
         self._writer.close()
 
 

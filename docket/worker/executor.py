@@ -182,7 +182,7 @@ class Executor:
     async def close(self) -> None:
         """Undo what tasks have shared, and take no more plain functions; running ones are not waited for."""
         self._threads.shutdown()
-        self._processes.shutdown()
+        await self._processes.close()
         await self._shared.close()
 
     async def outcome(self, run: Run, now: int) -> Outcome:
