@@ -6,6 +6,7 @@ a worker of another release comes. So is a call that only another release takes,
 
 from __future__ import annotations
 
+import inspect
 import uuid
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -171,3 +172,18 @@ async def test_a_call_that_no_release_at_work_takes_is_a_dead_letter(
     assert (execution.state, execution.reason) == (ExecutionState.FAILED, "signature")
     with pytest.raises(SignatureMismatch, match="do not fit charge"):
         await execution.get_result()
+
+
+async def charge_less_than_it_says(order: Charge) -> None: ...
+
+
+charge_less_than_it_says.__signature__ = inspect.signature(charge_for, eval_str=True)  # type: ignore[attr-defined]
+
+
+async def test_a_task_that_takes_less_than_it_says_keeps_nobody_waiting(name: str) -> None:
+    async with release(name, charge_less_than_it_says) as docket, Worker(docket) as worker:
+        execution = await docket.add("charge")(Charge(cents=1), customer="Jane")
+        await worker.run_until_finished()
+        await execution.sync()
+
+    assert (execution.state, execution.reason) == (ExecutionState.FAILED, "signature")
