@@ -69,7 +69,7 @@ def list_schedules(
 
     async def look(timetable: Timetable) -> list[dict[str, Any]]:
         now = await timetable.now()
-        entries = [await _of(timetable, entry, now) for entry in await timetable.entries()]
+        entries = [_of(entry, now) for entry in await timetable.entries()]
         return entries + [_kept_up(one) for one in await timetable.kept_up()]
 
     show("schedules", _visit(docket, url, config, look), SCHEDULES, output)
@@ -90,7 +90,7 @@ def show_schedule(
 
     async def look(timetable: Timetable) -> dict[str, Any]:
         entry = await _find(timetable, schedule)
-        known = await _of(timetable, entry, await timetable.now())
+        known = _of(entry, await timetable.now())
         outcomes = await timetable.outcomes(entry)
         return {
             **known,
@@ -314,10 +314,9 @@ def _declared(name: str, config: Any, count: int) -> list[Due]:
     return upcoming(declared[name], now, declared[name].next_after(now), count)
 
 
-async def _of(timetable: Timetable, entry: Entry, now: datetime) -> dict[str, Any]:
+def _of(entry: Entry, now: datetime) -> dict[str, Any]:
     from ..schedules.words import in_words  # noqa: PLC0415
 
-    outcomes = await timetable.outcomes(entry)
     schedule, known = entry.schedule, entry.known
     return {
         "name": known.name,
@@ -326,7 +325,7 @@ async def _of(timetable: Timetable, entry: Entry, now: datetime) -> dict[str, An
         "times": in_words(schedule.times),
         "next": entry.next_time,
         "last": entry.last,
-        "outcome": outcomes[0].word if outcomes else None,
+        "outcome": known.latest.word if known.latest else None,
         "paused": entry.pause_at(now) or None,
         "runs": known.runs,
         "overlap": schedule.overlap,

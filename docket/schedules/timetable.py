@@ -119,10 +119,14 @@ class Timetable:
         """The server's time."""
         return from_milliseconds(await self._schedules.now())
 
-    async def entries(self) -> list[Entry]:
-        """All schedules of all owners, by owner and name; what can not be read takes no other with it."""
+    async def entries(self, name: str = "") -> list[Entry]:
+        """All schedules of all owners, by owner and name; what can not be read takes no other with it.
+
+        Arguments:
+            name: only those of this name, or owner/name; empty is any.
+        """
         entries: list[Entry] = []
-        for known in await self._schedules.known():
+        for known in await self._schedules.known(name):
             try:
                 entries.append(_entry(known))
             except ValueError as error:
@@ -153,8 +157,7 @@ class Timetable:
         Raises:
             UnknownSchedule: there is none, or there are several.
         """
-        entries = await self.entries()
-        found = [entry for entry in entries if name in (entry.known.name, entry.id)]
+        found = await self.entries(name) if name else []
         if len(found) == 1:
             return found[0]
         if found:
@@ -165,7 +168,7 @@ class Timetable:
                 f"{name!r} is a task that keeps itself up, not a schedule: `docket strike {name}` pauses it, "
                 f"`docket restore {name}` resumes it"
             )
-        names = sorted({entry.known.name for entry in entries})
+        names = sorted({entry.known.name for entry in await self.entries()})
         close = difflib.get_close_matches(name, names, 1)
         advice = (
             f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names) or 'none'}"

@@ -176,7 +176,7 @@ def parts_of(*scripts: str) -> set[str]:
     return found
 
 
-READER = Role(("open", "page"))
+READER = Role(("open", "page", "states"))
 PRODUCER = Role(("open", "page", "schedule", "cancel", "clear"), keys=WORK, rules=RULES)
 WORKER = PRODUCER | Role(
     (
@@ -187,7 +187,7 @@ WORKER = PRODUCER | Role(
     WORK,
     RULES,
 )
-OPERATOR = PRODUCER | Role(("strike", "acquit", "unpark", "steer", "backfill"))
+OPERATOR = PRODUCER | Role(("strike", "acquit", "unpark", "steer", "backfill", "states"))
 SUPERVISOR = OPERATOR | Role(
     (
         "stage",
