@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from itertools import chain, repeat
 from typing import Any, Literal
 
@@ -785,7 +786,10 @@ def _place_of(record: Record) -> Context:
     return place_of_result(record.task, record.key, record.generation, record.call)
 
 
+@lru_cache(maxsize=1024)
 def _unknown(name: str) -> TaskFunction:
+    """What stands for a task that is not known here: one for each, whose signature is looked at once."""
+
     async def unknown_task(*_: Any, **__: Any) -> None:
         raise DocketError(f"the task {name!r} is not known here")
 

@@ -172,3 +172,13 @@ async def test_a_listing_of_fifty_reads_fifty(own_server: ServerProcess) -> None
         async with docket.redis() as client:
             stats = await client.info("commandstats")
     assert sum(one["calls"] for one in stats.values()) <= 100
+
+
+async def test_executions_of_one_task_that_is_not_known_here_share_what_stands_for_it(
+    docket: Docket,
+) -> None:
+    docket.register(nothing)
+    await docket.add_many(docket.call(nothing, soon())(number) for number in range(3))
+    del docket.tasks["nothing"]
+    # Its signature is looked at once, and not for each of a hundred thousand.
+    assert len({one.function for one in (await docket.snapshot()).future}) == 1
