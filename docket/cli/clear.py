@@ -67,11 +67,22 @@ def ask(what: str) -> None:
 
 async def _waiting(docket: Docket) -> tuple[int, str]:
     """How many would go, and the first of them by their names."""
-    snapshot = await docket.snapshot()
-    waiting = [one for one in snapshot.future if one.state.value in ("scheduled", "queued")]
-    shown = [plain(one.call_repr()) for one in waiting[:SAMPLE]]
-    more = [f"and {len(waiting) - SAMPLE} more"] if len(waiting) > SAMPLE else []
-    return len(waiting), "\n".join([*shown, *more])
+    from ..execution import Execution  # noqa: PLC0415 - --help needs none of these
+    from ..lifecycle import ExecutionState  # noqa: PLC0415
+    from .listing import pick  # noqa: PLC0415
+
+    executions = docket.storage.executions
+    stock = await executions.stock()
+    count = stock.queued + stock.scheduled
+    states = (ExecutionState.QUEUED, ExecutionState.SCHEDULED)
+
+    async def counted() -> int:
+        return count
+
+    picked = await pick(executions.listed(states, SAMPLE + 1), SAMPLE, counted)
+    shown = [plain(Execution.of(docket, record).call_repr()) for record in picked.records]
+    more = [f"and {count - SAMPLE} more"] if count > SAMPLE else []
+    return count, "\n".join([*shown, *more])
 
 
 def _executions(count: int) -> str:

@@ -8,7 +8,8 @@ import typer
 
 from ..plain import plain_lines
 from .exits import NotFound
-from .output import Form, Output, say, show, show_one
+from .listing import MOST, Limit, pick
+from .output import Form, Output, note, say, show, show_one
 from .place import Config, Name, Place, Url, visit
 from .tell import of_execution, text, when, wide
 
@@ -38,6 +39,7 @@ app = typer.Typer(
 def list_dead(
     *,
     task: Annotated[str | None, typer.Option(help="Only executions of this task.")] = None,
+    limit: Limit = MOST,
     docket: Name = None,
     url: Url = None,
     config: Config = None,
@@ -45,17 +47,18 @@ def list_dead(
 ) -> None:
     """List the dead letters that are still kept, the last one first."""
 
-    async def look(docket: Docket) -> list[dict[str, Any]]:
+    async def look(docket: Docket) -> tuple[list[dict[str, Any]], str]:
         from ..execution import Execution  # noqa: PLC0415 - --help needs none of it
 
-        records = [
-            record
-            async for record in docket.storage.executions.dead()
-            if task in (None, record.task)
-        ]
-        return [of_execution(Execution.of(docket, record)) for record in reversed(records)]
+        executions = docket.storage.executions
+        picked = await pick(executions.dead(limit + 1), limit, executions.count_dead, task=task)
+        found = [of_execution(Execution.of(docket, record)) for record in picked.records]
+        return found, picked.rest
 
-    show("dead letters", visit(Place(docket, url, config), look), DEAD, output)
+    found, rest = visit(Place(docket, url, config), look)
+    show("dead letters", found, DEAD, output)
+    if rest:
+        note(rest)
 
 
 @app.command("show")

@@ -10,6 +10,7 @@ import typer
 from ..plain import plain
 from .clear import DryRun, Yes, ask
 from .exits import Partial, Refused
+from .listing import MOST, Limit, pick
 from .output import Form, Output, note, say, show
 from .place import Config, Name, Place, Url, visit
 from .tell import known_tasks, of_execution, text, when, wide
@@ -46,6 +47,7 @@ app = typer.Typer(
 def list_parked(
     *,
     task: Task = None,
+    limit: Limit = MOST,
     docket: Name = None,
     url: Url = None,
     config: Config = None,
@@ -53,13 +55,19 @@ def list_parked(
 ) -> None:
     """List what is parked, and why; the longest parked first."""
 
-    async def look(docket: Docket) -> list[dict[str, Any]]:
+    async def look(docket: Docket) -> tuple[list[dict[str, Any]], str]:
         from ..execution import Execution  # noqa: PLC0415 - --help needs none of it
 
-        found = await _parked(docket, task)
-        return [of_execution(Execution.of(docket, record)) for record in found]
+        storage = docket.storage
+        parked = storage.executions.parked(limit + 1)
+        picked = await pick(parked, limit, storage.workers.parked, task=task)
+        found = [of_execution(Execution.of(docket, record)) for record in picked.records]
+        return found, picked.rest
 
-    show("parked executions", visit(Place(docket, url, config), look), PARKED, output)
+    found, rest = visit(Place(docket, url, config), look)
+    show("parked executions", found, PARKED, output)
+    if rest:
+        note(rest)
 
 
 @app.command()

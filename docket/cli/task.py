@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -12,6 +12,7 @@ from ..lifecycle import ExecutionState
 from ..plain import plain
 from .exits import Misused, NotFound, Partial, Refused
 from .lengths import duration_option, later
+from .listing import LISTED, MOST, Limit, pick
 from .loading import register
 from .output import Form, Output, note, say, show, show_one
 from .place import Config, Name, Place, Url, visit
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from ..docket import Docket
     from ..execution import Execution
     from ..storage.executions import Record
-
-LISTED: Final = (ExecutionState.RUNNING, ExecutionState.QUEUED, ExecutionState.SCHEDULED)
-"""What is listed, in this order."""
 
 app = typer.Typer(
     help="Look at executions, add and cancel them.",
@@ -43,7 +41,7 @@ def list_executions(
         typer.Option(help="Only executions in this state."),
     ] = None,
     task: Annotated[str | None, typer.Option(help="Only executions of this task.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many are listed.")] = 1000,
+    limit: Limit = MOST,
     docket: Name = None,
     url: Url = None,
     config: Config = None,
@@ -56,13 +54,14 @@ def list_executions(
 
         executions = docket.storage.executions
         states = [ExecutionState(state)] if state else [*LISTED]
-        found: list[dict[str, Any]] = []
-        async for record in executions.listed(states, limit + 1):
-            if task in (None, record.task):
-                if len(found) == limit:
-                    return found, await _rest(docket, limit, is_filtered=bool(state or task))
-                found.append(of_execution(Execution.of(docket, record)))
-        return found, ""
+
+        async def count() -> int:
+            return sum(await executions.stock())
+
+        listed = executions.listed(states, limit + 1)
+        picked = await pick(listed, limit, count, task=task, is_filtered=state is not None)
+        found = [of_execution(Execution.of(docket, record)) for record in picked.records]
+        return found, picked.rest
 
     found, rest = visit(Place(docket, url, config), look)
     show("executions", found, EXECUTIONS, output)
@@ -190,15 +189,6 @@ async def _cancel(docket: Docket, key: str) -> str:
     await docket.cancel(key)
     runs = execution.state.value == "running"
     return f"Cancelled {plain(key)}" + f", which runs on {plain(str(execution.worker))}" * runs
-
-
-async def _rest(docket: Docket, limit: int, *, is_filtered: bool) -> str:
-    """What is said of those that are not listed; how many fit a filter nobody has counted."""
-    if is_filtered:
-        return "there are more; a higher --limit lists them, too"
-    executions = docket.storage.executions
-    total = sum(await executions.depths(await executions.queues()))
-    return f"{total - limit} more; --limit {total} lists them, too"
 
 
 def _not_there(docket: Docket, key: str) -> NotFound:

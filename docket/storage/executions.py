@@ -16,7 +16,7 @@ from ..connection.base import Argument, Connection, Reply
 from ..errors import DocketError, Undecodable
 from ..lifecycle import LIVE, Disposition, ExecutionState
 from ..plain import plain
-from .keys import DEFAULT_QUEUE, Keys
+from .keys import DEFAULT_QUEUE, WORKER_GROUP, Keys
 from .pages import PAGE, Pages
 from .patience import PATIENCE, patiently, read_patiently, run_patiently, value_of
 from .progress import ProgressRecord, progress_of, progress_query
@@ -97,6 +97,15 @@ class Begun(NamedTuple):
     started: int
     """Unix time in ms."""
     identity: str
+
+
+class Stock(NamedTuple):
+    """How much waits and runs, counted without reading any of it."""
+
+    running: int
+    queued: int
+    scheduled: int
+    """Waiting for a time, or for a slot of a limit."""
 
 
 class Backlog(NamedTuple):
@@ -316,13 +325,21 @@ class Executions:
             async for record in self._read_pages(self._pages().index(index)):
                 yield record
 
-    def dead(self) -> AsyncIterator[Record]:
-        """All that has failed for good and is still kept, the oldest first."""
-        return self._read_pages(self._pages().index("dead"))
+    def dead(self, most: int = PAGE) -> AsyncIterator[Record]:
+        """What has failed for good and is still kept, the last one first; as much is read as is taken.
 
-    def parked(self) -> AsyncIterator[Record]:
-        """All that is parked, the longest parked first."""
-        return self._read_pages(self._pages().index("parked"))
+        Arguments:
+            most: how many the caller takes, about: the size of the first page.
+        """
+        return self._read_pages(self._pages(most).index("dead", backwards=True))
+
+    def parked(self, most: int = PAGE) -> AsyncIterator[Record]:
+        """What is parked, the longest parked first; as much is read as is taken.
+
+        Arguments:
+            most: how many the caller takes, about: the size of the first page.
+        """
+        return self._read_pages(self._pages(most).index("parked"))
 
     async def due(self, queues: Sequence[str]) -> AsyncIterator[Record]:
         """All that is due or running in these queues, oldest first, a page per round trip."""
@@ -360,9 +377,9 @@ class Executions:
 
         Arguments:
             states: running, queued, scheduled, or some of them.
-            most: how many the caller takes, about: the size of a page.
+            most: how many the caller takes, about: the size of the first page.
         """
-        pages = self._pages(max(1, min(most, PAGE)))
+        pages = self._pages(most)
         queues = await self.queues()
         places: list[AsyncIterator[list[str]]] = []
         if ExecutionState.RUNNING in states:
@@ -434,6 +451,18 @@ class Executions:
             value_of(future) - late + value_of(waiting),
         )
 
+    async def stock(self) -> Stock:
+        """How much waits and runs, in all queues."""
+        queues = await self.queues()
+        due, scheduled = await self.depths(queues)
+        # Where nobody has ever read a stream, it has no group, and nothing of it runs.
+        pending = await read_patiently(
+            self._connection,
+            *(("XPENDING", self._keys.stream(queue), WORKER_GROUP) for queue in queues),
+        )
+        running = sum(value_of(one)[0] for one in pending if "NOGROUP" not in str(one))
+        return Stock(running, max(0, due - running), scheduled)
+
     async def now(self) -> int:
         """The server's time in ms."""
         (reply,) = await read_patiently(self._connection, time_query(self._connection, self._keys))
@@ -498,8 +527,8 @@ class Executions:
             spread[name] += found - spread.total()
         return spread
 
-    def _pages(self, size: int | None = None) -> Pages:
-        return Pages(self._connection, self._keys, size or PAGE)
+    def _pages(self, most: int = PAGE) -> Pages:
+        return Pages(self._connection, self._keys, max(1, min(most, PAGE)), PAGE)
 
     async def _places(self, indexes: Sequence[str]) -> AsyncIterator[list[str]]:
         """The keys of all that is in these indexes, then of all that is due or runs: what falls due

@@ -6,7 +6,7 @@ comes and goes meanwhile shifts nothing.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 from ..connection.base import Connection, is_error
 from .keys import WORKER_GROUP, Keys
@@ -16,7 +16,7 @@ from .script import Script
 PAGE = 1000
 """How many keys, or records, are read in one round trip."""
 
-_PAGE = Script("page", ("index", "score", "member", "count"))
+_PAGE = Script("page", ("index", "score", "member", "count", "backwards"))
 
 
 class Pages:
@@ -25,41 +25,50 @@ class Pages:
     Arguments:
         connection: how the server is reached.
         keys: the docket's.
-        size: how many keys a page has.
+        size: how many keys the first page has.
+        most: how many a page has at most: each has twice as many as the one before it; None is as the first.
     """
 
-    def __init__(self, connection: Connection, keys: Keys, size: int = PAGE) -> None:
+    def __init__(
+        self, connection: Connection, keys: Keys, size: int = PAGE, most: int | None = None
+    ) -> None:
         self._connection = connection
         self._keys = keys
         self._size = size
+        self._most = size if most is None else most
 
-    async def index(self, name: str) -> AsyncIterator[list[str]]:
+    async def index(self, name: str, *, backwards: bool = False) -> AsyncIterator[list[str]]:
         """The members of a sorted set, the lowest score first.
 
         Arguments:
             name: the set, without the prefix.
+            backwards: the highest score first.
         """
         score = member = b""
+        sizes = self._sizes()
         while True:
-            call = _PAGE.call(self._keys, name, score, member, self._size)
+            size = next(sizes)
+            call = _PAGE.call(self._keys, name, score, member, size, int(backwards))
             (reply,) = await run_patiently(self._connection, call)
             page: list[bytes] = value_of(reply)
             if page:
                 yield [_text(one) for one in page[::2]]
-            if len(page) < 2 * self._size:
+            if len(page) < 2 * size:
                 return
             member, score = page[-2:]
 
     async def stream(self, queue: str) -> AsyncIterator[list[str]]:
         """What is due or running in a queue, the oldest first, then what waits there as a suspect."""
         first = "-"
+        sizes = self._sizes()
         while True:
-            command = ("XRANGE", self._keys.stream(queue), first, "+", "COUNT", self._size)
+            size = next(sizes)
+            command = ("XRANGE", self._keys.stream(queue), first, "+", "COUNT", size)
             (reply,) = await read_patiently(self._connection, command)
             entries = value_of(reply)
             if entries:
                 yield _keys_of(entries)
-            if len(entries) < self._size:
+            if len(entries) < size:
                 break
             first = "(" + entries[-1][0].decode()
         async for page in self.index(
@@ -70,8 +79,10 @@ class Pages:
     async def held(self, queue: str) -> AsyncIterator[list[str]]:
         """What workers hold of a queue, the oldest first."""
         first, stream = "-", self._keys.stream(queue)
+        sizes = self._sizes()
         while True:
-            command = ("XPENDING", stream, WORKER_GROUP, first, "+", self._size)
+            size = next(sizes)
+            command = ("XPENDING", stream, WORKER_GROUP, first, "+", size)
             (reply,) = await self._connection.send(command)
             # Without a group nothing is held.
             is_unread = is_error(reply) and "NOGROUP" in str(reply)
@@ -81,9 +92,16 @@ class Pages:
             )
             if entries:
                 yield _keys_of([entry for reply in found for entry in value_of(reply)])
-            if len(entries) < self._size:
+            if len(entries) < size:
                 return
             first = "(" + entries[-1][0].decode()
+
+    def _sizes(self) -> Iterator[int]:
+        """How many keys each page has."""
+        size = self._size
+        while True:
+            yield size
+            size = max(size, min(2 * size, self._most))
 
 
 def _keys_of(entries: Sequence[tuple[bytes, list[bytes] | None]]) -> list[str]:

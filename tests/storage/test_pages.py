@@ -73,6 +73,26 @@ async def test_work_of_one_moment_is_paged_by_its_keys(docket: Docket, size: int
     assert found == [f"{number:02}" for number in range(10)]
 
 
+@pytest.mark.parametrize("taken", [0, 1])
+async def test_the_last_ones_come_first_whatever_of_them_leaves(docket: Docket, taken: int) -> None:
+    keys = docket.storage.keys
+    members = {f"{number:02}": number // 4 for number in range(10)}
+    sizes: list[int] = []
+    found: list[str] = []
+    async with docket.redis() as client:
+        await client.zadd(keys.dead, members)
+        async for page in Pages(docket.storage.connection, keys, 1, 4).index(
+            "dead", backwards=True
+        ):
+            sizes.append(len(page))
+            found += page
+            await client.zadd(keys.dead, {f"new {len(found)}": 9})
+            if taken:
+                await client.zrem(keys.dead, *page)
+    assert found == [*reversed(members)]
+    assert sizes == [1, 2, 4, 3]
+
+
 async def test_running_work_is_listed_first_then_queued_then_scheduled(docket: Docket) -> None:
     docket.register(wait)
     docket.register(nothing)
@@ -86,6 +106,7 @@ async def test_running_work_is_listed_first_then_queued_then_scheduled(docket: D
         assert await listed(docket, 10) == ["a", "b", "c", "later"]
         assert await listed(docket, 3) == ["a", "b", "c"]
         assert await listed(docket, 1) == ["a"]
+        assert await docket.storage.executions.stock() == (2, 1, 1)
         for key in ("a", "b"):
             await docket.cancel(key)
 
@@ -165,8 +186,8 @@ async def test_odd_records_are_left_out_and_break_nothing(
 async def test_a_listing_of_fifty_reads_fifty(own_server: ServerProcess) -> None:
     async with Docket("many", own_server.url) as docket:
         docket.register(nothing)
-        await docket.add_many(docket.call(nothing)(number) for number in range(20_000))
-        await docket.add_many(docket.call(nothing, soon())(number) for number in range(20_000))
+        await docket.add_many(docket.call(nothing)(number) for number in range(2_000))
+        await docket.add_many(docket.call(nothing, soon())(number) for number in range(2_000))
         own_server.call("CONFIG", "RESETSTAT")
         assert len(await listed(docket, 50)) == 50
         async with docket.redis() as client:

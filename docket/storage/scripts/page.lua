@@ -4,6 +4,7 @@
 -- index     the sorted set
 -- score, member   the last one of the page before; no score: the first page
 -- count     members of a page
+-- backwards '1' if the highest score comes first, and each page is before the one that was read last
 -- returns   member, score, member, score, ...
 
 local set = P .. ':' .. index
@@ -17,10 +18,10 @@ local function is_behind(one, other)
   return #one > #other
 end
 
-local function first()
-  if score == '' then return 0 end
+-- How many members the set has up to the last one that was read, whether that is still there or not.
+local function read_so_far()
   local known = redis.call('ZSCORE', set, member)
-  if known and tonumber(known) == tonumber(score) then return redis.call('ZRANK', set, member) + 1 end
+  if known and tonumber(known) == tonumber(score) then return redis.call('ZRANK', set, member) + 1, 1 end
   -- It is gone, or has moved: its place among those of its score is found by halving.
   local low = redis.call('ZCOUNT', set, '-inf', '(' .. score)
   local high = low + redis.call('ZCOUNT', set, score, score)
@@ -28,8 +29,11 @@ local function first()
     local middle = math.floor((low + high) / 2)
     if is_behind(redis.call('ZRANGE', set, middle, middle)[1], member) then high = middle else low = middle + 1 end
   end
-  return low
+  return low, 0
 end
 
-local from = first()
-return redis.call('ZRANGE', set, from, from + count - 1, 'WITHSCORES')
+local below, is_there = 0, 0
+if score ~= '' then below, is_there = read_so_far() end
+if backwards ~= '1' then return redis.call('ZRANGE', set, below, below + count - 1, 'WITHSCORES') end
+local from = score == '' and 0 or redis.call('ZCARD', set) - below + is_there
+return redis.call('ZREVRANGE', set, from, from + count - 1, 'WITHSCORES')
