@@ -43,7 +43,7 @@ from .readers import Readers
 from .registry import Registry, TaskFunction
 from .results import Results, ResultStorage
 from .serialization import place_of_call
-from .snapshot import DocketSnapshot, RunningExecution, StrikePreview
+from .snapshot import DocketSnapshot, RunningExecution, StrikePreview, snapshot_of
 from .storage.executions import NewExecution, Record
 from .storage.nonces import FRESH, new_nonce
 from .storage.patience import REMEMBERED
@@ -615,17 +615,8 @@ class Docket(KeyNames):
     async def snapshot(self) -> DocketSnapshot:
         """How the docket stands: what is in the future, due and running, and who works."""
         taken = datetime.now(timezone.utc)
-        future: list[Execution] = []
-        running: list[RunningExecution] = []
-        async for record in self.storage.executions.everything():
-            if record.state is ExecutionState.RUNNING:
-                started = record.started_at or taken
-                execution = Execution.of(self, record)
-                running.append(RunningExecution(execution, record.worker or "", started))
-            else:
-                future.append(Execution.of(self, record))
-        workers = await self.workers()
-        return DocketSnapshot(taken, len(future) + len(running), future, running, workers)
+        records = [record async for record in self.storage.executions.everything()]
+        return snapshot_of(self, records, await self.workers(), taken)
 
     async def workers(self) -> Collection[WorkerInfo]:
         """The workers that live."""

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from .execution import Execution
+from .home import Home
+from .lifecycle import ExecutionState
+from .storage.executions import Record
 from .storage.workers import WorkerInfo
 
 
@@ -34,6 +37,29 @@ class DocketSnapshot:
     future: Sequence[Execution]
     running: Sequence[RunningExecution]
     workers: Collection[WorkerInfo]
+
+
+def snapshot_of(
+    docket: Home, records: Sequence[Record], workers: Collection[WorkerInfo], taken: datetime
+) -> DocketSnapshot:
+    """A snapshot of these records.
+
+    Arguments:
+        docket: where they are.
+        records: what waits or runs.
+        workers: who works.
+        taken: when.
+    """
+    future: list[Execution] = []
+    running: list[RunningExecution] = []
+    for record in records:
+        execution = Execution.of(docket, record)
+        if record.state is ExecutionState.RUNNING:
+            started = record.started_at or taken
+            running.append(RunningExecution(execution, record.worker or "", started))
+        else:
+            future.append(execution)
+    return DocketSnapshot(taken, len(records), future, running, workers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from .listing import LISTED, LOOKED_AT, MOST, Limit, pick
 from .loading import STANDARD, register
-from .output import VERSION, Column, Form, Output, distance, dump, moment, say, show
+from .output import VERSION, Column, Form, Output, distance, dump, moment, note, say, show
 from .place import Config, Name, Place, Url, visit
 from .tell import EXECUTIONS, WORKERS, of_execution, of_worker, text, when
 
@@ -44,30 +47,67 @@ def snapshot(
     url: Url = None,
     config: Config = None,
     stats: Annotated[bool, typer.Option("--stats", help="Also count by task.")] = False,
+    limit: Limit = MOST,
     output: Output = Form.TABLE,
 ) -> None:
     """Show what is due, what runs, and who works."""
 
-    async def look(docket: Docket) -> DocketSnapshot:
+    is_json = output in (Form.JSON, Form.JSONL)
+    # To count takes no room.
+    most = max(limit, LOOKED_AT) if stats or is_json else limit
+
+    async def look(docket: Docket) -> tuple[DocketSnapshot, int]:
         for path in tasks or [STANDARD]:
             register(docket.registry, path)
-        return await docket.snapshot()
+        return await _taken(docket, most)
 
-    taken = visit(Place(docket, url, config), look)
-    if output in (Form.JSON, Form.JSONL):
-        typer.echo(dump(_document(taken), indent=2 if output is Form.JSON else None))
-        return
-    say(_summary(taken))
-    for kind, items, columns in (
-        ("executions", [*map(of_execution, [*taken.running, *taken.future])], EXECUTIONS),
-        ("workers", [*map(of_worker, taken.workers)], WORKERS),
-        *([("stats", task_stats(taken), STATS)] if stats else []),
-    ):
-        if items:
-            typer.echo()
-            if kind == "stats":
-                typer.echo(STATS_TITLE)
-            show(kind, items, columns, output)
+    taken, running = visit(Place(docket, url, config), look)
+    shown = _cut(taken, limit)
+    if is_json:
+        document = _document(shown) | {"stats": task_stats(taken)}
+        typer.echo(dump(document, indent=2 if output is Form.JSON else None))
+    else:
+        say(_summary(taken, running))
+        for kind, items, columns in (
+            ("executions", [*map(of_execution, [*shown.running, *shown.future])], EXECUTIONS),
+            ("workers", [*map(of_worker, taken.workers)], WORKERS),
+            *([("stats", task_stats(taken), STATS)] if stats else []),
+        ):
+            if items:
+                typer.echo()
+                if kind == "stats":
+                    typer.echo(STATS_TITLE)
+                show(kind, items, columns, output)
+    if (total := taken.total_tasks) > limit:
+        note(f"{total - limit} more; --limit {total} lists them, too")
+    if (stats or is_json) and total > most:
+        note(f"the statistics are of the first {most} of {total}; --limit {total} counts all")
+
+
+async def _taken(docket: Docket, most: int) -> tuple[DocketSnapshot, int]:
+    """A snapshot, or where there is more than somebody wants to see, the beginning of one; how many run."""
+    from ..snapshot import snapshot_of  # noqa: PLC0415 - --help needs none of it
+
+    executions = docket.storage.executions
+    stock = await executions.stock()
+    total = sum(stock)
+    if total <= most:
+        whole = await docket.snapshot()
+        return whole, len(whole.running)
+    now = datetime.now(timezone.utc)
+
+    async def count() -> int:
+        return total
+
+    picked = await pick(executions.listed(LISTED, most + 1), most, count)
+    found = snapshot_of(docket, picked.records, await docket.workers(), now)
+    return replace(found, total_tasks=total), stock.running
+
+
+def _cut(taken: DocketSnapshot, limit: int) -> DocketSnapshot:
+    """It with so many executions at most, those first that run."""
+    running = taken.running[:limit]
+    return replace(taken, running=running, future=taken.future[: limit - len(running)])
 
 
 def task_stats(taken: DocketSnapshot) -> list[dict[str, Any]]:
@@ -105,15 +145,14 @@ def _document(taken: DocketSnapshot) -> dict[str, Any]:
         "running": [*map(of_execution, taken.running)],
         "future": [*map(of_execution, taken.future)],
         "workers": [*map(of_worker, taken.workers)],
-        "stats": task_stats(taken),
     }
 
 
-def _summary(taken: DocketSnapshot) -> str:
+def _summary(taken: DocketSnapshot, running: int) -> str:
     oldest = min((one.when for one in taken.future), default=None)
     # Scripts read it: as pydocket says it, one or many.
     counts = (
-        f"{len(taken.workers)} workers, {len(taken.running)}/{taken.total_tasks} running as of "
+        f"{len(taken.workers)} workers, {running}/{taken.total_tasks} running as of "
         f"{moment(taken.taken)}"
     )
     return f"{counts}; the oldest is due {distance(oldest)}" if oldest else counts
