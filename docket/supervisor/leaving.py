@@ -17,7 +17,10 @@ from ..storage.storage import Storage
 logger = logging.getLogger("docket.supervisor")
 
 LOOK_EVERY = 5.0
-"""Seconds between two looks at whether anything of them is left: each reads all that waits."""
+"""Seconds between two looks at whether anything of them is left."""
+
+SHARE = 0.1
+"""Of the time, at most, that is spent on looking: it may read all that waits."""
 
 
 class Leaving:
@@ -34,7 +37,7 @@ class Leaving:
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._looked = 0.0
+        self._next_look = 0.0
         self.tasks: dict[str, Task] = {}
         """Those that are worked off, by name."""
         self._cancelled: dict[str, timedelta] = {}
@@ -65,21 +68,36 @@ class Leaving:
         Raises:
             ServerUnavailable: Redis did not answer in time.
         """
-        now = time.monotonic()
-        if not (self.tasks or self._cancelled) or now - self._looked < LOOK_EVERY:
+        began = time.monotonic()
+        if not (self.tasks or self._cancelled) or began < self._next_look:
             return False
-        self._looked = now
-        names = {*self.tasks, *self._cancelled} - set(configuration.tasks)
-        everything = self._storage.executions.everything(parked=True)
-        left = [record async for record in everything if record.task in names]
-        await self._cancel([record for record in left if record.task in self._cancelled])
-        still = {record.task for record in left}
+        self._next_look = began + LOOK_EVERY
+        waiting, still = await self._left({*self.tasks, *self._cancelled} - {*configuration.tasks})
+        read = time.monotonic()
+        self._next_look = max(self._next_look, read + (read - began) / SHARE)
+        await self._cancel(waiting)
         self._cancelled = {name: ttl for name, ttl in self._cancelled.items() if name in still}
         done = [name for name in self.tasks if name not in still]
         for name in done:
             logger.info("Nothing is left of %s: it goes", name)
             del self.tasks[name]
         return bool(done)
+
+    async def _left(self, names: set[str]) -> tuple[list[Record], set[str]]:
+        """What is left of those that are cancelled, and of which tasks anything is.
+
+        Of those that are worked off the first is enough, so that few records are read as a rule.
+        """
+        cancelled: list[Record] = []
+        still: set[str] = set()
+        async for record in self._storage.executions.everything(parked=True):
+            if record.task in names:
+                still.add(record.task)
+                if record.task in self._cancelled:
+                    cancelled.append(record)
+            if still == names and not self._cancelled:
+                break
+        return cancelled, still
 
     async def _cancel(self, records: Sequence[Record]) -> None:
         """Cancel these, but for those that run."""

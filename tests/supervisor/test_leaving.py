@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from docket import Docket, Execution, ExecutionState
 from docket.config.load import parse
+from docket.connection.base import Command, Reply
 from docket.supervisor.leaving import Leaving
 from docket.supervisor.pool import Pool
 
@@ -126,3 +127,27 @@ async def test_one_that_comes_back_does_not_leave(home: Home, docket: Docket) ->
     leaving.follow(without, with_it)
     assert leaving.tasks == {}
     assert not await leaving.look(with_it)
+
+
+async def test_of_what_is_worked_off_no_more_is_read_than_says_that_there_is_some(
+    docket: Docket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_it = parse(TEXT + LEAVES.format("drain", "default")).configuration
+    without = parse(TEXT).configuration
+    await docket.add_many(docket.call("leaves")(number) for number in range(3_000))
+    leaving = Leaving(docket.storage)
+    leaving.follow(with_it, without)
+    sent: list[Command] = []
+    send = docket.storage.connection.send
+
+    def noted(*commands: Command) -> Awaitable[list[Reply]]:
+        sent.extend(commands)
+        return send(*commands)
+
+    monkeypatch.setattr(docket.storage.connection, "send", noted)
+
+    assert not await leaving.look(without)
+    assert 1_000 < len(sent) < 1_100
+    sent.clear()
+    assert not await leaving.look(without)
+    assert sent == []
