@@ -93,14 +93,15 @@ async def _look(docket: Docket) -> Patient:
 
     storage = docket.storage
     executions = storage.executions
-    due, future = await executions.depths(await executions.queues(), await executions.now())
+    now = await executions.now()
+    due, future = await executions.depths(await executions.queues(), now)
     return Patient(
         url=storage.connection.url,
         facts=await storage.connection.facts(),
         vitals=await look(storage.connection),
         due=due,
         future=future,
-        workers=len(await docket.workers()),
+        workers=await storage.workers.count_living(docket.silence, now),
         parked=await storage.workers.parked(),
         dead=await storage.executions.count_dead(),
         strikes=len(await docket.strikes()),

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta, timezone
 from itertools import chain
 from typing import Literal, NamedTuple
 
-from ..connection.base import Argument, Connection, Reply
+from ..connection.base import Argument, Command, Connection, Reply
 from ..errors import DocketError, Undecodable
 from ..lifecycle import LIVE, Disposition, ExecutionState
 from ..plain import plain
@@ -28,6 +28,9 @@ CHUNK = 100
 
 FUTURE = ("queue", "waiting")
 """Where executions wait that are not due, or wait for a slot of a limit."""
+
+SAMPLE = 100
+"""How many of what is overdue say how the others are spread over the queues."""
 
 LOOKS = 5
 """How often it is looked again for what has moved meanwhile, at most."""
@@ -423,11 +426,11 @@ class Executions:
 
     async def queues(self) -> list[str]:
         """All queues that work can be in: those that ever got any, and those that tasks are routed to."""
-        used, routes = await read_patiently(
-            self._connection, ("SMEMBERS", self._keys.queues), ("HVALS", self._keys.routes)
-        )
-        names = {queue.decode(errors="replace") for queue in (*value_of(used), *value_of(routes))}
-        return sorted({DEFAULT_QUEUE, *(name or DEFAULT_QUEUE for name in names)})
+        used, routes = await read_patiently(self._connection, *self._queue_queries())
+        return _queues(used, routes)
+
+    def _queue_queries(self) -> tuple[Command, Command]:
+        return ("SMEMBERS", self._keys.queues), ("HVALS", self._keys.routes)
 
     async def depths(self, queues: Sequence[str], now: int = 0) -> tuple[int, int]:
         """How many are due or running in these queues, and how many wait for a time or a slot.
@@ -466,16 +469,15 @@ class Executions:
     async def now(self) -> int:
         """The server's time in ms."""
         (reply,) = await read_patiently(self._connection, time_query(self._connection, self._keys))
-        seconds, microseconds = map(int, value_of(reply))
-        return seconds * 1000 + microseconds // 1000
+        return _clock(reply)
 
     async def count_dead(self) -> int:
         """How many dead letters are kept; those whose records have expired are none, listed or not."""
-        now = await self.now()
-        (count,) = await read_patiently(
-            self._connection, ("ZCOUNT", self._keys.dead, f"({now}", "+inf")
-        )
+        (count,) = await read_patiently(self._connection, self._dead_query(await self.now()))
         return value_of(count)
+
+    def _dead_query(self, now: int) -> Command:
+        return "ZCOUNT", self._keys.dead, f"({now}", "+inf"
 
     async def backlog(self, queues: Collection[str] = ()) -> Backlog:
         """How much there is of everything.
@@ -483,9 +485,20 @@ class Executions:
         Arguments:
             queues: queues to look at beside those that are known.
         """
-        dead = await self.count_dead()
-        overdue = await self._overdue(await self.now())
-        names = sorted({*queues, *overdue, *await self.queues()})
+        clock, used, routes = await read_patiently(
+            self._connection,
+            time_query(self._connection, self._keys),
+            *self._queue_queries(),
+        )
+        now = _clock(clock)
+        dead, late, first = await read_patiently(
+            self._connection,
+            self._dead_query(now),
+            ("ZCOUNT", self._keys.future, "-inf", now),
+            ("ZRANGEBYSCORE", self._keys.future, "-inf", now, "LIMIT", 0, SAMPLE),
+        )
+        overdue = await self._overdue(value_of(late), [key.decode() for key in value_of(first)])
+        names = sorted({*queues, *overdue, *_queues(used, routes)})
         *lengths, future, waiting, parked = await read_patiently(
             self._connection,
             *(("XLEN", self._keys.stream(queue)) for queue in names),
@@ -500,20 +513,16 @@ class Executions:
             future=max(0, value_of(future) - overdue.total()),
             waiting=value_of(waiting),
             parked=value_of(parked),
-            dead=dead,
+            dead=value_of(dead),
         )
 
-    async def _overdue(self, now: int) -> Counter[str]:
+    async def _overdue(self, found: int, keys: Sequence[str]) -> Counter[str]:
         """How many have fallen due that no worker had a slot free for, by queue.
 
-        Of more than a page the first ones say how the others are spread.
+        Arguments:
+            found: how many.
+            keys: the first of them, which say how all are spread.
         """
-        count, first = await read_patiently(
-            self._connection,
-            ("ZCOUNT", self._keys.future, "-inf", now),
-            ("ZRANGEBYSCORE", self._keys.future, "-inf", now, "LIMIT", 0, PAGE),
-        )
-        found, keys = value_of(count), [key.decode() for key in value_of(first)]
         names: list[Reply] = await read_patiently(
             self._connection, *(("HGET", self._keys.run(key), "queue") for key in keys)
         )
@@ -570,6 +579,17 @@ class Executions:
             if record is not None:
                 found.append(record)
         return found
+
+
+def _queues(used: Reply, routes: Reply) -> list[str]:
+    names = {queue.decode(errors="replace") for queue in (*value_of(used), *value_of(routes))}
+    return sorted({DEFAULT_QUEUE, *(name or DEFAULT_QUEUE for name in names)})
+
+
+def _clock(reply: Reply) -> int:
+    """The server's time in ms."""
+    seconds, microseconds = map(int, value_of(reply))
+    return seconds * 1000 + microseconds // 1000
 
 
 def _suspects(queue: str) -> str:

@@ -152,6 +152,14 @@ class Workers:
             for (name, last_seen), known in zip(living, tasks, strict=True)
         ]
 
+    async def count_living(self, silence: timedelta, now: int) -> int:
+        """How many workers were heard of within ``silence``, by the server's time in ms."""
+        since = now - _milliseconds(silence)
+        (reply,) = await read_patiently(
+            self._connection, ("ZCOUNT", self._keys.workers, since, "+inf")
+        )
+        return value_of(reply)
+
     async def shapes(self, task: str, silence: timedelta, *, fallbacks: bool = True) -> list[str]:
         """What the workers heard of within ``silence`` say that a task can be called with.
 

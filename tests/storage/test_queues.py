@@ -67,10 +67,10 @@ async def test_what_is_overdue_counts_for_its_queue_though_nobody_has_taken_it(
     assert (backlog.due, backlog.future) == ({"bulk": 1, "default": 1}, 1)
 
 
-async def test_more_overdue_than_a_page_is_spread_as_the_page_is(
+async def test_what_is_overdue_is_spread_as_the_first_of_it_are(
     docket: Docket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("docket.storage.executions.PAGE", 2)
+    monkeypatch.setattr("docket.storage.executions.SAMPLE", 2)
     docket.register(nothing)
     for number, routes in enumerate(({"nothing": "bulk"}, {}, {}, {}, {})):
         await route(docket.storage, routes)
