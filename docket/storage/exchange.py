@@ -202,6 +202,11 @@ class Exchange:
         self._turn = 0
         self._thorough_at = 0.0
 
+    @property
+    def is_thorough(self) -> bool:
+        """Whether the next claim looks also at what hardly ever happens; that one has to go alone."""
+        return time.monotonic() >= self._thorough_at
+
     async def trade(
         self,
         settlements: Sequence[Settlement],
@@ -210,6 +215,7 @@ class Exchange:
         holding: Sequence[bytes] = (),
         lenient: bool = False,
         held: int = 0,
+        is_alone: bool = True,
     ) -> tuple[list[Verdict], Catch | None]:
         """Settle and claim in one round trip.
 
@@ -221,6 +227,7 @@ class Exchange:
             lenient: take over only what was released on purpose, not what is merely late: the server
                 was away, and healthy workers get a moment to renew their leases.
             held: how many it has already.
+            is_alone: whether no other round trip of the claimant is under way, so that ``held`` is exact.
 
         Raises:
             ServerUnavailable: the reply is lost. Both halves may be sent again.
@@ -230,7 +237,7 @@ class Exchange:
             fields = [field for settlement in settlements for field in settlement]
             calls.append(_SETTLE.call(self._keys, self.claimant.consumer, *fields))
         if slots > 0:
-            calls.append(self._claim(slots, held, holding, lenient))
+            calls.append(self._claim(slots, held, holding, lenient, is_alone))
         replies = [value_of(reply) for reply in await run(self._connection, *calls)]
         verdicts = [_VERDICTS[word] for word in replies.pop(0)] if settlements else []
         if not replies:
@@ -266,24 +273,21 @@ class Exchange:
         )
         return [_call_of(one, reply) for one, reply in zip(claimed, replies, strict=True)]
 
-    def _claim(self, slots: int, held: int, holding: Sequence[bytes], lenient: bool) -> Call:
+    def _claim(
+        self, slots: int, held: int, holding: Sequence[bytes], lenient: bool, is_alone: bool
+    ) -> Call:
+        is_thorough = is_alone and self.is_thorough
+        if is_thorough:
+            self._thorough_at = time.monotonic() + self.claimant.lease / 1000
         who = self.claimant
         waits = "" if who.suspects_wait is None else who.suspects_wait
         return _CLAIM.call(
             *(self._keys, who.consumer, who.worker, min(slots, MOST), held, who.concurrency),
-            *(who.lease, int(lenient), int(self._is_thorough()), waits),
+            *(who.lease, int(lenient), int(is_thorough), waits),
             *(len(who.queues), who.ttl, who.dead_ttl),
             *self._queues_in_turn(),
             *holding,
         )
-
-    def _is_thorough(self) -> bool:
-        """Return whether it is time to look at what hardly ever happens."""
-        now = time.monotonic()
-        if now < self._thorough_at:
-            return False
-        self._thorough_at = now + self.claimant.lease / 1000
-        return True
 
     def _queues_in_turn(self) -> list[str]:
         """Best first, as a rule; now and then the other way round, so that the last one is not starved."""

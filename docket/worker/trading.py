@@ -1,16 +1,18 @@
-"""The round trip that keeps a worker busy: settle what has ended, claim for the free slots."""
+"""The round trips that keep a worker busy: settle what has ended, claim for the free slots."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from ..clock import ServerClock
 from ..errors import DocketError, ServerFull, ServerRefused
 from ..instrumentation.events import Observer
 from ..lifecycle import ParkedReason
-from ..service import Service
+from ..service import Service, end
 from ..storage.exchange import MOST, Catch, Claimed, Exchange, Settlement, Verdict
 from ..storage.patience import Backoff
 from .running import Running
@@ -30,12 +32,37 @@ JITTER = 0.25
 RECHECK = 1.0
 """Seconds between two looks at a suspect that waits for the end of what runs here."""
 
+LANES = 2
+"""Round trips under way at a time: the server works on one, the worker on what the other has brought."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Trip:
+    """One round trip, from what it takes along to what it asks for."""
+
+    batch: list[tuple[Claimed, Settlement]]
+    slots: int
+    """How many executions it asks for: nobody else asks for these slots meanwhile."""
+    is_alone: bool
+    """Whether no other one is under way meanwhile, so that what the worker holds is known exactly."""
+    holding: list[bytes]
+    """What the worker holds, if it wants to hear of what it does not know to be its own."""
+
+    @property
+    def settlements(self) -> list[Settlement]:
+        """What it takes along."""
+        return [settlement for _, settlement in self.batch]
+
 
 class Trading(Service):
     """One loop that wakes when a run has ended, when the bell rings, or when something falls due.
 
-    Outcomes gather while a round trip is under way and go out with the next one. A settlement whose
-    reply is lost is sent again until it is answered: the script knows it by its fence.
+    It sends up to ``LANES`` round trips out at a time and divides the free slots between them. Outcomes
+    gather while they are under way and go out with the next one. A settlement whose reply is lost is sent
+    again until it is answered: the script knows it by its fence.
+
+    What needs to know exactly what the worker holds goes alone: the recovery after a lost reply, the search
+    for consumers that are forgotten, and the claim that gives a suspect its turn.
 
     Arguments:
         exchange: the round trip.
@@ -72,10 +99,11 @@ class Trading(Service):
         self._look = True
         self._peek = False
         self._claiming = True
-        self.under_way = asyncio.Lock()
-        """Held during a round trip: what it claims begins before it is given up."""
+        self._under_way: dict[Trip, asyncio.Task[None]] = {}
+        self._failure: Exception | None = None
         self._reply_was_lost = False
         self._must_recover = False
+        self._is_turn_of_suspects = False
         self._timer: asyncio.TimerHandle | None = None
         # With its jitter the longest pause stays below 2 s.
         self._backoff = Backoff(0.05, 1.4)
@@ -110,6 +138,16 @@ class Trading(Service):
         """Whether nothing is in flight, nothing is to be written down, and nothing was to be had."""
         return not (self._look or self._unanswered or len(self._running))
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether there is a round trip whose reply has not been heard."""
+        return bool(self._under_way)
+
+    async def until_landed(self) -> None:
+        """Wait until what is under way now is over: what it has claimed has begun then."""
+        if self._under_way:
+            await asyncio.wait(self._under_way.values())
+
     async def until_traded(self) -> None:
         """Wait until the next round trip is over."""
         self._traded.clear()
@@ -128,29 +166,78 @@ class Trading(Service):
 
     async def run(self) -> None:
         """Trade until stopped."""
-        while True:
-            self.turn()
-            if self._peek and not self._has_reason():
-                await self._look_at_leases()
-            if not self._has_reason():
-                self._stand_by(self._claiming and self._running.free > 0)
+        try:
+            while True:
+                self.turn()
+                await self._fail_with_trips()
+                if self._peek and not self._has_reason():
+                    await self._look_at_leases()
+                trip = self._next_trip()
+                if trip is not None:
+                    self._under_way[trip] = asyncio.create_task(self._travel(trip))
+                    continue
+                self._stand_by(self._claiming and self._free > 0)
                 self._wake.clear()
                 await self._wake.wait()
-                continue
-            async with self.under_way:
-                try:
-                    await self._trade()
-                except Exception:
-                    # What the reply has brought may not have begun: it is claimed again.
-                    self._reply_was_lost = self._must_recover = self._look = True
-                    raise
+        finally:
+            for trip in [*self._under_way.values()]:
+                await end(trip)
 
     def is_final(self, error: Exception) -> bool:
         """Return whether this user may not work here at all: refused before anything has worked."""
         return isinstance(error, ServerRefused) and self.last_contact is None
 
+    @property
+    def _free(self) -> int:
+        """How many slots nobody has asked for."""
+        return self._running.free - sum(trip.slots for trip in self._under_way)
+
     def _has_reason(self) -> bool:
-        return bool(self._settlements) or (self._look and self._claiming and self._running.free > 0)
+        return bool(self._settlements) or (self._look and self._claiming and self._free > 0)
+
+    def _next_trip(self) -> Trip | None:
+        """What is to go out now; None if there is nothing, or if it has to wait for what is under way."""
+        if not self._has_reason():
+            return None
+        is_alone = (
+            self._must_recover
+            or self._reply_was_lost
+            or self._is_turn_of_suspects
+            or self._exchange.is_thorough
+        )
+        if not self._has_lane(is_alone):
+            return None
+        free = max(0, self._free) if self._claiming else 0
+        batch, self._settlements = self._settlements[:MOST], self._settlements[MOST:]
+        slots = free if is_alone else min(free, math.ceil(self._running.concurrency / LANES))
+        if slots:
+            self._look = False
+        return Trip(batch, slots, is_alone, self._holding(batch) if self._must_recover else [])
+
+    def _has_lane(self, is_alone: bool) -> bool:
+        if not self._under_way:
+            return True
+        if is_alone or any(trip.is_alone for trip in self._under_way):
+            return False
+        return len(self._under_way) < LANES
+
+    async def _travel(self, trip: Trip) -> None:
+        try:
+            await self._trade(trip)
+        except Exception as error:
+            # What the reply has brought may not have begun: it is claimed again.
+            self._reply_was_lost = self._must_recover = self._look = True
+            self._failure = error
+        finally:
+            del self._under_way[trip]
+            self._wake.set()
+
+    async def _fail_with_trips(self) -> None:
+        """Raise what a round trip has failed with, as soon as all of them are over."""
+        if self._failure is not None:
+            await self.until_landed()
+            failure, self._failure = self._failure, None
+            raise failure
 
     async def _look_at_leases(self) -> None:
         """Claim if a lease of somebody else has ended; to know that takes one command."""
@@ -164,36 +251,37 @@ class Trading(Service):
         else:
             self.look()
 
-    async def _trade(self) -> None:
-        batch, self._settlements = self._settlements[:MOST], self._settlements[MOST:]
-        slots = self._running.free if self._claiming else 0
-        if slots:
-            self._look = False
+    async def _trade(self, trip: Trip) -> None:
+        running = self._running
         try:
             verdicts, catch = await self._exchange.trade(
-                [settlement for _, settlement in batch],
-                slots,
-                holding=self._holding(batch) if self._must_recover else (),
+                trip.settlements,
+                trip.slots,
+                holding=trip.holding,
                 lenient=self._reply_was_lost or self._now() < self._lenient_until,
-                held=len(self._running) + len(self._settlements),
+                # Beside another trip it may be anything by the time it gets there.
+                held=len(running) + len(self._settlements)
+                if trip.is_alone
+                else running.concurrency,
+                is_alone=trip.is_alone,
             )
         except DocketError as error:
             if self.is_final(error):
                 raise
             # A refusal, too: a password that rotates, a limit of clients, an ACL that is loaded late.
-            self._settlements = batch + self._settlements
+            self._settlements = trip.batch + self._settlements
             self._look = True
-            await self._wait_for_the_server(error)
+            await self._wait_for_the_server(trip, error)
             return
         except BaseException:
-            self._settlements = batch + self._settlements
+            self._settlements = trip.batch + self._settlements
             self._reply_was_lost = self._must_recover = True
             raise
-        self._unanswered -= len(batch)
-        self._answered(slots > 0)
-        self._hear(batch, verdicts)
+        self._unanswered -= len(trip.batch)
+        self._answered(trip)
+        self._hear(trip.batch, verdicts)
         if catch is not None:
-            self._take(catch, slots)
+            self._take(trip, catch)
         self._traded.set()
 
     def _holding(self, batch: list[tuple[Claimed, Settlement]]) -> list[bytes]:
@@ -203,9 +291,10 @@ class Trading(Service):
         held = [run.holder for run in self._running.held()]
         return [b"-", *held, *(one.holder for one, _ in (*batch, *self._settlements))]
 
-    def _answered(self, claimed: bool) -> None:
+    def _answered(self, trip: Trip) -> None:
         self.last_contact = self._now()
-        if self._reply_was_lost and claimed:
+        # What was under way when a reply was lost says nothing of the next one.
+        if self._reply_was_lost and trip.slots and trip.is_alone:
             self._reply_was_lost = False
             self._lenient_until = self._now() + self._grace
             self._backoff.reset()
@@ -218,7 +307,9 @@ class Trading(Service):
         self._is_full = False
         self._observer.recovered()
 
-    async def _wait_for_the_server(self, error: DocketError) -> None:
+    async def _wait_for_the_server(self, trip: Trip, error: DocketError) -> None:
+        if self._reply_was_lost and not trip.is_alone:
+            return  # another one has found it away, and waits
         self._reply_was_lost = self._must_recover = True
         if self._relief is not None:
             self._relief.cancel()
@@ -233,7 +324,7 @@ class Trading(Service):
                 where = _meant_by(claimed, settlement)
                 self._observer.refused(claimed.task, claimed.key, verdict.value, where)
 
-    def _take(self, catch: Catch, slots: int) -> None:
+    def _take(self, trip: Trip, catch: Catch) -> None:
         self._clock.set(catch.now)
         for key, task in catch.struck:
             self._observer.struck(task, key)
@@ -248,10 +339,13 @@ class Trading(Service):
             self._observer.stale(catch.stale)
         for claimed in catch.claimed:
             self._begin(claimed)
-        self._must_recover = not catch.is_recovered
+        self._must_recover = not catch.is_recovered or (self._must_recover and not trip.holding)
+        self._is_turn_of_suspects = catch.is_waiting
         ended = len(catch.struck) + len(catch.parked) + len(catch.crashed) + catch.stale
-        is_full = len(catch.claimed) + ended + len(catch.broken) >= min(slots, MOST)
-        if not catch.is_waiting and (is_full or catch.is_unfinished or self._must_recover):
+        is_full = len(catch.claimed) + ended + len(catch.broken) >= min(trip.slots, MOST)
+        is_more = is_full or catch.is_unfinished or self._must_recover
+        # Beside another trip a suspect has to wait, whatever is held: alone it may have its turn.
+        if is_more if not catch.is_waiting else not trip.is_alone:
             self._look = True
         self._look_at = self._now() + self._pause(catch)
         self._set_timer(catch.next_expiry)

@@ -389,8 +389,7 @@ class Worker:
 
     async def _hand_back(self) -> None:
         self._interrupt()
-        async with self._trading.under_way:
-            pass
+        await self._trading.until_landed()
         self._interrupt()  # what a claim has brought that was on its way back
         await self._running.until_empty()
         await self._trading.until_settled()
@@ -404,8 +403,7 @@ class Worker:
 
     async def _until_empty(self) -> None:
         # A claim that is on its way back may bring more.
-        async with self._trading.under_way:
-            pass
+        await self._trading.until_landed()
         await self._running.until_empty()
 
     async def _run(self, finished: Callable[[], Awaitable[object]]) -> None:

@@ -38,6 +38,7 @@ from docket import (
 )
 from docket.dependencies import FailureHandler, current_docket
 from docket.storage.exchange import Catch
+from docket.worker.trading import Trip
 from tests.compat.conftest import soon, until, working
 from tests.fleet.process import ServerProcess
 
@@ -371,10 +372,10 @@ async def test_trouble_that_is_not_the_servers_is_told_and_the_worker_goes_on(
 ) -> None:
     mistakes, take = [ZeroDivisionError("a mistake of ours")], worker._trading._take
 
-    def broken(catch: Catch, slots: int) -> None:
+    def broken(trip: Trip, catch: Catch) -> None:
         if mistakes:
             raise mistakes.pop()
-        take(catch, slots)
+        take(trip, catch)
 
     monkeypatch.setattr(worker._trading, "_take", broken)
     execution = await docket.add(note)(1)

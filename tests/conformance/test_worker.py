@@ -619,8 +619,8 @@ async def test_cancelling_a_worker_lets_it_finish_what_runs(docket: Docket, work
     await begun.wait()
     running.cancel()
     await until(lambda: _is(not worker._trading._claiming))
-    async with worker._trading.under_way:
-        waiting = await docket.add(work)()
+    await worker._trading.until_landed()
+    waiting = await docket.add(work)()
     await asyncio.sleep(0.05)
     assert not running.done()
     go_on.set()

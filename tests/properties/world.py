@@ -384,7 +384,7 @@ class World:
         trading, running = worker._trading, worker._running
         held = sum(body.worker == worker.name for body in self.held())
         is_looking = trading._look and running.free > 0
-        return not (is_looking or trading.under_way.locked()) and len(running) == held
+        return not (is_looking or trading.is_under_way) and len(running) == held
 
     async def _left_lying(self) -> list[str]:
         """What a free worker should have taken by now."""
