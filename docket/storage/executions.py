@@ -10,12 +10,13 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from itertools import chain
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from ..connection.base import Argument, Command, Connection, Reply
 from ..errors import DocketError, Undecodable
 from ..lifecycle import LIVE, Disposition, ExecutionState
 from ..plain import plain
+from .gathering import Gathering, Mode
 from .keys import DEFAULT_QUEUE, WORKER_GROUP, Keys
 from .pages import PAGE, Pages
 from .patience import PATIENCE, patiently, read_patiently, run_patiently, value_of
@@ -211,22 +212,31 @@ class Executions:
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection
         self._keys = keys
+        self._gathering = Gathering(self._schedule)
 
     async def schedule(
         self,
         executions: Sequence[NewExecution],
         *,
-        mode: Literal["add", "replace"] = "add",
+        mode: Mode = "add",
         patience: timedelta = PATIENCE,
     ) -> list[Scheduled]:
         """Schedule all of them, ``CHUNK`` per script call and all calls in one round trip.
 
-        Not atomic as a whole: each one stands for itself. Lost replies are asked for again until
-        ``patience`` is over; the nonces make that safe.
+        Single ones that many tasks schedule in one moment share a round trip. Not atomic as a whole: each
+        one stands for itself. Lost replies are asked for again until ``patience`` is over; the nonces make
+        that safe.
 
         Raises:
             ServerUnavailable: the server did not answer in time; some may have been scheduled.
         """
+        if len(executions) == 1 and patience is PATIENCE:
+            return [await self._gathering.schedule(mode, executions[0])]
+        return await self._schedule(mode, executions, patience)
+
+    async def _schedule(
+        self, mode: Mode, executions: Sequence[NewExecution], patience: timedelta = PATIENCE
+    ) -> list[Scheduled]:
         chunks = [executions[at : at + CHUNK] for at in range(0, len(executions), CHUNK)]
         scheduled: list[Scheduled] = []
         # Made anew each time: how old a call is, the script wants to know.
@@ -241,9 +251,7 @@ class Executions:
                 scheduled.extend(_scheduled(word, state, at) for word, state, at in reply)
         return scheduled
 
-    def _calls(
-        self, mode: Literal["add", "replace"], chunks: Sequence[Sequence[NewExecution]]
-    ) -> list[Call]:
+    def _calls(self, mode: Mode, chunks: Sequence[Sequence[NewExecution]]) -> list[Call]:
         now = time.monotonic()
         return [
             _SCHEDULE.call(
