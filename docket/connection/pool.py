@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import redis.asyncio
 from redis.asyncio.connection import AbstractConnection, RedisSSLContext, SSLConnection
+from redis.exceptions import RedisError
 from typing_extensions import override
 
 
@@ -42,7 +43,8 @@ class WaitingPool(redis.asyncio.ConnectionPool):
         await self._places.acquire()
         connection = self.get_available_connection()
         try:
-            await self.ensure_connection(connection)
+            if not await _is_ready(connection):
+                await self.ensure_connection(connection)
         except BaseException:
             await connection.disconnect(nowait=True)
             await self.release(connection)
@@ -53,9 +55,11 @@ class WaitingPool(redis.asyncio.ConnectionPool):
     async def release(self, connection: AbstractConnection) -> None:
         """Give a socket back."""
         try:
-            if self._is_left:
+            if self._is_left or connection.should_reconnect():
                 await connection.disconnect(nowait=True)
-            await super().release(connection)
+            # What redis-py counts and tells at this point is not used here, and costs as much as to write.
+            self._in_use_connections.remove(connection)
+            self._available_connections.append(connection)
         finally:
             self._places.release()
 
@@ -65,3 +69,11 @@ class WaitingPool(redis.asyncio.ConnectionPool):
         for connection in self._available_connections:
             # Without waiting: whoever waits for a place may take one of these at the next await.
             await connection.disconnect(nowait=True)
+
+
+async def _is_ready(connection: AbstractConnection) -> bool:
+    """Whether a socket is connected, and nothing has come that nobody has asked for, such as its end."""
+    try:
+        return connection.is_connected and not await connection.can_read()
+    except (RedisError, OSError):
+        return False

@@ -32,6 +32,9 @@ JITTER = 0.25
 RECHECK = 1.0
 """Seconds between two looks at a suspect that waits for the end of what runs here."""
 
+WORTH_A_TRIP = 16
+"""Slots for which a round trip of their own pays: with fewer, both sides spend more on trips than they waited."""
+
 LANES = 2
 """Round trips under way at a time: the server works on one, the worker on what the other has brought."""
 
@@ -209,7 +212,8 @@ class Trading(Service):
             return None
         free = max(0, self._free) if self._claiming else 0
         batch, self._settlements = self._settlements[:MOST], self._settlements[MOST:]
-        slots = free if is_alone else min(free, math.ceil(self._running.concurrency / LANES))
+        share = max(WORTH_A_TRIP, math.ceil(self._running.concurrency / LANES))
+        slots = free if is_alone else min(free, share)
         if slots:
             self._look = False
         return Trip(batch, slots, is_alone, self._holding(batch) if self._must_recover else [])
