@@ -33,7 +33,7 @@ RECHECK = 1.0
 """Seconds between two looks at a suspect that waits for the end of what runs here."""
 
 WORTH_A_TRIP = 16
-"""Slots for which a round trip of their own pays: with fewer, both sides spend more on trips than they waited."""
+"""Slots for which a second round trip pays: with fewer, both sides spend more on it than they had waited."""
 
 LANES = 2
 """Round trips under way at a time: the server works on one, the worker on what the other has brought."""
