@@ -7,7 +7,6 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,8 +14,11 @@ import pytest
 from docket import Docket, Worker
 from docket.errors import ServerUnavailable
 from docket.storage.exchange import Catch, Settlement, Verdict
-from docket.worker.trading import LANES
+from docket.worker.trading import LANES, WORTH_A_TRIP
 from tests.conformance.conftest import until, working
+
+SLOTS = LANES * WORTH_A_TRIP
+COUNT = 3 * SLOTS
 
 Reply = tuple[list[Verdict], Catch | None]
 
@@ -85,14 +87,14 @@ async def _is(value: bool) -> bool:
 
 @asynccontextmanager
 async def busy(docket: Docket, work: Callable[[int], Any]) -> AsyncGenerator[tuple[Worker, Line]]:
-    """A worker of four slots that found twelve executions, with all its lanes in use."""
-    await docket.add_many([docket.call(work)(number) for number in range(12)])
-    async with Worker(docket, concurrency=4) as worker:
+    """A worker that found three times as many executions as it has slots, with all its lanes in use."""
+    await docket.add_many([docket.call(work)(number) for number in range(COUNT)])
+    async with Worker(docket, concurrency=SLOTS) as worker:
         line = Line(worker)
         async with working(worker):
             (first,) = await line.until_gone(1)
             # The first one looks also for consumers that were forgotten.
-            assert (first.is_alone, first.slots) == (True, 4)
+            assert (first.is_alone, first.slots) == (True, SLOTS)
             first.arrive()
             await line.until_gone(1 + LANES)
             yield worker, line
@@ -108,18 +110,18 @@ async def test_free_slots_are_divided_between_the_round_trips_that_are_under_way
 
     async with busy(docket, work) as (worker, line):
         _, second, third = line.gone
-        assert sorted(runs) == [0, 1, 2, 3]
-        assert [second.slots, third.slots] == [2, 2]
-        assert (len(second.settlements), len(third.settlements)) == (4, 0)
+        assert sorted(runs) == list(range(SLOTS))
+        assert [second.slots, third.slots] == [WORTH_A_TRIP] * LANES
+        assert (len(second.settlements), len(third.settlements)) == (SLOTS, 0)
 
         second.arrive()
         fourth = (await line.until_gone(4))[-1]
-        assert (len(fourth.settlements), fourth.slots) == (2, 2)
+        assert (len(fourth.settlements), fourth.slots) == (WORTH_A_TRIP, WORTH_A_TRIP)
         line.let_go()
         await worker._running.until_empty()
-        await until(lambda: _is(len(runs) == 12))
+        await until(lambda: _is(len(runs) == COUNT))
 
-    assert sorted(runs) == list(range(12))
+    assert sorted(runs) == list(range(COUNT))
 
 
 async def test_after_a_lost_reply_the_other_trip_ends_and_one_recovery_goes_alone(
@@ -130,7 +132,7 @@ async def test_after_a_lost_reply_the_other_trip_ends_and_one_recovery_goes_alon
 
     async def work(number: int) -> None:
         runs[number] += 1
-        if number >= 4:
+        if number >= SLOTS:
             await go_on.wait()
 
     async with busy(docket, work) as (worker, line):
@@ -142,13 +144,13 @@ async def test_after_a_lost_reply_the_other_trip_ends_and_one_recovery_goes_alon
         recovery = (await line.until_gone(4))[-1]
 
         assert recovery.is_alone
-        assert len(recovery.settlements) == 4, "what was lost is settled again"
+        assert len(recovery.settlements) == SLOTS, "what was lost is settled again"
         held = {run.holder for run in worker._running.held()}
-        assert len(held) == 2, "what the other one has brought"
+        assert len(held) == WORTH_A_TRIP, "what the other one has brought"
         assert held < set(recovery.holding)
         line.let_go()
         go_on.set()
-        await until(lambda: _is(len(runs) == 12))
+        await until(lambda: _is(len(runs) == COUNT))
 
     assert set(runs.values()) == {1}
 
@@ -168,7 +170,7 @@ async def test_what_fails_unexpectedly_waits_for_the_other_trip_before_it_is_tol
         assert "a mistake of ours" not in caplog.text
         third.arrive()
         line.let_go()
-        await until(lambda: _is(len(runs) == 12))
+        await until(lambda: _is(len(runs) == COUNT))
 
     assert set(runs.values()) == {1}
     assert "a mistake of ours" in caplog.text
@@ -189,7 +191,7 @@ async def test_a_server_that_is_away_is_found_by_both_and_waited_for_once(
         recovery = (await line.until_gone(4))[-1]
         assert recovery.is_alone
         line.let_go()
-        await until(lambda: _is(len(runs) == 12))
+        await until(lambda: _is(len(runs) == COUNT))
 
     assert set(runs.values()) == {1}
     assert caplog.text.count("the reply is lost") == 1
@@ -211,25 +213,27 @@ async def test_a_drain_waits_for_both(docket: Docket) -> None:
         line.let_go()
         await asyncio.wait_for(draining, 10)
 
-    assert sorted(runs) == list(range(8)), "what both have claimed has run, and nothing more"
-    assert (await docket.snapshot()).total_tasks == 4
+    assert sorted(runs) == list(range(2 * SLOTS)), (
+        "what both have claimed has run, and nothing more"
+    )
+    assert (await docket.snapshot()).total_tasks == SLOTS
 
 
-async def test_a_worker_with_one_slot_has_one_round_trip_under_way(docket: Docket) -> None:
+async def test_a_worker_with_few_slots_has_one_round_trip_under_way(docket: Docket) -> None:
     runs: list[int] = []
 
     async def work(number: int) -> None:
         runs.append(number)
 
-    await docket.add_many([docket.call(work)(number) for number in range(3)])
-    async with Worker(docket, concurrency=1, redelivery_timeout=timedelta(seconds=5)) as worker:
+    await docket.add_many([docket.call(work)(number) for number in range(3 * WORTH_A_TRIP)])
+    async with Worker(docket, concurrency=WORTH_A_TRIP) as worker:
         line = Line(worker)
         async with working(worker):
             for count in range(1, 4):
                 gone = (await line.until_gone(count))[-1]
-                assert gone.slots == 1
+                assert gone.slots == WORTH_A_TRIP
                 gone.arrive()
             line.let_go()
-            await until(lambda: _is(len(runs) == 3))
+            await until(lambda: _is(len(runs) == 3 * WORTH_A_TRIP))
 
-    assert runs == [0, 1, 2]
+    assert sorted(runs) == list(range(3 * WORTH_A_TRIP))
