@@ -92,12 +92,15 @@ async def busy(docket: Docket, work: Callable[[int], Any]) -> AsyncGenerator[tup
     async with Worker(docket, concurrency=SLOTS) as worker:
         line = Line(worker)
         async with working(worker):
-            (first,) = await line.until_gone(1)
-            # The first one looks also for consumers that were forgotten.
-            assert (first.is_alone, first.slots) == (True, SLOTS)
-            first.arrive()
-            await line.until_gone(1 + LANES)
-            yield worker, line
+            try:
+                (first,) = await line.until_gone(1)
+                # The first one looks also for consumers that were forgotten.
+                assert (first.is_alone, first.slots) == (True, SLOTS)
+                first.arrive()
+                await line.until_gone(1 + LANES)
+                yield worker, line
+            finally:
+                line.let_go()
 
 
 async def test_free_slots_are_divided_between_the_round_trips_that_are_under_way(
