@@ -14,8 +14,9 @@ from ..serialization import Serializer
 from ..service import Service
 from ..storage.executions import from_milliseconds, to_milliseconds
 from ..storage.patience import Backoff
-from ..storage.schedules import Awaited, Schedules, Tick, Turn
-from .desired import DesiredSchedule, Overlap, Owed
+from ..storage.schedules import Awaited, Schedules, Tick
+from .desired import DesiredSchedule, Owed
+from .firing import Firing
 from .reconciler import reconcile
 from .signing import call_of
 from .telling import key_of, tell_missed, tell_tick
@@ -29,8 +30,8 @@ AWAITING = 0.5
 """Seconds between two looks at runs from whose end the next due time is counted."""
 
 
-TOGETHER = 10
-"""How many due times are claimed at a time: those of the last one must not wait for every other."""
+TOGETHER = 100
+"""How many schedules are fired in one round trip."""
 
 
 class Ticker(Service):
@@ -123,18 +124,17 @@ class Ticker(Service):
         await self._await_ends()
         due = self._due()
         for at in range(0, len(due), TOGETHER):
-            await self._fire_together(due[at : at + TOGETHER])
-
-    async def _fire_together(self, names: Sequence[str]) -> None:
-        # What has been removed, or has moved, since it was due is left to the next look.
-        ticks = [
-            self._fire(self._desired[name], self.next_times[name])
-            for name in names
-            if name in self._desired and name in self.next_times
-        ]
-        for ended in await asyncio.gather(*ticks, return_exceptions=True):
-            if isinstance(ended, BaseException):
-                raise ended
+            # What has been removed, or has moved, since it was due is left to the next look.
+            names = [name for name in due[at : at + TOGETHER] if name in self._desired]
+            firings = [
+                self._firing(self._desired[name], self.next_times[name])
+                for name in names
+                if name in self.next_times
+            ]
+            while firings:
+                ticks = await self._schedules.tick(*(firing.due_time() for firing in firings))
+                pairs = zip(firings, ticks, strict=True)
+                firings = [firing for firing, tick in pairs if self._moves_on(firing, tick)]
 
     async def _sleep_until_due(self) -> None:
         pause = LONGEST_SLEEP
@@ -182,7 +182,7 @@ class Ticker(Service):
         for schedule, moment in zip(awaited, moments, strict=True):
             self._expect(schedule.name, moment)
 
-    async def _fire(self, schedule: DesiredSchedule, expected: datetime) -> None:
+    def _firing(self, schedule: DesiredSchedule, expected: datetime) -> Firing:
         now = from_milliseconds(self._clock.now())
         self.lag[schedule.name] = (now - expected).total_seconds()
         owed = schedule.owed(expected, now)
@@ -192,43 +192,17 @@ class Ticker(Service):
                 key = key_of(schedule.name, due)
                 calls.append((key, call_of(self.serializer, schedule, key)))
         except DocketError as error:
+            # What is not run moves on without an execution.
             logger.error("Schedule %s can not run: %s", schedule.name, error)
             owed, calls = Owed((), owed.following, owed.skipped, owed.late), []
-        missed, late = owed.skipped, owed.late
-        # What is not run moves on without an execution.
-        for due, (key, call), following in zip(
-            owed.runs or (None,),
-            calls or [("", b"")],
-            (*owed.runs[1:], owed.following),
-            strict=True,
-        ):
-            tick = await self._schedules.tick(
-                f"{self._owner}/{schedule.name}",
-                Turn(
-                    _overlap(schedule, owed),
-                    schedule.limit or 0,
-                    schedule.anchor == "finish",
-                    missed,
-                    late,
-                ),
-                expected=to_milliseconds(expected),
-                following=0 if following is None else to_milliseconds(following),
-                due=to_milliseconds(expected if due is None else due),
-                key=key,
-                task=schedule.task,
-                call=call,
-                ttl=self._execution_ttl,
-                digest=schedule.digest,
-            )
-            self._note(schedule.name, key, tick)
-            if tick.word in ("MOVED", "CHANGED"):
-                return
-            if missed:
-                self._count_missed(schedule, expected, owed)
-                missed = late = 0
-            if not tick.next_time or following is None:
-                return
-            expected = following
+        return Firing(self._owner, schedule, expected, owed, calls, self._execution_ttl)
+
+    def _moves_on(self, firing: Firing, tick: Tick) -> bool:
+        """Take in what became of a due time; tells whether the schedule has another one that has come."""
+        self._note(firing.schedule.name, firing.key, tick)
+        if firing.is_first and firing.owed.skipped and tick.word not in ("MOVED", "CHANGED"):
+            self._count_missed(firing.schedule, firing.expected, firing.owed)
+        return firing.move_on(tick)
 
     def _count_missed(self, schedule: DesiredSchedule, expected: datetime, owed: Owed) -> None:
         self.skipped["missed"] += owed.skipped - owed.late
@@ -252,10 +226,3 @@ class Ticker(Service):
             self.next_times[name] = from_milliseconds(next_time)
         else:
             self.next_times.pop(name, None)
-
-
-def _overlap(schedule: DesiredSchedule, owed: Owed) -> Overlap:
-    """What becomes of runs that overlap: all that are made up for at once wait for each other."""
-    if len(owed.runs) > 1 and schedule.overlap in ("skip", "queue_one"):
-        return "queue_all"
-    return schedule.overlap

@@ -53,6 +53,29 @@ class Turn(NamedTuple):
     """How many of those have because it is too late for them."""
 
 
+class DueTime(NamedTuple):
+    """One due time of a schedule that has come."""
+
+    schedule: str
+    """owner/name."""
+    turn: Turn
+    """What it is to become."""
+    expected: int
+    """The due time that is known here, in ms."""
+    following: int
+    """The one after it, in ms; 0 if there is none."""
+    due: int
+    """The due time of the execution, in ms; later than expected where those before it are missed."""
+    key: str
+    """Of the execution; empty if the due time passes without one."""
+    task: str
+    call: bytes
+    ttl: timedelta
+    """For how long a run is remembered that is cancelled for this one."""
+    digest: str = ""
+    """Of the definition that is known here; empty is any."""
+
+
 class Tick(NamedTuple):
     """What became of one due time."""
 
@@ -154,41 +177,21 @@ class Schedules:
         await self.staging.follow(owner)
         return await self.staging.next_times(owner, [one.name for one in declared])
 
-    async def tick(
-        self,
-        schedule: str,
-        turn: Turn,
-        *,
-        expected: int,
-        following: int,
-        due: int,
-        key: str,
-        task: str,
-        call: bytes,
-        ttl: timedelta,
-        digest: str = "",
-    ) -> Tick:
-        """Turn one due time into an execution, unless somebody else has done so.
+    async def tick(self, *due_times: DueTime) -> list[Tick]:
+        """Turn due times into executions, all in one round trip, unless somebody else has done so.
 
-        Arguments:
-            schedule: owner/name.
-            turn: what it is to become.
-            expected: the due time that is known here, in ms.
-            following: the one after it, in ms.
-            due: the due time of the execution, in ms; later than expected where those before it are missed.
-            key, task, call: the execution; without a key the due time passes without one.
-            ttl: for how long a run is remembered that is cancelled for this one.
-            digest: of the definition that is known here; empty is any.
+        Each one stands for itself: what the server refuses of one is told after all others are done.
         """
-        command = _TICK.call(
-            self._keys,
-            *(schedule, expected, following, due, key, task, call),
-            *(turn.overlap, turn.limit, int(turn.rests), _milliseconds(ttl)),
-            *(turn.missed, turn.late, digest),
-        )
-        (reply,) = await run_patiently(self._connection, command)
-        word, next_time, reason, pause = value_of(reply)
-        return Tick(word.decode(), int(next_time), reason.decode(), _pause(pause))
+        calls = [
+            _TICK.call(
+                self._keys,
+                *(due.schedule, due.expected, due.following, due.due, due.key, due.task, due.call),
+                *(due.turn.overlap, due.turn.limit, int(due.turn.rests), _milliseconds(due.ttl)),
+                *(due.turn.missed, due.turn.late, due.digest),
+            )
+            for due in due_times
+        ]
+        return [_tick(value_of(reply)) for reply in await run_patiently(self._connection, *calls)]
 
     async def awaited(self, schedules: Sequence[Awaited]) -> list[int]:
         """When schedules are due next that are counted from the end of their runs; 0 if one is not over."""
@@ -393,3 +396,8 @@ def _outcome(text: str) -> Outcome:
     word, _, count = told.partition(" ")
     end, _, took = (ending or [""])[0].partition(" ")
     return Outcome(int(due), word, int(count or 1), key, end, int(took) if took else None)
+
+
+def _tick(reply: Sequence[bytes]) -> Tick:
+    word, next_time, reason, pause = reply
+    return Tick(word.decode(), int(next_time), reason.decode(), _pause(pause))

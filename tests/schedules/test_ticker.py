@@ -16,8 +16,9 @@ from docket import Docket
 from docket.config.load import parse
 from docket.schedules.desired import DesiredSchedule, desired_schedules
 from docket.schedules.reconciler import reconcile
-from docket.schedules.ticker import Ticker
-from docket.storage.schedules import Tick
+from docket.schedules.ticker import TOGETHER, Ticker
+from docket.storage.executions import to_milliseconds
+from docket.storage.schedules import DueTime, Tick
 
 
 def declared(every: str = "100ms", **settings: str) -> tuple[DesiredSchedule, ...]:
@@ -87,10 +88,10 @@ async def test_what_is_taken_away_while_others_fire_is_left_alone(
     ticker.next_times |= {"b": ticker.next_times["a"], "c": ticker.next_times["a"]}
     tick = ticker._schedules.tick
 
-    async def meanwhile(schedule: str, *arguments: Any, **named: Any) -> Tick:
+    async def meanwhile(*due_times: DueTime) -> list[Tick]:
         # A reload comes between two due times: one is declared no longer, and another one is paused.
         ticker.follow(schedules[:2], {"a": ticker.next_times["a"]})
-        return await tick(schedule, *arguments, **named)
+        return await tick(*due_times)
 
     monkeypatch.setattr(ticker._schedules, "tick", meanwhile)
 
@@ -100,6 +101,32 @@ async def test_what_is_taken_away_while_others_fire_is_left_alone(
 
     await until(has_fired)
     assert {key.partition("@")[0] for key in await keys(docket)} == {"a"}
+
+
+async def test_hundreds_that_are_due_in_one_moment_are_fired_in_few_round_trips(
+    docket: Docket,
+) -> None:
+    ticker = ticker_of(docket)
+    (first,) = declared("1s")
+    await ticker.declare([replace(first, name=f"s{number}") for number in range(2 * TOGETHER + 1)])
+    (moment,) = set(ticker.next_times.values())
+    await until(lambda: _is_past(docket, moment))
+    asked: list[int] = []
+    tick = ticker._schedules.tick
+
+    async def counted(*due_times: DueTime) -> list[Tick]:
+        asked.append(len(due_times))
+        return await tick(*due_times)
+
+    ticker._schedules.tick = counted  # type: ignore[method-assign]
+    await ticker.fire_due()
+
+    assert asked == [TOGETHER, TOGETHER, 1]
+    assert len({key.partition("@")[0] for key in await keys(docket)}) == 2 * TOGETHER + 1
+
+
+async def _is_past(docket: Docket, moment: datetime) -> bool:
+    return await docket.storage.schedules.now() > to_milliseconds(moment)
 
 
 async def test_a_schedule_that_is_unchanged_is_not_moved(docket: Docket) -> None:
@@ -248,9 +275,9 @@ async def test_what_is_withdrawn_while_it_is_ticked_is_not_expected_again(
     ticked = asyncio.Event()
     tick = docket.storage.schedules.tick
 
-    async def withdrawn_meanwhile(*args: Any, **kwargs: Any) -> Tick:
+    async def withdrawn_meanwhile(*due_times: DueTime) -> list[Tick]:
         ticker.follow((), {})
-        told = await tick(*args, **kwargs)
+        told = await tick(*due_times)
         ticked.set()
         return told
 

@@ -10,7 +10,7 @@ import pytest
 
 from docket import Docket, ExecutionState
 from docket.storage.configurations import Change, Commit, Entry
-from docket.storage.schedules import Schedules, Turn
+from docket.storage.schedules import DueTime, Schedules, Turn
 from docket.storage.staging import DeclaredSchedule, StruckRule
 from tests.storage.slices import longest
 
@@ -49,7 +49,7 @@ async def tick(
     docket: Docket, name: str, number: int, key: str = "", digest: str = "", overlap: str = ""
 ) -> tuple[str, int]:
     """Claim a due time: the so-manieth after the first."""
-    told = await docket.storage.schedules.tick(
+    due_time = DueTime(
         f"ours/{name}",
         Turn(overlap or "queue_all"),
         expected=FIRST + number,
@@ -61,6 +61,7 @@ async def tick(
         ttl=docket.execution_ttl,
         digest=digest,
     )
+    (told,) = await docket.storage.schedules.tick(due_time)
     return told.word, told.next_time
 
 
