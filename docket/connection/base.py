@@ -62,6 +62,8 @@ class Connection(ABC):
     """Where it leads, with the password masked: fit for logs."""
 
     is_cluster: bool = False
+    can_move: bool = False
+    """Whether another server can take over while this one goes on."""
     is_throwaway: bool = False
     """Whether the server is this process's own and ends with it, as tests want it."""
 

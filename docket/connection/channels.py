@@ -53,11 +53,11 @@ class Channels:
         """Leave these channels."""
         await self._send("unsubscribe", *channels)
 
-    async def next(self, seconds: float) -> tuple[str, str, bytes] | None:
+    async def next(self, seconds: float | None) -> tuple[str, str, bytes] | None:
         """The next word of the server: its kind (subscribe, unsubscribe, message), channel and text.
 
         Arguments:
-            seconds: how long to wait; None is returned then.
+            seconds: how long to wait, None for as long as it takes; None is returned when that is over.
 
         Raises:
             ServerUnavailable: the slot has moved to another node.

@@ -91,9 +91,6 @@ class Standalone(Connection):
         size: how many connections are used at a time; more callers wait for one.
     """
 
-    can_move: bool = False
-    """Whether another server can take over while this one goes on."""
-
     def __init__(self, url: str, target: Target, size: int) -> None:
         self.url = url
         self.target = target

@@ -23,6 +23,7 @@ class Traced(Connection):
         self._connection = connection
         self.url = connection.url
         self.is_cluster = connection.is_cluster
+        self.can_move = connection.can_move
         self.is_throwaway = connection.is_throwaway
 
     @property

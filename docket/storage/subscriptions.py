@@ -158,8 +158,10 @@ class Subscriptions:
                 self._deliver("subscribe", self._anchor, b"")
                 await self._subscribe_all(line)
                 self._line = line
+                # A timer for each word is a tenth of what an event costs.
+                patience = SILENCE if self._connection.can_move else None
                 while True:
-                    word = await line.next(SILENCE)
+                    word = await line.next(patience)
                     if word is not None:
                         self._deliver(*word)
                     elif await self._connection.has_left(subscriber):

@@ -325,6 +325,7 @@ async def test_who_listens_to_a_server_that_is_silent_hears_what_comes_later(
 
     monkeypatch.setattr(PubSub, "get_message", get_apart)
     monkeypatch.setattr(subscriptions, "SILENCE", 0.02)
+    monkeypatch.setattr(connection, "can_move", True)
     monkeypatch.setattr(connection, "has_left", asking)
     async with docket.storage.subscriptions.listen(docket.key("news")) as listener:
         await asyncio.wait_for(listener.until_in_step(docket.key("news")), 10)
