@@ -258,8 +258,6 @@ class Standalone(Connection):
 
     @override
     async def has_left(self, line: PubSub) -> bool:
-        if not self.can_move:
-            return False
         try:
             target = await asyncio.to_thread(self.locate)
         except DocketError:
