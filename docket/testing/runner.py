@@ -242,7 +242,7 @@ class Runner(Worker):
 
     @property
     def _is_quiet(self) -> bool:
-        return self._trading.is_idle and not self._trading.under_way.locked()
+        return self._trading.is_idle and not self._trading.is_under_way
 
     async def _until_nothing_is_due(self) -> Standing | None:
         """How things stand when nothing is due any more; None if there is no end to it."""
