@@ -43,6 +43,8 @@ _MILLISECOND = timedelta(milliseconds=1)
 _MICROSECOND = timedelta(microseconds=1)
 _FURTHEST = 1e18
 """Ms that no calendar goes as far as."""
+_EXACT = 8_000_000_000_000
+"""Ms, in the year 2223, up to which a float of seconds tells each ms."""
 
 _DISPOSITIONS = {one.value.upper().encode(): one for one in Disposition}
 _STATES: dict[bytes, ExecutionState | None] = {b"": None} | {
@@ -170,6 +172,8 @@ def to_milliseconds(moment: datetime) -> int:
 
 def from_milliseconds(milliseconds: bytes | str | float) -> datetime:
     """The aware moment of a Unix time in ms; the nearest there is, if the calendar does not go so far."""
+    if type(milliseconds) is int and 0 <= milliseconds < _EXACT:
+        return datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
     return _moment(_whole(milliseconds) * 1000)
 
 
@@ -185,7 +189,7 @@ def to_due(moment: datetime) -> tuple[int, str]:
 
 def from_due(due: bytes | str | float, when: bytes | str | None) -> datetime:
     """The moment of a due time that ``to_due`` has told."""
-    return _moment(int(when) if when else _whole(due) * 1000)
+    return _moment(int(when)) if when else from_milliseconds(due)
 
 
 def _whole(milliseconds: bytes | str | float) -> int:
