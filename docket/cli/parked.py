@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -17,7 +17,7 @@ from .tell import known_tasks, of_execution, text, when, wide
 
 if TYPE_CHECKING:
     from ..docket import Docket
-    from ..storage.executions import Record
+    from ..storage.parked import Group
 
 STRUCK: Final = "struck"
 """Why those are parked that a strike keeps back; they come free with it, and no other way."""
@@ -83,8 +83,7 @@ def release(
     """Queue again what is parked, but for what a strike keeps back."""
 
     async def work(docket: Docket) -> str:
-        parked = await _parked(docket, task)
-        free = [record for record in parked if record.reason != STRUCK]
+        free, struck = await _parked(docket, task)
         told = f"{_counted(free)} of docket {docket.name!r}"
         if dry_run:
             return f"Would release {told}"
@@ -92,30 +91,49 @@ def release(
             ask(f"This releases {told}.")
         await _wonder(docket, free)
         released = await _release(docket, free)
-        _complain(len(parked) - len(free), released)
+        _complain(struck, released)
         return f"Released {released} of docket {docket.name!r}"
 
     say(visit(Place(docket, url, config), work))
 
 
-async def _parked(docket: Docket, task: str | None) -> list[Record]:
-    found = docket.storage.executions.parked()
-    return [record async for record in found if task in (None, record.task)]
+async def _parked(docket: Docket, task: str | None) -> tuple[Mapping[Group, int], int]:
+    """How many can be released, of which groups, and how many a strike keeps back."""
+    groups = await docket.storage.workers.parked_by_group()
+    struck = 0
+    for group, count in groups.items():
+        if group.reason == STRUCK:
+            struck += count if task is None else await _struck(docket, group, count, task)
+    free = {
+        group: count
+        for group, count in groups.items()
+        if group.reason != STRUCK and task in (None, group.task)
+    }
+    return free, struck
 
 
-async def _release(docket: Docket, records: list[Record]) -> int:
-    tasks: dict[str, set[str]] = {}
-    for record in records:
-        tasks.setdefault(record.reason or "", set()).add(record.task)
+async def _struck(docket: Docket, group: Group, count: int, task: str) -> int:
+    """How many of a task one rule keeps back."""
+    kind, _, name = group.task.partition(":")
+    if kind == "task":
+        return count if name == task else 0
+    # A rule on arguments may be one for several tasks.
+    records = docket.storage.executions.parked(group=group)
+    return sum([record.task == task async for record in records])
+
+
+async def _release(docket: Docket, groups: Iterable[Group]) -> int:
+    tasks: dict[str, list[str]] = {}
+    for group in groups:
+        tasks.setdefault(group.reason, []).append(group.task)
     released = [
-        await docket.storage.workers.unpark(reason, sorted(names))
-        for reason, names in tasks.items()
+        await docket.storage.workers.unpark(reason, names) for reason, names in tasks.items()
     ]
     return sum(len(done.released) for done in released)
 
 
-async def _wonder(docket: Docket, records: list[Record]) -> None:
-    unknown = {record.task for record in records} - await known_tasks(docket)
+async def _wonder(docket: Docket, groups: Iterable[Group]) -> None:
+    unknown = {group.task for group in groups} - await known_tasks(docket)
     if unknown:
         note(
             f"no worker knows {plain(', '.join(sorted(unknown)))}: the next one that finds them parks them "
@@ -133,12 +151,11 @@ def _complain(struck: int, released: int) -> None:
     )
 
 
-def _counted(records: list[Record]) -> str:
-    counts = Counter((record.task, record.reason) for record in records)
+def _counted(groups: Mapping[Group, int]) -> str:
     return (
         ", ".join(
-            f"{count} × {plain(task)} ({plain(str(reason))})"
-            for (task, reason), count in counts.items()
+            f"{count} × {plain(group.task)} ({plain(group.reason)})"
+            for group, count in groups.items()
         )
         or "nothing"
     )

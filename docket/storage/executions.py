@@ -19,6 +19,7 @@ from ..plain import plain
 from .gathering import Gathering, Mode
 from .keys import DEFAULT_QUEUE, WORKER_GROUP, Keys
 from .pages import PAGE, Pages
+from .parked import Group
 from .patience import PATIENCE, patiently, read_patiently, run_patiently, value_of
 from .progress import ProgressRecord, progress_of, progress_query
 from .replies import pairs
@@ -348,13 +349,15 @@ class Executions:
         """
         return self._read_pages(self._pages(most).index("dead", backwards=True))
 
-    def parked(self, most: int = PAGE) -> AsyncIterator[Record]:
+    def parked(self, most: int = PAGE, *, group: Group | None = None) -> AsyncIterator[Record]:
         """What is parked, the longest parked first; as much is read as is taken.
 
         Arguments:
             most: how many the caller takes, about: the size of the first page.
+            group: only what is parked for this reason and of this task.
         """
-        return self._read_pages(self._pages(most).index("parked"))
+        index = "parked" if group is None else f"parked:{group}"
+        return self._read_pages(self._pages(most).index(index))
 
     async def due(self, queues: Sequence[str]) -> AsyncIterator[Record]:
         """All that is due or running in these queues, oldest first, a page per round trip."""

@@ -136,6 +136,10 @@ class Keys:
         """The index of parked executions."""
         return self.named("parked")
 
+    def parked_group(self, group: str) -> str:
+        """What is parked for one reason and of one task."""
+        return self.named(f"parked:{group}")
+
     @property
     def parked_groups(self) -> str:
         """For which reasons, and of which tasks, anything is parked."""

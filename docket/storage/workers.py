@@ -104,6 +104,16 @@ class Workers:
         (reply,) = await self._connection.send(("SMEMBERS", self._keys.parked_groups))
         return sorted(Group.read(text) for text in value_of(reply))
 
+    async def parked_by_group(self) -> dict[Group, int]:
+        """How many executions are parked, for which reasons and of which tasks."""
+        groups = await self.parked_groups()
+        if not groups:
+            return {}
+        sizes = await read_patiently(
+            self._connection, *(("ZCARD", self._keys.parked_group(str(group))) for group in groups)
+        )
+        return {group: value_of(size) for group, size in zip(groups, sizes, strict=True)}
+
     async def unpark(
         self, reason: str, tasks: Sequence[str], *, is_quiet: bool = False, most: int = 0
     ) -> Released:

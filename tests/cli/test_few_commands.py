@@ -116,6 +116,7 @@ def test_of_ten_thousand_only_those_are_read_that_are_shown(
         ("queue ls", "0 more wait for their time, or for a slot of a limit\n"),
         ("doctor", ""),
         ("clear --dry-run", None),
+        ("parked release --dry-run", None),
     ):
         found = cost(*words.split())
         assert (found.trips <= 16, found.commands <= 90) == (True, True), (words, found[:2])

@@ -53,6 +53,8 @@ def hostile(shell: Shell) -> Shell:
                 await redis.hset(key(f"runs:{name}"), mapping=about)
             await redis.hset(key("runs:held"), mapping={"state": "parked", "reason": FOREIGN})
             await redis.zadd(key("parked"), {"held": 1})
+            await redis.zadd(key(f"parked:{FOREIGN}:{FOREIGN}"), {"held": 1})
+            await redis.sadd(key("parked-groups"), f"{FOREIGN}:{FOREIGN}")
             await redis.hset(key("runs:runs"), "consumer", f"x@{FOREIGN}")
             await redis.hset(key("runs:dead"), mapping={"state": "failed", "error": FOREIGN})
             await redis.set(key("results:dead"), safe.dump_error(RuntimeError(FOREIGN)))

@@ -126,3 +126,19 @@ def test_what_a_strike_keeps_back_is_not_released(shell: Shell) -> None:
     assert partial.exit_code == 6
     assert f"Released 1; {said}" in partial.stderr
     assert (_state(shell, key), _state(shell, "of paint")) == ("parked", "queued")
+
+
+def test_of_one_task_only_what_is_struck_of_it_is_told(shell: Shell) -> None:
+    shell.prints("strike", "trace", "--park")
+    shell.prints("strike", "", "message", "==", "x", "--park")
+    shell.prints("tasks", "trace", "x")
+    shell.prints("tasks", "fail", "x")
+    shell.prints("tasks", "fail", "x")
+
+    one = shell.type("parked", "release", "--task", "trace")
+    two = shell.type("parked", "release", "--task", "fail")
+    none = shell.type("parked", "release", "--task", "sleep")
+
+    assert one.stderr.startswith("Released 0; 1 stay parked, because they are struck")
+    assert two.stderr.startswith("Released 0; 2 stay parked, because they are struck")
+    assert (none.exit_code, none.stdout) == (0, f"Released 0 of docket '{shell.name}'\n")
