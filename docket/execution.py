@@ -302,6 +302,9 @@ class Execution:
     def call_repr(self) -> str:
         """The call as logs show it; only arguments annotated with ``Logged`` are visible."""
         logged = logged_parameters(self._function)
+        if not logged:
+            hidden = ", ".join(["..."] * len(self._args) + [f"{name}=..." for name in self._kwargs])
+            return f"{self._function_name}({hidden}){{{plain(self._key)}}}"
 
         def shown(name: str, value: Any) -> str:
             return logged[name].format(value) if name in logged else "..."

@@ -32,6 +32,8 @@ def plain_lines(text: str, indent: str = "") -> str:
         >>> plain_lines("Error: \\x07\\n  in line 1", "| ")
         'Error: \\\\x07\\n|   in line 1'
     """
+    if text.isprintable():
+        return text
     lines = text.split("\n")
     return f"\n{indent}".join(plain(line.rstrip("\r").expandtabs()) for line in lines)
 

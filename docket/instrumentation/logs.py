@@ -11,6 +11,7 @@ from typing_extensions import override
 from ..error_text import is_unwieldy, line_of, message_of
 from ..errors import ConfigurationError, ServerFull, ServerRefused
 from ..plain import plain
+from . import gathering
 from .events import Describe, Observer
 
 docket = logging.getLogger("docket.docket")
@@ -56,6 +57,17 @@ _TROUBLES = (
 """What is wrong with Redis, by the type of the error; with all others it is away."""
 
 
+def _of_run(glyph: str, seconds: float, call: str, more: str = "") -> None:
+    """Write a line about a run, if there is anybody who reads it: there are very many of them."""
+    gatherer = gathering.active
+    if gatherer is None or not gatherer.takes(worker, _line_of_run, glyph, seconds, call, more):
+        worker.info("%s [%s] %s%s", glyph, duration(seconds), call, more)
+
+
+def _line_of_run(glyph: str, seconds: float, call: str, more: str) -> str:
+    return f"{glyph} [{duration(seconds)}] {call}{more}"
+
+
 class WorkerLog(Observer):
     """Writes what happens in a worker; the glyphs are read by programs."""
 
@@ -70,13 +82,13 @@ class WorkerLog(Observer):
         if worker.isEnabledFor(logging.INFO):
             again = f" (after {crashes} lost)" if crashes else ""
             glyph = "↬" if attempt > 1 else "↪"
-            worker.info("%s [%s] %s%s", glyph, duration(late), describe(), again)
+            _of_run(glyph, late, describe(), again)
 
     @override
     def ended(self, task: str, describe: Describe, seconds: float, ending: str) -> None:
         if worker.isEnabledFor(logging.INFO):
             outcome = "" if ending == "completed" else f" {ending}"
-            worker.info("↩ [%s] %s%s", duration(seconds), describe(), outcome)
+            _of_run("↩", seconds, describe(), outcome)
 
     @override
     def failed(
@@ -110,7 +122,7 @@ class WorkerLog(Observer):
     @override
     def perpetuated(self, task: str, describe: Describe, seconds: float) -> None:
         if worker.isEnabledFor(logging.INFO):
-            worker.info("↫ [%s] %s", duration(seconds), describe())
+            _of_run("↫", seconds, describe())
 
     @override
     def parked(self, task: str, key: str, reason: str) -> None:

@@ -117,7 +117,9 @@ class Child:
         await channel.say("ready", revision=revision, consumer=self._worker.consumer)
 
     async def _become(self, orders: WorkerOrders) -> None:
-        set_up_logging(orders.log_level, orders.log_format)
+        # What suspects have logged must be there when they kill the process, each line of it.
+        is_quarantine = orders.suspects_wait is None
+        set_up_logging(orders.log_level, orders.log_format, gathers=not is_quarantine)
         if self._worker is None or self._docket is None:
             await self._start(orders)
         else:

@@ -31,7 +31,7 @@ from ..dependencies.timeout import Timeout
 from ..docket import Docket
 from ..errors import CodecRefused, LeaseLost, ModelMismatch, SignatureMismatch, Undecodable
 from ..execution import Execution, NextRun
-from ..instrumentation.events import Observer
+from ..instrumentation.events import Describe, Observer
 from ..instrumentation.tracing import Performing, incoming
 from ..lifecycle import DeadReason, ExecutionState, ParkedReason
 from ..outline import outline
@@ -229,9 +229,10 @@ class Executor:
         self, run: Run, plan: Plan, prepared: Execution, now: int, performing: Performing
     ) -> Outcome:
         claimed = run.claimed
+        describe = _once(prepared.call_repr)
         self._observer.started(
             claimed.task,
-            prepared.call_repr,
+            describe,
             (now - claimed.due) / 1000,
             claimed.crashes,
             prepared.attempt,
@@ -241,8 +242,8 @@ class Executor:
         outcome = await self._attempt(run, attempt)
         seconds = time.perf_counter() - start
         if isinstance(outcome, Perpetuated):
-            self._observer.perpetuated(claimed.task, prepared.call_repr, seconds)
-        self._observer.ended(claimed.task, prepared.call_repr, seconds, attempt.ending(outcome))
+            self._observer.perpetuated(claimed.task, describe, seconds)
+        self._observer.ended(claimed.task, describe, seconds, attempt.ending(outcome))
         performing.conclude(attempt.error)
         return outcome
 
@@ -603,3 +604,16 @@ def _told(run: Run) -> LeaseLost:
         "over, and whatever this run ends with is refused; stop, and check writes to other systems with the "
         f"fence {run.claimed.fence}"
     )
+
+
+def _once(describe: Describe) -> Describe:
+    """A description that is made when somebody asks for it, and only once: it is in every line of a run."""
+    said = ""
+
+    def describe_once() -> str:
+        nonlocal said
+        if not said:
+            said = describe()
+        return said
+
+    return describe_once

@@ -144,7 +144,7 @@ def test_the_worker_has_the_defaults_of_the_table(shell: Shell) -> None:
     assert report["name"].startswith(f"{socket.gethostname()}#")
     assert {name: report[name] for name in ("level", "formatter", "concurrency")} == {
         "level": "INFO",
-        "formatter": "PlainFormatter",
+        "formatter": "_WorkerPlainFormatter",
         "concurrency": 10,
     }
     assert report["message_batch"] == 1000

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from docket.instrumentation import gathering
 from docket.orders import WorkerOrders
 from docket.supervisor import child
 from docket.supervisor.child import Child
@@ -99,6 +100,19 @@ async def test_a_worker_that_is_refused_its_work_waits_until_it_is_allowed_again
     await log.until("Redis is back")
     await line.channel.say("drain", seconds=1)
     assert await line.exit_code() == 0
+
+
+async def test_only_a_process_for_suspects_writes_each_line_by_itself(
+    line: Line, orders: WorkerOrders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "_exit", os._exit)
+    for revision, wait, gathers in ((1, 15_000, True), (2, None, False)):
+        changed = replace(orders, suspects_wait=wait)
+        await line.channel.say("configure", revision=revision, orders=changed.dump())
+        answer = await line.answer()
+        assert answer is not None
+        assert answer["word"] == "ready"
+        assert (gathering.active is not None) is gathers
 
 
 async def test_a_worker_that_ends_by_itself_ends_its_process(line: Line, log: Log) -> None:
