@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import redis.asyncio
 from redis.asyncio.connection import AbstractConnection, RedisSSLContext, SSLConnection
-from redis.exceptions import RedisError
 from typing_extensions import override
 
 
@@ -73,7 +72,4 @@ class WaitingPool(redis.asyncio.ConnectionPool):
 
 async def _is_ready(connection: AbstractConnection) -> bool:
     """Whether a socket is connected, and nothing has come that nobody has asked for, such as its end."""
-    try:
-        return connection.is_connected and not await connection.can_read()
-    except (RedisError, OSError):
-        return False
+    return connection.is_connected and not await connection.can_read()
