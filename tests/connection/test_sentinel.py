@@ -69,7 +69,7 @@ async def test_sentinels_that_do_not_answer_are_told_at_once() -> None:
     with pytest.raises(ServerUnavailable, match="nothing answers at redis\\+sentinel://") as caught:
         await connect(url).open()
 
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 2  # not one limit of time is waited for
     assert "hunter2" not in str(caught.value)
 
 

@@ -32,7 +32,7 @@ async def _fails_fast(url: str, kind: type[Exception], words: str) -> None:
     started = time.monotonic()
     with pytest.raises(kind, match=words):
         await connect(url).open()
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 2  # not one limit of time is waited for
     with pytest.raises(kind, match=words):
         connect(url).threaded().send(("PING",))
 
