@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from .fleet.binaries import valkey_9
 from .fleet.kinds import KINDS, MEMORY, Fleet
@@ -22,6 +23,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
+    # How long an example takes says more of the machine than of what it looks at.
+    settings.register_profile("patient", parent=settings.default, deadline=None)
+    settings.load_profile("patient")
     # A shell that runs tests in the background may have told them to ignore Ctrl-C, and all that they start.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
