@@ -126,7 +126,8 @@ class Model:
             entry.passed = known.passed
             if not known.is_live and known.fence and known.consumer:
                 entry.pass_on((known.fence, known.consumer))
-            if known.nonce != "*":
+            # Of the one that a perpetual run has been given, nobody ever asks.
+            if known.nonce[:1] not in "*~":
                 entry.pass_on(known.nonce)
         self.entries[new.key] = entry
         return ("struck" if rule else "scheduled"), entry.state, entry.generation

@@ -888,8 +888,10 @@ class StorageMachine(RuleBasedStateMachine):
         for message in self.bench.snapshot().messages:
             if message.consumer:
                 self._end_lease(message)
-        for name in self.bench.snapshot().named("orphans:"):
-            # Whoever ran them is gone for good.
+        before = self.bench.snapshot()
+        holding = {message.consumer for message in before.messages}
+        for name in before.named("orphans:").keys() - holding:
+            # Whoever ran them is gone for good, and holds nothing whose lease would end.
             gone = release(self.storage.connection, self.storage.keys, name, [])
             self.bench.do(gone)
         self._granted(self.bench.snapshot())
