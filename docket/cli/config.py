@@ -22,7 +22,7 @@ from ..config.starter import STARTER
 from ..supervisor.asking import place_of
 from .checking import checked
 from .declaring import told_of
-from .exits import FAILED, INVALID, USAGE, NotFound, Refused
+from .exits import FAILED, INVALID, USAGE, WARNINGS, NotFound, Refused
 from .keeping import in_force, queued, touched
 from .options import Config, Profile, Settings, chosen
 from .output import Form, Output, note, say
@@ -57,7 +57,7 @@ def check(
     config: Config = None,
     profile: Profile = None,
     settings: Settings = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Warnings are errors.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 9 if there are warnings.")] = False,
     probe: Probed = False,
     form: Annotated[Format, typer.Option("--format", help="How problems are told.")] = "text",
 ) -> None:
@@ -66,8 +66,10 @@ def check(
     outcome = checked(file, over, form, is_probed=probe)
     if isinstance(outcome, ConfigurationUnreadable):
         raise typer.Exit(USAGE)
-    if isinstance(outcome, ConfigurationInvalid) or (strict and outcome.warnings):
+    if isinstance(outcome, ConfigurationInvalid):
         raise typer.Exit(INVALID)
+    if strict and outcome.warnings:
+        raise typer.Exit(WARNINGS)
 
 
 @app.command()

@@ -19,6 +19,8 @@ REFUSED: Final = 4
 UNREACHABLE: Final = 5
 PARTIAL: Final = 6
 INVALID: Final = 7
+TIMED_OUT: Final = 8
+WARNINGS: Final = 9
 
 
 class CommandError(DocketError):
@@ -43,6 +45,12 @@ class Refused(CommandError):
     """It is there, and it must not be touched."""
 
     exit_code = REFUSED
+
+
+class TimedOut(CommandError):
+    """It has not come to its end in time, and may still do so."""
+
+    exit_code = TIMED_OUT
 
 
 class Partial(CommandError):

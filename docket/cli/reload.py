@@ -7,22 +7,13 @@ from typing import Annotated, Final
 
 import typer
 
-from ..supervisor.asking import NobodyAnswers, NotGranted, NotInTime, ask
-from .exits import PARTIAL
 from .lengths import duration_option
 from .options import Config, Profile, Settings
-from .output import Form, Output, note, show_one
-from .supervising import Socket, Unanswered, place, tell
+from .output import Form, Output, show_one
+from .supervising import Socket, answer, end_of, place, tell
 
-EXITS: Final = {
-    "applied": 0,
-    "unchanged": 0,
-    "invalid": 1,
-    "refused": 2,
-    "rolled_back": 3,
-    "failed": PARTIAL,
-}
-TIMED_OUT: Final = 4
+BRIEFLY: Final = timedelta(seconds=10)
+"""How long a supervisor gets to say that it has heard."""
 
 
 def reload(
@@ -34,8 +25,8 @@ def reload(
         bool,
         typer.Option(
             "--wait",
-            help="Wait for what becomes of it: exit 0 applied or unchanged, 1 invalid, 2 refused, "
-            "3 rolled back, 4 timed out, 5 no supervisor, 6 failed.",
+            help="Wait for what becomes of it: exit 0 applied or unchanged, 7 invalid, 4 refused, "
+            "1 rolled back or failed, 8 timed out, 5 no supervisor.",
         ),
     ] = False,
     timeout: Annotated[
@@ -52,20 +43,11 @@ def reload(
 ) -> None:
     """Have the supervisor read its file again, also if what it says has failed before."""
     where = place(control, config, profile, settings)
-    patience = timeout.total_seconds() if wait else 10.0
-    try:
-        outcome = ask(where, "reload", patience, wait=wait, allow_removals=allow_removals)
-    except NobodyAnswers as error:
-        raise Unanswered(str(error)) from error
-    except NotInTime as error:
-        note(str(error))
-        raise typer.Exit(TIMED_OUT) from error
-    except NotGranted as error:
-        note(str(error))
-        raise typer.Exit(EXITS["refused"]) from error
+    patience = timeout if wait else BRIEFLY
+    outcome = answer(where, "reload", patience, wait=wait, allow_removals=allow_removals)
     if wait:
         tell(outcome, output)
-        raise typer.Exit(EXITS[outcome["result"]])
+        raise typer.Exit(end_of(outcome))
     if output in (Form.JSON, Form.JSONL):
         show_one("outcome", outcome, output)
     else:

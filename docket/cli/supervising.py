@@ -12,7 +12,7 @@ import typer
 
 from ..config.control import control_of
 from ..supervisor.asking import NobodyAnswers, NotGranted, NotInTime, ask, place_of
-from .exits import INVALID, UNREACHABLE, CommandError, Refused
+from .exits import INVALID, UNREACHABLE, CommandError, Refused, TimedOut
 from .options import chosen
 from .output import Form, say, show_one
 
@@ -65,7 +65,7 @@ def answer(where: Path, word: str, patience: timedelta, **fields: Any) -> dict[s
     Raises:
         Unanswered: no supervisor is there.
         Refused: it will not.
-        CommandError: it has not answered in time.
+        TimedOut: it has not answered in time.
     """
     try:
         return ask(where, word, patience.total_seconds(), **fields)
@@ -74,7 +74,7 @@ def answer(where: Path, word: str, patience: timedelta, **fields: Any) -> dict[s
     except NotGranted as error:
         raise Refused(str(error)) from error
     except NotInTime as error:
-        raise CommandError(str(error)) from error
+        raise TimedOut(str(error)) from error
 
 
 def tell(outcome: Mapping[str, Any], form: Form) -> None:

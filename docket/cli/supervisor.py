@@ -18,13 +18,8 @@ from ..errors import ConfigurationError, DocketError
 from ..plain import plain_lines
 from ..supervisor.init import under_init
 from .checking import checked
+from .exits import FAILED, INVALID, UNREACHABLE, USAGE, WARNINGS
 from .options import Config, Profile, Settings, chosen
-
-EXIT_FAILED = 1
-EXIT_UNREADABLE = 2
-EXIT_WARNINGS = 3
-EXIT_UNREACHABLE = 5
-EXIT_INVALID = 7
 
 
 def supervise(
@@ -32,10 +27,10 @@ def supervise(
     profile: Profile = None,
     settings: Settings = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Only validate: exit 0 valid, 1 invalid, 2 unreadable.")
+        bool, typer.Option("--check", help="Only validate: exit 0 valid, 7 invalid, 2 unreadable.")
     ] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="With --check: exit 3 if there are warnings.")
+        bool, typer.Option("--strict", help="With --check: exit 9 if there are warnings.")
     ] = False,
     probe: Annotated[
         bool, typer.Option("--probe", help="With --check: import the code, in another process.")
@@ -54,10 +49,10 @@ def supervise(
 def _check(file: Path, over: Chosen, strict: bool, probe: bool, form: Format) -> int:
     outcome = checked(file, over, form, is_probed=probe)
     if isinstance(outcome, ConfigurationUnreadable):
-        return EXIT_UNREADABLE
+        return USAGE
     if isinstance(outcome, ConfigurationInvalid):
-        return EXIT_FAILED
-    return EXIT_WARNINGS if strict and outcome.warnings else 0
+        return INVALID
+    return WARNINGS if strict and outcome.warnings else 0
 
 
 def run(file: Path, over: Chosen, *, follows_code: bool = False) -> int:
@@ -75,13 +70,13 @@ def run(file: Path, over: Chosen, *, follows_code: bool = False) -> int:
         asyncio.run(Supervisor(file, os.environ, over, follows_code=follows_code).run())
     except ConfigurationError as error:
         print(plain_lines(str(error)), file=sys.stderr)
-        return EXIT_INVALID
+        return INVALID
     except errors.ServerUnavailable as error:
         print(plain_lines(str(error)), file=sys.stderr)
-        return EXIT_UNREACHABLE
+        return UNREACHABLE
     except (Rejected, DocketError) as error:
         print(plain_lines(str(error)), file=sys.stderr)
-        return EXIT_FAILED
+        return FAILED
     return 0
 
 

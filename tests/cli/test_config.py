@@ -57,7 +57,7 @@ def here(
         ("[tasks.t]\nfunctoin = 1\n", (), 7),
         (None, (), 2),
         (SURPRISING, (), 0),
-        (SURPRISING, ("--strict",), 7),
+        (SURPRISING, ("--strict",), 9),
         (GOOD, ("--probe",), 7),
         (GOOD, ("--config", "docket.toml", "--config", "gone.toml"), 2),
         (GOOD, ("--profile", "gone"), 7),
@@ -101,7 +101,7 @@ def test_the_supervisor_checks_the_same_way(
     monkeypatch.setattr("sys.argv", ["docket-supervisor", *words])
     with pytest.raises(SystemExit) as stopped:
         supervisor.main()
-    assert stopped.value.code == 1
+    assert stopped.value.code == 7
     assert json.loads(capsys.readouterr().out)["problems"][0]["file"] == "over.toml"
 
 

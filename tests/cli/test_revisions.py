@@ -212,10 +212,10 @@ def test_what_becomes_of_it_is_in_the_exit_code(nowhere: Path, result: str, code
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_a_supervisor_that_does_not_answer_in_time_is_exit_1() -> None:
+def test_a_supervisor_that_does_not_answer_in_time_is_exit_8() -> None:
     with socket.socket(socket.AF_UNIX) as hanging:
         hanging.bind("c")
         hanging.listen(1)
         result = typed("config", "rollback", "1", "--control", "c", "--timeout", "50ms")
-    assert result.exit_code == 1
+    assert result.exit_code == 8
     assert "has not answered within 0.05 s" in result.stderr

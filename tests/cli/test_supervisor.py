@@ -33,10 +33,10 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, *op
     [
         (GOOD, (), 0),
         (GOOD, ("--strict",), 0),
-        ("[tasks.t]\nfunctoin = 1\n", (), 1),
+        ("[tasks.t]\nfunctoin = 1\n", (), 7),
         (None, (), 2),
         (SURPRISING, (), 0),
-        (SURPRISING, ("--strict",), 3),
+        (SURPRISING, ("--strict",), 9),
     ],
 )
 def test_the_exit_code_says_what_is_wrong(
