@@ -87,6 +87,9 @@ programs = st.builds(
         max_size=2,
     ),
 )
+SETTLE = timedelta(milliseconds=500)
+"""Within this all submissions come to the gate, also where the machine has much else to do."""
+
 small = budget(examples=12, steps=1, thorough=40)
 
 
@@ -209,7 +212,7 @@ def test_one_submission_wins_a_debounce(program: Program) -> None:
         async with stage(program) as on:
 
             async def task(
-                lane: Annotated[int, Debounce(timedelta(milliseconds=40))],
+                lane: Annotated[int, Debounce(SETTLE)],
                 failures: int,
                 execution: Execution = CurrentExecution(),
                 retry: Retry = Retry(attempts=ATTEMPTS),
