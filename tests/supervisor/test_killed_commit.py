@@ -50,7 +50,7 @@ def is_caught_half_way(supervised: Supervised, server: Redis) -> bool:
     """Edit the file, and have writes wait as soon as some schedules have followed the commit."""
     last = f"of:{NAME}/far{MANY - 1}"
     supervised.edit((GOING, FAR))
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while server.hget(f"{NAME}:staging:{NAME}", "cursor") in (None, b"0"):
         assert time.monotonic() < deadline, "the edit is not followed"
         if server.hexists(f"{NAME}:schedules", last) and not server.exists(
@@ -79,6 +79,7 @@ def kill_half_way(supervised: Supervised, server: Redis) -> None:
     server.execute_command("CLIENT", "UNPAUSE")
 
 
+@pytest.mark.timeout(300)
 async def test_another_supervisor_brings_a_commit_to_its_end(supervised: Supervised) -> None:
     supervised.append(TICKING + GOING)
     supervised.start()
