@@ -47,6 +47,7 @@ async def test_what_a_silent_worker_ran_fills_free_slots_a_second_after_its_leas
             claimed = 0
             # Nobody else may claim what is for the silent one.
             heir.concurrency = 0
+            await heir._trading.until_landed()
             await docket.add_many([docket.call(work)(number) for number in range(RUNS)])
             while claimed < RUNS:
                 _, catch = await docket.storage.exchange(silent).trade([], RUNS - claimed)
