@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -48,7 +47,8 @@ def test_what_fits_is_what_python_would_call(
 ) -> None:
     args, kwargs = call
     try:
-        inspect.signature(function).bind(*args, **kwargs)
+        # Not inspect: in Python 3.13 it takes for fitting what can not be called.
+        function(*args, **kwargs)
     except TypeError:
         with pytest.raises(TypeError, match=r"expected arguments that fit task\("):
             bind("task", function, args, kwargs)

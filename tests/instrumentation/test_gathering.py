@@ -353,7 +353,8 @@ def test_a_fork_writes_nothing_of_its_parent_and_its_own_lines_at_once() -> None
 
     _, text = said_before(end)
 
-    lines = [said(line) for line in text.splitlines()]
+    # From Python 3.12 on, a fork beside threads is warned of.
+    lines = [said(line) for line in text.splitlines() if "docket.test" in line]
     assert lines == ["before", "the last one", "of the child"]
 
 
