@@ -123,6 +123,7 @@ class Ticker(Service):
         self._clock.set(await self._schedules.now())
         await self._await_ends()
         due = self._due()
+        troubles: list[DocketError] = []
         for at in range(0, len(due), TOGETHER):
             # What has been removed, or has moved, since it was due is left to the next look.
             names = [name for name in due[at : at + TOGETHER] if name in self._desired]
@@ -133,8 +134,15 @@ class Ticker(Service):
             ]
             while firings:
                 ticks = await self._schedules.tick(*(firing.due_time() for firing in firings))
-                pairs = zip(firings, ticks, strict=True)
-                firings = [firing for firing, tick in pairs if self._moves_on(firing, tick)]
+                claimed, firings = zip(firings, ticks, strict=True), list[Firing]()
+                for firing, tick in claimed:
+                    if isinstance(tick, DocketError):
+                        troubles.append(tick)
+                    elif self._moves_on(firing, tick):
+                        firings.append(firing)
+        if troubles:
+            # A bad record takes nobody along: all others have been fired.
+            raise troubles[0]
 
     async def _sleep_until_due(self) -> None:
         pause = LONGEST_SLEEP

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any, Literal, NamedTuple
 
 from ..connection.base import Connection
-from ..errors import ServerRefused
+from ..errors import DocketError, ServerRefused
 from ..plain import plain
 from .keys import Keys
 from .patience import read_patiently, run_patiently, value_of
@@ -177,10 +177,10 @@ class Schedules:
         await self.staging.follow(owner)
         return await self.staging.next_times(owner, [one.name for one in declared])
 
-    async def tick(self, *due_times: DueTime) -> list[Tick]:
+    async def tick(self, *due_times: DueTime) -> list[Tick | DocketError]:
         """Turn due times into executions, all in one round trip, unless somebody else has done so.
 
-        Each one stands for itself: what the server refuses of one is told after all others are done.
+        Each one stands for itself: what the server refuses of one is told in its place.
         """
         calls = [
             _TICK.call(
@@ -191,7 +191,8 @@ class Schedules:
             )
             for due in due_times
         ]
-        return [_tick(value_of(reply)) for reply in await run_patiently(self._connection, *calls)]
+        replies = await run_patiently(self._connection, *calls)
+        return [one if isinstance(one, DocketError) else _tick(one) for one in replies]
 
     async def awaited(self, schedules: Sequence[Awaited]) -> list[int]:
         """When schedules are due next that are counted from the end of their runs; 0 if one is not over."""

@@ -14,6 +14,7 @@ import pytest
 
 from docket import Docket
 from docket.config.load import parse
+from docket.errors import DocketError
 from docket.schedules.desired import DesiredSchedule, desired_schedules
 from docket.schedules.reconciler import reconcile
 from docket.schedules.ticker import TOGETHER, Ticker
@@ -88,7 +89,7 @@ async def test_what_is_taken_away_while_others_fire_is_left_alone(
     ticker.next_times |= {"b": ticker.next_times["a"], "c": ticker.next_times["a"]}
     tick = ticker._schedules.tick
 
-    async def meanwhile(*due_times: DueTime) -> list[Tick]:
+    async def meanwhile(*due_times: DueTime) -> list[Tick | DocketError]:
         # A reload comes between two due times: one is declared no longer, and another one is paused.
         ticker.follow(schedules[:2], {"a": ticker.next_times["a"]})
         return await tick(*due_times)
@@ -114,7 +115,7 @@ async def test_hundreds_that_are_due_in_one_moment_are_fired_in_few_round_trips(
     asked: list[int] = []
     tick = ticker._schedules.tick
 
-    async def counted(*due_times: DueTime) -> list[Tick]:
+    async def counted(*due_times: DueTime) -> list[Tick | DocketError]:
         asked.append(len(due_times))
         return await tick(*due_times)
 
@@ -123,6 +124,24 @@ async def test_hundreds_that_are_due_in_one_moment_are_fired_in_few_round_trips(
 
     assert asked == [TOGETHER, TOGETHER, 1]
     assert len({key.partition("@")[0] for key in await keys(docket)}) == 2 * TOGETHER + 1
+
+
+async def test_a_record_that_is_bad_keeps_no_other_schedule_from_being_fired(
+    docket: Docket,
+) -> None:
+    ticker = ticker_of(docket)
+    (first,) = declared("1s")
+    await ticker.declare([replace(first, name=name) for name in ("a", "b", "c")])
+    (moment,) = set(ticker.next_times.values())
+    async with docket.redis() as client:
+        await client.set(docket.key("schedule:owner/b"), "no hash")
+    await until(lambda: _is_past(docket, moment))
+
+    with pytest.raises(DocketError, match="WRONGTYPE"):
+        await ticker.fire_due()
+
+    assert {key.partition("@")[0] for key in await keys(docket)} == {"a", "c"}
+    assert {name for name, due in ticker.next_times.items() if due > moment} == {"a", "c"}
 
 
 async def _is_past(docket: Docket, moment: datetime) -> bool:
@@ -275,7 +294,7 @@ async def test_what_is_withdrawn_while_it_is_ticked_is_not_expected_again(
     ticked = asyncio.Event()
     tick = docket.storage.schedules.tick
 
-    async def withdrawn_meanwhile(*due_times: DueTime) -> list[Tick]:
+    async def withdrawn_meanwhile(*due_times: DueTime) -> list[Tick | DocketError]:
         ticker.follow((), {})
         told = await tick(*due_times)
         ticked.set()

@@ -10,7 +10,7 @@ import pytest
 
 from docket import Docket, ExecutionState
 from docket.storage.configurations import Change, Commit, Entry
-from docket.storage.schedules import DueTime, Schedules, Turn
+from docket.storage.schedules import DueTime, Schedules, Tick, Turn
 from docket.storage.staging import DeclaredSchedule, StruckRule
 from tests.storage.slices import longest
 
@@ -62,6 +62,7 @@ async def tick(
         digest=digest,
     )
     (told,) = await docket.storage.schedules.tick(due_time)
+    assert isinstance(told, Tick)
     return told.word, told.next_time
 
 
