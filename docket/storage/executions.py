@@ -16,7 +16,7 @@ from ..connection.base import Argument, Command, Connection, Reply
 from ..errors import DocketError, Undecodable
 from ..lifecycle import LIVE, Disposition, ExecutionState
 from ..plain import plain
-from .gathering import Gathering, Mode
+from .coalescing import Coalescing, Mode
 from .keys import DEFAULT_QUEUE, WORKER_GROUP, Keys
 from .pages import PAGE, Pages
 from .parked import Group
@@ -217,7 +217,7 @@ class Executions:
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection
         self._keys = keys
-        self._gathering = Gathering(self._schedule)
+        self._coalescing = Coalescing(self._schedule)
 
     async def schedule(
         self,
@@ -236,7 +236,7 @@ class Executions:
             ServerUnavailable: the server did not answer in time; some may have been scheduled.
         """
         if len(executions) == 1 and patience is PATIENCE:
-            return [await self._gathering.schedule(mode, executions[0])]
+            return [await self._coalescing.schedule(mode, executions[0])]
         return await self._schedule(mode, executions, patience)
 
     async def _schedule(

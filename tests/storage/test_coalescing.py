@@ -11,8 +11,8 @@ import pytest
 from docket import Docket
 from docket.errors import ServerUnavailable
 from docket.lifecycle import Disposition, ExecutionState
+from docket.storage.coalescing import TOGETHER, Coalescing, Mode
 from docket.storage.executions import NewExecution, Scheduled
-from docket.storage.gathering import TOGETHER, Gathering, Mode
 from docket.storage.nonces import FRESH
 
 
@@ -43,10 +43,10 @@ class Server:
 async def test_one_after_the_other_goes_at_once_and_alone() -> None:
     server = Server()
     server.answers.set()
-    gathering = Gathering(server.send)
+    coalescing = Coalescing(server.send)
 
     for key in "abc":
-        answer = await gathering.schedule("add", new(key))
+        answer = await coalescing.schedule("add", new(key))
         assert answer.error == key
 
     assert server.batches == [("add", ["a"]), ("add", ["b"]), ("add", ["c"])]
@@ -56,12 +56,12 @@ async def test_many_of_one_moment_go_together_in_their_order_and_each_hears_its_
     None
 ):
     server = Server()
-    gathering = Gathering(server.send)
-    adding = [asyncio.create_task(gathering.schedule("add", new(key))) for key in "abcdef"]
+    coalescing = Coalescing(server.send)
+    adding = [asyncio.create_task(coalescing.schedule("add", new(key))) for key in "abcdef"]
     while len(server.batches) < 2:
         await asyncio.sleep(0)
     # A batch that is under way keeps nobody waiting who comes later.
-    later = asyncio.create_task(gathering.schedule("add", new("g")))
+    later = asyncio.create_task(coalescing.schedule("add", new("g")))
     while len(server.batches) < 3:
         await asyncio.sleep(0)
     server.answers.set()
@@ -72,7 +72,7 @@ async def test_many_of_one_moment_go_together_in_their_order_and_each_hears_its_
 
 async def test_those_who_mean_something_else_by_it_and_what_is_large_go_apart() -> None:
     server = Server()
-    gathering = Gathering(server.send)
+    coalescing = Coalescing(server.send)
     large = TOGETHER // 2 + 1
     calls: list[tuple[Mode, NewExecution]] = [
         ("add", new("first")),
@@ -84,7 +84,7 @@ async def test_those_who_mean_something_else_by_it_and_what_is_large_go_apart() 
         ("add", new("f", 2 * TOGETHER)),
     ]
 
-    adding = [asyncio.create_task(gathering.schedule(*call)) for call in calls]
+    adding = [asyncio.create_task(coalescing.schedule(*call)) for call in calls]
     while len(server.batches) < 6:
         await asyncio.sleep(0)
     server.answers.set()
@@ -102,8 +102,8 @@ async def test_those_who_mean_something_else_by_it_and_what_is_large_go_apart() 
 
 async def test_all_of_a_batch_hear_that_the_server_is_away_and_the_next_one_is_sent_again() -> None:
     server = Server()
-    gathering = Gathering(server.send)
-    adding = [asyncio.create_task(gathering.schedule("add", new(key))) for key in "abc"]
+    coalescing = Coalescing(server.send)
+    adding = [asyncio.create_task(coalescing.schedule("add", new(key))) for key in "abc"]
     while len(server.batches) < 2:
         await asyncio.sleep(0)
     server.trouble = ServerUnavailable("away")
@@ -113,14 +113,14 @@ async def test_all_of_a_batch_hear_that_the_server_is_away_and_the_next_one_is_s
         with pytest.raises(ServerUnavailable, match="away"):
             await one
     server.trouble = None
-    assert (await gathering.schedule("add", new("d"))).error == "d"
+    assert (await coalescing.schedule("add", new("d"))).error == "d"
     assert server.batches[-1] == ("add", ["d"])
 
 
 async def test_one_that_is_cancelled_before_it_went_out_is_not_scheduled() -> None:
     server = Server()
-    gathering = Gathering(server.send)
-    adding = [asyncio.create_task(gathering.schedule("add", new(key))) for key in "abc"]
+    coalescing = Coalescing(server.send)
+    adding = [asyncio.create_task(coalescing.schedule("add", new(key))) for key in "abc"]
     await asyncio.sleep(0)
     adding[1].cancel()
     server.answers.set()
@@ -135,8 +135,8 @@ async def test_one_that_is_cancelled_while_its_batch_is_under_way_is_answered_by
     failing: bool,
 ) -> None:
     server = Server()
-    gathering = Gathering(server.send)
-    adding = [asyncio.create_task(gathering.schedule("add", new(key))) for key in "abc"]
+    coalescing = Coalescing(server.send)
+    adding = [asyncio.create_task(coalescing.schedule("add", new(key))) for key in "abc"]
     while len(server.batches) < 2:
         await asyncio.sleep(0)
     server.trouble = ServerUnavailable("away") if failing else None
@@ -150,7 +150,7 @@ async def test_one_that_is_cancelled_while_its_batch_is_under_way_is_answered_by
 
 @pytest.fixture
 async def docket() -> AsyncIterator[Docket]:
-    async with Docket(uuid.uuid4().hex, "memory://gathering") as docket:
+    async with Docket(uuid.uuid4().hex, "memory://coalescing") as docket:
         yield docket
 
 

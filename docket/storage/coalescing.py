@@ -23,7 +23,7 @@ class _Waiting(NamedTuple):
     answer: asyncio.Future[Scheduled]
 
 
-class Gathering:
+class Coalescing:
     """Sends one execution at once, and what comes while it is under way together with what else comes then.
 
     Whoever adds one after the other waits for nothing. Of many tasks that add in the same turn of the
