@@ -38,7 +38,7 @@ from .storage.executions import (
 from .storage.keys import DEFAULT_QUEUE
 from .storage.limits import Question
 from .storage.nonces import new_nonce
-from .storage.subscriptions import RESYNC
+from .storage.subscriptions import RESYNC, Event
 
 __all__ = [
     "Disposition",
@@ -614,8 +614,8 @@ class Execution:
                 else:
                     yield await self.progress.event(event)
 
-    async def _state_event(self, event: bytes) -> StateEvent:
-        if event == RESYNC or not self._hear(event):
+    async def _state_event(self, event: Event) -> StateEvent:
+        if event is RESYNC or not self._hear(event):
             await self.sync()
         return StateEvent(
             type="state",
@@ -644,7 +644,7 @@ class Execution:
         async with self._home.storage.subscriptions.listen(channel) as listener:
             while self.state.is_live:
                 _, event = await listener.next()
-                if event == RESYNC or not self._hear(event):
+                if event is RESYNC or not self._hear(event):
                     (record,) = await self._home.storage.executions.read(self._key)
                     if record is None:
                         return

@@ -11,7 +11,7 @@ from typing_extensions import Self
 from .events import ProgressEvent, iso
 from .home import Home
 from .storage.progress import ProgressRecord, read_progress
-from .storage.subscriptions import RESYNC
+from .storage.subscriptions import RESYNC, Event
 
 
 class ExecutionProgress:
@@ -78,13 +78,13 @@ class ExecutionProgress:
         """Read how it stands now."""
         self.take(await self._home.storage.progress.read(self._key))
 
-    async def event(self, event: bytes) -> ProgressEvent:
+    async def event(self, event: Event) -> ProgressEvent:
         """What an event of the scripts tells, or how it stands if events may have been missed."""
-        match event.split(b"\n", 3):
+        match event is not RESYNC and event.split(b"\n", 3):
             case [current, total, updated_at, message]:
                 self.take(read_progress(current, total, message, updated_at))
             case _:
-                # It was resynchronized, or somebody else has published something.
+                # Events may be missing, or somebody else has published something.
                 await self.sync()
         return ProgressEvent(
             type="progress",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Final, TypeAlias
 
 from ..connection.base import Connection
 from ..connection.channels import Channels
@@ -16,9 +18,16 @@ from .patience import Backoff
 
 logger = logging.getLogger("docket.docket")
 
-RESYNC = b""
+
+class _Gap(enum.Enum):
+    RESYNC = "events may be missing"
+
+
+RESYNC: Final = _Gap.RESYNC
 """The first event of every listener, and the first one after the line was lost: events may be missing,
-so read the state."""
+so read the state. It is no text, because any text can be published: a key that is cancelled can be empty."""
+
+Event: TypeAlias = "bytes | _Gap"
 
 SILENCE = 10.0
 """Seconds without an event after which one looks whether another server publishes by now."""
@@ -28,13 +37,13 @@ class Listener:
     """The events of some channels, in the order of their arrival; the first one is ``RESYNC``."""
 
     def __init__(self) -> None:
-        self._events: asyncio.Queue[tuple[str, bytes] | DocketError] = asyncio.Queue()
+        self._events: asyncio.Queue[tuple[str, Event] | DocketError] = asyncio.Queue()
 
-    def tell(self, event: tuple[str, bytes] | DocketError) -> None:
+    def tell(self, event: tuple[str, Event] | DocketError) -> None:
         """Hand over one event, or the reason why there will be no more."""
         self._events.put_nowait(event)
 
-    async def next(self) -> tuple[str, bytes]:
+    async def next(self) -> tuple[str, Event]:
         """The next channel and event.
 
         Raises:
@@ -51,7 +60,7 @@ class Listener:
         missing = set(channels)
         while missing:
             channel, event = await self.next()
-            if event == RESYNC:
+            if event is RESYNC:
                 missing.discard(channel)
 
 
@@ -186,6 +195,6 @@ class Subscriptions:
         elif kind == "message":
             self._tell(channel, data)
 
-    def _tell(self, channel: str, data: bytes) -> None:
+    def _tell(self, channel: str, event: Event) -> None:
         for listener in self._listeners.get(channel, ()):
-            listener.tell((channel, data))
+            listener.tell((channel, event))

@@ -31,7 +31,8 @@ class Cancellation(Service):
         async with self._storage.subscriptions.listen(self._storage.keys.cancellations) as listener:
             while True:
                 _, event = await listener.next()
-                if event == RESYNC:
+                if event is RESYNC:
                     self._leases.renew_soon()
-                for run in self._running.find(event.decode()):
+                    continue
+                for run in self._running.find(event.decode(errors="replace")):
                     run.stop(End.CANCELLED)

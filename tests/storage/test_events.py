@@ -11,6 +11,7 @@ from docket import Docket, Worker
 from docket.connection.base import is_error
 from docket.storage import script
 from docket.storage.script import Script, run
+from docket.storage.subscriptions import RESYNC
 from tests.conformance.conftest import docket, name
 from tests.fleet.process import ServerProcess
 
@@ -48,9 +49,10 @@ async def test_one_who_waits_is_told_each_state_of_its_own_once(own_server: Serv
             await listener.until_in_step(docket.storage.keys.state("mine"))
             before = statistics(own_server).get("publish", 0)
             await work_off(docket, 50)
-            states = [(await listener.next())[1].split(b"\n")[0] for _ in range(2)]
+            heard = [await listener.next() for _ in range(2)]
         result = await execution.get_result(timeout=timedelta(seconds=5))
 
+    states = [event.split(b"\n")[0] for _, event in heard if event is not RESYNC]
     assert (states, result) == ([b"running", b"completed"], "done")
     assert statistics(own_server)["publish"] - before == 2
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from redis.asyncio.client import PubSub
 
-from docket import Disposition, Docket, Worker
+from docket import Disposition, Docket, ExecutionCancelled, ExecutionState, Worker
 from docket.connection.url import connect
 from docket.errors import LoginRefused, ServerRefused, ServerUnavailable
 from docket.storage import bell, patience, subscriptions
@@ -259,7 +259,7 @@ async def test_a_login_that_is_refused_after_it_worked_is_waited_for(
             own_server.call("ACL", "SETUSER", "app", "resetpass", ">pw")
 
             assert (await adding).key == "meanwhile"
-            assert await asyncio.wait_for(hearing, 10) == ("login:new", b"")
+            assert await asyncio.wait_for(hearing, 10) == ("login:new", RESYNC)
 
 
 async def test_who_may_not_listen_is_told_and_nobody_else_is_harmed(
@@ -269,13 +269,13 @@ async def test_who_may_not_listen_is_told_and_nobody_else_is_harmed(
     async with Docket("events", own_server.url.replace("redis://", "redis://app:pw@")) as docket:
         subscriptions = docket.storage.subscriptions
         async with subscriptions.listen("events:mine") as mine:
-            assert await asyncio.wait_for(mine.next(), 10) == ("events:mine", b"")
+            assert await asyncio.wait_for(mine.next(), 10) == ("events:mine", RESYNC)
             async with subscriptions.listen("other") as other:
                 with pytest.raises(ServerRefused):
                     await asyncio.wait_for(other.next(), 10)
 
             # The line was lost over it, and found again.
-            assert await asyncio.wait_for(mine.next(), 10) == ("events:mine", b"")
+            assert await asyncio.wait_for(mine.next(), 10) == ("events:mine", RESYNC)
             own_server.call("PUBLISH", "events:mine", "word")
             assert await asyncio.wait_for(mine.next(), 10) == ("events:mine", b"word")
 
@@ -333,3 +333,29 @@ async def test_who_listens_to_a_server_that_is_silent_hears_what_comes_later(
         async with docket.redis() as client:
             await client.publish(docket.key("news"), "word")
         assert await asyncio.wait_for(listener.next(), 10) == (docket.key("news"), b"word")
+
+
+async def test_a_line_of_events_that_is_found_again_cancels_nobody(
+    docket: Docket, own_server: ServerProcess
+) -> None:
+    begun: set[str] = set()
+    both_have_begun = asyncio.Event()
+
+    async def wait(name: str) -> None:
+        begun.add(name)
+        if len(begun) == 2:
+            both_have_begun.set()
+        await asyncio.Event().wait()
+
+    nameless = await docket.add(wait, key="")("nameless")
+    cancelled = await docket.add(wait, key="cancelled")("cancelled")
+    async with Worker(docket) as worker, working(worker):
+        await asyncio.wait_for(both_have_begun.wait(), 10)
+        own_server.call("CLIENT", "KILL", "TYPE", "pubsub")
+        # Heard on the line that is found again, or read because of it.
+        await docket.cancel("cancelled")
+        with pytest.raises(ExecutionCancelled):
+            await cancelled.get_result(timeout=timedelta(seconds=30))
+        await nameless.sync()
+        assert nameless.state is ExecutionState.RUNNING
+        await docket.cancel("")
