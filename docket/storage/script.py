@@ -8,73 +8,15 @@ from the prefix ``P``, which is legal because a docket lives in one slot.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
-from importlib import resources
+from functools import cached_property
 
 from redis.exceptions import NoScriptError
 
 from ..connection.base import Argument, Command, Connection, Reply, ThreadConnection
+from .assembly import assemble
 from .keys import Keys
-
-_INCLUDE = re.compile(r"^--! include (\w+)$", re.MULTILINE)
-
-_INSERT = re.compile(r"^ *--! insert (\w+)$", re.MULTILINE)
-"""Where a part of a script stands that has a file of its own, because few calls come there."""
-
-MODULES = ("gates", "leases", "parked", "passed", "suspects", "turns")
-"""Files of which few scripts need anything in most calls: what one of them defines is made when it is first
-used, as ``gates.leave``. To make all of them took longer than to add one execution."""
-
-_USES = re.compile(rf"\b({'|'.join(MODULES)})\.(?=\w)")
-
-_NAMES = re.compile(r"^local (?:function )?(\w+(?:, \w+)*)", re.MULTILINE)
-"""What stands at the top level of a file."""
-
-_ENDING = """
--- What was done before an error is told like the rest: nobody does it again, and somebody may wait for it.
-local ok, reply = pcall(script)
-send_events()
-if ok then return reply end
-return error(reply, 0)
-"""
-"""Ends every script. No script sends its events itself, so that none can forget to."""
-
-
-@cache
-def _read(name: str) -> str:
-    directory = resources.files("docket.storage") / "scripts"
-    return (directory / f"{name}.lua").read_text("utf-8")
-
-
-def used_modules(texts: Sequence[str]) -> list[str]:
-    """Return the modules that these texts use, and those that are used by these in turn."""
-    used = set[str]()
-    texts = list(texts)
-    while texts:
-        new = set(_USES.findall(texts.pop())) - used
-        used |= new
-        texts.extend(map(_read, new))
-    return sorted(used)
-
-
-def _making(modules: Sequence[str]) -> str:
-    """Return the Lua text of the function that gives modules, and makes each when it is first asked for."""
-    branches = "".join(
-        f"if name == '{name}' then\n{_read(name)}\n{_exports(name)}\nend\n" for name in modules
-    )
-    return (
-        "local modules = {}\nfunction use(name)\nlocal module = modules[name]\n"
-        "if module then return module end\nmodule = {}\nmodules[name] = module\n"
-        f"{branches}return module\nend"
-    )
-
-
-def _exports(module: str) -> str:
-    names = [one for found in _NAMES.findall(_read(module)) for one in found.split(", ")]
-    return "\n".join(f"module.{one} = {one}" for one in names)
 
 
 @dataclass(frozen=True)
@@ -93,30 +35,8 @@ class Script:
 
     @cached_property
     def source(self) -> str:
-        """The Lua text that the server gets: arguments, what goes before every script, includes, body."""
-        names = ["P", *self.arguments]
-        values = [f"ARGV[{index}]" for index in range(1, len(names) + 1)]
-        body = _INSERT.sub(lambda found: _read(found[1]), _read(self.name))
-        included = [_read(name) for name in _INCLUDE.findall(body)]
-        used = used_modules([*included, body])
-        text = "\n".join(
-            [
-                f"local {', '.join(names)} = {', '.join(values)}",
-                f"local REST = {len(names) + 1}",
-                "local server = redis",
-                *map(_read, ["probe", *["moved"] * self.is_movable, "format", "events"]),
-                *(["local use"] if used else []),
-                *included,
-                *([_making(used)] if used else []),
-                # A function, so that events are sent also where it ends by an error.
-                "local function script()",
-                body,
-                "end",
-                _ENDING,
-            ]
-        )
-        # A table that makes itself when it is first looked into costs each call more than this.
-        return _USES.sub(r"use('\1').", text)
+        """The Lua text that the server gets."""
+        return assemble(self.name, self.arguments, is_movable=self.is_movable)
 
     @cached_property
     def sha(self) -> str:

@@ -11,7 +11,8 @@ import pytest
 
 import docket.storage
 from docket import Docket
-from docket.storage.script import MODULES, Script
+from docket.storage.assembly import MODULES
+from docket.storage.script import Script
 
 SCRIPTS = sorted(
     {
@@ -52,6 +53,30 @@ def test_a_script_has_only_the_modules_that_it_needs() -> None:
     assert "function use" not in beat.source
     assert {f"if name == '{name}'" in settle.source for name in ("gates", "turns")} == {True}
     assert "if name == 'suspects'" not in settle.source
+
+
+def made_by_each_call(source: str) -> list[str]:
+    """The functions that a script makes before it begins."""
+    often = re.sub(
+        r"function (\w+)\(\)\nif made_.*?return made_\1\nend", r"", source, flags=re.DOTALL
+    )
+    often = re.sub(
+        r"^function use\(.*?^return module\nend", "", often, flags=re.DOTALL | re.MULTILINE
+    )
+    return re.findall(r"^local function (\w+)", often, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("name", "functions"), [("schedule", 20), ("settle", 24), ("claim", 34)])
+def test_each_call_of_a_script_makes_few_functions(name: str, functions: int) -> None:
+    # Of those of claim.lua some stand in parts to which few calls come.
+    (script,) = (one for one in SCRIPTS if one.name == name)
+    assert len(made_by_each_call(script.source)) <= functions
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_what_is_marked_as_rare_is_made_when_it_is_used(script: Script) -> None:
+    marked = re.findall(r"^local function (\w+)\(.*--! rare$", text_of(script.name), re.MULTILINE)
+    assert set(marked).isdisjoint(made_by_each_call(script.source))
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)

@@ -10,7 +10,7 @@ local bells = {}   -- rung once at the end, however many executions came
 
 -- What is remembered in the place of a record that this call displaces: its nonce, and the run that has ended it.
 -- After a while nobody asks any more.
-local function ring_of_displaced(nonce, ring, fence, consumer, completed)
+local function ring_of_displaced(nonce, ring, fence, consumer, completed)   --! rare
   if completed and now - completed > ASKED_AGAIN then return nil end
   if completed and fence then ring = passed.with(ring, passed.run(fence, consumer)) end
   if passed.is_of_caller(nonce) then ring = passed.with(ring, nonce) end

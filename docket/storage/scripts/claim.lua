@@ -51,11 +51,11 @@ local function upcoming()
   return redis.call('ZRANGE', P .. ':queue', '0', '0', 'WITHSCORES')[2]
 end
 
-local function put_aside(what, trouble)
+local function put_aside(what, trouble)   --! rare
   broken[#broken + 1] = {what, trouble}
 end
 
-local function promote_one(key, bells)
+local function promote_one(key, bells)   --! rare
   local run = run_of(key)
   local known = redis.call('HMGET', run, 'state', 'generation', 'queue', 'due')
   if known[1] ~= 'scheduled' then return end
@@ -86,7 +86,7 @@ local function strike_on(task)
   return rules and action_of('task:' .. task, now)
 end
 
-local function condemn(key, task, due, crashes, alone, death)
+local function condemn(key, task, due, crashes, alone, death)   --! rare
   local words = 'Crashed: ' .. crashes .. ' workers died while they ran it'
   if alone > 0 then words = words .. ', ' .. alone .. ' of them while they ran nothing else' end
   if death and death ~= '' then words = words .. '; the last one ended with ' .. death end
@@ -99,7 +99,7 @@ local function condemn(key, task, due, crashes, alone, death)
 end
 
 -- Takes an execution off its stream that will not run, and whatever it holds or waits for at gates.
-local function let_go(queue, message, key, nonce, at_gates)
+local function let_go(queue, message, key, nonce, at_gates)   --! rare
   take_off_stream(queue, message)
   if at_gates or is_anything_held() then
     gates.leave(key, nonce, at_gates, redis.call('HGET', run_of(key), 'admitted'))
@@ -198,7 +198,7 @@ local function with_group(queue, read)
   return reply
 end
 
-local function holder_of(queue, message)
+local function holder_of(queue, message)   --! rare
   return (queue or '') .. '\n' .. message
 end
 

@@ -4,6 +4,6 @@
 
 local FORMAT = '2'   -- '1' wrote no number
 
-local function say_format()
+local function say_format()   --! rare
   redis.call('SET', P .. ':format', FORMAT)
 end

@@ -65,7 +65,7 @@ local function stream_of(queue)
 end
 
 -- Where runs wait that were in flight in a process that died: not on the stream.
-local function suspects_of(queue)
+local function suspects_of(queue)   --! rare
   return suffixed('suspects', queue)
 end
 
@@ -81,13 +81,13 @@ local function announce(key, state, due, worker, started, completed, error)
 end
 
 -- Which shape the arguments of a task have that are added now; nil if it is the first.
-local function schema_of(task)
+local function schema_of(task)   --! rare
   return redis.call('HGET', P .. ':schemas', task) or nil
 end
 
 -- P:queues names every queue that ever got work, for whoever looks for all of it: a route that is taken back, or
 -- a queue that a task named only once, must not hide what still lies there.
-local function remember_queue(queue)
+local function remember_queue(queue)   --! rare
   redis.call('SADD', P .. ':queues', queue or '')
   say_format()
 end
@@ -153,7 +153,7 @@ local function take_off_stream(queue, message)
 end
 
 -- Takes away a message whose record holds something else, and the slots of that run.
-local function take_wreck_off(queue, message)
+local function take_wreck_off(queue, message)   --! rare
   local entry = redis.call('XRANGE', stream_of(queue), message, message)[1]
   take_off_stream(queue, message)
   if entry then gates.free_slots_of_wreck(entry[2][2]) end
@@ -169,7 +169,7 @@ end
 
 -- Takes a live execution away from where it waits, and gives back whatever it waits for or holds. The body of a
 -- running one goes on: its worker's settlement will find another acceptance, be refused, and free its slots.
-local function detach(key, state, queue, message)
+local function detach(key, state, queue, message)   --! rare
   local known = redis.call('HMGET', run_of(key), 'nonce', 'gates', 'admitted', 'waits', 'consumer')
   if state == 'scheduled' then
     redis.call('ZREM', P .. ':queue', key)
@@ -204,7 +204,7 @@ end
 
 -- A dead letter: kept for replay, for `ttl` ms and among the latest DEAD_LETTERS. The index goes by when each record
 -- goes, which whoever buried it has said.
-local function bury(key, now, ttl)
+local function bury(key, now, ttl)   --! rare
   local dead = P .. ':dead'
   redis.call('ZADD', dead, integer(now + ttl), key)
   redis.call('ZREMRANGEBYSCORE', dead, '-inf', integer(now))

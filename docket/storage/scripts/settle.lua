@@ -29,7 +29,7 @@ local worker = name_of(consumer)
 local bells = {}
 
 -- `when` is nil where the due time is the same.
-local function again(key, run, queue, next_generation, due, attempt, call, when)
+local function again(key, run, queue, next_generation, due, attempt, call, when)   --! rare
   local fields = {'generation', next_generation, 'attempt', attempt}
   redis.call('HDEL', run, 'consumer', 'started', 'error', 'reason')
   if call ~= '' then
@@ -54,7 +54,7 @@ end
 
 -- The record lives on: who asks again how this run has ended is answered from the ring. The run that follows
 -- a perpetual one is an acceptance of its own.
-local function note_passing(run, word, fence, nonce)
+local function note_passing(run, word, fence, nonce)   --! rare
   local ring = passed.with(redis.call('HGET', run, 'ring'), passed.run(fence, consumer))
   if word ~= 'next' then return redis.call('HSET', run, 'ring', ring) end
   redis.call('HSET', run, 'ring', passed.is_of_caller(nonce) and passed.with(ring, nonce) or ring, 'nonce', '~' .. fence)
@@ -62,7 +62,7 @@ end
 
 -- Those that wait are served by their age: that of the message with which a try first had to wait, so that nobody
 -- falls back who is handed back, or who waited for something else meanwhile.
-local function age(run, message)
+local function age(run, message)   --! rare
   local at, number = string.match(message, '(%d+)-(%d+)')
   redis.call('HSETNX', run, 'since', integer(tonumber(at) * 4096 + math.min(tonumber(number), 4095)))
   return redis.call('HGET', run, 'since')
@@ -70,7 +70,7 @@ end
 
 -- Joins those that wait for a slot. One that was freed since the run asked is handed out at once: between
 -- the question and this answer nobody would have woken anybody.
-local function wait_for_slot(key, run, message, slot, size, definition, due)
+local function wait_for_slot(key, run, message, slot, size, definition, due)   --! rare
   redis.call('HDEL', run, 'consumer', 'started')
   redis.call('HSET', run, 'state', 'scheduled', 'waits', slot)
   redis.call('HSET', P .. ':sizes', slot, size .. '\n' .. definition)
@@ -102,7 +102,7 @@ local function pass_gates(run, key, word, fence, nonce, written)
   if gates.free_slots(owner) then redis.call('HDEL', run, 'slot') end
 end
 
-local function following(generation)
+local function following(generation)   --! rare
   return integer(tonumber(generation) + 1)
 end
 

@@ -5,7 +5,7 @@
 
 -- What the rule of this identity does now: drop, park, or nil if it is not in force. One that delays is its
 -- readers' to apply: it keeps nothing from being added, and only puts off what would run.
-local function action_of(rule, now)
+local function action_of(rule, now)   --! rare
   local text = redis.call('HGET', P .. ':strikes', rule)
   if not text then return nil end
   local action, ends = string.match(text, '^(%a+) (%d+) ')
@@ -14,7 +14,7 @@ local function action_of(rule, now)
 end
 
 -- Kept, until the rule is no longer in force.
-local function park_struck(key, rule, now, due)
+local function park_struck(key, rule, now, due)   --! rare
   parked.park(key, 'struck', now, due, rule)
   local schedule = redis.call('HGET', run_of(key), 'schedule')
   if schedule then turns.turn_over(key, schedule, 'parked', now) end
