@@ -374,9 +374,9 @@ def _catch(reply: list[Any]) -> Catch:
         is_waiting=is_waiting,
         stale=stale,
         claimed=[_claimed(entry) for entry in claimed],
-        struck=[(key.decode(), task.decode()) for key, task in struck],
-        crashed=[(key.decode(), task.decode()) for key, task in crashed],
-        parked=[(key.decode(), task.decode()) for key, task in parked],
+        struck=[(key.decode(), _text(task)) for key, task in struck],
+        crashed=[(key.decode(), _text(task)) for key, task in crashed],
+        parked=[(key.decode(), _text(task)) for key, task in parked],
         broken=[(what.decode(errors="replace"), why.decode()) for what, why in broken],
     )
 
@@ -390,16 +390,21 @@ def _claimed(entry: list[bytes]) -> Claimed:
         key.decode(),
         int(generation),
         int(fence),
-        task.decode(),
+        _text(task),
         call or b"",
         int(attempt),
-        int(float(due)),
+        int(due),
         int(crashes),
-        trace.decode(),
-        slot.decode(),
+        _text(trace),
+        _text(slot),
         int(schema),
-        identity.decode(),
+        _text(identity),
         int(size),
         int(company) if company != b"" else None,
-        when.decode(),
+        _text(when),
     )
+
+
+def _text(field: bytes) -> str:
+    # Numbers the script has looked at; a text that somebody has damaged must not take all that came with it.
+    return field.decode(errors="replace")

@@ -6,18 +6,19 @@ import asyncio
 import logging
 import uuid
 from collections.abc import AsyncIterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
-from docket import Docket, ExecutionState, Worker
+from docket import ConcurrencyLimit, Docket, ExecutionState, Worker
 from docket.errors import Undecodable
 from docket.schedules.timetable import Timetable
 from docket.storage.configurations import Change, Entry
 from docket.storage.limits import Announcement
 from docket.supervisor.conditions import Conditions
 from docket.supervisor.pauses import Pauses
+from tests.conformance.conftest import working
 from tests.schedules.conftest import MINUTE, NOON, Host, host
 
 __all__ = ["host"]
@@ -210,3 +211,70 @@ async def test_who_follows_an_execution_hears_nothing_wrong_from_foreign_events(
     states = [event["state"] for event in events if event["type"] == "state"]
     assert states[0] is ExecutionState.QUEUED
     assert states[-1] is ExecutionState.COMPLETED
+
+
+NUMBERS = ("generation", "attempt", "due", "schema", "crashes")
+TEXTS = (
+    *[
+        "state",
+        "task",
+        "call",
+        "trace",
+        "cancel",
+        "message",
+        "consumer",
+        "nonce",
+        "gates",
+        "when",
+        "slot",
+    ],
+    *["suspect", "alone", "silent", "admitted", "fence", "ring", "schedule", "waits", "strike"],
+)
+
+
+@pytest.mark.parametrize("value", ["nonsense", NOT_UTF_8, "[1]", "1e400"], ids=repr)
+@pytest.mark.parametrize("is_future", [False, True], ids=["queued", "scheduled"])
+async def test_records_with_damaged_fields_keep_no_others_from_running(
+    docket: Docket, value: str | bytes, is_future: bool
+) -> None:
+    async def work(
+        number: int, limit: ConcurrencyLimit = ConcurrencyLimit("number", max_concurrent=1)
+    ) -> int:
+        return number
+
+    docket.register(work)
+    when = datetime.now(timezone.utc) + timedelta(milliseconds=50) if is_future else None
+    for field in (*NUMBERS, *TEXTS):
+        await docket.add(work, key=field, when=when)(0)
+        await damage(docket, f"runs:{field}", **{field: value})
+    good = [await docket.add(work, key=f"good-{number}", when=when)(number) for number in range(3)]
+    async with Worker(docket) as worker, working(worker):
+        results = [await one.get_result(timeout=timedelta(seconds=30)) for one in good]
+
+    assert results == [0, 1, 2]
+
+
+async def test_a_record_whose_numbers_are_damaged_is_a_dead_letter_that_says_so(
+    docket: Docket, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work() -> None: ...
+
+    docket.register(work)
+    for field in ("attempt", "due"):
+        await docket.add(work, key=field)()
+        await damage(docket, f"runs:{field}", **{field: "nonsense"})
+    async with Worker(docket) as worker:
+        await worker.run_until_finished()
+        async with docket.redis() as client:
+            redis: Any = client
+            errors = [
+                await redis.hget(docket.key(f"runs:{field}"), "error")
+                for field in ("attempt", "due")
+            ]
+
+    assert errors == [
+        b"Undecodable: its record is damaged; attempt is no number",
+        b"Undecodable: its record is damaged; due is no number",
+    ]
+    assert {record.key async for record in docket.storage.executions.dead()} == {"attempt", "due"}
+    assert "its record is damaged" in caplog.text

@@ -54,7 +54,7 @@ end
 -- The record names all gates that it was asked at, so that what it has there is found again, and the fence under
 -- which they have let it in, so that a question that is sent twice is answered once. Of a debounce that has dropped it,
 -- it names the winner.
-local named = known[4] and cjson.decode(known[4]) or {}
+local named = known[4] and gates.named(known[4]) or {}
 
 local function entry_of(gate)
   for _, entry in ipairs(named) do
@@ -78,7 +78,7 @@ function asks.debounce(gate)
   local mark = P .. ':debounce:' .. gate.name
   local settle, longest = tonumber(gate.first), tonumber(gate.second)
   local entry = entry_of(gate)
-  if entry and has_begun(entry[3]) then return 'DROPPED' end
+  if entry and has_begun(entry[3] or '') then return 'DROPPED' end
   local state = redis.call('HMGET', mark, 'winner', 'first', 'last', 'settled')
   local winner = state[1]
   if has_started then

@@ -35,6 +35,7 @@ local INLINE = 4194304
 local IDLE = 60000          -- ms for which a worker is remembered that holds nothing
 local QUARANTINE = 15000    -- ms for which others leave suspects to a worker that runs nothing else
 local FRESH = 0.9           -- a lease of which so much is left is not renewed by each claim
+local DIGITS = 100          -- that the numbers of a record have, all together
 local COMPANY = 10000       -- ms that a suspect waits for others to end before it runs beside them
 local slots, held, lease, queues = tonumber(slots), tonumber(held), tonumber(lease), tonumber(queues)
 local concurrency = tonumber(concurrency)
@@ -106,6 +107,24 @@ local function let_go(queue, message, key, nonce, at_gates)   --! rare
   end
 end
 
+-- A record in which one of these is no number cannot be run, and could not even be read. It is a dead letter that says
+-- what was wrong, with a number in its place. `numbers` are in the order of their names.
+local function give_up_damaged(queue, message, key, nonce, at_gates, numbers)   --! rare
+  let_go(queue, message, key, nonce, at_gates)
+  local words = 'Undecodable: its record is damaged'
+  for at, name in ipairs({'generation', 'attempt', 'due', 'schema', 'crashes'}) do
+    local number = numbers[at] or FIRST
+    if string.find(number, '%D') or #number > DIGITS then
+      words = words .. '; ' .. name .. ' is no number'
+      redis.call('HSET', run_of(key), name, name == 'due' and started or FIRST)
+    end
+  end
+  redis.call('HDEL', run_of(key), 'consumer', 'started')
+  finish(key, 'failed', now, dead_ttl, 'undecodable', words, nil, nil, redis.call('HGET', run_of(key), 'due'))
+  bury(key, now, tonumber(dead_ttl))
+  put_aside(key, words)
+end
+
 -- Who has had the entry so far is `holder`: nobody if it is fresh. `how` says how that one has lost it, if it has.
 local function take_one(queue, message, fields, holder, how)
   local entry = {}
@@ -127,6 +146,10 @@ local function take_one(queue, message, fields, holder, how)
     take_off_stream(queue, message)
     stale = stale + 1
     return
+  end
+  local numbers = entry.generation .. (number or '') .. (due or 'missing') .. (schema or '') .. (crashes or '')
+  if string.find(numbers, '%D') or #numbers > DIGITS then
+    return give_up_damaged(queue, message, key, nonce, at_gates, {entry.generation, number, due or 'missing', schema, crashes})
   end
   if state == 'running' and had_by and had_by ~= holder then return leases.hand_to(had_by, queue, message) end
   if cancel then
@@ -150,8 +173,8 @@ local function take_one(queue, message, fields, holder, how)
   local is_silent = state == 'running' and (how == leases.SILENT or how == leases.SILENT_ALONE)
   if crashes or is_silent then   -- no suspect has not crashed
     local known = redis.call('HMGET', run, 'suspect', 'alone', 'silent')
-    local alone, silent = tonumber(known[2] or 0), tonumber(known[3] or 0)
-    level, crashes = tonumber(known[1] or 0), tonumber(crashes or 0)
+    local alone, silent = tonumber(known[2]) or 0, tonumber(known[3]) or 0
+    level, crashes = tonumber(known[1]) or 0, tonumber(crashes or 0)
     if is_silent then
       crashes, alone, silent = crashes + 1, alone + (how == leases.SILENT_ALONE and 1 or 0), silent + 1
       redis.call('HSET', run, 'crashes', crashes, 'alone', alone, 'silent', silent)

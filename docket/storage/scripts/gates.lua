@@ -11,6 +11,21 @@
 local GRANTS = 100           -- the most that one call lets in
 local FORGOTTEN = 604800000  -- ms after which a winner is no longer heard of whose record somebody has overwritten
 
+-- What a record keeps as JSON; nothing where somebody has written something else.
+local function decoded(text)
+  local ok, value = pcall(cjson.decode, text)
+  return ok and type(value) == 'table' and value or {}
+end
+
+-- The gates that a record names: kind, name, and what else is known of each.
+local function named(text)
+  local found = {}
+  for _, gate in ipairs(decoded(text)) do
+    if type(gate) == 'table' and type(gate[1]) == 'string' and type(gate[2]) == 'string' then found[#found + 1] = gate end
+  end
+  return found
+end
+
 local function owner_of(key, nonce)
   return identity_of(key, nonce) .. '\n' .. key
 end
@@ -31,7 +46,14 @@ end
 
 local function held_by(owner)
   local text = is_anything_held() and redis.call('HGET', P .. ':holding', owner)
-  return text and cjson.decode(text)
+  if not text then return nil end
+  local held, slots = decoded(text), {}
+  for _, slot in ipairs(type(held.slots) == 'table' and held.slots or {}) do
+    if type(slot) == 'string' then slots[#slots + 1] = slot end
+  end
+  return {
+    slots = slots, consumer = type(held.consumer) == 'string' and held.consumer or nil,
+    turn = type(held.turn) == 'string' and held.turn or nil}
 end
 
 local function take_slot(key, owner, slot, size)
@@ -148,7 +170,7 @@ local function move_up(moments, freed)
   local known = redis.call('HMGET', run_of(key), 'state', 'nonce', 'gates')
   if known[1] ~= 'scheduled' or identity_of(key, known[2]) ~= identity or not known[3] then return end
   local rates = 0
-  for _, gate in ipairs(cjson.decode(known[3])) do
+  for _, gate in ipairs(named(known[3])) do
     if gate[1] == 'rate' then rates = rates + 1 end
   end
   if rates > 1 or not redis.call('ZSCORE', P .. ':queue', key) then return end
@@ -167,7 +189,7 @@ local function give_moment_back(rate, owner)
 end
 
 local function give_moments_back(owner, gates)
-  for _, gate in ipairs(gates and cjson.decode(gates) or {}) do
+  for _, gate in ipairs(gates and named(gates) or {}) do
     if gate[1] == 'rate' then give_moment_back(gate[2], owner) end
   end
 end
@@ -180,7 +202,7 @@ end
 -- All gates had let this start in, and then something else did not: it has not taken place. Whoever was to run for
 -- many calls still is.
 local function undo_start(run, owner, gates, number)
-  for _, gate in ipairs(cjson.decode(gates)) do
+  for _, gate in ipairs(named(gates)) do
     local kind, name = gate[1], gate[2]
     if kind == 'rate' then redis.call('ZREM', P .. ':rate:' .. name, start_of(owner, number))
     elseif number ~= '1' then   -- the first attempt has started, and the others are let through by that
@@ -201,7 +223,7 @@ end
 local function leave_marks(key, owner, gates, admitted)
   if not gates then return end
   give_moments_back(owner, gates)
-  for _, gate in ipairs(cjson.decode(gates)) do
+  for _, gate in ipairs(named(gates)) do
     local kind, mark = gate[1], P .. ':' .. gate[1] .. ':' .. gate[2]
     if kind == 'debounce' then
       if redis.call('HGET', mark, 'winner') == owner then redis.call('DEL', mark) end

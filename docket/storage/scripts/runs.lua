@@ -43,15 +43,24 @@ local function run_of(key)
   return P .. ':runs:' .. key
 end
 
--- Does something about one execution of many. A key that is not what it should be (somebody wrote
--- another type there) must not take the others with it: then the answer is nil and what the server said.
+-- What is wrong with one record, by the words of the server, of Lua, and of its reader of JSON.
+local DAMAGE = {'WRONGTYPE', 'not an integer', 'not a valid float', 'Invalid stream ID', 'attempt to ', 'bad argument #', 'Expected '}
+
+-- The answer where a record is to blame: nil, and what was wrong.
+local function blame(text)   --! rare
+  for _, words in ipairs(DAMAGE) do
+    if string.find(text, words, 1, true) then return nil, text end
+  end
+  return error(text, 0)
+end
+
+-- Does something about one execution of many. A record that is not what it should be (somebody wrote another type
+-- there, or something else into a field) must not take the others with it: then the answer is nil and what was wrong.
 -- Anything else, such as a full memory, concerns them all.
 local function attempt(work, ...)
   local ok, reply = pcall(work, ...)
   if ok then return reply end
-  local text = type(reply) == 'table' and reply.err or tostring(reply)
-  if string.find(text, 'WRONGTYPE', 1, true) then return nil, text end
-  return error(text, 0)
+  return blame(type(reply) == 'table' and reply.err or tostring(reply))
 end
 
 -- A key of a queue: the default one is the one without a name.
