@@ -76,7 +76,7 @@ async def test_workers_that_are_killed_at_any_moment_of_short_tasks_leave_one_ou
     killed: list[int] = []
     survivor = await start(concurrency=2, lease=1.0).until_up()
     keys: list[str] = []
-    for _ in range(6):
+    for _ in range(4):
         pair = [start(concurrency=10, lease=1.0) for _ in range(2)]
         for victim in pair:
             await victim.until_up()

@@ -26,7 +26,7 @@ from .workers import NARROW, PER, RATED, ROOT, WorkerProgram, tasks
 
 pytestmark = pytest.mark.fault
 
-ROLLS = 6
+ROLLS = 4
 LEASE = 30.0
 """Longer than the test: what is taken over was handed back."""
 

@@ -1,7 +1,7 @@
 """F42: everything breaks for a while, at random; `make soak` does the same for as long as one likes.
 
 Worker programs, and a supervisor whose file is edited: kills, frozen processes, drains, strikes; on one
-server cut lines, lost replies and restarts, on a cluster a slot that moves. Twenty seconds of them each. What
+server cut lines, lost replies and restarts, on a cluster a slot that moves. Twelve seconds of them each. What
 holds is read off the ledger: nothing lost, one outcome each, limits never exceeded, nothing left behind, and
 nobody told a falsehood.
 """
@@ -17,7 +17,7 @@ from .soaking import soak
 
 pytestmark = pytest.mark.fault
 
-SECONDS, SEED = 20, 42
+SECONDS, SEED = 12, 42
 
 
 @pytest.mark.timeout(300)
