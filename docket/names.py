@@ -27,7 +27,8 @@ KEYS: Final = frozenset(
         *("quarantine", "queue", "queues", "ran", "rate", "removing", "results", "revisions"),
         *("routes", "runs", "schedule", "schedules", "schemas", "sizes", "slots", "staged"),
         *("staging", "state", "stream", "strikes", "supervisors", "suspects", "task-workers"),
-        *("waiters", "waiting", "worker-shapes", "worker-tasks", "workers", "none", "none2"),
+        *("waiters", "waiting", "worker-queues", "worker-shapes", "worker-tasks", "workers"),
+        *("none", "none2"),
     }
 )
 """What follows the name of a docket in its keys."""

@@ -20,7 +20,8 @@ LASTING = re.compile(
     r"|dead|fence|clock|format"
     r"|strikes|routes|schemas"
     r"|schedules|paused|(schedule|outcomes|ran):.+|(configuration|revisions):.+"
-    r"|supervisors|workers|codecs|limits|leases|(worker-tasks|worker-shapes|task-workers):.+"
+    r"|supervisors|workers|codecs|worker-queues|limits|leases"
+    r"|(worker-tasks|worker-shapes|task-workers):.+"
 )
 """Keys that may last although no work is left; what they hold is looked at below."""
 

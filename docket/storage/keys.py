@@ -34,6 +34,7 @@ Key                                   Type          Holds
 ``P:worker-tasks:<worker>``           set           the tasks that a worker knows
 ``P:worker-shapes:<worker>``          hash          what each of its tasks can be called with
 ``P:codecs``                          hash          what each worker reads
+``P:worker-queues``                   hash          the queues that each worker serves
 ``P:task-workers:<task>``             set           the workers that know a task
 ``P:bell`` ``P:bell:<queue>``         list          at most one token: wakes one idle worker
 ``P:format``                          string        the format of all this: another one is refused

@@ -15,7 +15,7 @@ from .patience import read_patiently, value_of
 from .replies import pairs
 from .script import Script, run, time_query
 
-_REGISTER = Script("register", ("worker", "silence", "codecs"))
+_REGISTER = Script("register", ("worker", "silence", "codecs", "queues"))
 _HEARTBEAT = Script("heartbeat", ("worker", "now"))
 _RETIRE = Script("retire", ("worker", "consumer"))
 _UNPARK = Script("unpark", ("quiet", "most"))
@@ -52,6 +52,7 @@ class Workers:
         silence: timedelta,
         shapes: Mapping[str, str] = NOTHING,
         codecs: Sequence[str] = (),
+        queues: Sequence[str] = (),
     ) -> int:
         """Announce a worker and forget those that were silent for longer than ``silence``.
 
@@ -61,12 +62,17 @@ class Workers:
             silence: after which a worker counts as gone.
             shapes: what tasks can be called with, by name; by ``ANY_TASK``, that it takes all others, too.
             codecs: those that it reads.
+            queues: those that it serves; none is not said.
 
         Returns the server's time in ms.
         """
         told = {**dict.fromkeys(tasks, ""), **shapes}
         words = [word for pair in told.items() for word in pair]
-        call = _REGISTER.call(self._keys, worker, _milliseconds(silence), " ".join(codecs), *words)
+        call = _REGISTER.call(
+            self._keys,
+            *(worker, _milliseconds(silence), " ".join(codecs), "\n".join(queues)),
+            *words,
+        )
         (reply,) = await run(self._connection, call)
         return int(value_of(reply))
 

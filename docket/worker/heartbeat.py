@@ -60,6 +60,7 @@ class Heartbeat(Service):
         self._announced: Mapping[tuple[str, str], int] = {}
         self._disagreements: set[str] = set()
         self._known: frozenset[str] = frozenset()
+        self._served: tuple[str, ...] = ()
         self._may_be_forgotten = False
         self._is_astray = False
         self.last_contact: float | None = None
@@ -89,15 +90,16 @@ class Heartbeat(Service):
             await asyncio.sleep(self._docket.heartbeat_interval.total_seconds())
 
     async def _register(self) -> None:
-        tasks = frozenset(self._docket.tasks)
+        tasks, queues = frozenset(self._docket.tasks), tuple(self._queues())
         workers = self._docket.storage.workers
         silence, shapes = self._docket.silence, self._shapes()
         self._clock.set(
             await workers.register(
-                self._worker, sorted(tasks), silence, shapes, self._docket.serializer.codecs
+                *(self._worker, sorted(tasks), silence, shapes),
+                *(self._docket.serializer.codecs, queues),
             )
         )
-        self._known = tasks
+        self._known, self._served = tasks, queues
         await self._announce(self._limits())
         self.last_contact = asyncio.get_running_loop().time()
 
@@ -106,7 +108,7 @@ class Heartbeat(Service):
         return {**shapes, ANY_TASK: ANYTHING} if self._takes_all else shapes
 
     async def _beat(self) -> None:
-        if self._known != frozenset(self._docket.tasks):
+        if (self._known, self._served) != (frozenset(self._docket.tasks), tuple(self._queues())):
             await self._register()
         if not await self._say():
             self._may_be_forgotten = True

@@ -535,6 +535,13 @@ async def test_a_key_runs_at_most_so_many_times(docket: Docket, worker: Worker) 
     assert (runs.count("bounded"), runs.count("free")) == (2, 4)
 
 
+async def _served(docket: Docket) -> dict[str, str]:
+    """The queues that each worker says it serves."""
+    async with docket.redis() as client:
+        told: dict[bytes, bytes] = await client.hgetall(docket.key("worker-queues"))  # type: ignore[assignment]
+    return {name.decode(): queues.decode() for name, queues in told.items()}
+
+
 async def test_a_worker_takes_work_of_its_queues_in_their_order(docket: Docket) -> None:
     runs: list[str] = []
 
@@ -550,9 +557,13 @@ async def test_a_worker_takes_work_of_its_queues_in_their_order(docket: Docket) 
         async with working(worker):
             await until(lambda: _is(len(runs) == 2))
             assert runs == ["first", "second"]
+            assert await _served(docket) == {worker.name: "urgent\ndefault"}
             await worker.work_on(["elsewhere"])
             await worker.work_on(["elsewhere"])
             await until(lambda: _is(len(runs) == 3))
+            while await _served(docket) != {worker.name: "elsewhere"}:
+                await asyncio.sleep(0.01)
+    assert await _served(docket) == {}
     assert (await docket.snapshot()).total_tasks == 0
 
 

@@ -68,6 +68,7 @@ WORK: Final = (
         "worker-tasks:*",
         "worker-shapes:*",
         "codecs",
+        "worker-queues",
         "task-workers:*",
         "bell",
         "bell:*",
@@ -177,7 +178,9 @@ def parts_of(*scripts: str) -> set[str]:
 
 
 READER = Role(("open", "page", "states"))
-PRODUCER = Role(("open", "page", "schedule", "cancel", "clear"), keys=WORK, rules=RULES)
+PRODUCER = Role(
+    ("open", "page", "schedule", "cancel", "clear"), keys=WORK, rules=RULES
+)
 WORKER = PRODUCER | Role(
     (
         *("claim", "settle", "begin", "renew", "release", "register", "retire", "unpark", "acquit"),

@@ -4,6 +4,7 @@
 -- worker    its name
 -- silence   ms without a heartbeat after which a worker counts as gone
 -- codecs    what it reads, separated by spaces
+-- queues    those that it serves, a line each; '' if it does not say
 -- REST...   pairs: a task that it knows, and what that can be called with ('' if it does not say)
 -- returns   the Redis time in ms
 
@@ -18,6 +19,7 @@ local function forget(name)
   redis.call('DEL', tasks, P .. ':worker-shapes:' .. name)
   redis.call('ZREM', P .. ':workers', name)
   redis.call('HDEL', P .. ':codecs', name)
+  redis.call('HDEL', P .. ':worker-queues', name)
 end
 
 for _, silent in ipairs(redis.call('ZRANGEBYSCORE', P .. ':workers', '-inf', integer(now - silence), 'LIMIT', 0, SLICE)) do
@@ -27,6 +29,7 @@ forget(worker)
 say_format()
 redis.call('ZADD', P .. ':workers', integer(now), worker)
 redis.call('HSET', P .. ':codecs', worker, codecs)
+if queues ~= '' then redis.call('HSET', P .. ':worker-queues', worker, queues) end
 for at = REST, #ARGV, 2 do
   local task, shape = ARGV[at], ARGV[at + 1]
   if task ~= '' then
