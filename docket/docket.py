@@ -18,6 +18,7 @@ from collections.abc import (
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, TypeVar, overload
@@ -33,6 +34,7 @@ from .connection.url import connect
 from .durations import format_duration
 from .errors import InvalidKey, InvalidSetting, Undecodable
 from .execution import Execution, TaskCall, new_execution
+from .insights import Insights
 from .instrumentation import logs, telemetry, tracing
 from .kept import Kept
 from .keynames import KeyNames
@@ -238,6 +240,11 @@ class Docket(KeyNames):
     def tasks(self) -> dict[str, TaskFunction]:
         """The tasks that are known here, by name."""
         return self.registry.tasks
+
+    @cached_property
+    def insights(self) -> Insights:
+        """What explains why its work runs, waits or has ended so."""
+        return Insights(self.storage, self.strike_list, self.silence)
 
     @property
     def silence(self) -> timedelta:

@@ -687,6 +687,14 @@ class StrikeList:
             context=(rule.identity, rule.action),
         )
 
+    def read(self, stored: Mapping[str, StoredRule]) -> dict[str, Rule]:
+        """The rules that are stored so, by identity; one that can not be read is left out.
+
+        Arguments:
+            stored: what stands in Redis, by identity.
+        """
+        return dict(self._readable(stored))
+
     def _readable(self, stored: Mapping[str, StoredRule]) -> Iterator[tuple[str, Rule]]:
         """The rules that can be read; one that can not must not take the others with it."""
         for identity, one in stored.items():

@@ -11,6 +11,7 @@ from ..errors import Undecodable
 from ..lifecycle import ExecutionState
 from ..plain import plain
 from .exits import Misused, NotFound, Partial, Refused
+from .explaining import show_explanation
 from .lengths import duration_option, later
 from .listing import LISTED, MOST, Limit, pick
 from .loading import register
@@ -22,6 +23,7 @@ from .values import parse_argument, parse_value
 if TYPE_CHECKING:
     from ..docket import Docket
     from ..execution import Execution
+    from ..insights import Explanation
     from ..storage.executions import Record
 
 app = typer.Typer(
@@ -89,7 +91,9 @@ def get(
         if execution is None or record is None:
             raise _not_there(docket, key)
         progress = execution.progress
+        explanation = await docket.insights.explain(key)
         item = of_execution(execution)
+        item["why"] = explanation and explanation.sentence
         item["progress"] = {
             "current": progress.current,
             "total": progress.total,
@@ -98,6 +102,26 @@ def get(
         return item | (await _revealed(docket, execution, record, result) if reveal else {})
 
     show_one("execution", visit(Place(docket, url, config), look), output)
+
+
+@app.command()
+def explain(
+    *,
+    key: Annotated[str, typer.Argument(help="The key of the execution.")],
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
+    output: Output = Form.TABLE,
+) -> None:
+    """Say why an execution runs, waits or has ended so, and what can be done about it."""
+
+    async def look(docket: Docket) -> Explanation:
+        found = await docket.insights.explain(key)
+        if found is None:
+            raise _not_there(docket, key)
+        return found
+
+    show_explanation(visit(Place(docket, url, config), look), output)
 
 
 @app.command()

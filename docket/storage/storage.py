@@ -17,6 +17,7 @@ from .patience import value_of
 from .progress import Progresses
 from .schedules import Schedules
 from .script import Script, run
+from .situation import Situations
 from .strikes import StrikeRules
 from .subscriptions import Subscriptions
 from .workers import Workers
@@ -44,6 +45,7 @@ class Storage:
         self.limits = Limits(connection, self.keys)
         self.progress = Progresses(connection, self.keys)
         self.schedules = Schedules(connection, self.keys)
+        self.situations = Situations(connection, self.keys)
         self.strikes = StrikeRules(connection, self.keys)
         self.workers = Workers(connection, self.keys)
         self.subscriptions = Subscriptions(connection, self.keys.strikes)

@@ -97,7 +97,9 @@ class StrikeRules:
         seconds, microseconds = map(int, value_of(time))
         fields = pairs(value_of(reply))
         version = fields.pop(_VERSION, b"").decode(errors="replace")
-        rules = {field.decode(errors="replace"): _stored(text) for field, text in fields.items()}
+        rules = {
+            field.decode(errors="replace"): stored_rule(text) for field, text in fields.items()
+        }
         return StoredRules(seconds * 1000 + microseconds // 1000, version, rules)
 
     async def version(self) -> str:
@@ -116,7 +118,8 @@ class StrikeRules:
         return done
 
 
-def _stored(text: bytes) -> StoredRule:
+def stored_rule(text: bytes) -> StoredRule:
+    """The rule that a field of ``P:strikes`` holds."""
     head, _, rule = text.partition(b"\n")
     match head.split(b" "):
         case [action, ends, since] if ends.isdigit() and since.isdigit():

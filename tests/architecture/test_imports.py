@@ -20,7 +20,7 @@ LAYERS = (
     ("dependencies",),
     ("agenda", "sync"),
     ("docket",),
-    ("kept", "snapshot"),
+    ("insights", "kept", "snapshot"),
     ("execution", "strikelist"),
     ("progress",),
     ("home",),

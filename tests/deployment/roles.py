@@ -177,9 +177,9 @@ def parts_of(*scripts: str) -> set[str]:
     return found
 
 
-READER = Role(("open", "page", "states"))
+READER = Role(("open", "page", "situation", "states"))
 PRODUCER = Role(
-    ("open", "page", "schedule", "cancel", "clear"), keys=WORK, rules=RULES
+    ("open", "page", "situation", "schedule", "cancel", "clear"), keys=WORK, rules=RULES
 )
 WORKER = PRODUCER | Role(
     (

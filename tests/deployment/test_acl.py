@@ -129,6 +129,7 @@ async def test_a_reader_sees_everything_and_changes_nothing(root: Docket, as_: A
     async with as_("reader") as reader:
         assert (await reader.snapshot()).total_tasks == 1
         assert await reader.get_execution("one") is not None
+        assert await reader.insights.explain("one") is not None
         assert len(await reader.strikes()) == 1
         assert list(await reader.workers()) == []
         assert [one.id for one in await Timetable(reader).entries()] == ["ours/often"]

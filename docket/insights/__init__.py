@@ -1,0 +1,12 @@
+"""Answers what people ask of a docket: why does this not run, and what can be done about it.
+
+It owns the sentences, as plain values made of what Redis holds. Reading that is the storage's, and nothing
+here changes anything.
+"""
+
+from __future__ import annotations
+
+from .explanation import Explanation, Fact
+from .insights import Insights
+
+__all__ = ["Explanation", "Fact", "Insights"]

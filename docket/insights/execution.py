@@ -1,0 +1,321 @@
+"""Why an execution stands where it does: from what Redis holds to sentences. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Final
+
+from ..lifecycle import ExecutionState
+from ..plain import plain
+from ..storage.executions import to_milliseconds
+from ..storage.situation import Situation
+from ..strikelist import Rule
+from .causes import DEAD, PARKED, STRUCK, TOLD, Cause
+from .explanation import Explanation, Fact, at, counted, named, span, word
+
+_TYPES: Final[Mapping[type, str]] = {str: "str", int: "int", float: "float", bool: "bool"}
+"""What the values of rules are called on the command line."""
+
+ALONE, IN_ALL = 3, 10
+"""So many deaths make a dead letter: while it ran alone, and altogether."""
+
+
+def explained(situation: Situation, rules: Mapping[str, Rule]) -> Explanation:
+    """Why an execution stands where it does.
+
+    Arguments:
+        situation: where that is, and what is around it.
+        rules: the strikes that may concern it, by identity.
+    """
+    rule = _rule(situation, rules)
+    cause = cause_of(situation, rule)
+    told, words = TOLD[cause], _words(situation, rule)
+    return Explanation(
+        subject=situation.key,
+        state=situation.state.value,
+        cause=cause.value,
+        sentence=told.sentence.format_map(words),
+        advice=told.advice.format_map(words),
+        facts=tuple(_facts(situation, rule, cause)),
+    )
+
+
+def cause_of(situation: Situation, rule: Rule | None = None) -> Cause:
+    """The reason for which an execution stands where it does.
+
+    Arguments:
+        situation: where that is, and what is around it.
+        rule: the strike in force that concerns it.
+    """
+    match situation.state:
+        case ExecutionState.SCHEDULED:
+            return _of_scheduled(situation, rule)
+        case ExecutionState.QUEUED:
+            return _of_queued(situation, rule)
+        case ExecutionState.RUNNING:
+            return _of_running(situation)
+        case ExecutionState.PARKED:
+            return _of_parked(situation)
+        case ExecutionState.COMPLETED:
+            return Cause.COMPLETED
+        case ExecutionState.FAILED:
+            return DEAD.get(situation.reason, Cause.FAILED)
+        case _:
+            return _of_cancelled(situation)
+
+
+def _of_scheduled(situation: Situation, rule: Rule | None) -> Cause:
+    if not situation.is_listed:
+        return Cause.LOST
+    if situation.slot:
+        return Cause.SLOT
+    if situation.turn:
+        return Cause.TURN
+    if situation.due <= situation.now:
+        return _in_the_way(situation, rule) or Cause.OVERDUE
+    if situation.moments:
+        return Cause.RATE if situation.moments[0].kind == "rate" else Cause.DEBOUNCE
+    if rule and rule.action == "delay":
+        return Cause.STRUCK_DELAY
+    return Cause.RETRIED if situation.attempt > 1 else Cause.DUE_LATER
+
+
+def _of_queued(situation: Situation, rule: Rule | None) -> Cause:
+    if not situation.is_listed:
+        return Cause.LOST
+    if found := _in_the_way(situation, rule):
+        return found
+    if situation.is_suspect:
+        return Cause.SUSPECT
+    return Cause.BEHIND if situation.ahead else Cause.NEXT
+
+
+def _in_the_way(situation: Situation, rule: Rule | None) -> Cause | None:
+    """What keeps what is due from being run, however long it waits."""
+    if rule and rule.action != "delay":
+        return STRUCK[rule.action]
+    if not situation.living:
+        return Cause.NO_WORKER
+    if not _serving(situation):
+        return Cause.NO_WORKER_FOR_QUEUE
+    if not _knowing(situation) and not situation.taking:
+        return Cause.NO_WORKER_FOR_TASK
+    return None
+
+
+def _of_running(situation: Situation) -> Cause:
+    if _is_silent(situation):
+        return Cause.SILENT
+    return Cause.CANCELLING if situation.is_cancelled else Cause.RUNNING
+
+
+def _of_parked(situation: Situation) -> Cause:
+    found = PARKED.get(situation.reason.partition(" ")[0], Cause.PARKED)
+    stored = situation.rules.get(situation.strike)
+    is_over = stored is None or 0 < stored.ends <= to_milliseconds(situation.now)
+    return Cause.PARKED_FREED if found is Cause.PARKED_STRUCK and is_over else found
+
+
+def _of_cancelled(situation: Situation) -> Cause:
+    if situation.reason == "struck":
+        return Cause.CANCELLED_STRUCK
+    return Cause.CANCELLED if situation.reason in ("", "cancelled") else Cause.DROPPED
+
+
+def _is_silent(situation: Situation) -> bool:
+    if situation.lease_left is not None:
+        return situation.lease_left <= timedelta()
+    return situation.heard is None or not situation.is_living(situation.heard)
+
+
+def _serving(situation: Situation) -> list[str]:
+    """The living workers that serve its queue, as far as is known: one that does not say may do so."""
+    return [
+        name
+        for name, queues in situation.serving.items()
+        if queues is None or situation.queue in queues
+    ]
+
+
+def _knowing(situation: Situation) -> list[str]:
+    return [one.name for one in situation.knowing if situation.is_living(one.at)]
+
+
+def _rule(situation: Situation, rules: Mapping[str, Rule]) -> Rule | None:
+    """The rule in force that concerns it: the one that has parked it, or that for its whole task."""
+    for identity in (situation.strike, f"task:{situation.task}"):
+        rule = rules.get(identity)
+        if rule and (rule.expires is None or rule.expires > situation.now):
+            return rule
+    return None
+
+
+def _words(situation: Situation, rule: Rule | None) -> dict[str, str]:
+    """What stands for the names in braces; what comes from outside is plain."""
+    s, now = situation, situation.now
+    ended = s.completed_at or now
+    began = s.started_at if s.state is ExecutionState.RUNNING else s.due
+    slot, turn = s.slot, s.turn
+    holder = slot.holders[0].name if slot and slot.holders else turn.holder if turn else None
+    waits = slot.before if slot else turn.before if turn else s.suspects_before
+    return {
+        "key": word(s.key),
+        "task": word(s.task),
+        "queue": word(s.queue),
+        "state": s.state.value,
+        "due": at(s.due),
+        "until": span(s.due - now),
+        "since": span(now - (began or now)),
+        "attempt": str(s.attempt),
+        "failed": str(s.attempt - 1),
+        "worker": plain(s.worker or "?"),
+        "ended": at(ended),
+        "ago": span(now - ended),
+        "error": plain(s.error or "no error was recorded").rstrip("."),
+        "reason": plain(s.reason or "none was recorded"),
+        "detail": plain(s.reason.partition(" ")[2]) or "?",
+        "limit": plain(slot.limit) if slot else "",
+        "held": str(slot.held) if slot else "",
+        "slots": "?" if slot is None or slot.slots is None else str(slot.slots),
+        "schedule": plain(turn.schedule) if turn else "",
+        "holder": word(holder) if holder else "KEY",
+        "before": f"{waits:,} {'waits' if waits == 1 else 'wait'}" if waits else "nobody waits",
+        "gate": plain(s.moments[0].gate) if s.moments else "",
+        "ahead": ("more than " if s.is_least else "") + counted(s.ahead, "other", "others"),
+        "crashes": counted(s.crashes, "death", "deaths"),
+        "strike": _named(rule),
+        "restore": _restore(rule),
+    }
+
+
+def _named(rule: Rule | None) -> str:
+    """A rule, who made it and why."""
+    if rule is None:
+        return "a strike that cannot be read here"
+    by = f" by {plain(rule.author)}" if rule.author else ""
+    return f"the strike {rule.describe()}{by}" + (f" ({plain(rule.reason)})" if rule.reason else "")
+
+
+def _restore(rule: Rule | None) -> str:
+    """The command that takes a rule back."""
+    if rule is None:
+        return "`docket strikes ls` lists the strikes; docket restore"
+    if not rule.conditions:
+        return f"`docket restore {word(rule.task or '*')}`"
+    one = rule.conditions[0]
+    if len(rule.conditions) > 1 or type(one.value) not in _TYPES:
+        return "`docket strikes ls` shows how it was struck; docket restore, typed so,"
+    value = word(f"{_TYPES[type(one.value)]}:{one.value}")
+    words = (word(rule.task or "*"), word(one.parameter), word(one.operator.value), value)
+    return f"`docket restore {' '.join(words)}`"
+
+
+def _facts(situation: Situation, rule: Rule | None, cause: Cause) -> Iterator[Fact]:
+    s = situation
+    if s.slot:
+        for holder in s.slot.holders:
+            yield Fact(
+                f"{plain(holder.name)} has held a slot for {span(s.now - holder.at)}.",
+                f"`docket task explain {word(holder.name)}` says why it does",
+            )
+        if rest := s.slot.held - len(s.slot.holders):
+            yield Fact(f"{counted(rest, 'other slot is', 'other slots are')} held as well.")
+    waits = s.slot or s.turn
+    if waits and waits.since:
+        yield Fact(f"It has been waiting for {span(s.now - waits.since)}.")
+    if rule:
+        yield _of_rule(rule, cause)
+    if s.state is ExecutionState.RUNNING:
+        yield from _of_worker(s)
+    elif s.state.is_live:
+        yield from _of_workers(s, cause)
+    else:
+        yield from _of_end(s)
+    if s.crashes and s.state.is_live:
+        yield _of_deaths(s)
+    yield from _of_itself(s, cause)
+
+
+def _of_rule(rule: Rule, cause: Cause) -> Fact:
+    does = {"drop": "cancels", "park": "parks", "delay": "puts off"}[rule.action]
+    name = _named(rule).removeprefix("the ")
+    since = f" since {at(rule.since)}" if rule.since else ""
+    ends = f" until {at(rule.expires)}" if rule.expires else ""
+    is_told = "{restore}" in TOLD[cause].advice
+    return Fact(
+        f"The {name} {does} what it meets{since}{ends}.",
+        "" if is_told else f"{_restore(rule)} takes it back",
+    )
+
+
+def _of_worker(s: Situation) -> Iterator[Fact]:
+    if s.lease_left is None:
+        yield Fact("No lease of its worker is known.")
+    elif s.lease_left > timedelta():
+        yield Fact(
+            f"Its worker is believed for another {span(s.lease_left)}, unless it renews its lease."
+        )
+    else:
+        yield Fact(f"The lease of its worker ended {span(s.lease_left)} ago.")
+    if s.heard:
+        yield Fact(
+            f"Its worker was last heard of {span(s.now - s.heard)} ago.", "`docket workers ls`"
+        )
+
+
+def _of_workers(s: Situation, cause: Cause) -> Iterator[Fact]:
+    knowing = _knowing(s)
+    if knowing:
+        yield Fact(f"Its task is known to {named(knowing)}.")
+    elif s.taking:
+        yield Fact(f"No living worker knows its task, but {named(s.taking)} take any.")
+    elif s.knowing:
+        last = max(s.knowing, key=lambda one: one.at)
+        yield Fact(
+            f"The last worker that knew its task, {plain(last.name)}, was last heard of at {at(last.at)}.",
+            "see why it ended",
+        )
+    else:
+        task = word(s.task)
+        yield Fact(
+            f"No worker that is remembered knows its task {task}.",
+            "" if cause is Cause.NO_WORKER else f"`docket workers for-task {task}`",
+        )
+    if s.living:
+        serving = _serving(s)
+        yield Fact(
+            f"Its queue {plain(s.queue)} is served by {named(serving) or 'no worker that lives'}."
+        )
+
+
+def _of_deaths(s: Situation) -> Fact:
+    last = f"; the last one ended with {plain(s.death)}" if s.death else ""
+    return Fact(
+        f"{counted(s.crashes, 'process has', 'processes have')} died under it, {s.alone} of them while it "
+        f"ran alone{last}. After {ALONE} alone, or {IN_ALL} in all, it is given up.",
+        f"`docket strike {word(s.task)} --park` keeps its task back until it is mended",
+    )
+
+
+def _of_end(s: Situation) -> Iterator[Fact]:
+    if s.started_at and s.completed_at:
+        on = f" on worker {plain(s.worker)}" if s.worker else ""
+        took = span(s.completed_at - s.started_at)
+        yield Fact(f"Its last run began at {at(s.started_at)}{on} and took {took}.")
+    if s.kept_for:
+        what = "It is kept as a dead letter" if s.is_dead else "Its record is kept"
+        yield Fact(f"{what} for another {span(s.kept_for)}.")
+
+
+def _of_itself(s: Situation, cause: Cause) -> Iterator[Fact]:
+    if s.parked_since:
+        yield Fact(f"It was parked {span(s.now - s.parked_since)} ago.", "`docket parked ls`")
+    if s.is_cancelled and cause is Cause.SILENT:
+        yield Fact("Somebody has asked to cancel it.")
+    if s.schedule:
+        schedule = word(s.schedule)
+        yield Fact(f"It is a run of the schedule {schedule}.", f"`docket schedule show {schedule}`")
+    yield Fact(
+        f"It is attempt {s.attempt} of task {plain(s.task)} in queue {plain(s.queue)}, due at {at(s.due)}."
+    )

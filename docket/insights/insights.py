@@ -1,0 +1,45 @@
+"""The questions that can be asked of a docket."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from ..storage.storage import Storage
+from ..strikelist import StrikeList
+from .execution import explained
+from .explanation import Explanation
+
+
+class Insights:
+    """Explains what stands in a docket; ``Docket.insights`` is one.
+
+    Arguments:
+        storage: what Redis holds.
+        strikes: reads the rules that are in force.
+        silence: how long a worker may be silent before it counts as gone.
+
+    Example:
+        >>> print(await docket.insights.explain("order-7"))
+    """
+
+    def __init__(self, storage: Storage, strikes: StrikeList, silence: timedelta) -> None:
+        self._storage = storage
+        self._strikes = strikes
+        self._silence = silence
+
+    async def explain(self, key: str) -> Explanation | None:
+        """Why an execution runs, waits or has ended so; None if there is no such execution.
+
+        It is one command to the server, however much waits there.
+
+        Arguments:
+            key: the execution.
+
+        Raises:
+            Undecodable: something else is stored there.
+            ServerUnavailable: the server did not answer in time.
+        """
+        situation = await self._storage.situations.of(key, self._silence)
+        if situation is None:
+            return None
+        return explained(situation, self._strikes.read(situation.rules))
