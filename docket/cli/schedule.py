@@ -13,12 +13,15 @@ from ..plain import plain
 from .author import author as me
 from .clear import DryRun, Yes, ask
 from .exits import Misused, NotFound, Partial, Refused
+from .explaining import show_explanation
 from .lengths import duration_option
 from .output import Column, Form, Output, note, say, show, show_one
 from .place import Config, Name, Place, Url, visit
 from .tell import text, when, wide
 
 if TYPE_CHECKING:
+    from ..docket import Docket
+    from ..insights import Explanation
     from ..schedules.timetable import Backfilled, Entry, KeptUp, Timetable
     from ..schedules.upcoming import Due
 
@@ -119,6 +122,31 @@ def show_schedule(
     show_one("schedule", found, output)
     columns = (when("due"), *map(text, ("outcome", "times", "key", "end", "seconds")))
     show("due times so far", history, columns, output)
+
+
+@app.command()
+def explain(
+    schedule: Schedule,
+    *,
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
+    output: Output = Form.TABLE,
+) -> None:
+    """Say why a schedule has a run or none, and what can be done about it."""
+
+    async def look(docket: Docket) -> Explanation:
+        from ..schedules.timetable import Timetable  # noqa: PLC0415 - --help needs none of it
+
+        try:
+            found = await docket.insights.explain_schedule(schedule)
+        except UnknownSchedule as error:
+            raise NotFound(str(error)) from error
+        if found is None:
+            raise NotFound(str(await Timetable(docket).unknown(schedule)))
+        return found
+
+    show_explanation(visit(Place(docket, url, config), look), output)
 
 
 @app.command("next")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import Final
 
 from ..lifecycle import ExecutionState
 from ..plain import plain
@@ -13,9 +12,7 @@ from ..storage.situation import Situation
 from ..strikelist import Rule
 from .causes import DEAD, PARKED, STRUCK, TOLD, Cause
 from .explanation import Explanation, Fact, at, counted, named, span, word
-
-_TYPES: Final[Mapping[type, str]] = {str: "str", int: "int", float: "float", bool: "bool"}
-"""What the values of rules are called on the command line."""
+from .rules import in_force, named_rule, restoring
 
 ALONE, IN_ALL = 3, 10
 """So many deaths make a dead letter: while it ran alone, and altogether."""
@@ -146,7 +143,7 @@ def _rule(situation: Situation, rules: Mapping[str, Rule]) -> Rule | None:
     """The rule in force that concerns it: the one that has parked it, or that for its whole task."""
     for identity in (situation.strike, f"task:{situation.task}"):
         rule = rules.get(identity)
-        if rule and (rule.expires is None or rule.expires > situation.now):
+        if rule and in_force(rule, situation.now):
             return rule
     return None
 
@@ -184,31 +181,9 @@ def _words(situation: Situation, rule: Rule | None) -> dict[str, str]:
         "gate": plain(s.moments[0].gate) if s.moments else "",
         "ahead": ("more than " if s.is_least else "") + counted(s.ahead, "other", "others"),
         "crashes": counted(s.crashes, "death", "deaths"),
-        "strike": _named(rule),
-        "restore": _restore(rule),
+        "strike": named_rule(rule),
+        "restore": restoring(rule),
     }
-
-
-def _named(rule: Rule | None) -> str:
-    """A rule, who made it and why."""
-    if rule is None:
-        return "a strike that cannot be read here"
-    by = f" by {plain(rule.author)}" if rule.author else ""
-    return f"the strike {rule.describe()}{by}" + (f" ({plain(rule.reason)})" if rule.reason else "")
-
-
-def _restore(rule: Rule | None) -> str:
-    """The command that takes a rule back."""
-    if rule is None:
-        return "`docket strikes ls` lists the strikes; docket restore"
-    if not rule.conditions:
-        return f"`docket restore {word(rule.task or '*')}`"
-    one = rule.conditions[0]
-    if len(rule.conditions) > 1 or type(one.value) not in _TYPES:
-        return "`docket strikes ls` shows how it was struck; docket restore, typed so,"
-    value = word(f"{_TYPES[type(one.value)]}:{one.value}")
-    words = (word(rule.task or "*"), word(one.parameter), word(one.operator.value), value)
-    return f"`docket restore {' '.join(words)}`"
 
 
 def _facts(situation: Situation, rule: Rule | None, cause: Cause) -> Iterator[Fact]:
@@ -239,13 +214,13 @@ def _facts(situation: Situation, rule: Rule | None, cause: Cause) -> Iterator[Fa
 
 def _of_rule(rule: Rule, cause: Cause) -> Fact:
     does = {"drop": "cancels", "park": "parks", "delay": "puts off"}[rule.action]
-    name = _named(rule).removeprefix("the ")
+    name = named_rule(rule).removeprefix("the ")
     since = f" since {at(rule.since)}" if rule.since else ""
     ends = f" until {at(rule.expires)}" if rule.expires else ""
     is_told = "{restore}" in TOLD[cause].advice
     return Fact(
         f"The {name} {does} what it meets{since}{ends}.",
-        "" if is_told else f"{_restore(rule)} takes it back",
+        "" if is_told else f"{restoring(rule)} takes it back",
     )
 
 

@@ -8,6 +8,7 @@ from ..storage.storage import Storage
 from ..strikelist import StrikeList
 from .execution import explained
 from .explanation import Explanation
+from .schedule import explained_schedule
 
 
 class Insights:
@@ -43,3 +44,21 @@ class Insights:
         if situation is None:
             return None
         return explained(situation, self._strikes.read(situation.rules))
+
+    async def explain_schedule(self, name: str) -> Explanation | None:
+        """Why a schedule has a run or none; None if there is no such schedule.
+
+        It is one command to the server.
+
+        Arguments:
+            name: the schedule, or owner/name where several owners have one of that name.
+
+        Raises:
+            UnknownSchedule: several owners have one.
+            Undecodable: something else is stored there.
+            ServerUnavailable: the server did not answer in time.
+        """
+        situation = await self._storage.schedule_situations.of(name)
+        if situation is None:
+            return None
+        return explained_schedule(situation, self._strikes.read(situation.rules))

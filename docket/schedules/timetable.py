@@ -163,8 +163,16 @@ class Timetable:
         if found:
             ids = ", ".join(plain(entry.id) for entry in found)
             raise UnknownSchedule(f"several owners have a schedule {name!r}: say which, of {ids}")
+        raise await self.unknown(name)
+
+    async def unknown(self, name: str) -> UnknownSchedule:
+        """The error that says that there is no schedule of a name, and what may have been meant.
+
+        Arguments:
+            name: what somebody has asked for.
+        """
         if any(one.task == name for one in await self.kept_up()):
-            raise UnknownSchedule(
+            return UnknownSchedule(
                 f"{name!r} is a task that keeps itself up, not a schedule: `docket strike {name}` pauses it, "
                 f"`docket restore {name}` resumes it"
             )
@@ -173,7 +181,7 @@ class Timetable:
         advice = (
             f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names) or 'none'}"
         )
-        raise UnknownSchedule(f"there is no schedule {name!r}; {advice}")
+        return UnknownSchedule(f"there is no schedule {name!r}; {advice}")
 
     async def outcomes(self, entry: Entry) -> list[Outcome]:
         """What became of its last due times, the latest first."""

@@ -212,7 +212,7 @@ class Configurations:
         for name, told in pairs(value_of(reply)).items():
             who = name.decode(errors="replace")
             try:
-                found.append(_supervising(who, told))
+                found.append(supervising_of(who, told))
             except (ValueError, TypeError) as error:
                 logger.error(
                     "Supervisor %s is left out, what is stored is none: %s", plain(who), error
@@ -222,7 +222,7 @@ class Configurations:
         )
 
 
-def _supervising(who: str, told: bytes) -> Supervising:
+def supervising_of(who: str, told: bytes) -> Supervising:
     """A supervisor.
 
     Raises:

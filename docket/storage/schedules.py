@@ -258,7 +258,7 @@ class Schedules:
             try:
                 if isinstance(state, bytes):
                     raise ServerRefused(state.decode(errors="replace"))
-                known.append(_known(one, fields, pairs(state), _readable(one, [latest])))
+                known.append(known_of(one, fields, pairs(state), outcomes_of(one, [latest])))
             except (ServerRefused, ValueError, TypeError, LookupError) as error:
                 logger.error(
                     "Schedule %s is left out, what is stored is none: %s", plain(one), error
@@ -296,7 +296,7 @@ class Schedules:
         (reply,) = await read_patiently(
             self._connection, ("LRANGE", self._keys.outcomes(inner), 0, -1)
         )
-        return _readable(schedule, value_of(reply))
+        return outcomes_of(schedule, value_of(reply))
 
     async def has_run(self, schedule: str, due: Sequence[int]) -> list[bool]:
         """Whether due times (ms) of a schedule had a run, as far as that is remembered."""
@@ -322,7 +322,7 @@ def _inner(name: str, fields: Mapping[bytes, bytes]) -> str:
     return fields.get(f"alias:{name}".encode(), name.encode()).decode(errors="replace")
 
 
-def _readable(schedule: str, texts: Sequence[bytes]) -> list[Outcome]:
+def outcomes_of(schedule: str, texts: Sequence[bytes]) -> list[Outcome]:
     """What became of due times; what cannot be read is left out."""
     found: list[Outcome] = []
     for text in filter(None, texts):
@@ -341,12 +341,24 @@ def _milliseconds(length: timedelta) -> int:
     return length // timedelta(milliseconds=1)
 
 
-def _known(
+def known_of(
     name: str,
     fields: Mapping[bytes, bytes],
     state: Mapping[bytes, bytes],
     latest: Sequence[Outcome],
 ) -> Known:
+    """All that Redis holds of one schedule.
+
+    Arguments:
+        name: owner/name.
+        fields: what stands in ``P:schedules``.
+        state: what has happened to it.
+        latest: what became of its last due times.
+
+    Raises:
+        ValueError, LookupError: something else is stored there.
+    """
+
     def number(field: bytes) -> int:
         return int(state.get(field, 0))
 

@@ -15,6 +15,7 @@ from .keys import Keys
 from .limits import Limits
 from .patience import value_of
 from .progress import Progresses
+from .schedule_situation import ScheduleSituations
 from .schedules import Schedules
 from .script import Script, run
 from .situation import Situations
@@ -45,6 +46,7 @@ class Storage:
         self.limits = Limits(connection, self.keys)
         self.progress = Progresses(connection, self.keys)
         self.schedules = Schedules(connection, self.keys)
+        self.schedule_situations = ScheduleSituations(connection, self.keys)
         self.situations = Situations(connection, self.keys)
         self.strikes = StrikeRules(connection, self.keys)
         self.workers = Workers(connection, self.keys)

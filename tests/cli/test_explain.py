@@ -12,6 +12,8 @@ import pytest
 from docket import Docket
 from docket.connection.base import Command, Reply
 from docket.connection.standalone import Standalone
+from docket.schedules.ticker import Ticker
+from tests.schedules.conftest import declared
 
 from .conftest import Shell
 
@@ -116,3 +118,35 @@ def test_an_explanation_asks_the_server_once_however_much_waits(
     monkeypatch.setattr(Standalone, "send", counted)
     # One command, a script: that asks three times of each worker, and twelve times besides.
     assert shell.visit(look) == [([1], 3 * 2 + 12)] * 2
+
+
+def test_a_schedule_is_explained_and_one_that_is_not_there_exits_3(shell: Shell) -> None:
+    async def declare(docket: Docket) -> None:
+        ticker = Ticker(docket.storage.schedules, docket.serializer, "ours")
+        await ticker.declare(declared('[schedules.nightly]\ncron = "30 2 * * *"\npaused = true\n'))
+
+    shell.visit(declare)
+
+    told = _told(shell, "schedule", "explain", "nightly")
+    assert (told["subject"], told["state"], told["cause"]) == (
+        "ours/nightly",
+        "paused",
+        "paused_by_file",
+    )
+    assert told["sentence"] == "It has no runs: its file has paused it."
+    done = shell.type("schedule", "explain", "nihgtly")
+    assert done.exit_code == 3
+    assert done.stderr == "there is no schedule 'nihgtly'; did you mean 'nightly'?\n"
+
+
+def test_a_schedule_that_several_owners_have_is_asked_for_with_its_owner(shell: Shell) -> None:
+    async def declare(docket: Docket) -> None:
+        for owner in ("ours", "theirs"):
+            ticker = Ticker(docket.storage.schedules, docket.serializer, owner)
+            await ticker.declare(declared('[schedules.nightly]\nevery = "1h"\n'))
+
+    shell.visit(declare)
+
+    done = shell.type("schedule", "explain", "nightly")
+    assert done.exit_code == 3
+    assert "say which, of ours/nightly, theirs/nightly" in done.stderr

@@ -83,6 +83,8 @@ def hostile(shell: Shell) -> Shell:
         ("dead", "show", "dead"),
         ("parked", "release", "--dry-run"),
         ("parked", "release", "--yes"),
+        ("schedule", "explain", "nightly"),
+        ("schedule", "explain", "twice"),
         ("schedule", "next", "nightly"),
         ("schedule", "next", "twice"),
         ("schedule", "resume", "nightly"),

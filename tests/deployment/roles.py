@@ -177,7 +177,7 @@ def parts_of(*scripts: str) -> set[str]:
     return found
 
 
-READER = Role(("open", "page", "situation", "states"))
+READER = Role(("open", "page", "schedule_situation", "situation", "states"))
 PRODUCER = Role(
     ("open", "page", "situation", "schedule", "cancel", "clear"), keys=WORK, rules=RULES
 )

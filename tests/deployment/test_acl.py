@@ -133,6 +133,7 @@ async def test_a_reader_sees_everything_and_changes_nothing(root: Docket, as_: A
         assert len(await reader.strikes()) == 1
         assert list(await reader.workers()) == []
         assert [one.id for one in await Timetable(reader).entries()] == ["ours/often"]
+        assert await reader.insights.explain_schedule("often") is not None
         with pytest.raises(ServerRefused):
             await reader.add(greet)("John")
         with pytest.raises(ServerRefused):

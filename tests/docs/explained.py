@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from docket.insights.causes import TOLD, Told
+from docket.insights.schedule_causes import SCHEDULE_TOLD
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "explain.md"
 EXAMPLES: Final = {
@@ -25,6 +26,15 @@ EXAMPLES: Final = {
     "failed": "1",
     "attempt": "2",
     "strike": "the strike TASK() by AUTHOR (REASON)",
+    "struck": "parked",
+    "late": "2m",
+    "period": "5m",
+    "waiting": "2 others wait",
+    "forgotten": "6d",
+    "last": "TIME",
+    "run_word": "KEY",
+    "run": "KEY",
+    "pause": "AUTHOR has paused it at TIME, until TIME (REASON)",
     "restore": "`docket restore TASK`",
 }
 """What stands for what is no name; the names are written large."""
@@ -52,7 +62,7 @@ def table(told: Mapping[Enum, Told]) -> str:
 
 def tables() -> Iterable[str]:
     """All tables of the page, in their order."""
-    return [table({**TOLD})]
+    return [table({**TOLD}), table({**SCHEDULE_TOLD})]
 
 
 def written(page: str) -> str:

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import itertools
 import re
-import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
-import typer
-import typer.main
-from typer.core import TyperGroup
 
-from docket.cli import COMMANDS, _load
 from docket.insights.causes import DEAD, PARKED, STRUCK, TOLD, Cause
 from docket.insights.execution import cause_of, explained
 from docket.insights.explanation import Explanation, Fact, span, word
@@ -23,6 +18,7 @@ from docket.storage.executions import to_milliseconds
 from docket.storage.situation import Moment, Seen, Situation, SlotWait, TurnWait
 from docket.storage.strikes import StoredRule
 from docket.strikelist import ACTIONS, Condition, Operator, Rule
+from tests.insights.commands import commands_in, expect_command
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
@@ -91,20 +87,13 @@ def commands() -> list[str]:
         rules = {} if rule is None else {rule.identity: rule}
         found = explained(replace(situation, crashes=1, schedule="owner/nightly"), rules)
         advices.update([found.advice, *(fact.advice for fact in found.facts)])
-    named = re.findall(r"`(docket [^`]+)`", "\n".join(advices))
-    return sorted({one for one in named if "{" not in one})
+    return [one for one in commands_in("\n".join(advices)) if "{" not in one]
 
 
 def test_every_command_that_is_advised_is_one_that_can_be_typed() -> None:
     assert len(commands()) > 10
     for line in commands():
-        _, noun, *words = shlex.split(line)
-        command = typer.main.get_command(_load(COMMANDS[noun][0]))
-        context = typer.Context(command)
-        if isinstance(command, TyperGroup):
-            _, command, words = command.resolve_command(context, words)
-        assert command is not None
-        command.make_context(noun, words, parent=context)
+        expect_command(line)
 
 
 @pytest.mark.parametrize(
