@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+from typing import Final
 
 from ..lifecycle import ExecutionState
 from ..plain import plain
@@ -18,12 +19,22 @@ ALONE, IN_ALL = 3, 10
 """So many deaths make a dead letter: while it ran alone, and altogether."""
 
 
-def explained(situation: Situation, rules: Mapping[str, Rule]) -> Explanation:
+_DOES: Final = {"drop": "cancels", "park": "parks", "delay": "puts off"}
+"""What a strike does with what it meets."""
+
+SHOWN: Final = 5
+"""How many strikes on arguments are named."""
+
+
+def explained(
+    situation: Situation, rules: Mapping[str, Rule], looking: Sequence[Rule] = ()
+) -> Explanation:
     """Why an execution stands where it does.
 
     Arguments:
         situation: where that is, and what is around it.
-        rules: the strikes that may concern it, by identity.
+        rules: the strike that has parked it and that of its whole task, by identity.
+        looking: the strikes in force that look at arguments of its task.
     """
     rule = _rule(situation, rules)
     cause = cause_of(situation, rule)
@@ -34,7 +45,7 @@ def explained(situation: Situation, rules: Mapping[str, Rule]) -> Explanation:
         cause=cause.value,
         sentence=told.sentence.format_map(words),
         advice=told.advice.format_map(words),
-        facts=tuple(_facts(situation, rule, cause)),
+        facts=(*_facts(situation, rule, cause), *_of_arguments(situation, rule, looking)),
     )
 
 
@@ -213,15 +224,30 @@ def _facts(situation: Situation, rule: Rule | None, cause: Cause) -> Iterator[Fa
 
 
 def _of_rule(rule: Rule, cause: Cause) -> Fact:
-    does = {"drop": "cancels", "park": "parks", "delay": "puts off"}[rule.action]
-    name = named_rule(rule).removeprefix("the ")
     since = f" since {at(rule.since)}" if rule.since else ""
     ends = f" until {at(rule.expires)}" if rule.expires else ""
     is_told = "{restore}" in TOLD[cause].advice
     return Fact(
-        f"The {name} {does} what it meets{since}{ends}.",
+        f"T{named_rule(rule)[1:]} {_DOES[rule.action]} what it meets{since}{ends}.",
         "" if is_told else f"{restoring(rule)} takes it back",
     )
+
+
+def _of_arguments(s: Situation, rule: Rule | None, looking: Sequence[Rule]) -> Iterator[Fact]:
+    """The strikes that may meet it when it is about to run: its arguments are not looked at here."""
+    others = [one for one in looking if rule is None or one.identity != rule.identity]
+    if s.state is ExecutionState.RUNNING or s.state.is_terminal or not others:
+        return
+    for one in others[:SHOWN]:
+        yield Fact(
+            f"T{named_rule(one)[1:]} {_DOES[one.action]} it if its arguments are such.",
+            f"{restoring(one)} takes it back",
+        )
+    if (rest := len(others) - SHOWN) > 0:
+        yield Fact(
+            f"{counted(rest, 'more strike looks', 'more strikes look')} at arguments.",
+            "`docket strikes ls`",
+        )
 
 
 def _of_worker(s: Situation) -> Iterator[Fact]:

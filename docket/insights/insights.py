@@ -43,7 +43,12 @@ class Insights:
         situation = await self._storage.situations.of(key, self._silence)
         if situation is None:
             return None
-        return explained(situation, self._strikes.read(situation.rules))
+        looking = [
+            rule
+            for rule in self._strikes.rules.values()
+            if rule.conditions and rule.task in (None, situation.task)
+        ]
+        return explained(situation, self._strikes.read(situation.rules), looking)
 
     async def explain_schedule(self, name: str) -> Explanation | None:
         """Why a schedule has a run or none; None if there is no such schedule.

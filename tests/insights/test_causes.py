@@ -481,6 +481,25 @@ async def _(stage: Stage) -> str:
     return "k"
 
 
+async def test_strikes_on_arguments_are_told_as_what_they_may_do(stage: Stage) -> None:
+    await stage.living("charge")
+    await stage.add()
+    for number in range(6):
+        await stage.docket.strike("charge", "what", "==", number, author="ann")
+    await stage.docket.strike("fails", "what", "==", 1)
+
+    told = str(await stage.explain("k"))
+
+    assert (
+        "- The strike charge(what == 0) by ann cancels it if its arguments are such.\n  To do: "
+        "`docket restore charge what == int:0` takes it back\n"
+    ) in told
+    assert told.endswith("- 1 more strike looks at arguments.\n  To do: `docket strikes ls`")
+    assert "fails(" not in told
+    await stage.claim()
+    assert "strike" not in str(await stage.explain("k"))
+
+
 async def test_what_is_queued_and_on_no_stream_is_lost(stage: Stage) -> None:
     await stage.add()
     await stage.write("DEL", "stream")
