@@ -83,7 +83,7 @@ def find(
     ``False`` there is no file, whatever lies there.
 
     Raises:
-        ConfigurationError: the file can not be read, or the environment names one that is not there.
+        ConfigurationError: the file cannot be read, or the environment names one that is not there.
     """
     files = _files(config, environ)
     file = files[0] if files else None
@@ -113,7 +113,7 @@ def read_secret(reference: str, environ: Mapping[str, str], directory: Path) -> 
     """A secret that is given as ``file:PATH``, ``env:NAME`` or, for tests, as itself.
 
     Raises:
-        ConfigurationError: the file can not be read, or the variable is not set.
+        ConfigurationError: the file cannot be read, or the variable is not set.
     """
     kind, colon, rest = reference.partition(":")
     if colon and kind == "env":
@@ -127,7 +127,7 @@ def read_secret(reference: str, environ: Mapping[str, str], directory: Path) -> 
             return (directory / rest).read_text("utf-8").strip()
         except OSError as error:
             raise ConfigurationError(
-                f"can not read the secret file {rest}: {error.strerror}"
+                f"cannot read the secret file {rest}: {error.strerror}"
             ) from error
     return reference
 
@@ -178,7 +178,7 @@ def _read(file: Path) -> dict[str, Any]:
         return tomli.loads(file.read_text("utf-8-sig"))
     except OSError as error:
         raise ConfigurationError(
-            f"{file}: can not be read: {error.strerror}; expected a docket.toml there"
+            f"{file}: cannot be read: {error.strerror}; expected a docket.toml there"
         ) from error
     except ValueError as error:
         raise ConfigurationError(f"{file}: {error}") from error
@@ -189,7 +189,7 @@ def _variable(name: str, environ: Mapping[str, str]) -> str | None:
         try:
             return content_of(file)
         except (OSError, ValueError) as error:
-            raise ConfigurationError(f"{name}_FILE: can not read {file}: {error}") from error
+            raise ConfigurationError(f"{name}_FILE: cannot read {file}: {error}") from error
     return environ.get(name) or None
 
 

@@ -127,7 +127,7 @@ def _signature_of(function: Callable[..., Any]) -> inspect.Signature:
         return inspect.signature(function, eval_str=True)
     except Exception:
         # A name that exists only for type checkers or in the function around this one, or a class that this
-        # Python can not subscript: it must not take the limits of other parameters with it.
+        # Python cannot subscript: it must not take the limits of other parameters with it.
         return _resolved_one_by_one(function)
 
 
@@ -148,7 +148,7 @@ def _resolved_one_by_one(function: Callable[..., Any]) -> inspect.Signature:
         parameter.replace(annotation=resolved(parameter.annotation))
         for parameter in signature.parameters.values()
     ]
-    # Where one annotation can not be resolved, uncalled-for sees the dependencies of none.
+    # Where one annotation cannot be resolved, uncalled-for sees the dependencies of none.
     _metadata_cache[function] = {
         parameter.name: dependencies
         for parameter in parameters
@@ -217,7 +217,7 @@ def validate_dependencies(function: Callable[..., Any]) -> None:
 
 
 def why_not_in_process(function: Callable[..., Any]) -> str:
-    """Why a task can not run in a process of its own; nothing if it can.
+    """Why a task cannot run in a process of its own; nothing if it can.
 
     What its dependencies give is known only when it runs: what cannot go to another process is told then.
     """

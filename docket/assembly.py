@@ -43,7 +43,7 @@ def signing_keys(configuration: Configuration, path: Path) -> dict[str, str]:
     """The secrets that payloads are signed with, by id.
 
     Raises:
-        ConfigurationError: a secret can not be read.
+        ConfigurationError: a secret cannot be read.
     """
     directory = path.resolve().parent
     return {
@@ -70,7 +70,7 @@ def orders_for(configuration: Configuration, pool: str, path: Path) -> WorkerOrd
     """What the processes of a pool are told to be.
 
     Raises:
-        ConfigurationError: a secret can not be read.
+        ConfigurationError: a secret cannot be read.
     """
     workers = configuration.workers[pool]
     return WorkerOrders(

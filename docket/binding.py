@@ -55,7 +55,7 @@ class Shape:
         return next(self.objections(args, kwargs), None) is None
 
     def objections(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[str]:
-        """Why it can not be called so, in the words of Python; nothing if it can."""
+        """Why it cannot be called so, in the words of Python; nothing if it can."""
         count = len(args)
         if count > self.most:
             yield "too many positional arguments"
@@ -172,7 +172,7 @@ def announced(function: Callable[..., Any]) -> str:
 def bind(
     name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> None:
-    """Refuse arguments that a task can not be called with.
+    """Refuse arguments that a task cannot be called with.
 
     Arguments:
         name: what the task is called.

@@ -117,7 +117,7 @@ class Docket(KeyNames):
             try for a while. Left out, it is so where a url is given.
 
     Raises:
-        ConfigurationError: what a file or a variable says can not be; an argument is an ``InvalidSetting``.
+        ConfigurationError: what a file or a variable says cannot be; an argument is an ``InvalidSetting``.
         ServerUnavailable: on entering, when nothing answers where a url was not given.
 
     Example:
@@ -189,7 +189,7 @@ class Docket(KeyNames):
             options: whatever else ``Docket`` takes.
 
         Raises:
-            ConfigurationError: the file can not be read.
+            ConfigurationError: the file cannot be read.
 
         Example:
             >>> async with Docket.from_config("docket.toml") as docket: ...
@@ -276,7 +276,7 @@ class Docket(KeyNames):
 
         Raises:
             TypeError: it is no function, or has no name of its own, as a lambda.
-            ValueError: another function is known by this name, or its dependencies can not be.
+            ValueError: another function is known by this name, or its dependencies cannot be.
         """
         self.registry.register(function, names, replace=replace)
 
@@ -325,7 +325,7 @@ class Docket(KeyNames):
         Raises:
             KeyError: no task of this name is registered.
             WrongArguments: the arguments do not fit the task; a ``TypeError``.
-            InvalidKey, PayloadTooLarge, NotSerializable: the call can not be stored.
+            InvalidKey, PayloadTooLarge, NotSerializable: the call cannot be stored.
             ServerUnavailable: the server did not answer in time, or it is not known whether it had
                 accepted the call before. Calling again with the same key and the same arguments is safe,
                 from the same docket object and within 15 minutes: it is then the same call. Another
@@ -656,7 +656,7 @@ class Docket(KeyNames):
 
         Raises:
             WrongArguments: they do not fit the task.
-            PayloadTooLarge, NotSerializable: they can not be stored.
+            PayloadTooLarge, NotSerializable: they cannot be stored.
         """
         function = self.registry.find(task)
         bind(task, function, args, kwargs)

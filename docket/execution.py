@@ -160,7 +160,7 @@ class Execution:
     def of(cls, docket: Home, record: Record) -> Self:
         """The execution that a record tells of.
 
-        A task that is not known here, or arguments that can not be read, do not hide it: its function
+        A task that is not known here, or arguments that cannot be read, do not hide it: its function
         then only names it, and its arguments are empty.
         """
         function = docket.registry.tasks.get(record.task) or _unknown(record.task)
@@ -360,7 +360,7 @@ class Execution:
             expected_generation: the generation that it is to follow; another one makes it SUPERSEDED.
 
         Raises:
-            PayloadTooLarge, NotSerializable: its arguments can not be stored.
+            PayloadTooLarge, NotSerializable: its arguments cannot be stored.
         """
         if reschedule_message is not None:
             self.message_id = reschedule_message
@@ -520,7 +520,7 @@ class Execution:
 
         Raises:
             ValueError: its task is not known here, and there is no fallback.
-            Undecodable: its arguments can not be read.
+            Undecodable: its arguments cannot be read.
         """
         name = message[b"function"].decode()
         function = docket.registry.tasks.get(name) or fallback_task
@@ -669,7 +669,7 @@ class Execution:
         """What is kept of its end: what the task returned, or the error that it failed with.
 
         Raises:
-            Undecodable: it can not be read, or it was signed and is gone.
+            Undecodable: it cannot be read, or it was signed and is gone.
         """
         record, settled = await self._settled()
         self._find_result(settled is not None)
@@ -753,7 +753,7 @@ def new_execution(
         strike: the identity of the rule that parks it, if one does.
 
     Raises:
-        PayloadTooLarge, NotSerializable: its arguments can not be stored.
+        PayloadTooLarge, NotSerializable: its arguments cannot be stored.
     """
     due, when = (0, "") if call.immediate else to_due(execution.when)
     return NewExecution(
@@ -773,7 +773,7 @@ def dump_call(execution: Execution) -> bytes:
     """The arguments of an execution as they are stored.
 
     Raises:
-        PayloadTooLarge, NotSerializable: they can not be stored.
+        PayloadTooLarge, NotSerializable: they cannot be stored.
     """
     return execution.docket.serializer.dump_call(
         execution.args,

@@ -54,7 +54,7 @@ def content_of(file: str) -> str:
     """What a file holds that a variable names.
 
     Raises:
-        OSError: it can not be read.
+        OSError: it cannot be read.
         UnicodeDecodeError: it is not UTF-8.
     """
     return Path(file).read_text("utf-8").strip()

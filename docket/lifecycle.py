@@ -94,7 +94,7 @@ class DeadReason(enum.Enum):
     CRASHED = "crashed"
     """Its worker process died under it too often."""
     UNDECODABLE = "undecodable"
-    """Its payload can not be read."""
+    """Its payload cannot be read."""
     SIGNATURE = "signature"
     """Its arguments do not fit the task."""
 

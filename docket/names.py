@@ -35,7 +35,7 @@ KEYS: Final = frozenset(
 
 
 def trouble_with_docket(name: str) -> str:
-    """What a docket can not be called so for; nothing if it can."""
+    """What a docket cannot be called so for; nothing if it can."""
     if trouble := trouble_with(name):
         return trouble
     if "{" in name or "}" in name:
@@ -64,7 +64,7 @@ def check_name(what: str, name: str) -> str:
     """The name, if something can be called so.
 
     Raises:
-        InvalidName: it can not.
+        InvalidName: it cannot.
     """
     trouble = trouble_with_docket(name) if what == "docket" else trouble_with(name)
     if trouble:

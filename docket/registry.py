@@ -51,7 +51,7 @@ class Registry:
         Raises:
             TypeError: it is no function, but what one has returned, say; or it has no name of its own.
             ValueError: it declares two dependencies of a kind that there can be only one of, its name is
-                that of another task, or it is to run in a process of its own, and can not.
+                that of another task, or it is to run in a process of its own, and cannot.
             CycleError: one of its dependencies needs itself.
         """
         if not callable(function):
@@ -142,7 +142,7 @@ class Registry:
         """Replace all policies at once; runs that have started keep theirs.
 
         Raises:
-            ValueError: a task is to run in a process of its own, and can not.
+            ValueError: a task is to run in a process of its own, and cannot.
         """
         for name, policy in policies.items():
             if name in self.tasks:
@@ -157,7 +157,7 @@ class Registry:
 def _check_process(name: str, function: TaskFunction, policy: TaskPolicy) -> None:
     if policy.in_process and (reason := why_not_in_process(function)):
         raise ValueError(
-            f"the task {name!r} can not run in a process of its own: {reason}, "
+            f"the task {name!r} cannot run in a process of its own: {reason}, "
             'or leave out runner = "process"'
         )
 

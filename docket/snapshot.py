@@ -70,7 +70,7 @@ class StrikePreview:
         scheduled: those that are in the future.
         queued: those that are due.
         running: those that run; a strike does not end them.
-        unreadable: those it may hit as well: their arguments can not be read here.
+        unreadable: those it may hit as well: their arguments cannot be read here.
     """
 
     scheduled: int

@@ -111,7 +111,7 @@ class Condition:
             return bool(_COMPARISONS[self.operator](arguments[self.parameter], self.value))
         except Exception:
             logger.warning(
-                "Strike on %s %s can not compare with a %s; it does not apply",
+                "Strike on %s %s cannot compare with a %s; it does not apply",
                 self.parameter,
                 self.operator.value,
                 type(arguments[self.parameter]).__name__,
@@ -216,7 +216,7 @@ class StrikeInstruction:
                 pickled.
 
         Raises:
-            NotSerializable: the value can not be encoded so.
+            NotSerializable: the value cannot be encoded so.
         """
         message = {
             b"direction": self.direction.encode(),
@@ -240,7 +240,7 @@ class StrikeInstruction:
             serializer: the same as for ``as_message``; left out, nothing is unpickled.
 
         Raises:
-            Undecodable: its value can not be read so.
+            Undecodable: its value cannot be read so.
         """
         kind = Strike if message[b"direction"] == b"strike" else Restore
         function, parameter = message.get(b"function"), message.get(b"parameter")
@@ -696,13 +696,13 @@ class StrikeList:
         return dict(self._readable(stored))
 
     def _readable(self, stored: Mapping[str, StoredRule]) -> Iterator[tuple[str, Rule]]:
-        """The rules that can be read; one that can not must not take the others with it."""
+        """The rules that can be read; one that cannot must not take the others with it."""
         for identity, one in stored.items():
             try:
                 yield identity, self._load(identity, one)
             except (Undecodable, ValueError, TypeError) as error:
                 logger.error(
-                    "The strike %s can not be read and does not apply: %s", plain(identity), error
+                    "The strike %s cannot be read and does not apply: %s", plain(identity), error
                 )
 
     def _load(self, identity: str, stored: StoredRule) -> Rule:

@@ -112,7 +112,7 @@ def test_a_docket_from_a_configuration_follows_it(directory: Path) -> None:
         ('[security]\nsigning_keys = { a = "env:NOBODY" }\n', "NOBODY is not set"),
         (
             '[security]\nsigning_keys = { a = "file:nowhere" }\n',
-            "can not read the secret file nowhere",
+            "cannot read the secret file nowhere",
         ),
     ],
 )
@@ -255,7 +255,7 @@ def test_a_variable_may_name_a_file_that_holds_its_value(directory: Path) -> Non
     size = write(directory, "2KiB\n", "size")
 
     assert find(environ={"DOCKET_SECURITY__MAX_PAYLOAD_FILE": str(size)}).max_payload == 2048
-    with pytest.raises(ConfigurationError, match="DOCKET_NAME_FILE: can not read nowhere"):
+    with pytest.raises(ConfigurationError, match="DOCKET_NAME_FILE: cannot read nowhere"):
         find(environ={"DOCKET_NAME_FILE": "nowhere"})
 
 

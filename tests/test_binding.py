@@ -47,7 +47,7 @@ def test_what_fits_is_what_python_would_call(
 ) -> None:
     args, kwargs = call
     try:
-        # Not inspect: in Python 3.13 it takes for fitting what can not be called.
+        # Not inspect: in Python 3.13 it takes for fitting what cannot be called.
         function(*args, **kwargs)
     except TypeError:
         with pytest.raises(TypeError, match=r"expected arguments that fit task\("):

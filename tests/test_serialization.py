@@ -779,7 +779,7 @@ def _out_of_stock(item: str, left: int) -> OutOfStock:
 
 
 class Stubborn(Exception):
-    """Can not be made again from its arguments."""
+    """Cannot be made again from its arguments."""
 
     def __init__(self, first: Any, second: Any) -> None:
         super().__init__(f"{first} {second}")
@@ -860,9 +860,9 @@ LOCK = threading.Lock()
                 "OutOfStock",
                 "('a', 0)",
             ),
-            ("it can not be pickled", ANY, ANY, Stubborn("a", LOCK), "Stubborn", f"a {LOCK}"),
-            ("it can not be unpickled", ANY, ANY, Stubborn("a", "b"), "Stubborn", "a b"),
-            ("its arguments can not be stored", SAFE, ANY, ValueError(1j), "ValueError", "1j"),
+            ("it cannot be pickled", ANY, ANY, Stubborn("a", LOCK), "Stubborn", f"a {LOCK}"),
+            ("it cannot be unpickled", ANY, ANY, Stubborn("a", "b"), "Stubborn", "a b"),
+            ("its arguments cannot be stored", SAFE, ANY, ValueError(1j), "ValueError", "1j"),
             ("it would end the reader", ANY, ANY, SystemExit(3), "SystemExit", "3"),
             (
                 "it is too large",

@@ -57,7 +57,7 @@ def test_a_comparison_that_can_not_be_made_does_not_hold(caplog: pytest.LogCaptu
     rule = rule_for(None, "amount", ">", 5)
 
     assert not rule.strikes(Subject("work", {"amount": "many"}))
-    assert "amount > can not compare with a str" in caplog.text
+    assert "amount > cannot compare with a str" in caplog.text
 
 
 def test_rules_that_strike_the_same_are_the_same() -> None:
@@ -199,7 +199,7 @@ async def test_a_list_that_stands_alone_unpickles_nothing_that_its_docket_forbid
         async with StrikeList(url, "orders") as strikes:
             assert [one.task for one in strikes.rules.values()] == ["pay"]
     assert bitten == []
-    assert "The strike rule:x can not be read and does not apply" in caplog.text
+    assert "The strike rule:x cannot be read and does not apply" in caplog.text
 
 
 async def test_a_list_that_stands_alone_reads_what_the_docket_has_signed(

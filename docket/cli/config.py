@@ -136,7 +136,7 @@ def init(
     except FileExistsError:
         raise Refused(f"{file} is there already; --force replaces it") from None
     except OSError as error:
-        raise Refused(f"{file} can not be written: {error.strerror}") from error
+        raise Refused(f"{file} cannot be written: {error.strerror}") from error
     typer.echo(f"{file}: written; docket config check says whether it is valid")
 
 
@@ -161,7 +161,7 @@ def plan(
     detailed: Annotated[
         bool,
         typer.Option(
-            "--detailed-exitcode", help="Exit 0 nothing to do, 1 can not be applied, 2 changes."
+            "--detailed-exitcode", help="Exit 0 nothing to do, 1 cannot be applied, 2 changes."
         ),
     ] = False,
     output: Output = Form.TABLE,
@@ -172,7 +172,7 @@ def plan(
         old = None if base is None else load(base, os.environ, Chosen(profile=profile))
     except ConfigurationInvalid:
         if detailed:
-            note("the configuration can not be used; docket config check says why")
+            note("the configuration cannot be used; docket config check says why")
             raise typer.Exit(FAILED) from None
         raise
     running = None if offline or base is not None else _running(new)

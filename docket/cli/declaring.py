@@ -33,7 +33,7 @@ def told_of(loaded: Loaded, path: KeyPath) -> Iterator[str]:
         declared = _declared(task.function, loaded.path.resolve().parent)
     # Foreign code may raise whatever it likes.
     except Exception as error:
-        yield f"  code:     {task.function} can not be imported: {type(error).__name__}: {error}"
+        yield f"  code:     {task.function} cannot be imported: {type(error).__name__}: {error}"
         return
     for behaviour, kind in declared.items():
         if len(path) == 2 or path[2] == behaviour:

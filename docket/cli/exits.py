@@ -24,7 +24,7 @@ WARNINGS: Final = 9
 
 
 class CommandError(DocketError):
-    """A command can not do what it was asked for."""
+    """A command cannot do what it was asked for."""
 
     exit_code: ClassVar[int] = FAILED
 

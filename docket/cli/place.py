@@ -65,7 +65,7 @@ class Place:
         """Where it is: by the options, the environment, the file, the defaults.
 
         Raises:
-            ConfigurationError: the file can not be read.
+            ConfigurationError: the file cannot be read.
         """
         return find(self.name, self.url, config=self.config)
 

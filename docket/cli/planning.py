@@ -134,7 +134,7 @@ def previewed(old: Loaded | None, new: Loaded, now: datetime) -> Preview:
     why = ""
     if isinstance(found, RestartRequired):
         why = (
-            f"{', '.join(found.paths)} can not change while everything runs; restart the supervisor"
+            f"{', '.join(found.paths)} cannot change while everything runs; restart the supervisor"
         )
     elif problem := refuse_removals(before, after, before.supervisor.reload.max_removals):
         why = problem.render()

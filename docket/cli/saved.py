@@ -36,13 +36,13 @@ class SavedPlan:
         """Keep it.
 
         Raises:
-            Refused: the file can not be written.
+            Refused: the file cannot be written.
         """
         text = json.dumps({"version": VERSION, "kind": "plan", **asdict(self)}, indent=2)
         try:
             path.write_text(f"{text}\n", "utf-8")
         except OSError as error:
-            raise Refused(f"{path} can not be written: {error.strerror}") from error
+            raise Refused(f"{path} cannot be written: {error.strerror}") from error
 
     @classmethod
     def read(cls, path: Path) -> SavedPlan:
@@ -55,7 +55,7 @@ class SavedPlan:
         try:
             found = json.loads(path.read_text("utf-8"))
         except OSError as error:
-            raise NotFound(f"{path} can not be read: {error.strerror}") from error
+            raise NotFound(f"{path} cannot be read: {error.strerror}") from error
         except ValueError as error:
             raise Misused(f"{path} is no plan: {error}") from error
         kept = cast(dict[str, Any], found) if isinstance(found, dict) else {}

@@ -173,7 +173,7 @@ def _head(found: Mapping[str, Any]) -> Iterator[str]:
     )
     yield f"process {found['pid']} on {found['host']}, {state}, since {up}; it {ticks}"
     if desired is None:
-        said = "the file can not be used"
+        said = "the file cannot be used"
     elif desired == running["hash"]:
         said = "as the file says"
     else:

@@ -155,7 +155,7 @@ async def _wonder(docket: Docket, function: str) -> None:
 
 async def _preview(docket: Docket, typed: Typed) -> str:
     hit = await docket.strike_preview(typed.function, typed.parameter, typed.operator, typed.value)
-    unreadable = f"; {hit.unreadable} more have arguments that can not be read here" * (
+    unreadable = f"; {hit.unreadable} more have arguments that cannot be read here" * (
         hit.unreadable > 0
     )
     return (

@@ -209,7 +209,7 @@ async def _cancel(docket: Docket, key: str) -> str:
     if execution is None:
         raise _not_there(docket, key)
     if execution.state.is_terminal:
-        raise Refused(f"{key!r} can not be cancelled: it is {execution.state.value} already")
+        raise Refused(f"{key!r} cannot be cancelled: it is {execution.state.value} already")
     await docket.cancel(key)
     runs = execution.state.value == "running"
     return f"Cancelled {plain(key)}" + f", which runs on {plain(str(execution.worker))}" * runs
@@ -225,7 +225,7 @@ def _not_there(docket: Docket, key: str) -> NotFound:
 async def _revealed(
     docket: Docket, execution: Execution, record: Record, result: bytes | None
 ) -> dict[str, Any]:
-    """Arguments and result; what can not be built here without running code is described."""
+    """Arguments and result; what cannot be built here without running code is described."""
     from ..results import POINTER  # noqa: PLC0415 - --help needs none of these
     from ..serialization import describe, place_of_call  # noqa: PLC0415
 
@@ -295,7 +295,7 @@ def _meant(
     try:
         return as_meant(get_signature(docket.tasks[task]), tuple(args), kwargs)
     except ModelMismatch as error:
-        raise Misused(f"{task} can not be called so: {error}") from error
+        raise Misused(f"{task} cannot be called so: {error}") from error
 
 
 def _expect_scheduled(execution: Execution) -> None:

@@ -265,4 +265,4 @@ def _can_not_listen(
 ) -> str:
     ports = {"--healthcheck-port": healthcheck_port, "--metrics-port": metrics_port}
     asked = " and ".join(f"{name} {port}" for name, port in ports.items() if port is not None)
-    return f"can not listen at {host} for {asked}: {error.strerror}; choose another port or --host"
+    return f"cannot listen at {host} for {asked}: {error.strerror}; choose another port or --host"

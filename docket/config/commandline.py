@@ -46,7 +46,7 @@ def _read_setting(
     if path not in known:
         overrides.problems.append(_unknown(path, known, name))
     elif not is_settable(known[path]):
-        message = "is a table and can not be set as a whole"
+        message = "is a table and cannot be set as a whole"
         overrides.problems.append(Problem(message, path, "set one of its keys", variable=name))
     elif not is_blocked(path, tree):
         overrides.put(path, read_value(text, known[path]), name)

@@ -1,4 +1,4 @@
-"""Where the control socket is, even if the configuration can not be used: just then it is asked for."""
+"""Where the control socket is, even if the configuration cannot be used: just then it is asked for."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def read_file(path: Path | str) -> bytes:
     """The bytes of a file.
 
     Raises:
-        ConfigurationUnreadable: there is no such file, or it can not be read.
+        ConfigurationUnreadable: there is no such file, or it cannot be read.
     """
     try:
         return Path(path).read_bytes()
@@ -108,7 +108,7 @@ def read_file(path: Path | str) -> bytes:
         message = "expected a file, found a directory; name the docket.toml in it"
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        message = f"can not be read: {reason}; check its path and its permissions"
+        message = f"cannot be read: {reason}; check its path and its permissions"
     raise ConfigurationUnreadable([Problem(message, file=str(path))])
 
 

@@ -76,7 +76,7 @@ class _Reader:
             self._known.setdefault(variable_of(path), []).append((path, shape))
 
     def read(self, variable: str) -> None:
-        """Note what a variable sets, or why it can not."""
+        """Note what a variable sets, or why it cannot."""
         named, is_file = variable, False
         found = self._known.get(variable, [])
         if not found and variable.endswith("_FILE"):
@@ -106,7 +106,7 @@ class _Reader:
             message = f"expected a variable that means one key, found one that means {choices}"
             return Problem(message, suggestion="set these keys in the file", variable=variable)
         if not is_settable(shape):
-            message = f"{dotted(path)} is a table and can not be set as a whole"
+            message = f"{dotted(path)} is a table and cannot be set as a whole"
             suggestion = f"set one of its keys, as in {variable}__NAME"
             return Problem(message, suggestion=suggestion, variable=variable)
         if named != variable and self._environ.get(named):
@@ -126,5 +126,5 @@ class _Reader:
 
 def _unreadable(variable: str, file: str, error: OSError | ValueError, path: KeyPath) -> Problem:
     reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-    message = f"the file {file} that it names can not be read: {reason}"
+    message = f"the file {file} that it names cannot be read: {reason}"
     return Problem(message, path, "correct the name or the permissions", variable=variable)

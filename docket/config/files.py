@@ -64,7 +64,7 @@ def read_files(main: bytes, path: Path | str, overlays: Iterable[Path | str]) ->
         overlays: files that are laid over it.
 
     Raises:
-        ConfigurationUnreadable: a file is not there, or can not be read.
+        ConfigurationUnreadable: a file is not there, or cannot be read.
         ConfigurationInvalid: a file is no TOML, or includes what it may not.
     """
     reading = _Reading()

@@ -95,7 +95,7 @@ def load(
         chosen: overlays, profile and settings of the command line.
 
     Raises:
-        ConfigurationUnreadable: a file is not there, or can not be read.
+        ConfigurationUnreadable: a file is not there, or cannot be read.
         ConfigurationInvalid: something is wrong in a file or in the environment; all of it is told.
 
     Example:
@@ -120,7 +120,7 @@ def parse(
         chosen: overlays, profile and settings of the command line.
 
     Raises:
-        ConfigurationUnreadable: a file that it includes, or an overlay, can not be read.
+        ConfigurationUnreadable: a file that it includes, or an overlay, cannot be read.
         ConfigurationInvalid: something is wrong in the content or in the environment; all of it is told.
     """
     data = content.encode() if isinstance(content, str) else content

@@ -1,7 +1,7 @@
 """Where the keys, values and table headers of a TOML text stand; tomli does not tell.
 
 The text has been read by tomli, or refused by it: this scanner only follows its structure. It stops
-where it can not follow, and what it has seen until then stays known.
+where it cannot follow, and what it has seen until then stays known.
 """
 
 from __future__ import annotations

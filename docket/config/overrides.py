@@ -24,7 +24,7 @@ class Overrides:
     Arguments:
         tree: the keys that are set, as tables.
         variables: what set each of them: an environment variable, or an option such as ``--set name``.
-        problems: settings that can not be meant.
+        problems: settings that cannot be meant.
     """
 
     tree: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -70,7 +70,7 @@ def known_keys(tree: Mapping[str, Any]) -> Iterator[Known]:
 
 
 def is_settable(shape: Shape) -> bool:
-    """Whether a value can be set here as a whole; of a table with known keys it can not."""
+    """Whether a value can be set here as a whole; of a table with known keys it cannot."""
     return isinstance(shape, Leaf | Entries) or isinstance(getattr(shape, "each", None), Leaf)
 
 

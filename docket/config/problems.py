@@ -54,7 +54,7 @@ class Problem:
 
 
 class ConfigurationInvalid(ConfigurationError):
-    """A configuration can not be used.
+    """A configuration cannot be used.
 
     Arguments:
         problems: all that is wrong, in the order of the file.
@@ -66,4 +66,4 @@ class ConfigurationInvalid(ConfigurationError):
 
 
 class ConfigurationUnreadable(ConfigurationInvalid):
-    """There is no file to read a configuration from, or it can not be read."""
+    """There is no file to read a configuration from, or it cannot be read."""

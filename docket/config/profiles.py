@@ -57,7 +57,7 @@ def profile_layers(
 
 
 def misplaced_keys(tree: Mapping[str, Any]) -> list[Finding]:
-    """Keys that can not be another in a profile than they are in the file."""
+    """Keys that cannot be another in a profile than they are in the file."""
     return [
         unknown_key(("profiles", name, key))
         for name, profile in profiles_of(tree).items()

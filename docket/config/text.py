@@ -60,7 +60,7 @@ def kept(text: str, path: Path) -> Loaded:
         path: the file, beside which everything is.
 
     Raises:
-        ConfigurationError: another release of Docket has kept it, and this one can not use it.
+        ConfigurationError: another release of Docket has kept it, and this one cannot use it.
     """
     return _parsed(text, path)
 

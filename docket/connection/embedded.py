@@ -335,6 +335,6 @@ def _make(directory: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise OperatorError(
-            f"{directory} can not be the directory of an embedded server ({error.strerror}): move away what "
+            f"{directory} cannot be the directory of an embedded server ({error.strerror}): move away what "
             "is there, or use another directory, or a Redis server"
         ) from error

@@ -114,7 +114,7 @@ class Standalone(Connection):
         return self._has_worked
 
     def locate(self) -> Target:
-        """Where the server is now; blocking, called again whenever it can not be reached."""
+        """Where the server is now; blocking, called again whenever it cannot be reached."""
         return self.target
 
     @override

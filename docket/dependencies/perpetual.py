@@ -17,7 +17,7 @@ class Perpetual(CompletionHandler["Perpetual"]):
     """Schedules the task again when it has ended, in success and in failure.
 
     The next run has the same key and, unless told otherwise, the same arguments. It is written down
-    together with the end of this one, so that the chain can not break.
+    together with the end of this one, so that the chain cannot break.
 
     Arguments:
         every: from the start of one run to the start of the next; a run that takes longer is followed

@@ -22,7 +22,7 @@
     │   ├── CommandFailed       a command has not ended well
     │   ├── ProcessDied         a process that ran a plain function has ended before it did
     │   ├── CallRefused         an HTTP call was not answered as expected, or must not be made
-    │   ├── FailedElsewhere     stands in for an exception that can not be brought back
+    │   ├── FailedElsewhere     stands in for an exception that cannot be brought back
     │   └── LeaseLost           told to a running task: somebody else has taken it over
     └── RemoteTraceback         nobody: it is never raised, and shows where its effect was
 
@@ -95,11 +95,11 @@ class DocketError(Exception):
 
 
 class ConfigurationError(DocketError):
-    """The configuration can not be used; its author must change it."""
+    """The configuration cannot be used; its author must change it."""
 
 
 class InvalidSetting(ConfigurationError, ValueError):
-    """One value of the configuration can not be used, wherever it was given."""
+    """One value of the configuration cannot be used, wherever it was given."""
 
 
 class Misconfigured(ConfigurationError):
@@ -129,7 +129,7 @@ class UnknownZone(InvalidSetting):
 
 
 class CallerError(DocketError):
-    """A call can not be carried out as it was made; the caller must change it."""
+    """A call cannot be carried out as it was made; the caller must change it."""
 
 
 class InvalidUrl(CallerError, ValueError):
@@ -137,7 +137,7 @@ class InvalidUrl(CallerError, ValueError):
 
 
 class InvalidName(CallerError, ValueError):
-    """A docket, a queue or a task can not be called so."""
+    """A docket, a queue or a task cannot be called so."""
 
 
 class InvalidKey(CallerError, ValueError):
@@ -153,7 +153,7 @@ class WrongArguments(CallerError, TypeError):
 
 
 class NotSerializable(CallerError, TypeError):
-    """A value can not be encoded by the codecs that are allowed."""
+    """A value cannot be encoded by the codecs that are allowed."""
 
 
 class UnknownSchedule(CallerError, LookupError):
@@ -177,7 +177,7 @@ class WouldBlock(CallerError, RuntimeError):
 
 
 class ImmovableTime(CallerError):
-    """The time of this docket can not be moved: it is real for others, or is being moved already."""
+    """The time of this docket cannot be moved: it is real for others, or is being moved already."""
 
 
 class EndlessWork(CallerError):
@@ -279,7 +279,7 @@ class CallRefused(TaskError):
 
 
 class FailedElsewhere(TaskError):
-    """Stands in for an exception that can not be brought back here.
+    """Stands in for an exception that cannot be brought back here.
 
     Arguments:
         type_name: the module and name of the exception's type.

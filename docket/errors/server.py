@@ -14,7 +14,7 @@ _HOME = __name__.rpartition(".")[0]
 
 
 class ServerUnavailable(OperatorError, ConnectionError, foreign.ConnectionError):
-    """The server can not be reached, or can not work right now; the call may be repeated."""
+    """The server cannot be reached, or cannot work right now; the call may be repeated."""
 
     __module__ = _HOME
     __repr__ = BaseException.__repr__

@@ -187,7 +187,7 @@ def _line(fields: dict[str, object]) -> str:
 
 
 def _shown(value: object) -> str:
-    """What JSON has no word for, as text; one that can not speak must not silence the message."""
+    """What JSON has no word for, as text; one that cannot speak must not silence the message."""
     try:
         return str(value)
     except Exception:

@@ -56,7 +56,7 @@ class Observer:
         """An execution has become a dead letter, because workers died under it too often."""
 
     def undecodable(self, task: str, key: str, error: Exception) -> None:
-        """An execution has become a dead letter, because its payload can not be read."""
+        """An execution has become a dead letter, because its payload cannot be read."""
 
     def lost(self, task: str, key: str) -> None:
         """Another worker has taken a run over."""

@@ -65,7 +65,7 @@ class Pulse:
         self._turned = time.monotonic()
         contact = None if self._worker is None else self._worker.last_contact
         if contact is not None:
-            # Another thread can not ask for the time of this loop.
+            # Another thread cannot ask for the time of this loop.
             self._answered = self._turned - (loop.time() - contact)
         self._beat = loop.call_later(_BEAT, self.start)
 

@@ -43,7 +43,7 @@ class HealthServer:
         patience: seconds that somebody may take to ask, and to take the answer.
 
     Raises:
-        OSError: the address can not be listened on.
+        OSError: the address cannot be listened on.
     """
 
     def __init__(

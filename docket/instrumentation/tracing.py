@@ -172,7 +172,7 @@ class Performing:
         if error is None:
             self._span.set_status(Status(StatusCode.OK))
         else:
-            # An exception that can not speak must not stop the worker, nor one that says too much.
+            # An exception that cannot speak must not stop the worker, nor one that says too much.
             with suppress(BaseException):
                 if not is_unwieldy(error):
                     self._span.record_exception(error)

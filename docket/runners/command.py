@@ -68,13 +68,13 @@ async def _run(
 ) -> CommandResult:
     if shutil.which(command[0]) is None:
         raise CommandFailed(
-            f"expected a program, found {command[0]!r}, which is not there or can not be run; install it, or "
+            f"expected a program, found {command[0]!r}, which is not there or cannot be run; install it, or "
             "give its whole path"
         )
     try:
         process = await processes.KIND.start(command, allowed(os.environ, env))
     except OSError as error:
-        raise CommandFailed(f"{command[0]} can not be run: {error}") from error
+        raise CommandFailed(f"{command[0]} cannot be run: {error}") from error
     tail: deque[str] = deque()
     try:
         await _follow(process.output, tail, logger)

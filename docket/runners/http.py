@@ -162,7 +162,7 @@ async def _called(call: HttpCall, request: _Request) -> CallResult:
                 answer, body = await _ask(client, request, address)
             except httpx.HTTPError as error:
                 reason = str(error) or type(error).__name__
-                raise CallRefused(f"{_shown(request.url)} can not be reached: {reason}") from error
+                raise CallRefused(f"{_shown(request.url)} cannot be reached: {reason}") from error
             target = answer.headers.get("location")
             if target is None or not answer.is_redirect or call.is_expected(answer.status_code):
                 return _judged(call, request.url, answer, body)
@@ -204,7 +204,7 @@ async def _address(url: str, allow_private: bool) -> str:
     except ValueError:
         # What is wrong may be a password that stands where a port should: it is not told.
         raise CallRefused(
-            "expected an http or https URL, found one whose host or port can not be read; correct it, or the "
+            "expected an http or https URL, found one whose host or port cannot be read; correct it, or the "
             "argument that stands there"
         ) from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -214,7 +214,7 @@ async def _address(url: str, allow_private: bool) -> str:
             parts.hostname, port or parts.scheme, type=socket.SOCK_STREAM
         )
     except (OSError, UnicodeError) as error:
-        raise CallRefused(f"{_shown(url)} can not be reached: {error}") from error
+        raise CallRefused(f"{_shown(url)} cannot be reached: {error}") from error
     addresses = [str(entry[4][0]).partition("%")[0] for entry in found]
     for address in addresses:
         if is_special(address):

@@ -121,7 +121,7 @@ class _Interpreter:
         """Start one.
 
         Raises:
-            OSError: it can not be started.
+            OSError: it cannot be started.
         """
         ours, theirs = socket.socketpair()
         with theirs:

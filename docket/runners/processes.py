@@ -43,7 +43,7 @@ class CommandProcess(ABC):
         """Start a command.
 
         Raises:
-            OSError: it can not be started.
+            OSError: it cannot be started.
         """
 
     @property
@@ -87,7 +87,7 @@ class KeptProcess(CommandProcess):
                 f"{self.program} was lost: the process that keeps it has ended too early: {said[-500:]}"
             ) from None
         if "error" in word:
-            raise CommandFailed(f"{self.program} can not be run: {word['error']}")
+            raise CommandFailed(f"{self.program} cannot be run: {word['error']}")
         return int(word["code"])
 
     @override

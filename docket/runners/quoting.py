@@ -1,4 +1,4 @@
-"""Arguments of tasks put into other languages: each stays what it is, and can not become syntax."""
+"""Arguments of tasks put into other languages: each stays what it is, and cannot become syntax."""
 
 from __future__ import annotations
 

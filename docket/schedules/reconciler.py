@@ -80,7 +80,7 @@ def in_force(
 ) -> tuple[list[DesiredSchedule], dict[str, datetime]]:
     """The schedules of an owner as Redis holds them, and when each of them is due next.
 
-    One that can not be read, because a newer release has written it, is left to others. One that is not
+    One that cannot be read, because a newer release has written it, is left to others. One that is not
     signed by the owner, where that has keys, is left alone.
 
     Arguments:

@@ -17,7 +17,7 @@ def call_of(serializer: Serializer, schedule: DesiredSchedule, key: str) -> byte
         key: what the run is known by.
 
     Raises:
-        PayloadTooLarge, NotSerializable: they can not be stored.
+        PayloadTooLarge, NotSerializable: they cannot be stored.
     """
     place = place_of_call(schedule.task, key)
     kwargs = dict(schedule.kwargs)
@@ -49,7 +49,7 @@ def check_seal(serializer: Serializer, owner: str, name: str, definition: str, s
         }[found]
         raise NotTrusted(
             f"expected the definition of schedule {plain(owner)}/{plain(name)} as {plain(owner)} has signed "
-            f"it, found one that can not be trusted: {found.value}; {advice}"
+            f"it, found one that cannot be trusted: {found.value}; {advice}"
         )
 
 

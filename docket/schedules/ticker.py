@@ -201,7 +201,7 @@ class Ticker(Service):
                 calls.append((key, call_of(self.serializer, schedule, key)))
         except DocketError as error:
             # What is not run moves on without an execution.
-            logger.error("Schedule %s can not run: %s", schedule.name, error)
+            logger.error("Schedule %s cannot run: %s", schedule.name, error)
             owed, calls = Owed((), owed.following, owed.skipped, owed.late), []
         return Firing(self._owner, schedule, expected, owed, calls, self._execution_ttl)
 

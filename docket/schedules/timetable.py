@@ -120,7 +120,7 @@ class Timetable:
         return from_milliseconds(await self._schedules.now())
 
     async def entries(self, name: str = "") -> list[Entry]:
-        """All schedules of all owners, by owner and name; what can not be read takes no other with it.
+        """All schedules of all owners, by owner and name; what cannot be read takes no other with it.
 
         Arguments:
             name: only those of this name, or owner/name; empty is any.
@@ -199,7 +199,7 @@ class Timetable:
     async def pause(
         self, entry: Entry, *, by: str, reason: str = "", lasting: timedelta | None = None
     ) -> None:
-        """Have no runs of it; the file can not take that back.
+        """Have no runs of it; the file cannot take that back.
 
         Arguments:
             entry: the schedule.

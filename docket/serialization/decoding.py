@@ -115,7 +115,7 @@ def _frozenset(parts: list[Any]) -> frozenset[Any]:
 
 
 def _spread(members: Iterable[Any]) -> None:
-    """See that members of a set can be told apart quickly: who sends them could choose that they can not.
+    """See that members of a set can be told apart quickly: who sends them could choose that they cannot.
 
     Python hides the hashes of texts from strangers, and not those of numbers.
     """

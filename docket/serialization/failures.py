@@ -40,7 +40,7 @@ def short_words_of(error: BaseException, length: int) -> list[Any]:
 def build(words: Any, pickles: bool) -> Exception:
     """The exception, with the traceback of where it was raised as its cause.
 
-    What can not be brought back is a ``FailedElsewhere``. So is what would end the reader, such as
+    What cannot be brought back is a ``FailedElsewhere``. So is what would end the reader, such as
     ``SystemExit``.
 
     Raises:

@@ -17,7 +17,7 @@ def dump(value: Any) -> bytes:
     """A value as a pickle.
 
     Raises:
-        NotSerializable: it can not be pickled.
+        NotSerializable: it cannot be pickled.
     """
     import cloudpickle  # noqa: PLC0415
 
@@ -37,7 +37,7 @@ def load(data: bytes) -> Any:
     """What a pickle holds; runs the code that it names.
 
     Raises:
-        Undecodable: it can not be read here.
+        Undecodable: it cannot be read here.
     """
     try:
         return pickle.loads(data)  # noqa: S301

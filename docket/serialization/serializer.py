@@ -82,7 +82,7 @@ class Serializer:
                 ``load_call`` makes of them what these say.
 
         Raises:
-            NotSerializable: a value can not be encoded by the codecs that are allowed.
+            NotSerializable: a value cannot be encoded by the codecs that are allowed.
             PayloadTooLarge: the bytes exceed the limit.
         """
         if _all_plain(args) and _all_plain(kwargs) and _all_plain(kwargs.values()):
@@ -129,7 +129,7 @@ class Serializer:
             context: what a signature covers besides: the run that it is the result of; not stored.
 
         Raises:
-            NotSerializable: a value can not be encoded by the codecs that are allowed.
+            NotSerializable: a value cannot be encoded by the codecs that are allowed.
             PayloadTooLarge: the bytes exceed the limit.
         """
         if type(value) in PLAIN:
@@ -154,7 +154,7 @@ class Serializer:
     def dump_error(self, error: BaseException, *, context: Context = ()) -> bytes:
         """An exception as bytes; never fails.
 
-        What can not be encoded, or not within the limit, leaves its name, message and traceback.
+        What cannot be encoded, or not within the limit, leaves its name, message and traceback.
 
         Arguments:
             error: the exception.
@@ -169,7 +169,7 @@ class Serializer:
             return self._signed(Kind.ERROR, Codec.SAFE, content, context)
 
     def load_error(self, data: bytes, *, context: Context = ()) -> Exception:
-        """The exception, or a ``FailedElsewhere`` where it can not be brought back.
+        """The exception, or a ``FailedElsewhere`` where it cannot be brought back.
 
         Its cause shows the traceback of where it was raised.
 

@@ -59,7 +59,7 @@ def made(
 
     Arguments:
         signature: the task's, with annotations resolved.
-        args, kwargs: as they are written; those that can not be bound are left alone.
+        args, kwargs: as they are written; those that cannot be bound are left alone.
     """
     misfits: list[Misfit] = []
 

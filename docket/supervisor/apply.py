@@ -62,7 +62,7 @@ class Applier:
         """Bring the pools of this host up for the first time.
 
         Raises:
-            Rejected: a pool can not work.
+            Rejected: a pool cannot work.
         """
         for name in here(configuration, self._fleet.host).workers:
             await self._start(name, configuration, revision, waits=True)
@@ -71,7 +71,7 @@ class Applier:
         """Have one process of every pool that changes be ready with the new configuration.
 
         Raises:
-            Rejected: one of them can not work; nothing has changed.
+            Rejected: one of them cannot work; nothing has changed.
         """
         staged = Staged()
         try:
@@ -98,7 +98,7 @@ class Applier:
     async def roll(
         self, new: Configuration, apply: Apply, revision: int, staged: Staged | None = None
     ) -> None:
-        """Have every pool become what a configuration says; one that can not stays as it was.
+        """Have every pool become what a configuration says; one that cannot stays as it was.
 
         Arguments:
             new: the configuration.
@@ -107,7 +107,7 @@ class Applier:
             staged: what is up already.
 
         Raises:
-            Rejected: a pool can not; those before it have changed.
+            Rejected: a pool cannot; those before it have changed.
         """
         staged = staged or Staged()
         for action in apply.actions:
@@ -128,7 +128,7 @@ class Applier:
         """Look whether every secret of this host's pools can be read.
 
         Raises:
-            ConfigurationError: one of them can not.
+            ConfigurationError: one of them cannot.
         """
         for name in here(configuration, self._fleet.host).workers:
             self._desired(name, configuration, 0)
@@ -141,7 +141,7 @@ class Applier:
         """Roll the pools whose secrets have another content by now; tells which.
 
         Raises:
-            Rejected: a pool can not work with them; it stays as it was.
+            Rejected: a pool cannot work with them; it stays as it was.
         """
         refreshed: list[str] = []
         for name, pool in self._fleet.pools.items():
@@ -156,7 +156,7 @@ class Applier:
         """Replace the processes of all pools by new ones, which have the code as it is now.
 
         Raises:
-            Rejected: those of a pool can not work; it, and those after it, stay as they were.
+            Rejected: those of a pool cannot work; it, and those after it, stay as they were.
         """
         for name, pool in self._fleet.pools.items():
             await pool.roll(self._desired(name, configuration, revision))

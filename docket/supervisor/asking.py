@@ -38,7 +38,7 @@ class NotInTime(OperatorError):
 
 
 class NotGranted(OperatorError):
-    """The supervisor will not, or can not, do what it was asked for."""
+    """The supervisor will not, or cannot, do what it was asked for."""
 
 
 class NotUnderstood(CallerError):
@@ -73,7 +73,7 @@ def socket_of(place: Path) -> Path:
 
 
 def elsewhere(place: Path) -> Path:
-    """Where the socket is if it can not be at its place: the path is too long, or read only.
+    """Where the socket is if it cannot be at its place: the path is too long, or read only.
 
     Arguments:
         place: where it shall be.
@@ -181,7 +181,7 @@ def is_answered(found: Path) -> bool:
     except (TimeoutError, BlockingIOError):
         return True  # its queue is full: it hangs, but it is there
     except OSError as error:
-        raise OperatorError(f"{found} can not be used: {error.strerror or error}") from error
+        raise OperatorError(f"{found} cannot be used: {error.strerror or error}") from error
     return True
 
 

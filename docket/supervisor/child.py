@@ -99,7 +99,7 @@ class Child:
 
     def _ended_by_itself(self, working: asyncio.Task[None]) -> int:
         error = working.exception()
-        logger.critical("The worker can not go on: %s", error, exc_info=error)
+        logger.critical("The worker cannot go on: %s", error, exc_info=error)
         return 1
 
     async def _configure(self, channel: Channel, message: dict[str, Any]) -> None:

@@ -84,7 +84,7 @@ class Control:
                 line = self._bound_elsewhere()
             except OSError:
                 raise NoPlace(
-                    f"can not listen on {self._place}: {error.strerror or error}; set supervisor.control "
+                    f"cannot listen on {self._place}: {error.strerror or error}; set supervisor.control "
                     "to a path that this user may write to"
                 ) from error
         self._server = await asyncio.start_unix_server(self._meet, sock=line, limit=LARGEST)

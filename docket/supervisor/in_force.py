@@ -226,7 +226,7 @@ class InForce:
     def _leave_alone(self, current: Revision, found: Trust) -> None:
         what = "this supervisor leads no longer" if found is Trust.FOREIGN else "it is not followed"
         message = (
-            f"revision {current.number} of {current.entry.host} can not be trusted: {found.value}; {what}, "
+            f"revision {current.number} of {current.entry.host} cannot be trusted: {found.value}; {what}, "
             "and what is not known to be the owner's is not ticked here"
         )
         if self._conditions["Drift"].message != message:
@@ -252,7 +252,7 @@ class InForce:
         found = self._trust(revision)
         if found is not Trust.GOOD:
             raise NotTrusted(
-                f"revision {revision.number} can not be trusted: {found.value}; change the file instead, and "
+                f"revision {revision.number} cannot be trusted: {found.value}; change the file instead, and "
                 "have it applied"
             )
 

@@ -181,11 +181,11 @@ class Pool:
         """Bring all processes up; the pool is ready when they are.
 
         Arguments:
-            waits: whether it is enough that processes which can not be started now are started later.
+            waits: whether it is enough that processes which cannot be started now are started later.
 
         Raises:
-            Rejected: the first one can not become what is desired.
-            SpawnFailed: a process can not be started.
+            Rejected: the first one cannot become what is desired.
+            SpawnFailed: a process cannot be started.
             OperatorError: the processes do not reach Redis.
         """
         started = await asyncio.gather(
@@ -225,7 +225,7 @@ class Pool:
         """Become something else by settings alone; processes come and go as their number says.
 
         Raises:
-            Rejected: a process can not become this; all are as they were.
+            Rejected: a process cannot become this; all are as they were.
         """
         try:
             async with self._restarting:
@@ -262,7 +262,7 @@ class Pool:
         """Have processes that work become this; who does not answer becomes it as soon as it can.
 
         Raises:
-            Rejected: one of them can not become it.
+            Rejected: one of them cannot become it.
         """
         answers = await asyncio.gather(
             *(
@@ -287,7 +287,7 @@ class Pool:
         """Bring up one process beside the others that is what the pool shall be: the canary.
 
         Raises:
-            Rejected: it can not work; nothing has changed.
+            Rejected: it cannot work; nothing has changed.
         """
         canary = await self._spawn(desired)
         self._canaries.append(canary)
@@ -309,7 +309,7 @@ class Pool:
             canary: the first of the new ones, if it is up already.
 
         Raises:
-            Rejected: the new processes can not work; the old ones go on.
+            Rejected: the new processes cannot work; the old ones go on.
         """
         try:
             async with self._restarting:
@@ -341,7 +341,7 @@ class Pool:
         except (Rejected, OperatorError):
             self.desired = previous
             await self._retire(fresh, 0)
-            # What can not be started now is started by whoever looks after the pool.
+            # What cannot be started now is started by whoever looks after the pool.
             with contextlib.suppress(Rejected, OperatorError):
                 while len(self._working()) < previous.processes:
                     await self._spawn(previous)
@@ -392,7 +392,7 @@ class Pool:
         return process
 
     async def _spawn_several(self, desired: Desired, count: int) -> list[WorkerProcess]:
-        """So many at a time; if one of them can not work, none of them does."""
+        """So many at a time; if one of them cannot work, none of them does."""
         spawned = await asyncio.gather(
             *(self._spawn(desired) for _ in range(count)), return_exceptions=True
         )
@@ -508,7 +508,7 @@ class Pool:
                 return
             except Rejected as error:
                 if self._reports.is_news(error):
-                    logger.error("Pool %s: a new process can not work: %s", self.name, error)
+                    logger.error("Pool %s: a new process cannot work: %s", self.name, error)
                 return
         logger.info("Pool %s: process %d is replaced: %s", self.name, process.pid, reason)
         process.fate = "recycled"
@@ -581,7 +581,7 @@ class Pool:
                 self._tell(error)
                 await asyncio.sleep(self._spawning.next_pause())
             except Rejected as error:
-                self.trouble = f"a new process can not work: {error}"
+                self.trouble = f"a new process cannot work: {error}"
                 self._recent_crashes.append(time.monotonic())
                 self._give_up_if_exhausted()
-                logger.error("Pool %s: a new process can not work: %s", self.name, error)
+                logger.error("Pool %s: a new process cannot work: %s", self.name, error)

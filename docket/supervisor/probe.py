@@ -101,7 +101,7 @@ async def probe(loaded: Loaded, known: Mapping[str, Any] | None = None) -> tuple
         begun = [word["begun"] for word in words if "begun" in word]
         if not begun:
             raise SpawnFailed(
-                f"the code can not be looked at: {ending} before anything was imported; it "
+                f"the code cannot be looked at: {ending} before anything was imported; it "
                 f"may lack packages or memory: try `{sys.executable} -c 'import docket.supervisor.probing'`"
             )
         findings.append(_unfinished(begun[-1], ending, subject))
@@ -141,7 +141,7 @@ def _unfinished(begun: str, ending: str, subject: Mapping[str, Any]) -> Finding:
         },
     }
     path = named.get(begun, ("tasks",))
-    return Finding(path, f"can not be imported: {ending}", "value", "importing must only define")
+    return Finding(path, f"cannot be imported: {ending}", "value", "importing must only define")
 
 
 async def _ask(

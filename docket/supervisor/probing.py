@@ -60,10 +60,10 @@ class Probe:
         self.begin(name)
         try:
             return imported(name)
-        # Code that exits, or is interrupted, while it is imported can not be run either.
+        # Code that exits, or is interrupted, while it is imported cannot be run either.
         except BaseException as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
-            self.tell(path, "value", f"can not be imported: {reason}", _advice(error, name))
+            self.tell(path, "value", f"cannot be imported: {reason}", _advice(error, name))
             return None
 
     def _look_at_function(self, task: str, reference: str) -> None:
@@ -77,7 +77,7 @@ class Probe:
         try:
             validate_dependencies(function)
         except Exception as error:
-            self.tell(path, "value", f"declares what can not be: {error}")
+            self.tell(path, "value", f"declares what cannot be: {error}")
             return
         self.functions[task] = function
 

@@ -43,7 +43,7 @@ class ProcessState(enum.Enum):
 
 
 class Rejected(Exception):
-    """A process can not become what it was told to be."""
+    """A process cannot become what it was told to be."""
 
 
 class Died(Rejected):
@@ -178,7 +178,7 @@ class WorkerProcess:
         """Have it become this, and wait until it is.
 
         Raises:
-            Rejected: it can not.
+            Rejected: it cannot.
             Died: it ended over it.
             SpawnFailed: it ended before it could run any code of ours.
             ServerUnavailable: it does not reach Redis.
@@ -301,4 +301,4 @@ def why_not_spawned(error: BaseException, directory: str) -> str:
     if remedy is None and not os.access(sys.executable, os.X_OK):
         remedy = f"the interpreter {sys.executable} is not there"
     reason = (error.strerror if isinstance(error, OSError) else str(error)) or type(error).__name__
-    return f"can not start a worker process: {reason}" + (f"; {remedy}" if remedy else "")
+    return f"cannot start a worker process: {reason}" + (f"; {remedy}" if remedy else "")

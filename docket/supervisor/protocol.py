@@ -5,7 +5,7 @@ To the child    ``configure`` (revision, orders)    become this; answered by rea
 ..              ``drain`` (seconds)                 finish what runs, hand the rest back, exit
 From the child  ``hello``                           is there, and waits for orders
 ..              ``ready`` (revision, consumer)      works with this revision
-..              ``rejected`` (revision, reason,     can not become this, goes on as it was;
+..              ``rejected`` (revision, reason,     cannot become this, goes on as it was;
 ..              trouble)                            whether Redis was ``away``, ``full``, ``refused``
 ..              ``status``                          every second: what runs, counts, contact
 ==============  ==================================  =============================================

@@ -105,7 +105,7 @@ class Reloader:
         self._conditions = conditions
         self._probed: Mapping[str, Any] | None = None
         self._files: Loaded | None = loaded
-        """What the files say; None if they can not be used."""
+        """What the files say; None if they cannot be used."""
         self._held = ""
         """What the content means that is not applied again unless it is asked for."""
         self._previous: tuple[Loaded, float] | None = None
@@ -134,7 +134,7 @@ class Reloader:
 
         Raises:
             ConfigurationInvalid: the code does not fit the configuration.
-            Rejected: a pool can not work with it.
+            Rejected: a pool cannot work with it.
             ServerUnavailable: Redis did not answer in time.
         """
         if problems := await self._probe_patiently():
@@ -189,7 +189,7 @@ class Reloader:
                     return
                 await self.applier.renew(self.configuration, self.revision)
             except (Rejected, DocketError) as error:
-                logger.error("The code can not be run, what runs goes on: %s", error)
+                logger.error("The code cannot be run, what runs goes on: %s", error)
                 return
             logger.info("The code as it is now runs")
 
@@ -282,7 +282,7 @@ class Reloader:
                     here(self.configuration, self._fleet.host), self.revision
                 )
             except (Rejected, DocketError) as error:
-                logger.error("Pools know tasks still that have left: they can not roll: %s", error)
+                logger.error("Pools know tasks still that have left: they cannot roll: %s", error)
 
     async def _reload_noted(
         self, is_asked: bool, allow_removals: bool, target: str | None = None
@@ -359,7 +359,7 @@ class Reloader:
         try:
             refreshed = await self.applier.refresh(self.configuration, self.revision)
         except (Rejected, DocketError) as error:
-            logger.error("Pools can not work with the secrets as they are now: %s", error)
+            logger.error("Pools cannot work with the secrets as they are now: %s", error)
             return self._outcome("refused", str(error))
         if revived := self.applier.revive():
             logger.info(
@@ -383,7 +383,7 @@ class Reloader:
         try:
             self.applier.read_secrets(new.configuration)
         except ConfigurationError as error:
-            return self._refuse("a secret can not be read", [str(error)])
+            return self._refuse("a secret cannot be read", [str(error)])
         # Without Redis no canary can work, and that would not be the configuration's fault.
         await self._fleet.storage.configurations.current(self._fleet.owner)
         self.applier.leaving.follow(old.configuration, new.configuration)
@@ -492,7 +492,7 @@ class Reloader:
         if is_what_it_says and drift.reason == FILE:
             self._conditions.tell("Drift", False, "InForce")
         elif not is_what_it_says and not drift.status:
-            told = "the file says something else than what runs, or can not be used"
+            told = "the file says something else than what runs, or cannot be used"
             self._conditions.tell("Drift", True, FILE, told)
 
     def _tell_watching(self) -> None:
@@ -501,7 +501,7 @@ class Reloader:
 
 
 def _meaning_on_disk(path: Path, environ: Mapping[str, str], chosen: Chosen) -> str:
-    """What the files say now; nothing if they can not be used."""
+    """What the files say now; nothing if they cannot be used."""
     try:
         return load(path, environ, chosen).meaning
     except ConfigurationError:

@@ -39,7 +39,7 @@ class ReloadRecord:
     digest: str = ""
     """What runs here means."""
     desired: str | None = None
-    """What the files mean; None if they can not be used."""
+    """What the files mean; None if they cannot be used."""
     revision: int = 1
     succeeded: bool = True
     success_at: float = field(default_factory=time.time)

@@ -57,7 +57,7 @@ class Supervisor:
         follows_code: whether new processes take over when the code beside the file changes.
 
     Raises:
-        ConfigurationError: the file can not be used as it is.
+        ConfigurationError: the file cannot be used as it is.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class Supervisor:
         Raises:
             ConfigurationInvalid: the code does not fit the configuration.
             ServerUnavailable: nothing answers at the url.
-            Rejected: a pool can not work with the configuration.
+            Rejected: a pool cannot work with the configuration.
         """
         settings = self._configuration.logging
         set_up_logging(settings.level, settings.format)
@@ -231,7 +231,7 @@ class Supervisor:
             server = HealthServer(settings.host, settings.port, pages)
         except OSError as error:
             raise OperatorError(
-                f"can not listen on {settings.listen}: {error.strerror}; another supervisor may run "
+                f"cannot listen on {settings.listen}: {error.strerror}; another supervisor may run "
                 "there: stop it, or set supervisor.listen (DOCKET_SUPERVISOR__LISTEN) to a free port"
             ) from error
         server.start()

@@ -159,7 +159,7 @@ class Watcher(Service):
                 # Such as too many watches, or no descriptor left: reading now and then needs neither.
                 if self._reports.is_news(error):
                     logger.warning(
-                        "Can not watch %s (%s); it is read now and then", self._path, error
+                        "Cannot watch %s (%s); it is read now and then", self._path, error
                     )
                 await asyncio.sleep(self._rhythm().poll_interval.total_seconds())
 

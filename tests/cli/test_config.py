@@ -197,7 +197,7 @@ def test_explain_says_when_the_code_can_not_be_imported(here: Here) -> None:
     _, command, _ = here.type("explain", "tasks.c")
 
     assert code == 0
-    assert "code:     nowhere:f can not be imported: ModuleNotFoundError" in out
+    assert "code:     nowhere:f cannot be imported: ModuleNotFoundError" in out
     assert "code:" not in command
 
 
@@ -279,7 +279,7 @@ def test_another_zone_of_the_docket_touches_every_schedule(here: Here) -> None:
     [
         (SCHEDULED, 0, "unchanged: both mean the same"),
         (GOOD + "timeout = '5s'\n" + SCHEDULED.removeprefix(GOOD), 2, "1 change"),
-        ("name = 'b'\n" + SCHEDULED, 1, "would be refused: name can not change while everything"),
+        ("name = 'b'\n" + SCHEDULED, 1, "would be refused: name cannot change while everything"),
         ("timezone = 'UTC'\n", 1, "would be refused: removes 3 of 4 tasks, schedules and pools"),
         ("nmae = 1\n", 1, ""),
     ],

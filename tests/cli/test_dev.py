@@ -104,7 +104,7 @@ def test_it_begins_with_nothing_and_follows_the_code(
         CODE + "\n\nimport sys\n\nif 'docket.supervisor.child' in sys.modules:\n"
         "    raise OSError('only a worker has this trouble')\n"
     )
-    bench.until_logged("The code can not be run, what runs goes on: ")
+    bench.until_logged("The code cannot be run, what runs goes on: ")
     assert bench.stop() == 0
 
 

@@ -90,7 +90,7 @@ def test_a_file_that_can_not_be_read_exits_7(shell: Shell, tmp_path: Path) -> No
     done = shell.type("snapshot", "--config", str(tmp_path / "missing.toml"))
 
     assert done.exit_code == 7
-    assert "missing.toml: can not be read" in done.stderr
+    assert "missing.toml: cannot be read" in done.stderr
 
 
 def test_an_option_goes_before_the_environment_and_that_before_the_file(

@@ -105,6 +105,6 @@ def test_a_command_shows_foreign_texts_as_texts(hostile: Shell, words: Sequence[
 def test_what_a_library_warns_of_beside_an_answer_is_shown_so_too(hostile: Shell) -> None:
     done = hostile.program("schedule", "ls")
 
-    assert r"The strike rule:\x1b[2J\nFORGED can not be read" in done.stderr
+    assert r"The strike rule:\x1b[2J\nFORGED cannot be read" in done.stderr
     assert r"Schedule x/\x1b[2J\nFORGED is left out" in done.stderr
     assert "\x1b" not in done.stdout + done.stderr

@@ -160,14 +160,14 @@ def test_a_plan_that_can_not_be_written_is_told(desk: Desk) -> None:
     result = desk.type("config", "plan", "--out", "gone/plan.json")
     assert (result.exit_code, result.stderr) == (
         4,
-        "gone/plan.json can not be written: No such file or directory\n",
+        "gone/plan.json cannot be written: No such file or directory\n",
     )
 
 
 @pytest.mark.parametrize(
     ("text", "code", "words"),
     [
-        (None, 3, "plan.json can not be read: No such file"),
+        (None, 3, "plan.json cannot be read: No such file"),
         ("{", 2, "plan.json is no plan: "),
         ("[]", 2, "plan.json is no plan of version 1; docket config plan --out makes one"),
         ('{"version": 2, "kind": "plan"}', 2, "plan.json is no plan of version 1"),

@@ -42,7 +42,7 @@ def test_it_says_when_the_file_says_something_else(desk: Desk) -> None:
     assert "; the file says something else (" in desk.prints("status")
     desk.write("concurrency = 5", "concurrency = 0")
     desk.type("reload", "--wait")
-    assert "; the file can not be used: " in desk.prints("status")
+    assert "; the file cannot be used: " in desk.prints("status")
 
 
 def test_programs_read_it_as_json(desk: Desk) -> None:

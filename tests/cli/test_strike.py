@@ -156,7 +156,7 @@ def test_a_dry_run_counts_what_a_strike_would_hit_and_strikes_nothing(shell: She
     )
     assert some == (
         f"Would strike *(name == 'Jane') {place}0 scheduled, 0 queued, 0 running (those go on); "
-        "1 more have arguments that can not be read here\n"
+        "1 more have arguments that cannot be read here\n"
     )
     assert _rules(shell) == []
 

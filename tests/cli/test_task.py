@@ -235,7 +235,7 @@ def test_cancelling_what_is_not_there_exits_3_and_what_has_ended_4(shell: Shell)
     assert shell.type("task", "cancel", "nobody").exit_code == 3
     done = shell.type("task", "cancel", "one")
     assert done.exit_code == 4
-    assert done.stderr == "'one' can not be cancelled: it is completed already\n"
+    assert done.stderr == "'one' cannot be cancelled: it is completed already\n"
 
 
 def test_cancelling_in_part_exits_6_and_tells_what_was_not_cancelled(shell: Shell) -> None:
@@ -271,5 +271,5 @@ def test_what_does_not_fit_the_code_at_hand_is_refused(shell: Shell) -> None:
 
     assert done.exit_code == 2
     assert done.stderr == (
-        "greet can not be called so: times: expected what fits int: input should be a valid integer\n"
+        "greet cannot be called so: times: expected what fits int: input should be a valid integer\n"
     )

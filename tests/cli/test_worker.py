@@ -291,7 +291,7 @@ def test_the_worker_tells_of_a_port_that_is_taken(shell: Shell, own_valkey: Serv
 
     assert done.returncode == 1
     assert done.stderr == (
-        f"can not listen at 127.0.0.1 for --healthcheck-port {taken}: Address already in use; "
+        f"cannot listen at 127.0.0.1 for --healthcheck-port {taken}: Address already in use; "
         "choose another port or --host\n"
     )
 
@@ -302,7 +302,7 @@ def test_the_worker_tells_of_a_host_that_does_not_exist(shell: Shell) -> None:
     done = shell.program("worker", *words)
 
     assert done.returncode == 1
-    assert done.stderr.startswith("can not listen at nowhere.invalid for --metrics-port ")
+    assert done.stderr.startswith("cannot listen at nowhere.invalid for --metrics-port ")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The control socket is found even if the configuration can not be used."""
+"""The control socket is found even if the configuration cannot be used."""
 
 from __future__ import annotations
 

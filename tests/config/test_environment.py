@@ -130,7 +130,7 @@ def test_a_name_that_ends_in_file_is_not_taken_for_a_file() -> None:
 
 def test_a_file_that_is_missing_is_named() -> None:
     assert refusal(DOCKET_URL_FILE="/nowhere/at/all") == (
-        "DOCKET_URL_FILE: url: the file /nowhere/at/all that it names can not be read:"
+        "DOCKET_URL_FILE: url: the file /nowhere/at/all that it names cannot be read:"
         " No such file or directory; correct the name or the permissions"
     )
 
@@ -139,7 +139,7 @@ def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
     secret = tmp_path / "url"
     secret.write_bytes(b"\xff")
     assert refusal(DOCKET_URL_FILE=str(secret)) == (
-        f"DOCKET_URL_FILE: url: the file {secret} that it names can not be read: it is not UTF-8;"
+        f"DOCKET_URL_FILE: url: the file {secret} that it names cannot be read: it is not UTF-8;"
         " correct the name or the permissions"
     )
 
@@ -167,7 +167,7 @@ def test_a_variable_far_from_everything_is_an_error() -> None:
 
 def test_a_whole_table_of_tables_can_not_be_set() -> None:
     assert refusal(DOCKET_SUPERVISOR="{}") == (
-        "DOCKET_SUPERVISOR: supervisor is a table and can not be set as a whole;"
+        "DOCKET_SUPERVISOR: supervisor is a table and cannot be set as a whole;"
         " set one of its keys, as in DOCKET_SUPERVISOR__NAME"
     )
 

@@ -342,7 +342,7 @@ def test_the_secret_of_an_overlay_is_not_shown(files: Directory) -> None:
         (
             "tasks.hello={}",
             (
-                "--set tasks.hello: tasks.hello: is a table and can not be set as a whole;"
+                "--set tasks.hello: tasks.hello: is a table and cannot be set as a whole;"
                 " set one of its keys"
             ),
         ),

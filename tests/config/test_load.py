@@ -156,12 +156,12 @@ def test_a_directory_is_no_file(tmp_path: Path) -> None:
 def test_a_file_that_can_not_be_read_says_why(tmp_path: Path) -> None:
     loop = tmp_path / "docket.toml"
     loop.symlink_to(loop)
-    with pytest.raises(ConfigurationUnreadable, match="can not be read: "):
+    with pytest.raises(ConfigurationUnreadable, match="cannot be read: "):
         load(loop, {})
 
 
 def test_a_path_that_no_system_takes_can_not_be_read() -> None:
-    with pytest.raises(ConfigurationUnreadable, match="can not be read: embedded null byte"):
+    with pytest.raises(ConfigurationUnreadable, match="cannot be read: embedded null byte"):
         load("docket\0toml", {})
 
 

@@ -949,4 +949,4 @@ async def test_a_strike_that_can_not_be_read_does_not_hide_the_others(
     await docket.strike_list.refresh()
 
     assert set(docket.strike_list.rules) == {"task:nothing"}
-    assert "The strike rule:torn can not be read" in caplog.text
+    assert "The strike rule:torn cannot be read" in caplog.text

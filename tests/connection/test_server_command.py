@@ -72,6 +72,6 @@ def test_a_file_in_the_place_of_its_directory_is_told_without_a_traceback(
     code, said = _run("start", place / name)
 
     assert code == EXIT_FAILED
-    assert f"{place / name} can not be the directory of an embedded server" in said
+    assert f"{place / name} cannot be the directory of an embedded server" in said
     assert _run("status", place / name)[0] == EXIT_NOT_RUNNING
     assert (place / ".docket").read_text() == "a file"

@@ -1,4 +1,4 @@
-"""What plain functions are given works there, and blocks; what can not is refused."""
+"""What plain functions are given works there, and blocks; what cannot is refused."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Who may send what: the least that each role needs, from the scripts that it runs.
 
-``python -m tests.deployment.roles`` writes ``config/acl``, and below it, for Redis 6.2, files that can not
+``python -m tests.deployment.roles`` writes ``config/acl``, and below it, for Redis 6.2, files that cannot
 tell reading a key from writing it.
 """
 

@@ -94,7 +94,7 @@ async def test_who_works_can_not_write_what_says_what_work_may_do(
             await anything.execute_command("HGETALL", f"{NAME}:{rule}")
             write = ("HSET", f"{NAME}:{rule}", "mine", "1")
             if is_old:
-                # Redis 6.2 can not tell the two apart, and config/acl says so.
+                # Redis 6.2 cannot tell the two apart, and config/acl says so.
                 await anything.execute_command(*write)
             else:
                 with pytest.raises(ResponseError, match=r"(?i)no permission"):

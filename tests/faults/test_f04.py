@@ -73,7 +73,7 @@ BITING = {
     "interrupts": biting("raise KeyboardInterrupt"),
     "cancels": biting("import asyncio; raise asyncio.CancelledError"),
     "ends the generator": biting("raise GeneratorExit"),
-    "raises what can not be printed": biting(
+    "raises what cannot be printed": biting(
         "raise type('Mute', (Exception,), {'__str__': lambda self: 1 / 0})()"
     ),
     "recurses": biting("f = lambda: f(); f.__globals__['f'] = f; f()"),
@@ -174,7 +174,7 @@ async def test_a_payload_that_is_wrongly_signed_is_a_dead_letter_and_its_task_do
 
 
 class Mute(Exception):
-    """Can not be printed."""
+    """Cannot be printed."""
 
     def __str__(self) -> str:
         raise RuntimeError("no words")
@@ -186,7 +186,7 @@ def mute() -> Exception:
 
 def of_a_strange_file() -> Exception:
     """What a task says of a file whose name is not UTF-8."""
-    return ValueError("can not use " + os.fsdecode(b"/tmp/caf\xe9"))
+    return ValueError("cannot use " + os.fsdecode(b"/tmp/caf\xe9"))
 
 
 @pytest.mark.parametrize("make", [mute, of_a_strange_file])

@@ -1,6 +1,6 @@
-"""F25, F26: the server takes no writes: it can not save to its disk (MISCONF), or its memory is full.
+"""F25, F26: the server takes no writes: it cannot save to its disk (MISCONF), or its memory is full.
 
-A call that can not be stored raises a typed error by its deadline. What runs meanwhile is settled when the
+A call that cannot be stored raises a typed error by its deadline. What runs meanwhile is settled when the
 server takes writes again, and its body does not run a second time. About 6 s.
 """
 

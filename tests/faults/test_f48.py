@@ -365,7 +365,7 @@ async def test_a_strike_on_arguments_that_nobody_has_signed_does_not_apply_and_i
     await work(docket)
 
     assert paid == [("Jane", 1)]
-    assert "The strike rule:x can not be read and does not apply" in caplog.text
+    assert "The strike rule:x cannot be read and does not apply" in caplog.text
 
 
 async def test_a_signed_strike_is_refused_with_another_action_or_as_another_rule(

@@ -60,7 +60,7 @@ class Work:
 
 class Mute(Exception):
     def __str__(self) -> str:
-        raise RuntimeError("can not speak")
+        raise RuntimeError("cannot speak")
 
 
 def test_the_span_of_a_run_is_current_and_says_what_runs(spans: Spans) -> None:

@@ -1,4 +1,4 @@
-"""A drain ends in time, whatever stands in its way, and what it can not end is run by the next worker."""
+"""A drain ends in time, whatever stands in its way, and what it cannot end is run by the next worker."""
 
 from __future__ import annotations
 

@@ -872,7 +872,7 @@ class StorageMachine(RuleBasedStateMachine):
                 break
             self._bring_to_an_end()
         self.everything_is_where_it_belongs()
-        assert not self.model.live(), "some work can not be brought to its end"
+        assert not self.model.live(), "some work cannot be brought to its end"
         for key in list(self.model.entries):
             self._expire(key)
         left = self.bench.snapshot()

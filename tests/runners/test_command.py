@@ -89,7 +89,7 @@ async def test_a_program_that_can_not_be_started_is_told(tmp_path: Path) -> None
     broken.write_bytes(b"\x7fELF")
     broken.chmod(0o700)
 
-    with pytest.raises(CommandFailed, match=r"can not be run"):
+    with pytest.raises(CommandFailed, match=r"cannot be run"):
         await command_task("broken", [str(broken)])()
 
 

@@ -207,19 +207,19 @@ async def test_what_is_no_http_url_is_refused(url: str) -> None:
 
 
 async def test_a_port_that_is_none_is_refused_and_not_told() -> None:
-    with pytest.raises(CallRefused, match="whose host or port can not be read") as refused:
+    with pytest.raises(CallRefused, match="whose host or port cannot be read") as refused:
         await call("http://user:{port}/")(port="hunter2")
     assert "hunter2" not in str(refused.value)
 
 
 async def test_a_host_that_is_not_there_is_told(partner: str) -> None:
-    with pytest.raises(CallRefused, match="can not be reached"):
+    with pytest.raises(CallRefused, match="cannot be reached"):
         await call(f"http://{'a' * 70}.invalid/")()
-    with pytest.raises(CallRefused, match="can not be reached"):
+    with pytest.raises(CallRefused, match="cannot be reached"):
         await call("http://no-such-host.invalid/")()
-    with pytest.raises(CallRefused, match="can not be reached"):
+    with pytest.raises(CallRefused, match="cannot be reached"):
         await call("http://127.0.0.1:1/")()
-    with pytest.raises(CallRefused, match="can not be reached"):
+    with pytest.raises(CallRefused, match="cannot be reached"):
         await call("http://[::1]:1/")()
 
 

@@ -26,7 +26,7 @@ from tests.pids import is_alive
 
 class Sealed(Exception):
     def __reduce__(self) -> NoReturn:
-        raise RuntimeError("can not be pickled")
+        raise RuntimeError("cannot be pickled")
 
 
 def compute(number: int) -> tuple[int, int]:

@@ -62,7 +62,7 @@ async def test_a_definition_that_somebody_has_altered_is_neither_run_nor_ticked(
     seals = {"kept": own, "taken away": "", "of another schedule": other}
     await Attacker(host.docket).rewrite_schedule(ID, {"definition": text, "seal": seals[seal]})
 
-    with pytest.raises(NotTrusted, match="owner/s as owner has signed it, found one that can not"):
+    with pytest.raises(NotTrusted, match="owner/s as owner has signed it, found one that cannot"):
         await host.timetable.trigger(await host.timetable.find("s"))
     adopted, due = in_force(await host.schedules.known(), "owner", host.docket.serializer)
 

@@ -319,7 +319,7 @@ async def test_arguments_that_can_not_be_stored_are_told_of(
     await until(lambda: _moved(ticker, before))
     await ticker.stop()
 
-    assert "Schedule s can not run" in caplog.text
+    assert "Schedule s cannot run" in caplog.text
 
 
 async def test_a_schedule_that_somebody_else_removed_is_not_due_any_more(docket: Docket) -> None:

@@ -156,7 +156,7 @@ def test_every_argument_becomes_what_its_parameter_says() -> None:
         ({1}, Path("p"), Colour.RED),
         {"c": Decimal("1.5"), "x": timedelta(minutes=2)},
     )
-    # What can not be bound is left to whoever calls it.
+    # What cannot be bound is left to whoever calls it.
     signature = inspect.signature(few, eval_str=True)
     assert as_meant(signature, ([1], 2), {"b": "p", "z": 1}) == (
         ({1}, 2),

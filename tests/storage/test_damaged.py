@@ -100,7 +100,7 @@ async def test_damaged_strikes_do_not_apply_and_the_others_do(
         await redis.hset(docket.key("strikes"), "version", NOT_UTF_8)
 
     assert [rule.task for rule in await docket.strikes()] == ["charge"]
-    assert "can not be read and does not apply" in caplog.text
+    assert "cannot be read and does not apply" in caplog.text
     await docket.strike_list.catch_up()
 
 

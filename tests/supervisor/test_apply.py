@@ -286,7 +286,7 @@ async def test_a_secret_that_can_not_be_read_is_refused_before_anything_is_touch
     async with up(home) as supervisor:
         before = list(supervisor._fleet.pools["default"].processes)
         home.save(TEXT + '[workers.default.secrets]\nTOKEN = "file:token"\n')
-        await log.until("a secret can not be read")
+        await log.until("a secret cannot be read")
         assert supervisor._fleet.pools["default"].processes == before
         (home.file.parent / "token").write_text("here by now")
 

@@ -1,4 +1,4 @@
-"""A worker process, from the inside: it follows the line, and ends when its worker can not go on."""
+"""A worker process, from the inside: it follows the line, and ends when its worker cannot go on."""
 
 from __future__ import annotations
 
@@ -117,13 +117,13 @@ async def test_only_a_process_for_suspects_writes_each_line_by_itself(
 
 async def test_a_worker_that_ends_by_itself_ends_its_process(line: Line, log: Log) -> None:
     async def fail() -> None:
-        raise RuntimeError("it can not be")
+        raise RuntimeError("it cannot be")
 
     served = Child()
     served._working = asyncio.create_task(fail())
 
     assert await served._follow_orders(line.channel) == 1
-    assert "The worker can not go on: it can not be" in log
+    assert "The worker cannot go on: it cannot be" in log
 
 
 async def test_a_worker_that_is_refused_at_its_start_says_why(

@@ -212,7 +212,7 @@ async def test_where_it_can_not_be_anywhere_that_is_told(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "file"))
-    with pytest.raises(NoPlace, match=r"can not listen on .*/file/c.sock: File exists; set"):
+    with pytest.raises(NoPlace, match=r"cannot listen on .*/file/c.sock: File exists; set"):
         await Control(tmp_path / "file" / "c.sock", answers.words).start()
 
 
@@ -223,7 +223,7 @@ async def test_what_may_not_be_connected_to_is_told(place: Path, answers: Answer
         await Control(place, answers.words).start()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
         other.bind(os.fspath(place.with_name("d.sock")))
-        with pytest.raises(OperatorError, match=r"can not be used: Protocol wrong type"):
+        with pytest.raises(OperatorError, match=r"cannot be used: Protocol wrong type"):
             await Control(place.with_name("d.sock"), answers.words).start()
 
 

@@ -111,7 +111,7 @@ async def test_pools_that_can_not_roll_without_it_go_on_as_they_are(
     (home.file.parent / "work.py").write_text("raise RuntimeError('broken meanwhile')")
     (home.file.parent / "go").touch()
     assert await execution.get_result(timeout=timedelta(seconds=20)) == 5
-    await log.until("they can not roll: RuntimeError: broken meanwhile")
+    await log.until("they cannot roll: RuntimeError: broken meanwhile")
 
     assert pool.ready == 1
     assert await (await docket.add("leaves")(6)).get_result(timeout=timedelta(seconds=20)) == 6

@@ -349,7 +349,7 @@ async def test_a_pool_whose_code_broke_is_degraded_until_it_is_another(
     os.kill(next(iter(pids(pool))), signal.SIGKILL)
 
     await until(lambda: "Pool default is degraded: more than 3 crashes" in caplog.text)
-    assert caplog.text.count("a new process can not work: RuntimeError: broken") == 3
+    assert caplog.text.count("a new process cannot work: RuntimeError: broken") == 3
     assert (pool.is_degraded, pool.ready) == (True, 0)
     (tmp_path / "work.py").write_text(WORK)
     await pool.reconfigure(replace(desired, revision=2))
@@ -530,4 +530,4 @@ async def test_a_process_that_is_put_down_is_not_replaced_for_another_reason_as_
     for _ in range(2):
         await pool._replace_all({process: "it has run enough"})
     assert pool.processes == [process]
-    assert caplog.text.count("a new process can not work") == 1
+    assert caplog.text.count("a new process cannot work") == 1

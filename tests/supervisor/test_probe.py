@@ -111,19 +111,19 @@ async def test_what_can_not_be_imported_is_told_where_it_is_named(directory: Pat
     looked = "modules are looked for beside the configuration, and where Python looks"
     assert found == [
         (
-            "docket.toml:1:12: modules[0]: can not be imported: ModuleNotFoundError:"
+            "docket.toml:1:12: modules[0]: cannot be imported: ModuleNotFoundError:"
             f" No module named 'gone'; {looked}"
         ),
         (
-            "docket.toml:3:12: tasks.a.function: can not be imported: ModuleNotFoundError:"
+            "docket.toml:3:12: tasks.a.function: cannot be imported: ModuleNotFoundError:"
             f" No module named 'missing'; {looked}"
         ),
         (
-            "docket.toml:5:12: tasks.b.function: can not be imported: AttributeError:"
+            "docket.toml:5:12: tasks.b.function: cannot be imported: AttributeError:"
             " module 'work' has no attribute 'gone'; look for the name in work"
         ),
         (
-            "docket.toml:8:19: tasks.c.retry.never_on[0]: can not be imported: AttributeError:"
+            "docket.toml:8:19: tasks.c.retry.never_on[0]: cannot be imported: AttributeError:"
             " module 'work' has no attribute 'nothing'; look for the name in work"
         ),
         (
@@ -166,7 +166,7 @@ async def test_an_upcast_is_a_function_of_three_arguments(directory: Path) -> No
     found = await told(directory, text)
 
     assert [line.partition(": ")[2] for line in found] == [
-        f"tasks.a.upcast: can not be imported: {missing}; look for the name in work",
+        f"tasks.a.upcast: cannot be imported: {missing}; look for the name in work",
         "tasks.b.upcast: expected a function, found something of the type int",
         "tasks.c.upcast: expected a function of the older shape, the arguments by position and those by name",
     ]
@@ -182,7 +182,7 @@ async def test_what_is_no_function_is_refused(directory: Path) -> None:
         "expected a function, found a class",
         "expected a function, found a generator",
         "expected a function, found a generator",
-        "declares what can not be",
+        "declares what cannot be",
     ]
 
 
@@ -281,7 +281,7 @@ async def test_whatever_an_import_does_the_probe_says_which_one_it_was(
 ) -> None:
     (directory / "bad.py").write_text(code)
     (line,) = await told(directory, task("a", "work:plain") + task("b", "bad:f"))
-    assert line.startswith("docket.toml:4:12: tasks.b.function: can not be imported: ")
+    assert line.startswith("docket.toml:4:12: tasks.b.function: cannot be imported: ")
     assert reason in line
 
 
@@ -290,7 +290,7 @@ async def test_an_import_that_never_ends_is_given_up(directory: Path) -> None:
     text = 'modules = ["slow"]\n[supervisor]\nprobe_timeout = "1500ms"\n'
     assert await told(directory, text) == [
         (
-            "docket.toml:1:12: modules[0]: can not be imported: it took longer than 1.5 s"
+            "docket.toml:1:12: modules[0]: cannot be imported: it took longer than 1.5 s"
             " (supervisor.probe_timeout); importing must only define"
         )
     ]
@@ -307,7 +307,7 @@ async def test_an_error_of_a_default_is_told_once(directory: Path) -> None:
     text = '[defaults.task.retry]\nnever_on = ["work:gone"]\n'
     text += task("a", "work:plain") + task("b", "work:first")
     (line,) = await told(directory, text)
-    assert line.startswith("docket.toml:2:13: defaults.task.retry.never_on[0]: can not be imported")
+    assert line.startswith("docket.toml:2:13: defaults.task.retry.never_on[0]: cannot be imported")
 
 
 async def test_a_change_that_touches_no_code_needs_no_new_probe(directory: Path) -> None:

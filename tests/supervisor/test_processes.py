@@ -149,7 +149,7 @@ async def test_a_task_that_kills_its_process_three_times_is_a_dead_letter(
         ),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "memory; there is no memory left"),
         (BlockingIOError(errno.EAGAIN, "unavailable"), "unavailable; raise the limit of processes"),
-        (MemoryError(), "can not start a worker process: MemoryError"),
+        (MemoryError(), "cannot start a worker process: MemoryError"),
         (RuntimeError("can't start new thread"), "process: can't start new thread"),
     ],
 )

@@ -123,7 +123,7 @@ async def test_limits_change_while_a_process_runs_and_one_that_can_not_be_replac
     os.truncate(f"{desired.directory}/work.py", 0)
 
     await pool.reconfigure(replace(desired, revision=2, recycling=Recycling(max_rss=1)))
-    await until(lambda: "a new process can not work" in caplog.text)
+    await until(lambda: "a new process cannot work" in caplog.text)
 
     assert pids(pool) >= {first}
     assert first not in buried

@@ -81,7 +81,7 @@ def edit_everything(supervised: Supervised) -> None:
     supervised.until_logged("Reload: unchanged")
 
     supervised.edit(('"work:hold"', '"work:nothing"'))
-    supervised.until_logged("tasks.hold.function: can not be imported: AttributeError")
+    supervised.until_logged("tasks.hold.function: cannot be imported: AttributeError")
     supervised.append('[schedules.odd]\ntask = "note"\nkwargs = { numbr = 1 }\nevery = "1h"\n')
     supervised.until_logged("schedules.odd: does not call note(number, customer=...)")
     supervised.edit(('[schedules.odd]\ntask = "note"\nkwargs = { numbr = 1 }\nevery = "1h"\n', ""))
@@ -167,7 +167,7 @@ def test_the_environment_overrides_the_file(supervised: Supervised) -> None:
             5,
         ),
         (('"work:note"', '"work:nothing"'), "has no attribute 'nothing'", 7),
-        (('"127.0.0.1:0"', '"192.0.2.1:1"'), "can not listen on 192.0.2.1:1", 1),
+        (('"127.0.0.1:0"', '"192.0.2.1:1"'), "cannot listen on 192.0.2.1:1", 1),
     ],
 )
 def test_a_supervisor_that_can_not_begin_says_why(

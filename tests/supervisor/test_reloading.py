@@ -1,4 +1,4 @@
-"""What a reload does when the new configuration can not work, and how one goes back."""
+"""What a reload does when the new configuration cannot work, and how one goes back."""
 
 from __future__ import annotations
 
@@ -291,7 +291,7 @@ async def test_a_secret_with_another_content_rolls_its_pool_at_the_next_reload(
         await until(lambda: before not in pool.processes, "the end of the old process")
         secret.unlink()
         supervisor.ask_to_reload()
-        await log.until("Pools can not work with the secrets as they are now")
+        await log.until("Pools cannot work with the secrets as they are now")
         assert pool.ready == 1
         assert "first" not in "".join(log._lines)
 

@@ -103,10 +103,10 @@ def test_it_is_ready_while_it_is_up_and_redis_answers_and_every_pool_works(
     status.contact.failed(ServerFull("OOM"))
     assert status.readyz().body == "Redis is full: OOM\n"
     status.contact.works()
-    pool.trouble = "can not start a worker process: no memory"
+    pool.trouble = "cannot start a worker process: no memory"
     pool.processes.clear()
     assert status.readyz().body == (
-        "pool default has no process that works: can not start a worker process: no memory\n"
+        "pool default has no process that works: cannot start a worker process: no memory\n"
     )
     pool.processes.append(process_in(ProcessState.READY))
     pool.is_degraded = True

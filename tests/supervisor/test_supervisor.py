@@ -275,7 +275,7 @@ async def test_one_that_can_have_no_control_socket_works_without(
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(home.file))
     home.edit("[supervisor]", '[supervisor]\ncontrol = "docket.toml/control.sock"')
     async with up(home):
-        assert "docket status and docket reload do not reach this supervisor: can not listen" in log
+        assert "docket status and docket reload do not reach this supervisor: cannot listen" in log
 
 
 async def test_what_was_asked_for_by_a_signal_ends_with_the_supervisor(home: Home) -> None:

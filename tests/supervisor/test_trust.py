@@ -223,8 +223,8 @@ async def test_any_other_revision_that_nobody_has_signed_is_neither_followed_nor
     assert house.drift == "NotTrusted"
     assert house.reloads.revision == 1
     assert set(house.ticker.next_times) == {"hourly"}
-    assert caplog.text.count("revision 2 of a can not be trusted") == 1
-    with pytest.raises(NotTrusted, match="revision 2 can not be trusted"):
+    assert caplog.text.count("revision 2 of a cannot be trusted") == 1
+    with pytest.raises(NotTrusted, match="revision 2 cannot be trusted"):
         await house.in_force.revision(2)
 
 

@@ -19,7 +19,7 @@ async def docket() -> AsyncIterator[Docket]:
 
 @pytest.fixture
 async def immovable(server_url: str) -> AsyncIterator[Docket]:
-    """A docket on every kind of server; the test says what holds where time can not be moved."""
+    """A docket on every kind of server; the test says what holds where time cannot be moved."""
     async with Docket(uuid.uuid4().hex, server_url) as docket:
         yield docket
         await docket.storage.erase()

@@ -22,7 +22,7 @@ class Condition(Table):
 
     @model_validator(mode="after")
     def value_fits_op(self) -> Self:
-        """Refuse a value that the comparison can not work with."""
+        """Refuse a value that the comparison cannot work with."""
         if self.op == "between":
             if not _are_bounds(self.value):
                 raise at(
