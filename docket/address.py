@@ -196,7 +196,7 @@ def _variable(name: str, environ: Mapping[str, str]) -> str | None:
 def _text(table: Mapping[str, Any], key: str) -> str | None:
     value = table.get(key)
     if value is not None and not isinstance(value, str):
-        raise ConfigurationError(f"{key}: expected a text in quotes, found {value!r}")
+        raise ConfigurationError(f"{key}: expected a string in quotes, found {value!r}")
     return value
 
 

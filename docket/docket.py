@@ -781,7 +781,7 @@ def _task_call(
             is_bound=True,
         )
     if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidKey(f"expected a text as the key, found {key!r}")
+        raise InvalidKey(f"expected a string as the key, found {key!r}")
     try:
         size = len(key.encode())
     except UnicodeEncodeError:

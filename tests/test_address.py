@@ -103,7 +103,7 @@ def test_a_docket_from_a_configuration_follows_it(directory: Path) -> None:
     ("text", "message"),
     [
         ("name = \n", "docket.toml"),
-        ("name = 5\n", "name: expected a text in quotes, found 5"),
+        ("name = 5\n", "name: expected a string in quotes, found 5"),
         ("security = 5\n", "security: expected a table, found 5"),
         ('execution_ttl = "soon"\n', "execution_ttl: expected a duration"),
         ('security.max_payload = "much"\n', "security.max_payload: expected a size"),

@@ -14,7 +14,7 @@ from .schema import schema
 from .sentences import shown
 
 ANY_NAME: Final = "NAME"
-"""What stands for a name that the author of the file chooses."""
+"""Placeholder for a name that the author of the file chooses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Key:
     Arguments:
         path: where it stands; ``NAME`` is any name, 0 any entry.
         kind: what may stand there.
-        default: what it is where nobody says anything, as TOML; empty without one.
+        default: its value where none is set, as TOML; empty without one.
         meaning: what it does.
         is_required: whether its table must have it.
         is_table: whether there are keys in it.
@@ -39,7 +39,7 @@ class Key:
 
     @property
     def effect(self) -> str:
-        """What an edit of it brings about while everything runs."""
+        """The effect of editing this key while everything runs."""
         if self.path[0] in PARTS_OF_FILES or self.path[0] == "defaults":
             return "as what it says"
         names = tuple(str(key) for key in self.path)
@@ -153,7 +153,7 @@ def _kind(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
         case "boolean":
             return "true or false"
         case "string":
-            return "text"
+            return "string"
         case _:
             return "any value"
 

@@ -1,7 +1,7 @@
 """Keys that the command line sets: ``--set tasks.send_email.timeout=5m``, over everything else.
 
 The path is written as in TOML and means a key that the model or a file has; the value is read as TOML, else
-as a text, just as an environment variable is.
+as a string, just as an environment variable is.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where the control socket is, even if the configuration cannot be used: just then it is asked for."""
+"""The place of the control socket, even while the configuration cannot be used: that is when it is needed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _VARIABLE: Final = "DOCKET_SUPERVISOR__CONTROL"
 def control_of(
     path: Path, environ: Mapping[str, str] = os.environ, chosen: Chosen = NOTHING
 ) -> str:
-    """What ``supervisor.control`` is, as far as it can be told.
+    """Return ``supervisor.control``, as far as it can be read.
 
     Arguments:
         path: the file.

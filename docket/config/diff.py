@@ -1,4 +1,4 @@
-"""What differs between two configurations, leaf by leaf."""
+"""The differences between two configurations, leaf by leaf."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Path: TypeAlias = tuple[str, ...]
 
 
 class Absent(enum.Enum):
-    """The one value of what is not there."""
+    """The one value that stands for something absent."""
 
     ABSENT = "absent"
 
@@ -39,17 +39,17 @@ class Change:
 
     @property
     def is_added(self) -> bool:
-        """Whether there was nothing before."""
+        """True if there was nothing before."""
         return self.old is ABSENT
 
     @property
     def is_removed(self) -> bool:
-        """Whether nothing is left."""
+        """True if nothing is left."""
         return self.new is ABSENT
 
 
 def diff(old: Configuration, new: Configuration) -> tuple[Change, ...]:
-    """What differs, in the order of the new configuration, what was removed at the end of its table."""
+    """Return the differences in the order of the new configuration, removed keys at the end."""
     return tuple(
         Change(path, _masked(path, before), _masked(path, after))
         for path, before, after in _differences((), tree_of(old), tree_of(new))
@@ -62,7 +62,7 @@ def tree_of(configuration: Configuration) -> dict[str, Any]:
     Signing keys are an array of pairs, because their order has a meaning: the first one signs.
     """
     tree = configuration.model_dump(by_alias=True)
-    # Defaults, included files and profiles have had their effect: a change of theirs is told where that is.
+    # Defaults, included files and profiles have had their effect: a change to them is reported there.
     for key in ("defaults", *PARTS_OF_FILES):
         del tree[key]
     tree["security"]["signing_keys"] = list(configuration.security.signing_keys.items())

@@ -1,4 +1,4 @@
-"""One TOML file: its text, what it says, where everything stands, and which of it may be shown."""
+"""One TOML file: its text, its values, where everything stands, and which of it may be shown."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Document:
     Arguments:
         file: its name as it was given.
         text: its content with plain line ends.
-        tree: what it says.
+        tree: its values.
         places: where everything stands.
     """
 
@@ -42,11 +42,11 @@ class Document:
     places: Places
 
     def problem(self, finding: Finding, unknown: Iterable[KeyPath] = ()) -> Problem:
-        """A finding with its place and its line.
+        """Return the problem that a finding describes, with its place and its line.
 
         Arguments:
             finding: its path is that of this file.
-            unknown: keys that nobody knows: their values may be misplaced secrets.
+            unknown: unknown keys: their values may be misplaced secrets.
         """
         place = self._place(finding)
         excerpt, caret = self.excerpt(place, unknown)
@@ -64,7 +64,7 @@ class Document:
     def line(self, path: KeyPath) -> int:
         """The line, from 1, on which a key stands."""
         place = self.places.key(path)
-        # Whatever tomli has read has been located; the test against tomli holds this.
+        # Everything that tomli has read has been located; the test against tomli holds this.
         assert place is not None
         return place.line
 
@@ -77,11 +77,11 @@ class Document:
         return place
 
     def excerpt(self, span: Span, unknown: Iterable[KeyPath]) -> tuple[str, int]:
-        """The line on which a span begins with all secrets hidden, and the column of the span in it.
+        """Return the line on which a span begins, all secrets hidden, and the column of the span.
 
         Arguments:
             span: what is pointed at.
-            unknown: keys that nobody knows: their values may be misplaced secrets.
+            unknown: unknown keys: their values may be misplaced secrets.
         """
         hidden = [
             place
@@ -92,7 +92,7 @@ class Document:
 
 
 def read_file(path: Path | str) -> bytes:
-    """The bytes of a file.
+    """Return the bytes of a file.
 
     Raises:
         ConfigurationUnreadable: there is no such file, or it cannot be read.
@@ -113,7 +113,7 @@ def read_file(path: Path | str) -> bytes:
 
 
 def read_document(data: bytes, file: str, *, is_part: bool = False) -> Document:
-    """What a file says.
+    """Parse the content of a file.
 
     Arguments:
         data: its content.
@@ -121,7 +121,7 @@ def read_document(data: bytes, file: str, *, is_part: bool = False) -> Document:
         is_part: whether it adds to another file, so that it may hold nothing but comments.
 
     Raises:
-        ConfigurationInvalid: it is empty, or no TOML.
+        ConfigurationInvalid: it is empty, or not TOML.
     """
     text = _decoded(data, file).replace("\r\n", "\n")
     if not text.strip():
@@ -170,8 +170,8 @@ def _syntax_problem(error: tomli.TOMLDecodeError, text: str, file: str) -> Probl
         line, caret = _repeated_excerpt(text, span, places)
     else:
         path, span = (), Span(error.pos, error.pos, error.lineno, error.colno)
-        message = f"this is no TOML: {error.msg[:1].lower()}{error.msg[1:]}"
-        suggestion = "texts stand in quotes, every key on a line of its own"
+        message = f"this is not TOML: {error.msg[:1].lower()}{error.msg[1:]}"
+        suggestion = "put strings in quotes, and every key on a line of its own"
         line, caret = _broken_excerpt(text, span, places)
     return Problem(
         message, path, suggestion, file, span.line, span.column, excerpt=line, caret=caret
@@ -186,7 +186,7 @@ def _repeated_excerpt(text: str, span: Span, places: Places) -> tuple[str, int]:
 
 
 def _broken_excerpt(text: str, span: Span, places: Places) -> tuple[str, int]:
-    """What may be shown of a line that nobody can read: the beginning of it, and only of a known key."""
+    """Return the part of an unreadable line that may be shown: its beginning, if the key is known."""
     path, key = places.statement
     start = span.start - span.column + 1
     is_known = isinstance(shape_at(path), Leaf) and not is_secret(path)

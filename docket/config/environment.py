@@ -33,7 +33,7 @@ NOT_OURS: Final = frozenset(
 )
 """Variables that other parts of Docket read."""
 NOT_OURS_PREFIX: Final = "DOCKET_WORKER_"
-"""What the variables for the options of ``docket worker`` begin with."""
+"""Prefix of the variables for the options of ``docket worker``."""
 # Kubernetes gives every pod such variables for every service whose name begins with "docket".
 _SERVICE_LINK: Final = re.compile(
     r"DOCKET_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)?)"
@@ -76,7 +76,7 @@ class _Reader:
             self._known.setdefault(variable_of(path), []).append((path, shape))
 
     def read(self, variable: str) -> None:
-        """Note what a variable sets, or why it cannot."""
+        """Note what a variable sets, or why it cannot set anything."""
         named, is_file = variable, False
         found = self._known.get(variable, [])
         if not found and variable.endswith("_FILE"):

@@ -1,4 +1,4 @@
-"""What pydantic found, in the words of whoever writes a docket.toml."""
+"""The findings of pydantic, in the words of the author of a docket.toml."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _EXPECTED: Final[Mapping[str, str]] = {
     "less_than_equal": "expected at most {le}",
     "literal_error": "expected {expected}",
     "model_type": "expected a table",
-    "string_pattern_mismatch": "expected a text of the form {pattern}",
-    "string_too_short": "expected a text that is not empty",
-    "string_type": "expected a text in quotes",
+    "string_pattern_mismatch": "expected a string of the form {pattern}",
+    "string_too_short": "expected a string that is not empty",
+    "string_type": "expected a string in quotes",
     "too_short": "expected at least one entry",
     "tuple_type": "expected an array",
 }
@@ -72,16 +72,16 @@ def _none_of(path: KeyPath, choices: list[ErrorDetails], is_hidden: Hidden) -> F
 
 
 def found(value: Any, *, is_hidden: bool) -> str:
-    """What was found, in words: the value itself, or only its kind."""
+    """Describe what was found: the value itself, or only its kind."""
     match value:
         case dict() | BaseModel():
             return "found a table" if value else "found an empty table"
         case list():
             return "found an array" if value else "found an empty array"
         case str() if is_hidden:
-            return "found a text that is not shown"
+            return "found a string that is not shown"
         case _ if is_hidden:
-            return "found no text"
+            return "found a value that is not a string"
         case _:
             return f"found {_shortened(shown(value))}"
 

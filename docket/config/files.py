@@ -19,12 +19,12 @@ from .problems import ConfigurationInvalid, ConfigurationUnreadable, Problem
 from .shape import Entries, shape_at
 
 OFTEN = (("version",),)
-"""What every file may say for itself."""
+"""Keys that every file may set for itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """What was read.
+    """The files that were read.
 
     Arguments:
         base: the file that was named, and those that it includes, in lexical order.
@@ -42,12 +42,12 @@ class Files:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """What the base files say together.
+    """The base files as one.
 
     Arguments:
         tree: all of it as one tree; entries of arrays of tables follow one another.
         layers: the part of each file.
-        problems: what two of them say.
+        problems: keys that two of them set.
     """
 
     tree: dict[str, Any]
@@ -65,7 +65,7 @@ def read_files(main: bytes, path: Path | str, overlays: Iterable[Path | str]) ->
 
     Raises:
         ConfigurationUnreadable: a file is not there, or cannot be read.
-        ConfigurationInvalid: a file is no TOML, or includes what it may not.
+        ConfigurationInvalid: a file is not TOML, or includes what it may not.
     """
     reading = _Reading()
     base = reading.document(main, path, is_part=False)
@@ -90,7 +90,7 @@ class _Reading:
         self.error: type[ConfigurationInvalid] = ConfigurationInvalid
 
     def file(self, path: Path | str) -> Document | None:
-        """What a further file says, or None if it says nothing that can be read."""
+        """Read a further file; return None if there is nothing readable in it."""
         try:
             data = read_file(path)
         except ConfigurationUnreadable as error:
@@ -100,7 +100,7 @@ class _Reading:
         return self.document(data, path, is_part=True)
 
     def document(self, data: bytes, path: Path | str, *, is_part: bool) -> Document | None:
-        """What the content of a file says, or None if that is no TOML."""
+        """Parse the content of a file; return None if it is not TOML."""
         try:
             return read_document(data, str(path), is_part=is_part)
         except ConfigurationInvalid as error:
@@ -108,7 +108,7 @@ class _Reading:
             return None
 
     def included(self, base: Document, path: Path) -> list[Document | None]:
-        """What the files say that another one includes."""
+        """Read the files that another one includes."""
         paths: set[Path] = set()
         for index, pattern in enumerate(patterns(base.tree)):
             found = matches(path, pattern)
@@ -170,7 +170,10 @@ class _Joining:
 
 
 def _joined_entries(path: KeyPath, old: Any, new: Any) -> tuple[int, list[Any]] | None:
-    """How many there were, and all of them, if both are arrays of tables: any file may add to such."""
+    """Return the number of old entries, and all entries; None unless both are arrays of tables.
+
+    Any file may add to such an array.
+    """
     if isinstance(shape_at(path), Entries) and isinstance(old, list) and isinstance(new, list):
         earlier = cast(list[Any], old)
         return len(earlier), [*earlier, *cast(list[Any], new)]
@@ -178,7 +181,7 @@ def _joined_entries(path: KeyPath, old: Any, new: Any) -> tuple[int, list[Any]] 
 
 
 class Surroundings:
-    """Which files a configuration would be read from now.
+    """The files that a configuration would be read from now.
 
     Arguments:
         path: the file.
@@ -199,7 +202,7 @@ class Surroundings:
                 self._patterns = patterns(tomli.loads(content.decode("utf-8-sig")))
                 self._content = content
         except (OSError, ValueError, RecursionError):
-            pass  # whatever is wrong with it is told where it is read for good
+            pass  # its problems are reported where it is read for good
         included = [
             file
             for pattern in self._patterns

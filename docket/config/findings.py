@@ -1,4 +1,4 @@
-"""What the checks find, before it is known where in a file it stands."""
+"""Findings of the checks, before it is known where in a file they stand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal
 from .keypath import KeyPath
 
 Target = Literal["key", "value", "table", "header"]
-"""What is pointed at: a key, its value, the table where it was said last, or where it begins."""
+"""The thing that is pointed at: a key, its value, the table where it was set last, or where it begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Finding:
         message: what was expected and what was found.
         target: what is pointed at.
         suggestion: what was probably meant, or what to do next.
-        is_unknown: whether nobody knows the key, so that its value may be a misplaced secret.
+        is_unknown: whether the key is unknown, so that its value may be a misplaced secret.
     """
 
     path: KeyPath

@@ -54,10 +54,10 @@ def read_path(text: str) -> KeyPath | None:
     while isinstance(table, dict):
         ((name, table),) = cast(dict[str, Any], table).items()
         path = (*path, int(name[1:]) if name.startswith(_MARK) else name)
-    # A text with a value of its own, and our value in a comment, is no path.
+    # A string with a value of its own, and our value in a comment, is no path.
     return path if table == _MARK else None
 
 
 def entry(tree: Any, key: str | int) -> Any:
-    """What a raw tree has below a key; nothing if it has none, or is no table."""
+    """Return what a raw tree has below a key; None if it has nothing there, or is not a table."""
     return cast(dict[str | int, Any], tree).get(key) if isinstance(tree, dict) else None

@@ -1,7 +1,7 @@
 """The kinds of value that a docket.toml holds and TOML has no word for: durations, sizes, shares, names.
 
-A validator says only what it expected; what was found is added where the problem is told, because there
-it is known whether the value is a secret.
+A validator says only what it expected; what was found is added where the problem is reported, because only
+there it is known whether the value is a secret.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def _check_variable(value: str) -> str:
 
 def _check_variable_value(value: str) -> str:
     if "\0" in value:
-        raise expected("expected a text without NUL characters")
+        raise expected("expected a string without NUL characters")
     return value
 
 
@@ -192,7 +192,7 @@ _TIME: Final = r"^\s*(\d+(\.\d+)?|(\d+:)?\d+:\d{2}|(\d+(\.\d+)?(ms|[smhdw]))+)\s
 
 
 def _as_text(kind: str, example: str, pattern: str = "") -> WithJsonSchema:
-    """A text for editors; its kind is what the reference calls it."""
+    """Return the schema of a string for editors; its kind is the name that the reference uses."""
     rule = {"pattern": pattern} if pattern else {}
     return WithJsonSchema({"type": "string", **rule, "examples": [example], "$comment": kind})
 
@@ -258,7 +258,7 @@ Reference: TypeAlias = Annotated[
         rf"^{_REFERENCE.pattern}$",
     ),
 ]
-"""Where a function or a class is found: ``package.module:attribute``."""
+"""The place of a function or a class: ``package.module:attribute``."""
 
 ModuleName: TypeAlias = Annotated[
     str, AfterValidator(_check_module), _as_text("module", "shop.tasks", rf"^{_PART}(\.{_PART})*$")
@@ -277,7 +277,7 @@ Url: TypeAlias = Annotated[
     AfterValidator(_check_url),
     _as_text("url", "redis://localhost:6379/0", rf"^({'|'.join(map(re.escape, SCHEMES))})://"),
 ]
-"""Where a server is."""
+"""The address of a server."""
 
 Moment: TypeAlias = Annotated[
     datetime,
@@ -316,7 +316,7 @@ VariablePattern: TypeAlias = Annotated[
 """The name of an environment variable, or the beginning of several and an asterisk."""
 
 VariableValue: TypeAlias = Annotated[str, AfterValidator(_check_variable_value)]
-"""What an environment variable is set to."""
+"""The value of an environment variable."""
 
 Queues: TypeAlias = Annotated[
     tuple[Name, ...],

@@ -20,7 +20,7 @@ DEFAULTS: Final = (("task", "tasks"), ("schedule", "schedules"))
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a file says, or one table of it.
+    """The content of a file, or of one table in it.
 
     Arguments:
         document: the file.
@@ -34,14 +34,14 @@ class Written:
 
     @property
     def tree(self) -> dict[str, Any]:
-        """What it says."""
+        """The values of that table."""
         tree = value_at(self.document.tree, self.root)
         table = cast(dict[str, Any], tree) if isinstance(tree, dict) else {}
         # How files become one configuration is said by the files themselves, not by a part of them.
         return {k: v for k, v in table.items() if not self.root or k not in PARTS_OF_FILES}
 
     def find(self, path: KeyPath) -> KeyPath | None:
-        """Where in the file a path of the configuration is, or None."""
+        """Return the place in the file of a path of the configuration, or None."""
         found: KeyPath = ()
         tree: Any = self.document.tree
         for key in (*self.root, *path):
@@ -57,7 +57,7 @@ _NOTHING: Final = object()
 
 
 def value_at(tree: Any, path: KeyPath) -> Any:
-    """What a raw tree has at a path, or None if it has nothing there."""
+    """Return the value of a raw tree at a path, or None if there is none."""
     for key in path:
         tree = _below(tree, key)
     return None if tree is _NOTHING else tree

@@ -36,7 +36,7 @@ _EMPTY: Final[Mapping[str, str]] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What the command line chose beside the file.
+    """The choices of the command line beside the file.
 
     Arguments:
         overlays: files that are laid over it, the last one on top.
@@ -80,7 +80,7 @@ class Loaded:
 
     @property
     def origins(self) -> Mapping[KeyPath, Origin]:
-        """Where each value was written; one that is not here is a default."""
+        """The place where each value was written; a value that is missing here is a default."""
         return self.sources.origins()
 
 
@@ -96,7 +96,7 @@ def load(
 
     Raises:
         ConfigurationUnreadable: a file is not there, or cannot be read.
-        ConfigurationInvalid: something is wrong in a file or in the environment; all of it is told.
+        ConfigurationInvalid: a file or the environment has errors; the message lists all of them.
 
     Example:
         >>> load("docket.toml").configuration.workers["default"].concurrency
@@ -121,7 +121,7 @@ def parse(
 
     Raises:
         ConfigurationUnreadable: a file that it includes, or an overlay, cannot be read.
-        ConfigurationInvalid: something is wrong in the content or in the environment; all of it is told.
+        ConfigurationInvalid: the content or the environment has errors; the message lists all of them.
     """
     data = content.encode() if isinstance(content, str) else content
     files = read_files(data, path, chosen.overlays)
@@ -177,7 +177,7 @@ class _Stack:
 
     @property
     def written(self) -> dict[str, Any]:
-        """What all files say, before a profile is chosen."""
+        """The values of all files, before a profile is chosen."""
         return merged(self.joined.tree, *(overlay.tree for overlay in self.files.overlays))
 
     def under(self, profile: str | None) -> tuple[Sources, tuple[Overrides, Overrides]]:
@@ -219,7 +219,7 @@ def _checked(stack: _Stack) -> tuple[Sources, Configuration]:
 
 
 def _in_profile(stack: _Stack, name: str) -> list[Problem]:
-    """What would be wrong in a profile if it were the chosen one: that must not wait until it is."""
+    """Return the problems that a profile would have if it were chosen: they must not wait until then."""
     sources, _ = stack.under(name)
     _, findings = _validated(sources)
     return [
@@ -228,7 +228,7 @@ def _in_profile(stack: _Stack, name: str) -> list[Problem]:
 
 
 def _validated(sources: Sources) -> tuple[Configuration | None, list[Finding]]:
-    """The configuration, or all that is wrong with it; what is wrong between tables is told in any case."""
+    """Return the configuration, or all of its problems; those between tables are always reported."""
     tree = sources.inherited.tree
     configuration, findings = _read(tree, sources.is_hidden)
     return configuration, [*findings, *broken_rules(tree, sources.is_hidden)]

@@ -1,4 +1,4 @@
-"""Where the keys, values and table headers of a TOML text stand; tomli does not tell.
+"""The places of keys, values and table headers in a TOML text, which tomli does not report.
 
 The text has been read by tomli, or refused by it: this scanner only follows its structure. It stops
 where it cannot follow, and what it has seen until then stays known.
@@ -32,7 +32,7 @@ _BEGINNING: Final = Span(0, 0, 1, 1)
 
 @dataclass(slots=True)
 class Places:
-    """What stands where.
+    """The places of everything in a text.
 
     Arguments:
         keys: the key that names a path for the first time.
@@ -49,15 +49,15 @@ class Places:
     innermost: tuple[KeyPath, Span] = ((), _BEGINNING)
 
     def key(self, path: KeyPath) -> Span | None:
-        """Where the key of a path stands, or what is nearest above it."""
+        """Return the place of a path's key, or of the nearest key above it."""
         return self._nearest(path, self.keys, self.headers)
 
     def value(self, path: KeyPath) -> Span | None:
-        """Where the value of a path stands; of a table that is its header."""
+        """Return the place of a path's value; for a table, that of its header."""
         return self._nearest(path, self.values, self.headers, self.keys)
 
     def table(self, path: KeyPath) -> Span | None:
-        """Where a table begins: its header, or else its key."""
+        """Return the place where a table begins: its header, or else its key."""
         return self._nearest(path, self.headers, self.keys, self.values)
 
     @staticmethod
@@ -91,7 +91,7 @@ _DEEPEST: Final = 400
 
 
 def locate(text: str) -> Places:
-    """Find what stands where in a TOML text."""
+    """Find the places of everything in a TOML text."""
     scanner = _Scanner(text)
     with contextlib.suppress(_Stop):
         scanner.document()

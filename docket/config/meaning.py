@@ -1,4 +1,4 @@
-"""What a value means, whatever it was written like: one digest for one meaning."""
+"""The meaning of a value, regardless of how it was written: one digest for one meaning."""
 
 from __future__ import annotations
 

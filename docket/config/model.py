@@ -1,4 +1,4 @@
-"""What a docket.toml may say: every key with its kind, its default and its meaning, here and nowhere else.
+"""The whole of docket.toml: every key with its kind, its default and its meaning, here and nowhere else.
 
 A key is added in one place: a field with a default and a description. The environment, the schema for
 editors, the list of allowed keys in messages and the comparison of two configurations follow the fields.
@@ -36,9 +36,9 @@ from .tables.tasks import Task, TaskDefaults
 class Defaults(Table):
     """[defaults.*]: what holds where a table does not say otherwise."""
 
-    task: TaskDefaults = Field(default=TaskDefaults(), description="What holds for every task.")
+    task: TaskDefaults = Field(default=TaskDefaults(), description="Defaults of every task.")
     schedule: ScheduleDefaults = Field(
-        default=ScheduleDefaults(), description="What holds for every schedule."
+        default=ScheduleDefaults(), description="Defaults of every schedule."
     )
 
 
@@ -48,7 +48,7 @@ class Configuration(Table):
     version: Literal[1] = Field(default=1, description="The file format.")
     include: Annotated[tuple[FilePattern, ...], Field(strict=False)] = Field(
         default=(),
-        description="Further files, or patterns of them, beside this one: each adds what no other file says.",
+        description="Further files, or patterns, beside this one: each adds keys that no other file sets.",
     )
     name: DocketName = Field(
         default="docket", description="The namespace in Redis; a change needs a restart."
@@ -60,12 +60,12 @@ class Configuration(Table):
     )
     owner: OwnerName | None = Field(
         default=None,
-        description="Whose schedules and strikes these are: a file takes back only what its owner made. Left "
-        "out, it is the name; a change needs a restart.",
+        description="The owner of these schedules and strikes: a file removes only those of its owner. Left "
+        "out, the name; a change needs a restart.",
     )
     revision: Annotated[int, Field(ge=1)] | None = Field(
         default=None,
-        description="The number of what this file says, where several hosts have one: the highest holds.",
+        description="The number of this content, where several hosts have a file: the highest one counts.",
     )
     timezone: Timezone = Field(default="UTC", description="The time zone of schedules.")
     modules: Annotated[
@@ -74,47 +74,48 @@ class Configuration(Table):
         AfterValidator(unique),
     ] = Field(
         default=(),
-        description="What workers import beside the functions of the tasks; the supervisor never does.",
+        description="Modules that workers import beside those of the tasks; the supervisor never does.",
     )
     execution_ttl: Duration = Field(
         default=timedelta(minutes=15),
-        description="How long finished executions and their results are kept.",
+        description="The time that finished executions and their results are kept.",
     )
-    security: Security = Field(default=Security(), description="Which bytes are trusted.")
+    security: Security = Field(default=Security(), description="The bytes that are trusted.")
     logging: Logging = Field(
-        default=Logging(), description="What is told, and how: each host's own, and in no revision."
+        default=Logging(),
+        description="Which messages are written, and how: each host's own, and in no revision.",
     )
     supervisor: Supervisor = Field(
         default=Supervisor(),
         description="The process that keeps workers and schedules in the declared shape.",
     )
     defaults: Defaults = Field(
-        default=Defaults(), description="What holds where a table does not say otherwise."
+        default=Defaults(), description="Values for tables that do not set their own."
     )
     tasks: dict[Name, Task] = Field(default={}, description="Functions that workers run, by name.")
     schedules: dict[Name, Schedule] = Field(
-        default={}, description="When tasks run by themselves, by name."
+        default={}, description="The times at which tasks run by themselves, by name."
     )
     workers: Annotated[dict[Name, Pool], Field(min_length=1)] = Field(
         default={"default": Pool()}, description="Pools of equal worker processes, by name."
     )
     strikes: Annotated[tuple[Strike, ...], Field(strict=False)] = Field(
-        default=(), description="What is struck out instead of being run."
+        default=(), description="Executions that are struck out instead of being run."
     )
     profiles: dict[Name, Profile] = Field(
         default={},
-        description="What one of them says instead, where --profile or DOCKET_PROFILE names it.",
+        description="Values that replace others where --profile or DOCKET_PROFILE names the profile.",
         repr=False,
     )
 
     @property
     def owned_by(self) -> str:
-        """Whose schedules and strikes these are."""
+        """The owner of these schedules and strikes."""
         return self.name.replace("/", "-") if self.owner is None else self.owner
 
     @property
     def summary(self) -> str:
-        """How much there is of everything, in words."""
+        """The number of tasks, schedules and so on, in words."""
         counts = {
             "task": len(self.tasks),
             "schedule": len(self.schedules),

@@ -19,7 +19,7 @@ Known: TypeAlias = tuple[KeyPath, Shape]
 
 @dataclass(slots=True)
 class Overrides:
-    """What is set outside of the files.
+    """The settings from outside the files.
 
     Arguments:
         tree: the keys that are set, as tables.
@@ -36,14 +36,14 @@ class Overrides:
         return path if self.variable(path) else None
 
     def variable(self, path: KeyPath) -> str:
-        """What set the value at a path, or ``""``."""
+        """Return the variable or option that set the value at a path, or ``""``."""
         for length in range(len(path), 0, -1):
             if found := self.variables.get(path[:length]):
                 return found
         return ""
 
     def neighbour(self, path: KeyPath) -> str:
-        """What set another key of the same table, or ``""``."""
+        """Return the variable or option that set another key of the same table, or ``""``."""
         return next((v for other, v in self.variables.items() if other[:-1] == path[:-1]), "")
 
     def put(self, path: KeyPath, value: Any, variable: str) -> None:
@@ -70,12 +70,12 @@ def known_keys(tree: Mapping[str, Any]) -> Iterator[Known]:
 
 
 def is_settable(shape: Shape) -> bool:
-    """Whether a value can be set here as a whole; of a table with known keys it cannot."""
+    """Return True if a value can be set here as a whole; a table with known keys cannot."""
     return isinstance(shape, Leaf | Entries) or isinstance(getattr(shape, "each", None), Leaf)
 
 
 def is_blocked(path: KeyPath, tree: Mapping[str, Any]) -> bool:
-    """Whether the files have no table where a setting needs one; then the files are to blame."""
+    """Return True if the files have no table where a setting needs one; then the files are to blame."""
     table: Any = tree
     for key in path[:-1]:
         if not isinstance(table, dict):
@@ -85,7 +85,7 @@ def is_blocked(path: KeyPath, tree: Mapping[str, Any]) -> bool:
 
 
 def read_value(text: str, shape: Shape) -> Any:
-    """The value as TOML, else as a text; where only a text can stand, nothing else is read."""
+    """Read a value as TOML, else as a string; where only a string can stand, nothing else is read."""
     value = value_of(text)
     is_text = isinstance(shape, Leaf) and shape.is_text
     return text if is_text and not isinstance(value, str) else value

@@ -1,7 +1,7 @@
-"""What is a host's own: keys that say how one supervisor is reached and what it tells.
+"""Keys that belong to one host: how its supervisor is reached, and what it logs.
 
-They are no part of what hosts share: two files that differ in nothing else mean the same, no revision keeps
-them, and whoever goes back to one stays reachable where it is.
+Hosts do not share them: two files that differ in nothing else mean the same, no revision keeps them, and a
+supervisor that goes back to a revision stays reachable where it is.
 """
 
 from __future__ import annotations

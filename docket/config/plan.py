@@ -1,4 +1,4 @@
-"""What must be done so that what runs follows a new configuration: decided here, done elsewhere.
+"""The plan that leads what runs to a new configuration: decided here, carried out elsewhere.
 
 A plan is one of three: nothing is to be done, only a restart will do, or these actions in this order.
 
@@ -32,7 +32,7 @@ from .tables.supervisor import Supervisor
 from .tables.tasks import Task
 
 _CODE = frozenset({"function", "command", "env", "http", "args_schema", "upcast"})
-"""What of a task only new processes know."""
+"""The keys of a task that only new processes know."""
 
 _RESTART: tuple[Path, ...] = (
     ("name",),
@@ -59,7 +59,7 @@ class ReconfigureSupervisor:
 
 @dataclass(frozen=True, slots=True)
 class ReplaceStrikes:
-    """Let exactly these strikes of the configuration be in force."""
+    """Make exactly these strikes of the configuration active."""
 
     strikes: tuple[Strike, ...]
 
@@ -73,7 +73,7 @@ class ReplaceTaskPolicies:
 
 @dataclass(frozen=True, slots=True)
 class ReplaceSchedules:
-    """Let exactly these schedules of the configuration exist.
+    """Make exactly these schedules of the configuration exist.
 
     Arguments:
         schedules: the schedules by name.
@@ -169,7 +169,7 @@ class RestartRequired:
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """What must be done, in this order.
+    """The actions to take, in this order.
 
     Arguments:
         actions: each of another kind, or for another pool.
@@ -188,7 +188,7 @@ Plan: TypeAlias = Unchanged | RestartRequired | Apply
 
 
 def plan(old: Configuration, new: Configuration) -> Plan:
-    """What must be done so that what runs under ``old`` runs under ``new``."""
+    """Plan the actions after which everything that runs under ``old`` runs under ``new``."""
     changes = diff(old, new)
     if not changes:
         return Unchanged()
@@ -198,7 +198,7 @@ def plan(old: Configuration, new: Configuration) -> Plan:
 
 
 def effect_of(change: Change) -> str:
-    """What a change brings about, in a few words."""
+    """Describe the effect of a change in a few words."""
     match change.path:
         case path if path in _RESTART:
             return "needs a restart"
@@ -225,7 +225,7 @@ def effect_of(change: Change) -> str:
 
 
 def _fate(change: Change) -> str:
-    """What becomes of the queued executions of a task that is removed."""
+    """Describe what happens to the queued executions of a task that is removed."""
     return {
         "park": "queued work parks",
         "drain": "queued work is run before it goes",

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration: where, what was expected, what was found, what to do next."""
+"""The problems of a configuration: where, what was expected, what was found, what to do next."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Problem:
 
     @property
     def place(self) -> str:
-        """Where it is: ``docket.toml:48:1``, the file, or the variable."""
+        """The place of the problem: ``docket.toml:48:1``, the file, or the variable."""
         if self.variable:
             return self.variable
         return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
@@ -54,10 +54,10 @@ class Problem:
 
 
 class ConfigurationInvalid(ConfigurationError):
-    """A configuration cannot be used.
+    """The configuration cannot be used.
 
     Arguments:
-        problems: all that is wrong, in the order of the file.
+        problems: everything that is wrong, in the order of the file.
     """
 
     def __init__(self, problems: Sequence[Problem]) -> None:

@@ -47,7 +47,7 @@ def choose_profile(
 def profile_layers(
     groups: Iterable[tuple[Written, ...]], name: str | None
 ) -> list[tuple[Written, ...]]:
-    """What each group of files says in a profile."""
+    """Return the part of each group of files that belongs to a profile."""
     if name is None:
         return []
     return [
@@ -57,7 +57,7 @@ def profile_layers(
 
 
 def misplaced_keys(tree: Mapping[str, Any]) -> list[Finding]:
-    """Keys that cannot be another in a profile than they are in the file."""
+    """Return findings for the keys that cannot differ between a profile and the file."""
     return [
         unknown_key(("profiles", name, key))
         for name, profile in profiles_of(tree).items()

@@ -14,8 +14,8 @@ PATH: Final = Path("docs") / "reference" / "configuration.md"
 _HEAD: Final = """\
 # All keys of docket.toml
 
-This page is made from the model: every key, what may stand there, what it is where nobody says anything,
-and what an edit of it does while everything runs. [The guide](../configuration.md) tells how files are put
+This page is made from the model: every key, what may stand there, its default,
+and what an edit of it does while everything runs. [The guide](../configuration.md) says how files are put
 together and what happens when they change.
 """
 
@@ -47,7 +47,7 @@ def _tables() -> Iterator[str]:
 
 
 def _order(key: Key, keys: list[Key]) -> int:
-    """Where the first key of its table stands, but those of the file itself come first."""
+    """Return the sort key of a key: where its table begins; the keys of the file itself come first."""
     table = key.path[:-1]
     return next(i for i, one in enumerate(keys) if one.path[:-1] == table) if table else -1
 

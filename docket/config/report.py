@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, for people, for programs, and for the pages of a code review."""
+"""The problems of a configuration, for people, for programs, and for the pages of a code review."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VERSION = 1
 
 
 def told(errors: Iterable[Problem], warnings: Iterable[Problem] = (), form: Format = "text") -> str:
-    """Problems in the order in which they are given, errors first; secrets are in none of them.
+    """Write problems in the order in which they are given, errors first; secrets are in none of them.
 
     Arguments:
         errors: what makes the configuration unusable.

@@ -1,4 +1,4 @@
-"""What must hold between the tables of a configuration, and what will surprise although it may be so."""
+"""Rules between the tables of a configuration, and valid settings that will surprise."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .tables.strikes import strike_identity
 from .tables.tasks import Task
 
 MOST_NAMES: Final = 10
-"""How many names are listed where one of them was expected."""
+"""Maximum number of names listed where one of them was expected."""
 
 
 def broken_rules(tree: Mapping[str, Any], is_hidden: Hidden) -> list[Finding]:
@@ -39,7 +39,7 @@ def broken_rules(tree: Mapping[str, Any], is_hidden: Hidden) -> list[Finding]:
 
 
 def surprises(configuration: Configuration) -> list[Finding]:
-    """What is valid but can hardly be meant."""
+    """Find what is valid but can hardly be meant."""
     now = datetime.now(timezone.utc)
     return [
         *_schedules_that_are_over(configuration, now),

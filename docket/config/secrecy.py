@@ -1,4 +1,4 @@
-"""What must never be shown: where secrets are in a configuration, and what is shown in their place."""
+"""The secrets of a configuration, which are never shown: where they are, and what is shown instead."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _QUERY: Final = re.compile(r"([^?=&#]*(?:password|secret|token)[^=&#]*)=[^&#]*",
 
 
 def is_secret(path: Sequence[str | int]) -> bool:
-    """Whether the value at a path is secret, or holds secrets."""
+    """Return True if the value at a path is secret, or holds secrets."""
     match tuple(path):
         case ("profiles", _, *inner):
             return is_secret(inner)

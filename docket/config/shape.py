@@ -1,4 +1,4 @@
-"""What may stand at which path: the tables and keys that the model allows, read off its JSON schema."""
+"""The allowed tables and keys by path, read off the JSON schema of the model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Leaf:
     """A value.
 
     Arguments:
-        is_text: whether only a text can stand here.
+        is_text: whether only a string can stand here.
     """
 
     is_text: bool
@@ -56,7 +56,7 @@ def whole() -> Keys:
 
 
 def shape_at(path: KeyPath) -> Shape | None:
-    """What may stand at a path, or None if nothing may."""
+    """Return the shape allowed at a path, or None if nothing may stand there."""
     shape: Shape | None = whole()
     for key in path:
         shape = _inside(shape, key)

@@ -18,7 +18,7 @@ from .secrecy import masked
 from .sentences import shown
 
 DEFAULT = "default"
-"""The origin of what nobody says."""
+"""The origin of a value that is set nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +41,12 @@ class Value:
 
     @property
     def line(self) -> str:
-        """It as TOML would have it, but on one line: ``workers.default.concurrency = 20``."""
+        """The key and its value as TOML, but on one line: ``workers.default.concurrency = 20``."""
         return f"{dotted(self.path)} = {_as_toml(self.value)}"
 
     @property
     def fields(self) -> dict[str, Any]:
-        """It as JSON has it: durations and shares are texts as in a file."""
+        """The value as JSON; durations and shares are strings as in a file."""
         match self.value:
             case timedelta():
                 value: Any = format_duration(self.value)
@@ -59,13 +59,13 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What there is to know about one key.
+    """Everything known about one key.
 
     Arguments:
         path: where it stands.
         key: what it is in general.
         values: what it is here: one value, or those of a table.
-        said: who says what about it, the one that counts last; only of a single value.
+        said: where it is set and to what, the one that counts last; only for a single value.
     """
 
     path: KeyPath
@@ -74,7 +74,7 @@ class Explanation:
     said: tuple[tuple[str, Any], ...]
 
     def lines(self) -> Iterator[str]:
-        """It in words, for people."""
+        """Yield the explanation in words, for people."""
         yield f"{dotted(self.path)}: {self.key.meaning}"
         yield f"  kind:     {self.key.kind}"
         if not self.key.is_table:
@@ -98,7 +98,7 @@ def values_of(loaded: Loaded) -> tuple[Value, ...]:
 
 
 def explain_path(loaded: Loaded, path: KeyPath) -> Explanation | None:
-    """What there is to know about a path, or None if the configuration has nothing there."""
+    """Explain a path; return None if the configuration has nothing there."""
     key = key_at(path)
     values = tuple(one for one in values_of(loaded) if one.path[: len(path)] == path)
     if key is None or not (values or path in _unset(loaded)):

@@ -1,4 +1,4 @@
-"""Where everything in a configuration came from, and so where to look for what is wrong with it."""
+"""The origin of everything in a configuration, and so the place to look for what is wrong with it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Layer: TypeAlias = Written | Overrides
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a value was written: in a file, in an environment variable, or on the command line.
+    """The place where a value was written: a file, an environment variable, or the command line.
 
     ``str`` gives ``docket.toml:12``, ``env DOCKET_URL`` or ``--set url``.
 
@@ -52,22 +52,22 @@ class Sources:
     inherited: Inherited
 
     def origins(self) -> dict[KeyPath, Origin]:
-        """Where every value was written."""
+        """Return the origin of every value."""
         return {path: self.origin(path) for path in _leaves((), self.inherited.tree)}
 
     def origin(self, path: KeyPath) -> Origin:
-        """Where the value at a path was written."""
+        """Return the origin of the value at a path."""
         return _origin_in(*self._owners(self._source(path))[-1])
 
     def history(self, path: KeyPath) -> list[tuple[Origin, Any]]:
-        """Who says what about a value, the one that counts last."""
+        """Return all origins of a value with what each sets, the one that counts last."""
         return [
             (_origin_in(layer, found), _value_in(layer, found))
             for layer, found in self._owners(self._source(path))
         ]
 
     def shadowed(self) -> dict[KeyPath, tuple[Any, str]]:
-        """What files say without effect, and the variable that has it instead."""
+        """Return the values in files that have no effect, each with the variable that overrides it."""
         found: dict[KeyPath, tuple[Any, str]] = {}
         for layer in self._layers():
             for path, variable in layer.variables.items() if isinstance(layer, Overrides) else ():
@@ -76,7 +76,7 @@ class Sources:
         return found
 
     def is_hidden(self, path: KeyPath) -> bool:
-        """Whether the value at a path must not be shown: secrets, and whatever the environment holds."""
+        """Return True if a value must not be shown: a secret, or anything from the environment."""
         return is_secret(path) or any(
             isinstance(layer, Overrides) for layer, _ in self._owners(self._source(path))[-1:]
         )
@@ -106,7 +106,7 @@ class Sources:
         )
 
     def _without_echoes(self, findings: list[Finding]) -> list[Finding]:
-        """What is wrong with a default is told once, not again for every task that inherits it."""
+        """Drop repeated findings: a wrong default is reported once, not again for every heir."""
         told = {(finding.path, finding.message) for finding in findings}
         return [
             finding

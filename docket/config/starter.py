@@ -11,7 +11,7 @@ STARTER: Final = """\
 name = "docket"                        # the namespace in Redis; another one needs a restart
 # url = "redis://localhost:6379/0"     # left out: a server of its own, in .docket/ beside this file
 
-[defaults.task]                        # what holds for every task that does not say otherwise
+[defaults.task]                        # defaults of every task
 timeout = "25s"                        # of one attempt
 retry   = { attempts = 3, delay = "1s", max_delay = "1m" }
 
@@ -26,14 +26,14 @@ function = "tasks:hello"
 [workers.default]                      # equal worker processes; change a number, and save
 processes   = 1
 concurrency = 10
-drain       = "30s"                    # how long running tasks may finish when a worker stops
+drain       = "30s"                    # time for running tasks to finish when a worker stops
 
-# [[strikes]]                          # what is struck out instead of being run
+# [[strikes]]                          # executions struck out instead of being run
 # id     = "block-acme"
 # task   = "hello"
 # when   = { name = { op = "==", value = "acme" } }
 # reason = "INC-1234"
 
-# [profiles.dev.workers.default]       # what counts instead with --profile dev, or DOCKET_PROFILE=dev
+# [profiles.dev.workers.default]       # values for --profile dev, or DOCKET_PROFILE=dev
 # concurrency = 2
 """

@@ -1,7 +1,7 @@
-"""A configuration as one text, and a text as a configuration again: what is kept of a revision.
+"""A configuration as one text and back again: what is kept of a revision.
 
-The text says everything that hosts share, whatever files, profile and environment it came from, and masks
-secrets.
+The text holds everything that hosts share, regardless of the files, profile and environment it came from,
+and masks secrets.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ _LEFT_OUT = (*PARTS_OF_FILES, "defaults")
 
 
 def text_of(configuration: Configuration) -> str:
-    """What hosts share of a configuration, as TOML with one line for each value; secrets are masked."""
+    """Write what hosts share of a configuration as TOML, one line for each value; secrets are masked."""
     tree = configuration.model_dump(by_alias=True, exclude_unset=True, exclude=set(_LEFT_OUT))
     tree = without_own(tree)
     return "".join(f"{line}\n" for line in _lines((), _masked((), tree)))
 
 
 def rebuilt(text: str, present: Configuration, path: Path) -> Loaded:
-    """The configuration that a text was made of; secrets, and what is a host's own, are the present ones.
+    """Rebuild a configuration from its text; secrets and keys of the host come from the present one.
 
     Arguments:
-        text: what ``text_of`` has made.
+        text: the output of ``text_of``.
         present: the configuration that runs.
-        path: the file, beside which everything is.
+        path: the file; relative paths start beside it.
 
     Raises:
         ConfigurationError: a secret of it is not in the present configuration.
@@ -53,11 +53,11 @@ def rebuilt(text: str, present: Configuration, path: Path) -> Loaded:
 
 
 def kept(text: str, path: Path) -> Loaded:
-    """The configuration that a text was made of, with its secrets masked: to be looked at, not to be run.
+    """Parse a configuration from its text, with its secrets masked: to be looked at, not to be run.
 
     Arguments:
-        text: what ``text_of`` has made.
-        path: the file, beside which everything is.
+        text: the output of ``text_of``.
+        path: the file; relative paths start beside it.
 
     Raises:
         ConfigurationError: another release of Docket has kept it, and this one cannot use it.
@@ -66,7 +66,7 @@ def kept(text: str, path: Path) -> Loaded:
 
 
 def _parsed(text: str, path: Path) -> Loaded:
-    # A file that says only what is its host's own leaves no text, and no file is empty.
+    # A file with nothing but keys of its host leaves no text, and no file is empty.
     return parse(text or "version = 1\n", path)
 
 

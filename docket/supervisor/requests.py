@@ -121,5 +121,5 @@ def _whole(request: Request, name: str) -> int:
 def _text(request: Request, name: str) -> str:
     value = request.get(name)
     if not isinstance(value, str):
-        raise Misunderstood(f"{name}: expected a text, found {value!r:.80}")
+        raise Misunderstood(f"{name}: expected a string, found {value!r:.80}")
     return value

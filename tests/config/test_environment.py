@@ -183,21 +183,21 @@ def test_a_variable_that_means_two_keys_is_refused() -> None:
 def test_a_wrong_value_names_the_variable() -> None:
     assert refusal(DOCKET_WORKERS__DEFAULT__CONCURRENCY="many") == (
         "DOCKET_WORKERS__DEFAULT__CONCURRENCY: workers.default.concurrency:"
-        " expected a whole number, found a text that is not shown"
+        " expected a whole number, found a string that is not shown"
     )
 
 
 def test_a_wrong_default_from_the_environment_is_told_once() -> None:
     assert refusal(DOCKET_DEFAULTS__TASK__TIMEOUT="soon") == (
         "DOCKET_DEFAULTS__TASK__TIMEOUT: defaults.task.timeout:"
-        ' expected a duration such as "500ms", "90s" or "1h30m", found a text that is not shown'
+        ' expected a duration such as "500ms", "90s" or "1h30m", found a string that is not shown'
     )
 
 
 def test_a_task_that_the_environment_names_must_exist() -> None:
     assert refusal(DOCKET_SCHEDULES__OFTEN__TASK="gone") == (
         "DOCKET_SCHEDULES__OFTEN__TASK: schedules.often.task: expected a task of this file,"
-        ' found a text that is not shown; tasks: SendEmail, "billing.charge"'
+        ' found a string that is not shown; tasks: SendEmail, "billing.charge"'
     )
 
 
@@ -261,5 +261,6 @@ def test_where_the_file_has_no_table_the_file_is_to_blame() -> None:
 
 def test_a_part_of_a_value_that_is_no_table_stays_out() -> None:
     assert refusal(DOCKET_WORKERS__DEFAULT__ENV="3", DOCKET_WORKERS__DEFAULT__ENV__MODE="b") == (
-        "DOCKET_WORKERS__DEFAULT__ENV: workers.default.env: expected a table, found no text"
+        "DOCKET_WORKERS__DEFAULT__ENV: workers.default.env:"
+        " expected a table, found a value that is not a string"
     )

@@ -133,7 +133,7 @@ def test_what_is_wrong_in_an_included_entry_is_shown_where_it_stands(files: Dire
         parts__a="[[strikes]]\ntask = 5\n",
     )
     assert files.refusal().startswith(
-        "parts/a.toml:2:8: strikes[0].task: expected a text in quotes, found 5\n"
+        "parts/a.toml:2:8: strikes[0].task: expected a string in quotes, found 5\n"
     )
 
 
@@ -188,10 +188,10 @@ def test_only_the_first_file_includes_others(files: Directory) -> None:
 def test_what_is_no_toml_is_told_of_all_files_at_once(files: Directory) -> None:
     files.write(docket=f'include = ["a.toml"]\n{HELLO}', a="=", over="[")
     told = files.refusal("over")
-    assert "a.toml:1:1: this is no TOML" in told
-    assert "over.toml:1:2: this is no TOML" in told
+    assert "a.toml:1:1: this is not TOML" in told
+    assert "over.toml:1:2: this is not TOML" in told
     files.write(docket="=")
-    assert "docket.toml:1:1: this is no TOML" in files.refusal("over")
+    assert "docket.toml:1:1: this is not TOML" in files.refusal("over")
 
 
 def test_an_empty_part_is_refused_and_one_of_comments_is_not(files: Directory) -> None:
@@ -350,7 +350,7 @@ def test_the_secret_of_an_overlay_is_not_shown(files: Directory) -> None:
             "workers.default.processes=many",
             (
                 "--set workers.default.processes: workers.default.processes: expected a whole number,"
-                " found a text that is not shown"
+                " found a string that is not shown"
             ),
         ),
     ],

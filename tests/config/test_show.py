@@ -75,7 +75,7 @@ def test_a_key_is_explained_with_all_who_say_something(tmp_path: Path) -> None:
     assert name is not None
     assert [line.replace(f"{tmp_path}/", "") for line in name.lines()] == [
         "name: The namespace in Redis; a change needs a restart.",
-        "  kind:     text",
+        "  kind:     string",
         '  default:  "docket"',
         "  an edit:  needs a restart",
         '  here:     name = "dev"  # docket.toml:18',
@@ -140,7 +140,7 @@ def test_every_key_of_the_model_is_in_the_catalogue() -> None:
     assert (
         keys["supervisor", "restart", "backoff", "jitter"].kind == "number, at least 0, at most 1"
     )
-    assert keys["workers", "NAME", "env"].kind == "table of text"
+    assert keys["workers", "NAME", "env"].kind == "table of string"
     assert keys["schedules", "NAME", "args"].kind == "array of any value"
     assert keys["schedules", "NAME", "paused"].kind == "true or false"
     assert keys["strikes", 0, "when", "NAME", "value"].is_required

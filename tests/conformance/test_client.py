@@ -195,7 +195,7 @@ async def test_one_bad_key_does_not_take_the_others_of_a_bulk_with_it(docket: Do
 
 
 async def test_a_key_that_is_no_text_and_a_time_that_is_none_are_refused(docket: Docket) -> None:
-    with pytest.raises(InvalidKey, match="expected a text as the key, found 5"):
+    with pytest.raises(InvalidKey, match="expected a string as the key, found 5"):
         await docket.add(greet, key=5)("Jane")  # type: ignore[call-overload]
     with pytest.raises(TypeError, match="expected a datetime as when, found 'tomorrow'"):
         await docket.add(greet, when="tomorrow")("Jane")  # type: ignore[call-overload]

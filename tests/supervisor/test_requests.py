@@ -215,7 +215,7 @@ def test_processes_come_and_go_by_hand_and_that_is_drift(shared: Supervised) -> 
         ("reload", {"wait": 1}, "wait: expected true or false, found 1"),
         ("rollback", {}, "revision: expected a whole number, found None"),
         ("rollback", {"revision": True}, "revision: expected a whole number, found True"),
-        ("apply", {"revision": 1, "base": 2}, "base: expected a text, found 2"),
+        ("apply", {"revision": 1, "base": 2}, "base: expected a string, found 2"),
         ("scale", {"by": 10**9}, "by: expected a number from -64 to 64, found 1e+09"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What all tables of a docket.toml share."""
+"""The base of all tables of a docket.toml."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Level: TypeAlias = Literal["debug", "info", "warning", "error", "critical"]
 
 
 class Table(BaseModel):
-    """What all tables share: unknown keys are errors, a text is no number, nothing changes afterwards."""
+    """Base of all tables: unknown keys are errors, a string is not a number, nothing changes afterwards."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, ser_json_inf_nan="constants"

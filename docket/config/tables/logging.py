@@ -10,10 +10,10 @@ from .base import Level, Table
 
 
 class Logging(Table):
-    """[logging]: what is told, and how."""
+    """[logging]: which messages are written, and how."""
 
     level: Level = Field(default="info", description="The least severe messages that are written.")
     format: Literal["auto", "rich", "plain", "json"] = Field(
         default="auto",
-        description="How messages are written; auto is rich on a terminal, else plain.",
+        description="The format of messages; auto is rich on a terminal, else plain.",
     )

@@ -21,17 +21,17 @@ from .base import Table
 
 
 class Recycle(Table):
-    """When a worker process is replaced by a fresh one; whichever comes first."""
+    """The limits after which a worker process is replaced by a fresh one; the first one reached counts."""
 
     after_tasks: Annotated[int, Field(ge=1)] | None = Field(
-        default=None, description="After so many runs; left out, any number."
+        default=None, description="Replace it after this many runs; left out, never."
     )
     after: PositiveDuration | None = Field(
-        default=None, description="After so long; left out, never."
+        default=None, description="Replace it after this time; left out, never."
     )
     max_rss: Size | None = Field(
         default=None,
-        description="When it holds more memory than this, in bytes; left out, any amount.",
+        description="Replace it when it uses more memory than this, in bytes; left out, never.",
     )
     jitter: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.1,
@@ -43,27 +43,28 @@ class Pool(Table):
     """[workers.POOL]: equal worker processes."""
 
     processes: Annotated[int, Field(ge=1, le=1000)] = Field(
-        default=1, description="How many worker processes run."
+        default=1, description="The number of worker processes."
     )
     concurrency: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        default=10, description="How many tasks one process runs at the same time."
+        default=10, description="The number of tasks that one process runs at a time."
     )
     queues: Queues = Field(
         default=("default",), description="The queues that are served, the first one first."
     )
     drain: Duration = Field(
         default=timedelta(seconds=30),
-        description="How long running tasks may finish when a worker stops.",
+        description="The time that running tasks have to finish when a worker stops.",
     )
     max_surge: Annotated[int, Field(ge=1)] = Field(
-        default=1, description="How many new processes come up at a time before old ones go."
+        default=1,
+        description="The number of new processes that start at a time before old ones stop.",
     )
     recycle: Recycle = Field(
         default=Recycle(), description="When a process is replaced by a fresh one."
     )
     url: Url | None = Field(
         default=None,
-        description="The same server under another user, with fewer rights; left out, as the supervisor.",
+        description="The same server under another user, with fewer rights; left out, the supervisor's.",
         repr=False,
     )
     env: dict[Variable, VariableValue] = Field(

@@ -14,7 +14,7 @@ from .base import Table, with_keys
 
 
 class Daylight(Table):
-    """What becomes of due times where clocks change."""
+    """The treatment of due times where clocks change."""
 
     gap: Literal["shift", "skip"] | None = Field(
         default=None,
@@ -33,25 +33,26 @@ class ScheduleDefaults(Table):
 
     overlap: Literal["skip", "queue_one", "queue_all", "cancel_running", "allow"] = Field(
         default="skip",
-        description="What becomes of a run that is due while the one before it is not over: it is left out, "
-        "it waits as the only one, it waits with all others, it takes the place of the one before, or both "
+        description="What happens to a run that is due while the previous one is not over: it is left out, "
+        "it waits as the only one, it waits with all others, it replaces the previous one, or both "
         "run.",
     )
     pause_on_failure: Annotated[int, Field(ge=1)] | None = Field(
         default=None,
-        description="How many runs in a row may fail before the schedule is paused; left out, any number.",
+        description="The number of failed runs in a row that pauses the schedule; left out, none.",
     )
 
     jitter: Duration = Field(
         default=timedelta(),
-        description="Shifts all due times by less than this: by how much, the name of the schedule decides.",
+        description="Shift all due times by less than this; the name of the schedule decides by how much.",
     )
     catchup: Literal["none", "last", "all"] = Field(
         default="last",
-        description="Which runs are made up for that were missed; all is the last 100 of them.",
+        description='The missed runs that are made up for; "all" means the last 100 of them.',
     )
     catchup_window: PositiveDuration | None = Field(
-        default=None, description="How late a run may be to be made up for; left out, any."
+        default=None,
+        description="The age up to which missed runs are made up for; left out, any age.",
     )
 
 
@@ -66,40 +67,42 @@ class Schedule(ScheduleDefaults):
     )
     kwargs: dict[str, Any] = Field(default={}, description="Its arguments by name.")
     cron: str | None = Field(
-        default=None, description="When, as a cron expression; six fields put seconds first."
+        default=None,
+        description="The due times as a cron expression; six fields put seconds first.",
     )
     every: PositiveDuration | None = Field(
-        default=None, description="How often, counted from 1970-01-01T00:00:00Z plus the phase."
+        default=None,
+        description="The interval between runs, counted from 1970-01-01T00:00:00Z plus the phase.",
     )
-    at: Moment | None = Field(default=None, description="When, once and never again.")
+    at: Moment | None = Field(default=None, description="The moment of the only run.")
     phase: Duration | None = Field(
-        default=None, description="By how much the runs of every are shifted; less than every."
+        default=None, description="The offset of the runs of every; less than every."
     )
     anchor: Literal["epoch", "created", "finish"] | Moment = Field(
         default="epoch",
-        description="What every is counted from: 1970, the moment at which the schedule was first seen, the "
+        description="The origin of every: 1970, the moment at which the schedule was first seen, the "
         "end of each run, or a moment.",
     )
     timezone: Timezone | None = Field(
         default=None, description="The zone that cron is read in; left out, it is the docket's."
     )
     dst: Daylight | None = Field(
-        default=None, description="What becomes of the due times of cron where clocks change."
+        default=None, description="The treatment of the due times of cron where clocks change."
     )
     start: Moment | None = Field(
         default=None, description="The first moment at which it may be due."
     )
     end: Moment | None = Field(
-        default=None, description="The first moment at which it may not be due any more."
+        default=None, description="The first moment at which it is no longer due."
     )
     limit: Annotated[int, Field(ge=1)] | None = Field(
-        default=None, description="How many runs there are in all; left out, any number."
+        default=None, description="The number of runs in all; left out, unlimited."
     )
-    paused: bool = Field(default=False, description="Whether no runs are due.")
+    paused: bool = Field(default=False, description="True pauses it: no runs are due.")
     renamed_from: Name | None = Field(
-        default=None, description="The name that it had before; it goes on where that has stopped."
+        default=None, description="Its previous name; it goes on where that one has stopped."
     )
-    notes: str | None = Field(default=None, description="What people should know about it.")
+    notes: str | None = Field(default=None, description="Notes for people.")
 
     @model_validator(mode="after")
     def exactly_one_time(self) -> Self:
@@ -147,5 +150,5 @@ class Schedule(ScheduleDefaults):
 
 
 def schedule_seed(docket: str, schedule: str) -> str:
-    """What ``H`` in the cron expression of a schedule is computed from."""
+    """Return the seed from which ``H`` in the cron expression of a schedule is computed."""
     return f"{docket}/{schedule}"

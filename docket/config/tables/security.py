@@ -22,7 +22,7 @@ class Security(Table):
     )
     codecs: Annotated[tuple[Codec, ...], Field(min_length=1, strict=False)] = Field(
         default=("safe",),
-        description='How values may be encoded; "pickle" takes any object, and runs code when it is read.',
+        description='The allowed encodings of values; "pickle" takes any object, and runs code when read.',
     )
     signing_keys: dict[Name, Annotated[str, Field(min_length=1)]] = Field(
         default={},

@@ -17,8 +17,8 @@ Comparison: TypeAlias = Literal["==", "!=", ">", ">=", "<", "<=", "between"]
 class Condition(Table):
     """One comparison of an argument."""
 
-    op: Comparison = Field(description="How the argument is compared with the value.")
-    value: Any = Field(description="What it is compared with; two bounds in an array for between.")
+    op: Comparison = Field(description="The comparison of the argument with the value.")
+    value: Any = Field(description="The value to compare with; two bounds in an array for between.")
 
     @model_validator(mode="after")
     def value_fits_op(self) -> Self:
@@ -74,14 +74,16 @@ class Strike(Table):
     )
     action: Literal["drop", "park", "delay"] = Field(
         default="drop",
-        description="Whether what is struck is cancelled, kept until it is over, or put off by delay.",
+        description="Cancel struck executions, keep them until the strike is over, or put them off by delay.",
     )
     delay: PositiveDuration | None = Field(
         default=None,
-        description="For how long it is put off, again and again until the strike is over.",
+        description="The time by which an execution is put off, again and again until the strike is over.",
     )
-    reason: str = Field(default="", description="Why, for those who wonder.")
-    expires: Moment | None = Field(default=None, description="When it is over; left out, never.")
+    reason: str = Field(default="", description="The reason, for people.")
+    expires: Moment | None = Field(
+        default=None, description="The moment at which it ends; left out, never."
+    )
 
     @property
     def identity(self) -> str:

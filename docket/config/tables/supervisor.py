@@ -23,14 +23,14 @@ class Reload(Table):
     )
     settle: Duration = Field(
         default=timedelta(milliseconds=500),
-        description="How long the file must be quiet before it is read.",
+        description="The time without changes before the file is read.",
     )
     min_interval: Duration = Field(
         default=timedelta(seconds=2), description="The least time between two reloads."
     )
     poll_interval: PositiveDuration = Field(
         default=timedelta(seconds=10),
-        description="How often the file is compared even if nothing hints at a change.",
+        description="The interval at which the file is compared even without a hint of a change.",
     )
     max_removals: Share = Field(
         default=Ratio(0.5),
@@ -38,11 +38,11 @@ class Reload(Table):
     )
     on_failure: Literal["rollback", "hold"] = Field(
         default="rollback",
-        description="What becomes of a change that fails after it was committed: the revision before it is "
+        description="What happens to a change that fails after it was committed: the previous revision is "
         "committed again, or the change stays as far as it has come.",
     )
     history: Annotated[int, Field(ge=1, le=1000)] = Field(
-        default=20, description="How many revisions are kept to look at and to go back to."
+        default=20, description="The number of revisions kept to look at and to go back to."
     )
 
 
@@ -54,7 +54,7 @@ class RestartBackoff(Table):
     )
     max: PositiveDuration = Field(default=timedelta(minutes=1), description="The longest pause.")
     factor: Annotated[float, Field(ge=1, le=100)] = Field(
-        default=2.0, description="By how much every pause is longer than the one before."
+        default=2.0, description="The factor by which every pause is longer than the previous one."
     )
     jitter: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.2, description="The share of a pause that chance may add or take away."
@@ -86,7 +86,7 @@ class Restart(Table):
     )
     on_exhausted: Literal["degrade", "exit"] = Field(
         default="degrade",
-        description="What becomes of a pool that crashes more often: it is left as it is, or the supervisor "
+        description="What happens to a pool that crashes more often: it is left as it is, or the supervisor "
         "stops and exits with 1.",
     )
 
@@ -106,13 +106,15 @@ class Supervisor(Table):
     )
     shutdown_timeout: Duration = Field(
         default=timedelta(seconds=30),
-        description="From the request to stop to the end of every process.",
+        description="The time from the request to stop to the end of every process.",
     )
     probe_timeout: PositiveDuration = Field(
         default=timedelta(seconds=20),
-        description="How long importing all modules and functions that the file names may take.",
+        description="The time that importing all modules and functions of the file may take.",
     )
-    reload: Reload = Field(default=Reload(), description="How changes of the file are noticed.")
+    reload: Reload = Field(
+        default=Reload(), description="The way in which changes of the file are noticed."
+    )
     restart: Restart = Field(default=Restart(), description="The brake on crash loops, per pool.")
 
     @property

@@ -27,10 +27,10 @@ _KEY: Final = (
 
 
 class Retry(Table):
-    """When a failed attempt is tried again."""
+    """The times at which a failed attempt is tried again."""
 
     attempts: Annotated[int, Field(ge=1)] = Field(
-        default=1, description="How many attempts there are in all."
+        default=1, description="The number of attempts in all."
     )
     delay: Duration = Field(
         default=timedelta(seconds=1), description="The pause after the first attempt."
@@ -38,7 +38,7 @@ class Retry(Table):
     max_delay: Duration = Field(default=timedelta(minutes=5), description="The longest pause.")
     backoff: Literal["fixed", "exponential"] = Field(
         default="exponential",
-        description="Whether pauses stay as they are or double with every attempt.",
+        description='"fixed" keeps the pause; "exponential" doubles it with every attempt.',
     )
     jitter: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.2, description="The share of a pause that chance may add or take away."
@@ -63,72 +63,72 @@ class TaskDefaults(Table):
     """[defaults.task]: what holds for every task that does not say otherwise."""
 
     timeout: PositiveDuration | None = Field(
-        default=None, description="How long one attempt may take; left out, it is without end."
+        default=None, description="The time that one attempt may take; left out, unlimited."
     )
-    retry: Retry = Field(default=Retry(), description="When a failed attempt is tried again.")
+    retry: Retry = Field(
+        default=Retry(), description="The times at which a failed attempt is tried again."
+    )
 
 
 class Concurrency(Table):
-    """How many runs of a task there may be at a time."""
+    """The number of runs of a task at a time."""
 
-    limit: Annotated[int, Field(ge=1)] = Field(description="How many.")
+    limit: Annotated[int, Field(ge=1)] = Field(description="The number of runs.")
     key: Parameter | None = Field(default=None, description=_KEY)
     on_conflict: Literal["wait", "drop"] = Field(
-        default="wait", description="Whether a run that is too many waits, or is dropped."
+        default="wait", description='"wait" delays a run above the limit; "drop" drops it.'
     )
 
 
 class RateLimit(Table):
-    """How many runs of a task may start in a while."""
+    """The number of runs of a task that start within a window."""
 
-    limit: Annotated[int, Field(ge=1)] = Field(description="How many.")
-    per: PositiveDuration = Field(description="In any window of this length.")
+    limit: Annotated[int, Field(ge=1)] = Field(description="The number of runs.")
+    per: PositiveDuration = Field(description="The length of the window.")
     key: Parameter | None = Field(default=None, description=_KEY)
     drop: bool = Field(
-        default=False, description="Whether a run that is too many is dropped, rather than put off."
+        default=False, description="True drops a run above the limit; false delays it."
     )
 
 
 class Cooldown(Table):
-    """For how long the start of a run keeps others out, which are dropped."""
+    """The time for which the start of a run keeps others out; those are dropped."""
 
-    window: PositiveDuration = Field(description="How long.")
+    window: PositiveDuration = Field(description="The length of the window.")
     key: Parameter | None = Field(default=None, description=_KEY)
 
 
 class Debounce(Table):
-    """How many calls in a short time become one run."""
+    """The calls in a short time that become one run."""
 
-    settle: PositiveDuration = Field(
-        description="How long no further call may come before it runs."
-    )
+    settle: PositiveDuration = Field(description="The time without another call before it runs.")
     max_wait: PositiveDuration | None = Field(
-        default=None, description="After which it runs in any case, counted from the first call."
+        default=None, description="The time from the first call after which it runs in any case."
     )
     key: Parameter | None = Field(default=None, description=_KEY)
 
 
 class Perpetual(Table):
-    """How a task runs again and again."""
+    """The way in which a task runs again and again."""
 
-    every: Duration = Field(description="How long from one run to the next.")
+    every: Duration = Field(description="The time from one run to the next.")
     counted_from: Literal["start", "finish"] = Field(
         default="start",
         alias="from",
-        description="Whether that is counted from the start of a run, or from its end.",
+        description="Count the time from the start of a run, or from its end.",
     )
     automatic: bool = Field(
         default=False,
-        description="Whether workers see to it that it is always scheduled; it must not need arguments.",
+        description="True lets workers keep it scheduled at all times; it must not need arguments.",
     )
 
 
 class Http(Table):
     """An HTTP call; {name} in url, headers and body stands for an argument."""
 
-    url: Annotated[str, Field(min_length=1)] = Field(description="What is called.")
+    url: Annotated[str, Field(min_length=1)] = Field(description="The address to call.")
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = Field(
-        default="POST", description="How it is called."
+        default="POST", description="The HTTP method."
     )
     headers: dict[str, str] = Field(
         default={},
@@ -137,13 +137,13 @@ class Http(Table):
     )
     body: str | None = Field(
         default=None,
-        description="What is sent; left out, it is the arguments as JSON, except with GET, HEAD and DELETE.",
+        description="The body to send; left out, the arguments as JSON, except with GET, HEAD and DELETE.",
     )
     expect: Annotated[str, Field(pattern=r"^[1-5](xx|\d\d)$")] = Field(
         default="2xx", description="The status of a success, such as 204, or 2xx for all of them."
     )
     allow_private: bool = Field(
-        default=False, description="Whether addresses that are not public may be called."
+        default=False, description="True allows calls to addresses that are not public."
     )
 
 
@@ -162,12 +162,12 @@ class Task(TaskDefaults):
     env: Annotated[tuple[VariablePattern, ...], Field(strict=False)] = Field(
         default=(),
         description="Variables of the worker that a command gets beside PATH, HOME, USER, LANG and the like; "
-        "PG* stands for all that begin so.",
+        "PG* stands for all that start with PG.",
     )
     http: Http | None = Field(default=None, description="An HTTP call.")
     runner: Literal["auto", "process"] = Field(
         default="auto",
-        description="Where a plain function runs: in a thread, or in a process of its own.",
+        description="The place where a plain function runs: in a thread, or in a process of its own.",
     )
     queue: Name = Field(default="default", description="The queue that new executions go to.")
     priority: Literal["high", "normal", "low"] = Field(
@@ -175,42 +175,44 @@ class Task(TaskDefaults):
     )
     concurrency: Concurrency | None = Field(
         default=None,
-        description="How many runs there may be at a time; left out, the code says so.",
+        description="The number of runs at a time; left out, the code decides.",
     )
     rate_limit: RateLimit | None = Field(
-        default=None, description="How many runs may start in a while; left out, the code says so."
+        default=None,
+        description="The number of runs that may start within a window; left out, the code decides.",
     )
     cooldown: Cooldown | None = Field(
         default=None,
-        description="For how long a start keeps others out; left out, the code says so.",
+        description="The time for which a start keeps others out; left out, the code decides.",
     )
     debounce: Debounce | None = Field(
-        default=None, description="How many calls become one run; left out, the code says so."
+        default=None, description="The calls that become one run; left out, the code decides."
     )
     perpetual: Perpetual | None = Field(
-        default=None, description="How it runs again and again; left out, the code says so."
+        default=None,
+        description="The way in which it runs again and again; left out, the code decides.",
     )
     result_ttl: Duration | None = Field(
         default=None,
-        description="How long finished executions and results are kept; left out, it is execution_ttl.",
+        description="The time that finished executions and results are kept; left out, execution_ttl.",
     )
     log_level: Level | None = Field(
-        default=None, description="The level of what the task logs; left out, it is logging.level."
+        default=None, description="The log level of the task; left out, logging.level."
     )
     on_removed: Literal["park", "drain", "cancel"] = Field(
         default="park",
-        description="What becomes of queued executions when the task is removed from the file: they "
+        description="What happens to queued executions when the task is removed from the file: they "
         "are kept, they are run before it goes, or they are cancelled.",
     )
     args_schema: Annotated[int, Field(ge=1)] = Field(
         default=1,
-        description="Which shape the arguments have; what was added under a lower number is brought up by "
+        description="The version of the arguments' shape; an execution of a lower number is converted by "
         "upcast, or parked.",
     )
     upcast: Reference | None = Field(
         default=None,
-        description="A function of the lower number, the positional arguments and those by name, which "
-        "returns both as they are now.",
+        description="A function that takes the lower number, the positional arguments and those by name, and "
+        "returns both in the current shape.",
     )
 
     @model_validator(mode="after")
