@@ -19,8 +19,8 @@ COMMANDS: Final = {
     "status": ("status:status", "Show how a supervisor stands, or all of them."),
     "reload": ("reload:reload", "Have the supervisor read its file again."),
     "config": ("config:app", "Check, show and explain a configuration; plan a change."),
-    "worker": ("worker:worker", "Run a worker until it is told to stop."),
-    "strike": ("strike:strike", "Strike out a task, or whatever has such an argument."),
+    "worker": ("worker:worker", "Run a worker until it is asked to stop."),
+    "strike": ("strike:strike", "Strike out a task, or everything with such an argument."),
     "restore": ("strike:restore", "Take a strike back."),
     "clear": ("clear:clear", "Cancel everything that is queued or scheduled."),
     "snapshot": ("snapshot:snapshot", "Show what is due, what runs, and who works."),
@@ -30,13 +30,13 @@ COMMANDS: Final = {
     "workers": ("workers:app", "Look at the workers."),
     "queue": ("queue:app", "Look at the queues."),
     "schedule": ("schedule:app", "Look at schedules, pause them, run them beside their due times."),
-    "strikes": ("strikes:app", "Look at the strikes in force."),
+    "strikes": ("strikes:app", "List the active strikes."),
     "dead": ("dead:app", "Look at what has failed for good."),
     "parked": ("parked:app", "Look at what is parked, and release it."),
     "doctor": ("doctor:doctor", "Look for what is wrong with a server and a docket."),
     "server": ("server:app", "Start, stop or look at the embedded server."),
 }
-"""Where each command is, and what it says of itself before it is loaded."""
+"""The place of each command, and its summary before it is loaded."""
 
 app = typer.Typer(
     name="docket",
@@ -49,7 +49,7 @@ app = typer.Typer(
 
 
 def _defer(name: str, home: str, summary: str) -> None:
-    """Have a command that is loaded, and costs anything, only when it is asked for."""
+    """Add a command that is loaded, and costs anything, only when it is called."""
 
     # The command itself shows its help.
     @app.command(
@@ -90,7 +90,7 @@ def version() -> None:
 
 def main() -> None:
     """The entry point of ``docket``."""
-    # What a library warns of names what is in Redis, and is written by this where nobody sets up a log.
+    # Warnings of libraries name what is in Redis, and are written by this where no log is set up.
     assert logging.lastResort is not None
     logging.lastResort.setFormatter(PlainFormatter())
     app(sys.argv[1:], prog_name="docket")

@@ -1,4 +1,4 @@
-"""Who it is that gives a command, unless somebody else is named."""
+"""The person who gives a command, unless another one is named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tells what is wrong with a configuration, for ``docket config check`` and ``docket-supervisor --check``."""
+"""Report the problems of a configuration, for ``docket config check`` and ``docket-supervisor --check``."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ..plain import plain_lines
 def checked(
     file: Path, over: Chosen, form: Format, *, is_probed: bool
 ) -> Loaded | ConfigurationInvalid:
-    """Tell what is wrong with a configuration.
+    """Report the problems of a configuration.
 
     Arguments:
         file: the configuration.
         over: what is laid over it.
-        form: how it is told: text goes to the standard error, everything else to the standard output.
+        form: the format: text goes to the standard error, everything else to the standard output.
         is_probed: whether the code is imported, in another process.
     """
     try:
@@ -44,5 +44,5 @@ def _probed(loaded: Loaded) -> tuple[Problem, ...]:
 
 
 def _tell(text: str, form: Format) -> None:
-    # Programs read the standard output; what people read goes where it is in nobody's way.
+    # Programs read the standard output; output for people goes where it is in no one's way.
     print(plain_lines(text), end="", file=sys.stderr if form == "text" else sys.stdout)

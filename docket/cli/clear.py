@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SAMPLE: Final = 5
 
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Only show how much it would be, and a sample.")
+    bool, typer.Option("--dry-run", help="Only show the number of executions, and a sample.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask. Only a terminal is asked.")]
 
@@ -51,7 +51,7 @@ def clear(
 
 
 def ask(what: str) -> None:
-    """Ask the terminal whether to go on; where there is none, nobody is asked.
+    """Ask at the terminal whether to go on; without a terminal, go on.
 
     Arguments:
         what: what is about to happen.
@@ -66,7 +66,7 @@ def ask(what: str) -> None:
 
 
 async def _waiting(docket: Docket) -> tuple[int, str]:
-    """How many would go, and the first of them by their names."""
+    """Return how many would be cancelled, and the first of them by name."""
     from ..execution import Execution  # noqa: PLC0415 - --help needs none of these
     from ..lifecycle import ExecutionState  # noqa: PLC0415
     from .listing import pick  # noqa: PLC0415

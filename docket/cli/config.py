@@ -59,7 +59,7 @@ def check(
     settings: Settings = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 9 if there are warnings.")] = False,
     probe: Probed = False,
-    form: Annotated[Format, typer.Option("--format", help="How problems are told.")] = "text",
+    form: Annotated[Format, typer.Option("--format", help="The format of problems.")] = "text",
 ) -> None:
     """Say everything that is wrong: exit 0 valid, 7 invalid, 2 unreadable."""
     file, over = chosen(config, profile, settings)
@@ -78,10 +78,10 @@ def show(
     profile: Profile = None,
     settings: Settings = None,
     origins: Annotated[
-        bool, typer.Option("--origins", help="Say of every value where it comes from.")
+        bool, typer.Option("--origins", help="Show the origin of every value.")
     ] = False,
     changed: Annotated[
-        bool, typer.Option("--changed", help="Leave out what is as it is by default.")
+        bool, typer.Option("--changed", help="Leave out what equals the default.")
     ] = False,
     output: Output = Form.TABLE,
 ) -> None:
@@ -106,7 +106,7 @@ def explain(
     profile: Profile = None,
     settings: Settings = None,
 ) -> None:
-    """Say what a key means, what it is here, who says so, and what an edit of it does."""
+    """Explain a key: its meaning, its value here, where that is set, and the effect of an edit."""
     loaded = _loaded(config, profile, settings)
     keys = read_path(path)
     found = None if keys is None else explain_path(loaded, keys)
@@ -126,8 +126,8 @@ def schema() -> None:
 
 @app.command()
 def init(
-    file: Annotated[Path, typer.Argument(help="What is written.")] = Path(FILE),
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    file: Annotated[Path, typer.Argument(help="The file to write.")] = Path(FILE),
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
     """Write a file to begin with."""
     try:
@@ -148,7 +148,7 @@ def plan(
     base: Annotated[
         Path | None,
         typer.Option(
-            help="The configuration that runs.", show_default="what Redis says is in force"
+            help="The configuration that runs.", show_default="the active one, from Redis"
         ),
     ] = None,
     offline: Annotated[
@@ -204,7 +204,7 @@ def _running(new: Loaded) -> Revision | None:
 def _save(out: Path, new: Loaded, running: Revision | None, preview: Preview) -> None:
     if running is None:
         raise Refused(
-            f"nothing is in force that {out} could change; start docket-supervisor instead"
+            f"there is no active revision that {out} could change; start docket-supervisor instead"
         )
     where = place_of(new.configuration.supervisor.control, new.path)
     changes = [change["sentence"] for change in preview.fields["changes"]]

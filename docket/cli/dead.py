@@ -27,7 +27,7 @@ DEAD: Final = (
 )
 
 app = typer.Typer(
-    help="Look at what has failed for good.",
+    help="Look at executions that failed for good.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -94,5 +94,5 @@ def show_dead(
 
 
 def _traceback(error: object) -> str:
-    """Where an exception was raised, if that was kept beside it."""
+    """Return where an exception was raised, if that was kept beside it."""
     return str(getattr(error, "__cause__", None) or "").strip()

@@ -1,4 +1,4 @@
-"""What the code of a task declares beside the file, and which of the two counts."""
+"""The declarations in the code of a task beside those in the file, and which of the two counts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def told_of(loaded: Loaded, path: KeyPath) -> Iterator[str]:
-    """What there is to say of a task, or of a behaviour of it; nothing of anything else.
+    """Describe a task, or a behaviour of it, as its code declares it; yield nothing for anything else.
 
     The code is imported, in this process.
 
@@ -31,7 +31,7 @@ def told_of(loaded: Loaded, path: KeyPath) -> Iterator[str]:
         return
     try:
         declared = _declared(task.function, loaded.path.resolve().parent)
-    # Foreign code may raise whatever it likes.
+    # Foreign code may raise anything.
     except Exception as error:
         yield f"  code:     {task.function} cannot be imported: {type(error).__name__}: {error}"
         return

@@ -42,7 +42,8 @@ def dev(
     url: Annotated[
         str | None,
         typer.Option(
-            help="The server, whatever the file says.", show_default="one of its own, in .docket"
+            help="The server, in place of the one in the file.",
+            show_default="one of its own, in .docket",
         ),
     ] = None,
 ) -> None:

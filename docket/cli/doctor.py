@@ -34,11 +34,11 @@ FINDINGS: Final = (text("subject"), text("verdict"), text("found"), text("advice
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found, and what to do about it.
+    """One finding, and the advice that follows from it.
 
     Arguments:
         subject: what was looked at.
-        verdict: how it is.
+        verdict: whether it is well.
         found: what it is.
         advice: what to do; nothing where all is well.
     """
@@ -51,7 +51,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """What is looked at.
+    """The server and docket under examination.
 
     Arguments:
         url: the server, without secrets.
@@ -62,7 +62,7 @@ class Patient:
         workers: how many workers live.
         parked: how many executions are parked.
         dead: how many dead letters are kept.
-        strikes: how many strikes are in force.
+        strikes: how many strikes are active.
         format: the format of what the docket holds; empty if it holds nothing yet.
     """
 
@@ -110,7 +110,7 @@ async def _look(docket: Docket) -> Patient:
 
 
 def examine(patient: Patient) -> Iterator[Finding]:
-    """What there is to say of a server and a docket, well or not."""
+    """Yield the findings on a server and a docket, good and bad."""
     version = ".".join(map(str, patient.facts.version))
     yield Finding("server", "ok", f"{patient.facts.family} {version} at {patient.url}")
     yield _latency(patient.vitals)
@@ -121,7 +121,7 @@ def examine(patient: Patient) -> Iterator[Finding]:
     yield _workers(patient)
     yield _count("parked", patient.parked, "`docket parked ls` says why")
     yield _count("dead letters", patient.dead, "`docket dead ls` lists them")
-    yield Finding("strikes", "ok", f"{patient.strikes} in force")
+    yield Finding("strikes", "ok", f"{patient.strikes} active")
     yield Finding("format", "ok", patient.format or "nothing is there yet")
 
 

@@ -1,4 +1,4 @@
-"""What a command ends with: one number per kind of end, so that scripts can tell them apart."""
+"""Exit codes: one number per kind of end, so that scripts can tell them apart."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class CommandError(DocketError):
 
 
 class Misused(CommandError):
-    """What was typed has no meaning."""
+    """The command line has no meaning as it was typed."""
 
     exit_code = USAGE
 
@@ -42,13 +42,13 @@ class NotFound(CommandError):
 
 
 class Refused(CommandError):
-    """It is there, and it must not be touched."""
+    """The thing exists, and must not be touched."""
 
     exit_code = REFUSED
 
 
 class TimedOut(CommandError):
-    """It has not come to its end in time, and may still do so."""
+    """The command has not ended in time, and may still do so."""
 
     exit_code = TIMED_OUT
 

@@ -1,4 +1,4 @@
-"""What Redis holds of a configuration: what is in force, what was before, what is queued."""
+"""The parts of a configuration in Redis: the active revision, earlier ones, and queued work."""
 
 from __future__ import annotations
 
@@ -59,7 +59,10 @@ def history(loaded: Loaded) -> list[Revision]:
 
 
 def in_force(loaded: Loaded) -> Revision | None:
-    """What is in force of a configuration; an embedded server that does not run is not started for that."""
+    """Return the active revision of a configuration.
+
+    An embedded server that does not run is not started for that.
+    """
     if loaded.url.startswith("embedded:"):
         from ..connection.embedded import EmbeddedServer  # noqa: PLC0415 - few ask for it
 
@@ -70,11 +73,11 @@ def in_force(loaded: Loaded) -> Revision | None:
 
 
 def queued(loaded: Loaded, tasks: Collection[str]) -> Mapping[str, int]:
-    """How many executions of these tasks are in the future, due, running or parked.
+    """Count the executions of these tasks that are in the future, due, running or parked.
 
     Arguments:
         loaded: the configuration.
-        tasks: the tasks; none of them is no question.
+        tasks: the tasks; without any, the server is not asked.
     """
 
     async def count(storage: Storage) -> Counter[str]:

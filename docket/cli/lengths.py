@@ -50,12 +50,12 @@ def duration_option(
     parser: Callable[[str | timedelta], timedelta] = duration,
     **more: Any,
 ) -> Any:
-    """An option that takes a duration: 30, 30s, 5m, 2h, mm:ss or hh:mm:ss.
+    """Make an option that takes a duration: 30, 30s, 5m, 2h, mm:ss or hh:mm:ss.
 
     Arguments:
         names: what it is called.
         help: what it is for.
         parser: what reads it.
-        more: whatever else an option takes.
+        more: further arguments of an option.
     """
     return typer.Option(*names, help=help, parser=parser, metavar="DURATION", **more)

@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 LOOKED_AT: Final = 10_000
 """Executions that are looked at for those of one task, at most, unless more of them are asked for."""
 
-Limit = Annotated[int, typer.Option(min=1, help="How many are listed.")]
+Limit = Annotated[int, typer.Option(min=1, help="The number of entries to list.")]
 
 MOST: Final = 1000
-"""How many are listed unless somebody says otherwise."""
+"""Number of executions listed unless another limit is given."""
 
 LISTED: Final = (ExecutionState.RUNNING, ExecutionState.QUEUED, ExecutionState.SCHEDULED)
-"""What waits or runs, in the order in which it is listed."""
+"""States that wait or run, in the order in which they are listed."""
 
 
 class Picked(NamedTuple):
-    """What is listed."""
+    """The executions to list."""
 
     records: list[Record]
     rest: str
-    """What is said of those that are not; empty if that is all."""
+    """A sentence about those that are not listed; empty if all are."""
 
 
 async def pick(
@@ -40,14 +40,14 @@ async def pick(
     task: str | None = None,
     is_filtered: bool = False,
 ) -> Picked:
-    """Take what is listed, and look no further.
+    """Pick the executions to list, and look no further.
 
     Arguments:
         records: all there are.
         limit: how many are listed.
-        count: tells how many there are; asked only where some are left out.
+        count: counts all of them; called only where some are left out.
         task: the task that they are of; None is any.
-        is_filtered: whether others were left out before: then nobody has counted those that were not.
+        is_filtered: whether others were left out before: then there is no count of the rest.
     """
     picked: list[Record] = []
     most, looked = max(limit, LOOKED_AT), 0

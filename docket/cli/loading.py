@@ -1,4 +1,4 @@
-"""What is named on the command line as ``package.module:attribute``."""
+"""Objects named on the command line as ``package.module:attribute``."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ STANDARD: Final = "docket.tasks:standard_tasks"
 
 
 def loaded(option: str, path: str) -> Any:
-    """The object that an option names.
+    """Return the object that an option names.
 
     Arguments:
-        option: what to call the option when it is told off.
+        option: the name of the option in an error.
         path: where the object is.
 
     Raises:

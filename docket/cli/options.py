@@ -22,7 +22,7 @@ Config = Annotated[
     ),
 ]
 Profile = Annotated[
-    str | None, typer.Option(help="The profile of the file (profiles.NAME) that counts.")
+    str | None, typer.Option(help="The profile of the file (profiles.NAME) to use.")
 ]
 Settings = Annotated[
     list[str] | None,

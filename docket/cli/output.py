@@ -1,4 +1,4 @@
-"""How commands show what they found: tables for people, JSON for programs."""
+"""Output of commands: tables for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Item = Mapping[str, Any]
 
 
 class Form(str, enum.Enum):
-    """How it is shown."""
+    """The form of the output."""
 
     TABLE = "table"
     WIDE = "wide"
@@ -104,17 +104,17 @@ def note(text: str) -> None:
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Tell people something, of which parts may come from elsewhere.
+    """Print something for people, parts of which may come from elsewhere.
 
     Arguments:
         text: one line or several.
-        err: whether it is no part of the answer.
+        err: whether it goes to the standard error, as no part of the answer.
     """
     typer.echo(plain_lines(text), err=err)
 
 
 def dump(value: Any, *, indent: int | None = None) -> str:
-    """A value as JSON; moments are ISO texts."""
+    """Write a value as JSON; moments are ISO strings."""
     return json.dumps(value, indent=indent, default=_json)
 
 
@@ -124,7 +124,7 @@ def moment(when: datetime | None) -> str:
 
 
 def distance(when: datetime | None) -> str:
-    """How far a moment is from now.
+    """Describe how far a moment is from now.
 
     Example:
         >>> distance(datetime.now(timezone.utc) + timedelta(minutes=90, seconds=0.5))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..storage.parked import Group
 
 STRUCK: Final = "struck"
-"""Why those are parked that a strike keeps back; they come free with it, and no other way."""
+"""Reason of executions that a strike keeps back; they are released with the strike, and no other way."""
 
 PARKED: Final = (
     text("key"),
@@ -35,7 +35,7 @@ PARKED: Final = (
 Task = Annotated[str | None, typer.Option("--task", help="Only executions of this task.")]
 
 app = typer.Typer(
-    help="Look at what is parked, and release it.",
+    help="Look at parked executions, and release them.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -98,7 +98,7 @@ def release(
 
 
 async def _parked(docket: Docket, task: str | None) -> tuple[Mapping[Group, int], int]:
-    """How many can be released, of which groups, and how many a strike keeps back."""
+    """Count what can be released, by group, and what a strike keeps back."""
     groups = await docket.storage.workers.parked_by_group()
     struck = 0
     for group, count in groups.items():
@@ -113,7 +113,7 @@ async def _parked(docket: Docket, task: str | None) -> tuple[Mapping[Group, int]
 
 
 async def _struck(docket: Docket, group: Group, count: int, task: str) -> int:
-    """How many of a task one rule keeps back."""
+    """Count the executions of a task that one rule keeps back."""
     kind, _, name = group.task.partition(":")
     if kind == "task":
         return count if name == task else 0

@@ -1,4 +1,4 @@
-"""Which docket a command is about: its options, and the way into it."""
+"""The docket that a command is about: its options, and the way into it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Config = Annotated[
     typer.Option(
         "--config",
         metavar="FILE",
-        help="The file that gives name and url where nothing else does. [env: DOCKET_CONFIG]",
+        help="The file with name and url, where they are not given otherwise. [env: DOCKET_CONFIG]",
         show_default="docket.toml, if there is one",
     ),
 ]
@@ -49,12 +49,12 @@ Config = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What was typed to say which docket is meant.
+    """The options that say which docket is meant.
 
     Arguments:
         name: the docket.
         url: the server.
-        config: the file that says the rest.
+        config: the file with the rest.
     """
 
     name: str | None = None
@@ -62,7 +62,7 @@ class Place:
     config: Path | None = None
 
     def found(self) -> Address:
-        """Where it is: by the options, the environment, the file, the defaults.
+        """Return its address: from the options, the environment, the file, the defaults.
 
         Raises:
             ConfigurationError: the file cannot be read.
@@ -93,7 +93,7 @@ def visit(place: Place, work: Callable[[Docket], Awaitable[T]]) -> T:
     async def visiting() -> T:
         from ..docket import Docket  # noqa: PLC0415
 
-        # Whoever looks runs nothing of what is stored, whatever the docket allows its workers.
+        # Looking runs nothing of what is stored, even if the docket allows its workers to.
         async with Docket(
             place.name, place.url, config=place.config, codecs=("safe",), lazy=False
         ) as docket:

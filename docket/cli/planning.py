@@ -1,4 +1,4 @@
-"""What a change of a configuration would do, told before it is done."""
+"""The effects of a change of a configuration, shown before it is made."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from ..storage.configurations import Entry
 
 TIMES: Final = 5
-"""How many times of a schedule are shown."""
+"""Number of times of a schedule that are shown."""
 
 
 class Verdict(enum.Enum):
-    """What would become of a change."""
+    """The fate of a change."""
 
     UNCHANGED = "unchanged"
     REFUSED = "refused"
@@ -35,7 +35,7 @@ class Verdict(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """When a schedule fires, before and after.
+    """The times of a schedule, before and after.
 
     Arguments:
         name: the schedule.
@@ -50,11 +50,11 @@ class Firing:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a change would do.
+    """The effects of a change.
 
     Arguments:
-        verdict: what would become of it.
-        changes: all that differs.
+        verdict: its fate.
+        changes: everything that differs.
         firings: the schedules that it touches.
         why: why it would be refused.
         shadowed: edits that would have no effect.
@@ -70,7 +70,7 @@ class Preview:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """It as JSON has it."""
+        """The preview as JSON."""
         return {
             "verdict": self.verdict.value,
             "why": self.why or None,
@@ -95,7 +95,7 @@ class Preview:
         }
 
     def lines(self) -> Iterator[str]:
-        """It in words."""
+        """Yield the preview in words."""
         for change in self.changes:
             yield sentence(change, effect_of(change))
         for firing in self.firings:
@@ -118,12 +118,12 @@ class Preview:
 
 
 def previewed(old: Loaded | None, new: Loaded, now: datetime) -> Preview:
-    """What a change would do.
+    """Preview the effects of a change.
 
     Arguments:
-        old: what runs; without it nothing does.
-        new: what would run.
-        now: from when on the times of schedules are told.
+        old: the configuration that runs; None if none does.
+        new: the configuration that would run.
+        now: the moment after which the times of schedules are listed.
     """
     before = _nothing_of(new.configuration) if old is None else old.configuration
     after = new.configuration
@@ -145,15 +145,15 @@ def previewed(old: Loaded | None, new: Loaded, now: datetime) -> Preview:
 
 
 def against(running: Entry, new: Loaded, now: datetime) -> Preview:
-    """What a change of what is in force would do; its secrets are not kept, so they are compared as a whole.
+    """Preview a change of the active revision; its secrets are not kept, so they are compared as a whole.
 
     Arguments:
-        running: the configuration in force.
-        new: what would run.
-        now: from when on the times of schedules are told.
+        running: the active revision.
+        new: the configuration that would run.
+        now: the moment after which the times of schedules are listed.
 
     Raises:
-        ConfigurationError: another release of Docket has kept what is in force.
+        ConfigurationError: another release of Docket has written the active revision.
     """
     shown = kept(text_of(new.configuration), new.path)
     preview = previewed(kept(running.text, new.path), shown, now)

@@ -1,4 +1,4 @@
-"""``docket reload``: has a supervisor read its file again, and tells what became of it."""
+"""``docket reload``: let a supervisor read its file again, and report the outcome."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .output import Form, Output, show_one
 from .supervising import Socket, answer, end_of, place, tell
 
 BRIEFLY: Final = timedelta(seconds=10)
-"""How long a supervisor gets to say that it has heard."""
+"""Time that a supervisor has to acknowledge a request."""
 
 
 def reload(
@@ -25,7 +25,7 @@ def reload(
         bool,
         typer.Option(
             "--wait",
-            help="Wait for what becomes of it: exit 0 applied or unchanged, 7 invalid, 4 refused, "
+            help="Wait for the outcome: exit 0 applied or unchanged, 7 invalid, 4 refused, "
             "1 rolled back or failed, 8 timed out, 5 no supervisor.",
         ),
     ] = False,
@@ -41,7 +41,7 @@ def reload(
     ] = False,
     output: Output = Form.TABLE,
 ) -> None:
-    """Have the supervisor read its file again, also if what it says has failed before."""
+    """Let the supervisor read its file again, even if the same content has failed before."""
     where = place(control, config, profile, settings)
     patience = timeout if wait else BRIEFLY
     outcome = answer(where, "reload", patience, wait=wait, allow_removals=allow_removals)
@@ -51,6 +51,4 @@ def reload(
     if output in (Form.JSON, Form.JSONL):
         show_one("outcome", outcome, output)
     else:
-        typer.echo(
-            "asked; `docket reload --wait` tells what becomes of it, `docket status` how it stands"
-        )
+        typer.echo("asked; `docket reload --wait` reports the outcome, `docket status` the state")

@@ -1,4 +1,4 @@
-"""``docket config history | diff | rollback | apply``: what was in force, and what shall be."""
+"""``docket config history | diff | rollback | apply``: earlier, active and future revisions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ REVISIONS: Final = (
 )
 
 Patience = Annotated[
-    timedelta, duration_option("--timeout", help="How long to wait for what becomes of it.")
+    timedelta, duration_option("--timeout", help="How long to wait for the outcome.")
 ]
 LONG: Final = timedelta(minutes=2)
 
@@ -49,7 +49,7 @@ def history(
     settings: Settings = None,
     output: Output = Form.TABLE,
 ) -> None:
-    """List the revisions that are kept, the one in force first."""
+    """List the revisions that are kept, the active one first."""
     found = kept_revisions(_loaded(config, profile, settings))
     show("revisions", [_item(revision) for revision in found], REVISIONS, output)
 
@@ -58,7 +58,7 @@ def diff(
     first: Annotated[int, typer.Argument(metavar="A", help="A revision.")],
     second: Annotated[
         int | None,
-        typer.Argument(metavar="B", help="Another one.", show_default="the one in force"),
+        typer.Argument(metavar="B", help="Another one.", show_default="the active one"),
     ] = None,
     config: Config = None,
     profile: Profile = None,
@@ -85,7 +85,7 @@ def diff(
 
 
 def rollback(
-    revision: Annotated[int, typer.Argument(help="The revision that shall run again.")],
+    revision: Annotated[int, typer.Argument(help="The revision to run again.")],
     config: Config = None,
     profile: Profile = None,
     settings: Settings = None,
@@ -93,7 +93,7 @@ def rollback(
     timeout: Patience = LONG,
     output: Output = Form.TABLE,
 ) -> None:
-    """Have an earlier revision run again, as a new one; the file waits for its next edit."""
+    """Run an earlier revision again, as a new one; the file waits for its next edit."""
     where = place(control, config, profile, settings)
     outcome = answer(where, "rollback", timeout, revision=revision)
     tell(outcome, output)
@@ -118,7 +118,7 @@ def apply(
     timeout: Patience = LONG,
     output: Output = Form.TABLE,
 ) -> None:
-    """Have the supervisor run what the file says; a saved plan only if nothing has moved since."""
+    """Let the supervisor run the file; a saved plan only if nothing has changed since."""
     if plan is None:
         where = place(control, config, profile, settings)
         outcome = answer(where, "reload", timeout, wait=True, allow_removals=allow_removals)

@@ -1,4 +1,4 @@
-"""A plan that is kept in a file until somebody applies it: what it is based on, and what it leads to."""
+"""A plan kept in a file until it is applied: the revision it is based on, and the one it leads to."""
 
 from __future__ import annotations
 

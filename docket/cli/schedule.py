@@ -68,7 +68,7 @@ app = typer.Typer(
 def list_schedules(
     *, docket: Name = None, url: Url = None, config: Config = None, output: Output = Form.TABLE
 ) -> None:
-    """List the schedules in force, of all owners, and the tasks that keep themselves up."""
+    """List the active schedules of all owners, and the tasks that reschedule themselves."""
 
     async def look(timetable: Timetable) -> list[dict[str, Any]]:
         now = await timetable.now()
@@ -153,13 +153,13 @@ def explain(
 def next_times(
     schedule: Schedule,
     *,
-    count: Annotated[int, typer.Option("-n", min=1, max=1000, help="How many.")] = 5,
+    count: Annotated[int, typer.Option("-n", min=1, max=1000, help="The number of due times.")] = 5,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Say what changes of the clocks mean for each.")
+        bool, typer.Option("--explain", help="Explain the effect of clock changes on each.")
     ] = False,
     declared: Annotated[
         bool,
-        typer.Option("--declared", help="As the file declares it, whatever is in force."),
+        typer.Option("--declared", help="As the file declares it, even if another one is active."),
     ] = False,
     docket: Name = None,
     url: Url = None,
@@ -193,16 +193,19 @@ def next_times(
 def pause(
     schedule: Schedule,
     *,
-    reason: Annotated[str, typer.Option(help="Why, for those who wonder.")] = "",
-    author: Annotated[str | None, typer.Option(help="Who wants it so.", show_default="you")] = None,
+    reason: Annotated[str, typer.Option(help="The reason, for people.")] = "",
+    author: Annotated[
+        str | None, typer.Option(help="The person who asks for it.", show_default="you")
+    ] = None,
     lasting: Annotated[
-        timedelta | None, duration_option("--for", help="After how long it goes on by itself.")
+        timedelta | None,
+        duration_option("--for", help="The time after which it goes on by itself."),
     ] = None,
     docket: Name = None,
     url: Url = None,
     config: Config = None,
 ) -> None:
-    """Have no runs of a schedule; no file takes that back, only `docket schedule resume`."""
+    """Pause a schedule; no file undoes that, only `docket schedule resume`."""
 
     async def work(timetable: Timetable) -> str:
         entry = await _find(timetable, schedule)
@@ -217,7 +220,7 @@ def pause(
 def resume(
     schedule: Schedule, *, docket: Name = None, url: Url = None, config: Config = None
 ) -> None:
-    """Have runs of a schedule again that an operator or a row of failures has paused."""
+    """Resume a schedule that an operator or a row of failures has paused."""
 
     async def work(timetable: Timetable) -> str:
         entry = await _find(timetable, schedule)
@@ -233,7 +236,7 @@ def resume(
 def trigger(
     schedule: Schedule, *, docket: Name = None, url: Url = None, config: Config = None
 ) -> None:
-    """Run a schedule now, besides its due times; tells the key of the run."""
+    """Run a schedule now, besides its due times, and print the key of the run."""
 
     async def work(timetable: Timetable) -> str:
         entry = await _find(timetable, schedule)
@@ -250,7 +253,7 @@ def trigger(
 def skip_next(
     schedule: Schedule, *, docket: Name = None, url: Url = None, config: Config = None
 ) -> None:
-    """Have the next due time of a schedule pass without a run."""
+    """Skip the next due time of a schedule."""
 
     async def work(timetable: Timetable) -> str:
         entry = await _find(timetable, schedule)

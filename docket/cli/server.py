@@ -44,7 +44,7 @@ def start(directory: Directory = Path(EMBEDDED)) -> None:
 
 @app.command()
 def stop(directory: Directory = Path(EMBEDDED)) -> None:
-    """Have it write everything down and end."""
+    """Let the server write everything to disk and stop."""
     server = _server(directory)
     try:
         was_running = server.stop()

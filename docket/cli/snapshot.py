@@ -85,7 +85,7 @@ def snapshot(
 
 
 async def _taken(docket: Docket, most: int) -> tuple[DocketSnapshot, int]:
-    """A snapshot, or where there is more than somebody wants to see, the beginning of one; how many run."""
+    """Take a snapshot, or the beginning of a long one, and count what runs."""
     from ..snapshot import snapshot_of  # noqa: PLC0415 - --help needs none of it
 
     executions = docket.storage.executions
@@ -105,7 +105,7 @@ async def _taken(docket: Docket, most: int) -> tuple[DocketSnapshot, int]:
 
 
 def _cut(taken: DocketSnapshot, limit: int) -> DocketSnapshot:
-    """It with so many executions at most, those first that run."""
+    """Cut a snapshot to this many executions, running ones first."""
     running = taken.running[:limit]
     return replace(taken, running=running, future=taken.future[: limit - len(running)])
 

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from ..docket import Docket
 
 SILENCE: Final = timedelta(seconds=10)
-"""How long a supervisor may be silent and still be listed: it beats every second."""
+"""Time that a supervisor may be silent and still be listed: it beats every second."""
 
 REFRESH: Final = 1.0
 """Seconds between two looks with --watch."""
 
 CLEAR: Final = "\x1b[2J\x1b[H"
-"""What empties a terminal."""
+"""Sequence that clears a terminal."""
 
 
 def _number(name: str, *, is_wide: bool = False) -> Column:
@@ -90,7 +90,7 @@ TOLD: Final[Mapping[str, type]] = {
     "leads": bool,
     "pools": dict,
 }
-"""What a supervisor tells the others of itself, as far as it is shown."""
+"""Fields that a supervisor reports about itself, as far as they are shown."""
 
 TOLD_OF_POOLS: Final[Mapping[str, type]] = {"ready": int, "desired": int}
 
@@ -101,7 +101,7 @@ def status(
     settings: Settings = None,
     control: Socket = None,
     everywhere: Annotated[
-        bool, typer.Option("--all", help="All supervisors of the docket, as they tell Redis.")
+        bool, typer.Option("--all", help="All supervisors of the docket, as they report to Redis.")
     ] = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Look again every second.")] = False,
     output: Output = Form.TABLE,
@@ -128,7 +128,7 @@ def _where(config: list[Any] | None) -> Place:
 
 
 def _repeat(look: Callable[[], Mapping[str, Any]], watch: bool) -> Mapping[str, Any]:
-    """Look once, or until somebody has seen enough."""
+    """Look once, or until interrupted."""
     found = look()
     try:
         while watch:
@@ -190,7 +190,7 @@ def _show_all(where: Place, form: Form) -> Mapping[str, Any]:
         for one in found:
             if not _is_whole(one.about):
                 note(
-                    f"{plain(one.who)} is left out: what it has told is not how a supervisor stands"
+                    f"{plain(one.who)} is left out: what it reports is not the state of a supervisor"
                 )
         return [
             {**one.about, "who": one.who, "heard": from_milliseconds(one.heard)}
@@ -204,18 +204,18 @@ def _show_all(where: Place, form: Form) -> Mapping[str, Any]:
     if behind and form not in (Form.JSON, Form.JSONL):
         hosts = plain(", ".join(behind))
         note(
-            f"{hosts}: not what is in force, or not what the file says; docket status there says why"
+            f"{hosts}: not the active revision, or not the content of the file; docket status there says why"
         )
     return {"supervisors": found}
 
 
 def _is_whole(about: Mapping[str, Any]) -> bool:
-    """Whether somebody who says how a supervisor stands says all that is shown of one."""
+    """Return True if a report has everything that is shown of a supervisor."""
     return _has(about, TOLD) and all(_has(pool, TOLD_OF_POOLS) for pool in about["pools"].values())
 
 
 def _has(told: Any, fields: Mapping[str, type]) -> bool:
-    """Whether it is a table with these fields, and they are what they should be."""
+    """Return True if this is a table with these fields, of these types."""
     return isinstance(told, Mapping) and all(
         isinstance(cast("Mapping[str, Any]", told).get(name), kind) for name, kind in fields.items()
     )

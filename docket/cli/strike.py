@@ -26,11 +26,11 @@ Comparison: TypeAlias = Literal["==", "!=", ">", ">=", "<", "<=", "between"]
 
 Function = Annotated[str, typer.Argument(help="The task; * is any.")]
 Parameter = Annotated[str, typer.Argument(help="The parameter to look at; * strikes all calls.")]
-Operator = Annotated[Comparison, typer.Argument(help="How its argument is compared.")]
+Operator = Annotated[Comparison, typer.Argument(help="The comparison with its argument.")]
 Value = Annotated[
     str | None,
     typer.Argument(
-        help="What it is compared with: a text, or int:5, float:, bool:, str:, decimal:, datetime:, "
+        help="The value to compare with: a string, or int:5, float:, bool:, str:, decimal:, datetime:, "
         "timedelta:, uuid:. between takes two: int:1,10"
     ),
 ]
@@ -47,12 +47,12 @@ class Typed:
 
     @classmethod
     def of(cls, function: str, parameter: str, operator: Comparison, value: str | None) -> Typed:
-        """What was typed.
+        """Return what was typed.
 
         Raises:
-            Misused: it strikes nothing in particular, or the value is none.
+            Misused: it strikes nothing in particular, or the value is invalid.
         """
-        # An empty text is nothing in particular, as a variable of a script that is not set.
+        # An empty string is nothing in particular, as a variable of a script that is not set.
         function, parameter = function or ANY, parameter or ANY
         if ANY == function == parameter:
             raise Misused("Must provide either a function and/or a parameter")
@@ -75,23 +75,27 @@ def strike(
     docket: Name = None,
     url: Url = None,
     config: Config = None,
-    reason: Annotated[str, typer.Option(help="Why, for those who wonder.")] = "",
-    author: Annotated[str | None, typer.Option(help="Who wants it so.", show_default="you")] = None,
+    reason: Annotated[str, typer.Option(help="The reason, for people.")] = "",
+    author: Annotated[
+        str | None, typer.Option(help="The person who asks for it.", show_default="you")
+    ] = None,
     lasting: Annotated[
-        timedelta | None, duration_option("--for", help="After how long it is over by itself.")
+        timedelta | None, duration_option("--for", help="The time after which it ends by itself.")
     ] = None,
     park: Annotated[
-        bool, typer.Option("--park", help="Keep what is struck until the strike is over.")
+        bool, typer.Option("--park", help="Keep struck executions until the strike is over.")
     ] = False,
     delay: Annotated[
         timedelta | None,
-        duration_option("--delay", help="Put off what is struck by so much until it is over."),
+        duration_option(
+            "--delay", help="Put off struck executions by this time, until it is over."
+        ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only show how much it would hit.")
+        bool, typer.Option("--dry-run", help="Only show how many executions it would hit.")
     ] = False,
 ) -> None:
-    """Strike out a task, or whatever has such an argument, everywhere and until it is restored.
+    """Strike out a task, or everything with such an argument, everywhere and until it is restored.
 
     Example: docket strike send_email customer == acme
     """
@@ -147,7 +151,7 @@ def restore(
 
 
 async def _wonder(docket: Docket, function: str) -> None:
-    """Tell of a name that nobody knows: the strike is right all the same where workers are to come."""
+    """Note a task name that is unknown: the strike is right all the same where workers are to come."""
     known = await known_tasks(docket)
     if function not in {ANY, *known}:
         note(f"no worker knows a task {function}{meant(function, known)}")

@@ -30,7 +30,7 @@ RULES: Final = (
 )
 
 app = typer.Typer(
-    help="Look at the strikes in force.",
+    help="List the active strikes.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -40,14 +40,14 @@ app = typer.Typer(
 
 @app.callback()
 def strikes() -> None:
-    """Look at the strikes in force; strike and restore put them there and take them back."""
+    """Look at the active strikes; strike and restore add and remove them."""
 
 
 @app.command("ls")
 def list_strikes(
     *, docket: Name = None, url: Url = None, config: Config = None, output: Output = Form.TABLE
 ) -> None:
-    """List the strikes in force, the oldest first."""
+    """List the active strikes, the oldest first."""
     rules = visit(Place(docket, url, config), lambda docket: docket.strikes())
     show("strikes", [_of_rule(rule) for rule in rules], RULES, output)
 

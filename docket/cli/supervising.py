@@ -39,7 +39,7 @@ def place(
     profile: str | None = None,
     settings: Sequence[str] | None = None,
 ) -> Path:
-    """Where the supervisor of a configuration listens, whether the configuration can be used or not.
+    """Return the place where the supervisor of a configuration listens, even if that cannot be used.
 
     Arguments:
         control: the socket, if it was named.
@@ -54,11 +54,11 @@ def place(
 
 
 def answer(where: Path, word: str, patience: timedelta, **fields: Any) -> dict[str, Any]:
-    """What a supervisor answers.
+    """Ask a supervisor, and return its answer.
 
     Arguments:
         where: its socket.
-        word: what it is asked for.
+        word: the request.
         patience: how long it may take.
         fields: the particulars.
 

@@ -36,7 +36,7 @@ def supervise(
         bool, typer.Option("--probe", help="With --check: import the code, in another process.")
     ] = False,
     form: Annotated[
-        Format, typer.Option("--format", help="With --check: how problems are told.")
+        Format, typer.Option("--format", help="With --check: the format of problems.")
     ] = "text",
 ) -> None:
     """Run the workers and schedules of a docket.toml, and follow its changes."""
@@ -56,7 +56,7 @@ def _check(file: Path, over: Chosen, strict: bool, probe: bool, form: Format) ->
 
 
 def run(file: Path, over: Chosen, *, follows_code: bool = False) -> int:
-    """Run a configuration until told to stop; tells the exit code.
+    """Run a configuration until asked to stop, and return the exit code.
 
     Arguments:
         file: the configuration.

@@ -83,7 +83,7 @@ def get(
     config: Config = None,
     output: Output = Form.TABLE,
 ) -> None:
-    """Show one execution, whatever its state."""
+    """Show one execution in any state."""
 
     async def look(docket: Docket) -> dict[str, Any]:
         execution = await docket.get_execution(key)
@@ -136,10 +136,11 @@ def add(
         ),
     ] = None,
     key: Annotated[
-        str | None, typer.Option(help="What it is known by.", show_default="a new one")
+        str | None, typer.Option(help="The key of the execution.", show_default="a new one")
     ] = None,
     delay: Annotated[
-        timedelta, duration_option("--delay", help="How long to wait before.", show_default="0s")
+        timedelta,
+        duration_option("--delay", help="How long to wait before the run.", show_default="0s"),
     ] = timedelta(),
     when: Annotated[
         str | None, typer.Option(help="When it is due, such as 2026-07-01T12:00:00+02:00.")
@@ -179,12 +180,14 @@ def add(
 @app.command()
 def cancel(
     *,
-    keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="What to cancel.")],
+    keys: Annotated[
+        list[str], typer.Argument(metavar="KEY...", help="The keys of the executions.")
+    ],
     docket: Name = None,
     url: Url = None,
     config: Config = None,
 ) -> None:
-    """Cancel executions; one that runs is told, and ends at its next checkpoint."""
+    """Cancel executions; a running one is notified, and ends at its next checkpoint."""
 
     async def work(docket: Docket) -> int:
         done = 0
@@ -267,7 +270,7 @@ def _moment(text: str) -> datetime:
 
 
 async def _know(docket: Docket, task: str, args: list[Any], kwargs: dict[str, Any]) -> None:
-    """Have a task known here that workers know: to add it, its name and what they say of it are enough."""
+    """Register a task here that workers know: to add it, its name and what they report of it are enough."""
     from ..binding import Shape, bind_to_any  # noqa: PLC0415 - --help needs none of it
     from ..registry import StandIn  # noqa: PLC0415
 

@@ -14,9 +14,10 @@ from .place import Config, Name, Place, Url, visit
 if TYPE_CHECKING:
     from ..docket import Docket
 
-Message = Annotated[str, typer.Argument(help="What it says.")]
+Message = Annotated[str, typer.Argument(help="The message.")]
 Delay = Annotated[
-    timedelta, duration_option("--delay", help="How long to wait before.", show_default="0s")
+    timedelta,
+    duration_option("--delay", help="How long to wait before the run.", show_default="0s"),
 ]
 
 app = typer.Typer(
@@ -37,7 +38,7 @@ def trace(
     config: Config = None,
     delay: Delay = timedelta(),
 ) -> None:
-    """Have a worker write a message to its log."""
+    """Add a task that writes a message to the log of its worker."""
     _add(Place(docket, url, config), "trace", delay, message)
 
 
@@ -50,20 +51,20 @@ def fail(
     config: Config = None,
     delay: Delay = timedelta(),
 ) -> None:
-    """Have a task fail, twice."""
+    """Add a task that fails, twice."""
     _add(Place(docket, url, config), "fail", delay, message)
 
 
 @app.command()
 def sleep(
     *,
-    seconds: Annotated[float, typer.Argument(min=0, help="For how many seconds.")] = 1,
+    seconds: Annotated[float, typer.Argument(min=0, help="The time in seconds.")] = 1,
     docket: Name = None,
     url: Url = None,
     config: Config = None,
     delay: Delay = timedelta(),
 ) -> None:
-    """Have a task hold a slot of a worker for some seconds."""
+    """Add a task that holds a slot of a worker for some seconds."""
     _add(Place(docket, url, config), "sleep", delay, seconds)
 
 

@@ -39,7 +39,7 @@ def of_worker(worker: WorkerInfo) -> dict[str, Any]:
 
 
 def text(name: str) -> Column:
-    """A column of a field that is a text."""
+    """Make a column of a string field."""
     return Column(_title(name), lambda item: str(item[name] or ""))
 
 
@@ -76,12 +76,12 @@ WORKERS: Final = (text("name"), when("last_seen"), Column("TASKS", _tasks))
 
 
 async def known_tasks(docket: Docket) -> set[str]:
-    """The names of the tasks that somebody knows: this process, or a worker that lives."""
+    """Return the names of all known tasks, of this process or of a live worker."""
     return set(docket.tasks).union(*(worker.tasks for worker in await docket.workers()))
 
 
 def meant(name: str, known: Iterable[str]) -> str:
-    """What may have been meant by a name that is not known; nothing, if nothing is like it.
+    """Suggest a known name for an unknown one; return an empty string if none is similar.
 
     Example:
         >>> meant("gret", ["greet", "trace"])

@@ -1,4 +1,4 @@
-"""Values as they are typed: ``int:5``, ``timedelta:90s``, or plain text.
+"""Values as they are typed: ``int:5``, ``timedelta:90s``, or a plain string.
 
 A type is a word of this list and nothing else: no name that is typed here is ever imported or called.
 """
@@ -50,7 +50,7 @@ _ALIASES: Final = {
 
 
 def parse_value(text: str) -> Any:
-    """The value that was typed as ``TYPE:TEXT``, or as a text without a type.
+    """Return the value that was typed as ``TYPE:TEXT``, or as a string without a type.
 
     Raises:
         Misused: there is no such type, or the text is none of its values.
@@ -93,14 +93,14 @@ def parse_range(text: str) -> tuple[Any, Any]:
 
 
 def parse_compared(text: str | None, operator: str) -> Hashable:
-    """The value that an argument is compared with; None where none was typed.
+    """Return the value that an argument is compared with; None where none was typed.
 
     Arguments:
         text: what was typed.
         operator: how it will be compared; ``between`` needs two values.
 
     Raises:
-        Misused: it is no value.
+        Misused: it is not a value.
     """
     if text is None:
         return None
@@ -108,7 +108,7 @@ def parse_compared(text: str | None, operator: str) -> Hashable:
 
 
 def parse_argument(text: str) -> Any:
-    """The argument of a task that was typed as a value, or as ``json:TEXT``.
+    """Return the argument of a task that was typed as a value, or as ``json:TEXT``.
 
     Raises:
         Misused: it is neither.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..execution import Execution
 
 AGAIN: Final = "\r\x1b[K"
-"""Puts the next text in the place of the line that was written last."""
+"""Sequence that puts the next text in the place of the last line."""
 
 
 def watch(
@@ -30,7 +30,7 @@ def watch(
             "-u",
             envvar="DOCKET_REDIS_URL",
             metavar="URL",
-            help="The server; DOCKET_URL says it as well.",
+            help="The server; DOCKET_URL works as well.",
         ),
     ] = None,
     docket: Annotated[

@@ -1,4 +1,4 @@
-"""``docket worker``: runs a worker until it is told to stop."""
+"""``docket worker``: run a worker until it is asked to stop."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class LogLevel(str, enum.Enum):
 
 
 class LogFormat(str, enum.Enum):
-    """What the log looks like."""
+    """The format of the log."""
 
     RICH = "rich"
     PLAIN = "plain"
@@ -61,7 +61,7 @@ def worker(
     name: Annotated[
         str | None,
         typer.Option(
-            envvar="DOCKET_WORKER_NAME", help="What it is called.", show_default="host#process"
+            envvar="DOCKET_WORKER_NAME", help="The name of the worker.", show_default="host#process"
         ),
     ] = None,
     logging_level: Annotated[
@@ -78,7 +78,9 @@ def worker(
     concurrency: Annotated[
         int,
         typer.Option(
-            envvar="DOCKET_WORKER_CONCURRENCY", min=1, help="How many tasks run at a time."
+            envvar="DOCKET_WORKER_CONCURRENCY",
+            min=1,
+            help="The number of tasks that run at a time.",
         ),
     ] = 10,
     message_batch: Annotated[
@@ -94,7 +96,7 @@ def worker(
         duration_option(
             envvar="DOCKET_WORKER_REDELIVERY_TIMEOUT",
             parser=lease,
-            help="How long it may be silent before others take what it holds.",
+            help="How long it may be silent before others take over its work.",
             show_default="30s",
         ),
     ] = timedelta(seconds=30),
@@ -137,7 +139,7 @@ def worker(
         ),
     ] = False,
     until_finished: Annotated[
-        bool, typer.Option("--until-finished", help="End when there is nothing left to do.")
+        bool, typer.Option("--until-finished", help="Exit when there is nothing left to do.")
     ] = False,
     healthcheck_port: Annotated[
         int | None,
@@ -145,7 +147,7 @@ def worker(
             envvar="DOCKET_WORKER_HEALTHCHECK_PORT",
             min=0,
             max=65535,
-            help="Where /livez and /readyz answer.",
+            help="The port of /livez and /readyz.",
         ),
     ] = None,
     metrics_port: Annotated[
@@ -154,7 +156,7 @@ def worker(
             envvar="DOCKET_WORKER_METRICS_PORT",
             min=0,
             max=65535,
-            help="Where Prometheus reads /metrics.",
+            help="The port of /metrics, for Prometheus.",
         ),
     ] = None,
     host: Annotated[
@@ -174,7 +176,7 @@ def worker(
         typer.Option(
             envvar="DOCKET_WORKER_DEPENDENCIES",
             metavar="MODULE:ATTRIBUTE",
-            help="What is wrapped around every task.",
+            help="Dependencies to wrap around every task.",
         ),
     ] = None,
 ) -> None:

@@ -68,7 +68,7 @@ def test_programs_read_the_outcome_as_json(desk: Desk) -> None:
 
 def test_without_waiting_it_only_asks(desk: Desk) -> None:
     desk.write("concurrency = 5", "concurrency = 8")
-    assert desk.prints("reload").startswith("asked; `docket reload --wait` tells")
+    assert desk.prints("reload").startswith("asked; `docket reload --wait` reports")
     desk.supervised.until_logged("workers.default.concurrency: 5 → 8")
     assert json.loads(desk.prints("reload", "-o", "json"))["item"] == {"result": "asked"}
 

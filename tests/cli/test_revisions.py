@@ -152,7 +152,7 @@ def test_a_plan_of_what_is_not_in_force_can_not_be_saved(nowhere: Path) -> None:
     (nowhere / "docket.toml").write_text('[tasks.t]\nfunction = "work:f"\n')
     result = typed("config", "plan", "--out", "plan.json")
     assert result.exit_code == 4
-    assert "nothing is in force that plan.json could change" in result.stderr
+    assert "there is no active revision that plan.json could change" in result.stderr
     assert not (nowhere / ".docket").exists()
 
 

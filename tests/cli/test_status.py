@@ -78,7 +78,7 @@ def test_one_that_drifts_is_pointed_at(desk: Desk) -> None:
         return bool(json.loads(desk.prints("status", "--all", "-o", "json"))["items"][0]["drift"])
 
     until(drifts, "the beat")
-    assert ": not what is in force, or not" in desk.type("status", "--all").stderr
+    assert ": not the active revision, or not" in desk.type("status", "--all").stderr
     ask(Path(control), "scale", by=-1)
     until(lambda: not drifts(), "the beat")
 
