@@ -36,7 +36,7 @@ logger = logging.getLogger("docket.supervisor")
 
 @dataclass
 class Staged:
-    """What is up before a configuration is committed.
+    """The processes that are up before a configuration is committed.
 
     Arguments:
         canaries: one process of each pool that rolls, by pool.
@@ -68,7 +68,7 @@ class Applier:
             await self._start(name, configuration, revision, waits=True)
 
     async def stage(self, new: Configuration, apply: Apply, revision: int) -> Staged:
-        """Have one process of every pool that changes be ready with the new configuration.
+        """Bring up one process of every pool that changes, ready with the new configuration.
 
         Raises:
             Rejected: one of them cannot work; nothing has changed.
@@ -98,13 +98,13 @@ class Applier:
     async def roll(
         self, new: Configuration, apply: Apply, revision: int, staged: Staged | None = None
     ) -> None:
-        """Have every pool become what a configuration says; one that cannot stays as it was.
+        """Make every pool what a configuration says; one that cannot change stays as it was.
 
         Arguments:
             new: the configuration.
-            apply: what differs from what runs.
+            apply: the differences to what runs.
             revision: its number.
-            staged: what is up already.
+            staged: the processes that are up already.
 
         Raises:
             Rejected: a pool cannot; those before it have changed.
@@ -114,7 +114,7 @@ class Applier:
             await self._do(action, new, revision, staged)
 
     async def undo(self, old: Configuration, new: Configuration, revision: int) -> None:
-        """Have every pool be again what it was under the old configuration, as far as it can."""
+        """Make every pool again what it was under the old configuration, as far as possible."""
         back = plan(here(new, self._fleet.host), here(old, self._fleet.host))
         if not isinstance(back, Apply):
             return
@@ -134,11 +134,11 @@ class Applier:
             self._desired(name, configuration, 0)
 
     def revive(self) -> list[str]:
-        """Have pools that were given up, or have too few processes, try again; tells which."""
+        """Let pools try again that were given up or have too few processes; return their names."""
         return [name for name, pool in self._fleet.pools.items() if pool.revive()]
 
     async def refresh(self, configuration: Configuration, revision: int) -> list[str]:
-        """Roll the pools whose secrets have another content by now; tells which.
+        """Roll the pools whose secrets have changed, and return their names.
 
         Raises:
             Rejected: a pool cannot work with them; it stays as it was.
@@ -162,14 +162,14 @@ class Applier:
             await pool.roll(self._desired(name, configuration, revision))
 
     async def scale(self, by: int) -> dict[str, int]:
-        """Have more or fewer processes in every pool, until the next configuration; tells how many."""
+        """Start or stop processes in every pool, until the next configuration; return the new numbers."""
         for pool in self._fleet.pools.values():
             wanted = max(1, pool.desired.processes + by)
             await pool.reconfigure(replace(pool.desired, processes=wanted))
         return {name: pool.desired.processes for name, pool in self._fleet.pools.items()}
 
     async def settle_scales(self, configuration: Configuration) -> None:
-        """Have as many processes in every pool as the configuration says."""
+        """Run as many processes in every pool as the configuration says."""
         for name, pool in self._fleet.pools.items():
             processes = configuration.workers[name].processes
             if pool.desired.processes != processes:
@@ -256,7 +256,7 @@ class Applier:
 
 
 def brake_of(configuration: Configuration) -> Brake:
-    """How pools behave when their processes crash."""
+    """Return the restart policy of pools."""
     restart = configuration.supervisor.restart
     return Brake(
         initial=restart.backoff.initial.total_seconds(),

@@ -1,4 +1,4 @@
-"""How a supervisor is asked: one JSON object per line over its control socket, both ways.
+"""Requests to a supervisor: one JSON object per line over its control socket, both ways.
 
 A request is ``{"version": 1, "ask": WORD, ...}``. Its answer is ``{"version": 1, "answer": {...}}``, or
 ``{"version": 1, "error": {"kind": KIND, "message": TEXT}}``, where the kind is ``misunderstood``,
@@ -26,7 +26,7 @@ LONGEST: Final = 100
 
 
 NAME: Final = "control.sock"
-"""What a socket is called that is elsewhere."""
+"""Name of a socket that is elsewhere."""
 
 
 class NobodyAnswers(OperatorError):
@@ -46,10 +46,10 @@ class NotUnderstood(CallerError):
 
 
 def place_of(control: str, file: Path) -> Path:
-    """Where the control socket of a configuration is.
+    """Return the place of a configuration's control socket.
 
     Arguments:
-        control: what ``supervisor.control`` says.
+        control: the value of ``supervisor.control``.
         file: the configuration file, beside which it is.
     """
     return file.resolve().parent / Path(control).expanduser()
@@ -73,10 +73,10 @@ def socket_of(place: Path) -> Path:
 
 
 def elsewhere(place: Path) -> Path:
-    """Where the socket is if it cannot be at its place: the path is too long, or read only.
+    """Return the place of a socket that cannot be at its own: the path is too long, or read-only.
 
     Arguments:
-        place: where it shall be.
+        place: the place that it was to have.
     """
     runtime = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
     digest = hashlib.sha256(os.fsencode(place)).hexdigest()[:16]
@@ -84,7 +84,7 @@ def elsewhere(place: Path) -> Path:
 
 
 def is_short(place: Path) -> bool:
-    """Whether a path is short enough for a socket."""
+    """Return True if a path is short enough for a socket."""
     return len(os.fsencode(place)) <= LONGEST
 
 
@@ -160,13 +160,13 @@ def stranger_at(found: Path, place: Path) -> int | None:
 
 
 def is_answered(found: Path) -> bool:
-    """Whether somebody listens on a socket, however busy.
+    """Return True if a supervisor listens on a socket, however busy.
 
     Arguments:
         found: the socket itself.
 
     Raises:
-        OperatorError: what is there is no socket, or must not be used.
+        OperatorError: the file there is not a socket, or must not be used.
     """
     try:
         if not stat.S_ISSOCK(found.lstat().st_mode):

@@ -1,5 +1,6 @@
-"""Where worker processes and probes begin: run by its path, so that nothing beside the configuration gets in
-before the modules that they need.
+"""The start of worker processes and probes.
+
+It is run by its path, so that nothing beside the configuration gets in before the modules that they need.
 
 Its first argument says what it becomes: ``worker`` or ``probe``.
 """

@@ -1,4 +1,4 @@
-"""How much work there is, looked up every few seconds: a page that is asked for must not wait for Redis."""
+"""The amount of work, counted every few seconds: a page that is requested must not wait for Redis."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Census(Service):
         self._queues = queues
         self._every = every
         self.last: Backlog | None = None
-        """What was seen last; nothing before the first look."""
+        """The last backlog seen; None before the first look."""
 
     silence = 120.0
 

@@ -61,13 +61,13 @@ class Child:
         self._orders: WorkerOrders | None = None
         self._revision = 0
         self.is_orphaned = False
-        """Whether its supervisor is dead."""
+        """True if its supervisor is dead."""
         self._docket: Docket | None = None
         self._worker: Worker | None = None
         self._working: asyncio.Task[None] | None = None
 
     async def serve(self, line: socket.socket) -> int:
-        """Follow orders until told to stop; tells the exit code."""
+        """Follow orders until asked to stop, and return the exit code."""
         channel = await Channel.over(line)
         await channel.say("hello")
         _watch_for_orphanage(line.fileno())

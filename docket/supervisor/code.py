@@ -55,7 +55,7 @@ class CodeWatcher(Service):
 
 
 def is_code(directory: Path, path: Path) -> bool:
-    """Whether a file is the user's code.
+    """Return True if a file is the user's code.
 
     Arguments:
         directory: where the code is.

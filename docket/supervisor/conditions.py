@@ -1,4 +1,4 @@
-"""How a supervisor stands, in the words that operators look for."""
+"""The state of a supervisor, in the words that operators look for."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Name: TypeAlias = Literal[
     "RestartRequired",
     "Paused",
 ]
-"""Connected: Redis does what it is asked for; if not, the reason is wrong, refused, full or away.
-Valid: the file can be used as it is. Applied: what runs is what it says. Progressing: a change is under way.
-Degraded: a pool was given up. Watching: changes of the file are noticed. Drift: what runs here is not what is
-in force, or not what the file says. RestartRequired: the file changes what only a restart can. Paused:
-schedules have no runs, because a row of failures or an operator has stopped them; one that is paused by its
-file does not count."""
+"""Connected: Redis does what it is asked to do; if not, the reason is wrong, refused, full or away.
+Valid: the file can be used as it is. Applied: it is what runs. Progressing: a change is under way.
+Degraded: a pool was given up. Watching: changes of the file are noticed. Drift: what runs here is not the
+active revision, or not the content of the file. RestartRequired: the file changes what only a restart can.
+Paused: schedules have no runs, because a row of failures or an operator has stopped them; one that is
+paused by its file does not count."""
 
 
 @dataclass(frozen=True, slots=True)

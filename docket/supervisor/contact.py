@@ -1,4 +1,4 @@
-"""How a supervisor stands with Redis: asked every second, and told at once when that changes."""
+"""The state of the connection to Redis: asked every second, and reported at once when it changes."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Contact:
         self._conditions = conditions
         self._trouble: Trouble | None = None
         self.last = time.monotonic()
-        """When Redis has answered last."""
+        """Time of the last answer from Redis."""
 
     @property
     def trouble(self) -> str:
-        """What is wrong, in a sentence; empty if nothing is."""
+        """A sentence that says what is wrong; empty if nothing is."""
         condition = self._conditions["Connected"]
         return condition.message if self._trouble is not None else ""
 

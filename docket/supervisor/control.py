@@ -1,6 +1,6 @@
-"""The control socket: where the command line asks a supervisor how it stands, and to do something.
+"""The control socket, over which the command line asks a supervisor for its state, and for actions.
 
-Only its user may speak there. Whatever is said, and however it is said, the supervisor goes on.
+Only its user may connect. No request, in any form, ends the supervisor.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ LARGEST: Final = 1 << 16
 """Bytes of the longest request."""
 
 PATIENCE: Final = 30.0
-"""Seconds for which somebody may say nothing, or not listen to the answer."""
+"""Seconds that a client may stay silent, or not read the answer."""
 
 MOST: Final = 64
-"""How many may speak at a time."""
+"""Maximum number of clients at a time."""
 
 Request: TypeAlias = Mapping[str, Any]
 Answer: TypeAlias = Callable[[Request], Awaitable[Mapping[str, Any]]]
 
 
 class Misunderstood(DocketError):
-    """What was asked for has no meaning."""
+    """The request has no meaning."""
 
 
 class NoPlace(OperatorError):
@@ -44,12 +44,12 @@ class NoPlace(OperatorError):
 
 
 class Control:
-    """Listens on the control socket, and answers.
+    """The server of the control socket.
 
     Arguments:
         place: where the socket is.
-        answers: what can be asked for, by its word.
-        patience: how many seconds somebody may say nothing, or not listen to the answer.
+        answers: the functions that answer, by the word of the request.
+        patience: how many seconds a client may stay silent, or not read the answer.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Control:
         line = socket.socket(socket.AF_UNIX)
         try:
             line.bind(os.fspath(path))
-            # Nobody can connect before it listens, so nobody finds it open to others.
+            # No one can connect before it listens, so it is never open to others.
             path.chmod(0o600)
         except OSError:
             line.close()
@@ -130,7 +130,7 @@ class Control:
     def _remove(self) -> None:
         with contextlib.suppress(FileNotFoundError):
             if self._socket.lstat().st_ino != self._inode:
-                return  # somebody else has taken the place meanwhile
+                return  # another process has taken the place meanwhile
             self._socket.unlink()
         if self._socket != self._place:
             with contextlib.suppress(OSError):  # where nothing could be written down

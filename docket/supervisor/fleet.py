@@ -1,4 +1,4 @@
-"""What a supervisor keeps: pools, schedules, and what Redis holds for them."""
+"""The fleet of a supervisor: pools, schedules, and their records in Redis."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ logger = logging.getLogger("docket.supervisor")
 
 @dataclass
 class Fleet:
-    """What a supervisor keeps: pools, schedules, and what Redis holds for them.
+    """The fleet of a supervisor: pools, schedules, and their records in Redis.
 
     Arguments:
         path: the configuration file; tasks are imported from its directory.
-        storage: what Redis holds.
+        storage: the records in Redis.
         ticker: the schedules.
-        owner: whose schedules and strikes these are.
+        owner: the owner of these schedules and strikes.
         host: the name of this host.
         pools: the pools, by name.
         on_exit: called with what a process had counted when it is gone.
@@ -49,14 +49,14 @@ class Fleet:
     """Pools that have left the configuration, while they drain."""
 
     def let_go(self, name: str) -> None:
-        """Have a pool drain and be gone, without waiting for it."""
+        """Let a pool drain and end, without waiting for it."""
         pool = self.pools.pop(name)
         stopping = asyncio.create_task(pool.stop(), name=f"docket pool {name} leaves")
         self.leaving[stopping] = pool
         stopping.add_done_callback(self.leaving.pop)
 
     def hurry(self) -> None:
-        """Have no process drain any longer."""
+        """End the draining of every process."""
         for pool in [*self.pools.values(), *self.leaving.values()]:
             pool.hurry()
 
@@ -64,7 +64,7 @@ class Fleet:
         """Drain everything, and wait until it is gone.
 
         Arguments:
-            limit: seconds after which nothing drains any more, whatever a pool's own drain time is.
+            limit: seconds after which nothing drains any longer, even if a pool's own drain time is longer.
         """
         await asyncio.gather(
             self._stop_leaving(limit),

@@ -1,4 +1,4 @@
-"""One docket, several hosts: which configuration is in force, and which pools run where. Pure."""
+"""One docket, several hosts: which configuration is active, and which pools run where. Pure functions."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ FLAP_WINDOW = 600_000
 
 
 class Standing(enum.Enum):
-    """How a file stands to the configuration that is in force."""
+    """The relation of a file to the active configuration."""
 
     SAME = "same"
     NEWER = "newer"
-    """It is to be put in force."""
+    """The file is to become active."""
     OLDER = "older"
-    """Its revision is lower: another host has a newer file."""
+    """The file has a lower revision: another host has a newer one."""
     CONFLICT = "conflict"
     """Another file has the same revision and says something else."""
     FLAPPING = "flapping"
-    """Two hosts put their own in force in turns."""
+    """Two hosts make their own file active in turns."""
 
 
 def standing(ours: Entry, history: Sequence[Revision]) -> Standing:
-    """How a file stands.
+    """Return the relation of a file to the active configuration.
 
     Arguments:
-        ours: what the file says.
-        history: what is in force, and what was before, the newest first.
+        ours: the content of the file.
+        history: the active revision and earlier ones, the newest first.
     """
     if not history:
         return Standing.NEWER
@@ -47,7 +47,7 @@ def standing(ours: Entry, history: Sequence[Revision]) -> Standing:
         if ours.declared > theirs.declared:
             return Standing.NEWER
         if theirs.host == ours.host and ours.declared == theirs.declared:
-            return Standing.NEWER  # somebody edits without counting up, on one host
+            return Standing.NEWER  # edits without counting up, on one host
         return Standing.CONFLICT if ours.declared == theirs.declared else Standing.OLDER
     return Standing.FLAPPING if _flaps(ours, history) else Standing.NEWER
 

@@ -1,7 +1,7 @@
-"""What is in force on a docket: ours is committed, others' is followed, and how the two stand is told.
+"""The active configuration of a docket: ours is committed, others' are followed, drift is reported.
 
-Redis holds one configuration for all the supervisors that follow it, whatever each one's file says: its
-record, its schedules and its strikes. Pools are each host's own, and not looked at here.
+Redis holds one configuration for all the supervisors that follow it, regardless of their files: its record,
+its schedules and its strikes. Pools belong to each host, and are not looked at here.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class UnknownRevision(DocketError, LookupError):
 
 
 class InForce:
-    """The configuration that is in force on a docket, as one of its supervisors deals with it.
+    """The active configuration of a docket, as one of its supervisors deals with it.
 
     Arguments:
-        fleet: what is kept here: it knows the docket, and ticks its schedules.
-        reloads: is told what runs here.
-        conditions: are told how that stands to what is in force.
+        fleet: the fleet here: it knows the docket, and ticks its schedules.
+        reloads: records what runs here.
+        conditions: record how that differs from the active revision.
     """
 
     def __init__(self, fleet: Fleet, reloads: ReloadRecord, conditions: Conditions) -> None:
@@ -59,15 +59,15 @@ class InForce:
         self._adopted = ""
         """The version of the revision whose schedules are ticked here."""
         self._running = ""
-        """That of the revision which says the same as what runs here; empty if it is not known."""
+        """Meaning of the revision with the same content as what runs here; empty if it is unknown."""
 
     async def put(self, ours: Loaded, why: str, *, is_wanted: bool = False) -> None:
-        """Commit a configuration, unless another host has one that goes before it.
+        """Commit a configuration, unless another host has one that takes precedence.
 
         Arguments:
             ours: the configuration.
-            why: what makes it so.
-            is_wanted: whether it goes before any other, because somebody takes one back.
+            why: the reason.
+            is_wanted: whether it takes precedence over any other, because it is rolled back to.
 
         Raises:
             ServerUnavailable: Redis did not answer in time.
@@ -77,7 +77,7 @@ class InForce:
         while True:
             history = await self._configurations.history(self._fleet.owner)
             base = history[0].number if history else 0
-            # What stands in the history may be none of ours: the script knows which revision is in force.
+            # The history may hold none of ours: the script knows which revision is active.
             base = base if moved is None else moved
             stands = standing(await asyncio.to_thread(self._entry, ours, why, base + 1), history)
             if stands is Standing.SAME and self._trust(history[0]) in (Trust.GOOD, Trust.FOREIGN):
@@ -140,7 +140,7 @@ class InForce:
     async def _take_effect(
         self, desired: Sequence[DesiredSchedule], declared: Sequence[DeclaredSchedule]
     ) -> None:
-        """Have what is committed follow, and tick it. Whatever happens from here on, it is in force."""
+        """Let schedules and strikes follow the commit, which is active even if this fails."""
         ticker, owner = self._fleet.ticker, self._fleet.owner
         try:
             await self._configurations.staging.follow(owner)
@@ -163,7 +163,7 @@ class InForce:
             ServerUnavailable: Redis did not answer in time.
         """
         if beat.revision == 0 and self._adopted:
-            logger.warning("Redis has lost the configuration: it is put in force again")
+            logger.warning("Redis has lost the configuration: it is committed again")
             await self.put(ours, "restored")
         elif (beat.leads or not self.may_lead) and await self._is_news(beat):
             await self._adopt(ours)
@@ -172,7 +172,7 @@ class InForce:
             await self._look_at_the_others(ours)
 
     async def _is_news(self, beat: Beat) -> bool:
-        """Whether other schedules are in force than are ticked here; whoever leads has them follow."""
+        """Return True if other schedules are active than are ticked here; a leader makes them follow."""
         if not beat.is_unfinished:
             return beat.revision > 0 and beat.version != self._adopted
         is_whole = await self._configurations.staging.follow(self._fleet.owner, SLICES)
@@ -181,7 +181,7 @@ class InForce:
         return is_whole and beat.revision > 0
 
     async def revision(self, number: int) -> Revision:
-        """A revision that is in force, or was.
+        """Return an active or earlier revision.
 
         Raises:
             UnknownRevision: it is not kept.
@@ -197,12 +197,12 @@ class InForce:
         raise UnknownRevision(f"there is no revision {number}; those that are kept are {kept}")
 
     async def _adopt(self, ours: Loaded) -> Revision | None:
-        """Tick the schedules that are in force, whoever put them there: as Redis holds them, not the file.
+        """Tick the active schedules of any owner's commit: as Redis holds them, not the file.
 
-        Where keys are set, somebody who has them must have put them there. What is not signed, and is what
+        Where keys are set, the commit must be signed with one of them. What is not signed, and equals what
         runs here, is committed again, signed.
 
-        Returns the revision that they are of; None if none is in force that can be trusted.
+        Returns their revision; None if no active one can be trusted.
         """
         storage, owner = self._fleet.storage, self._fleet.owner
         current = await self._configurations.current(owner)
@@ -217,7 +217,7 @@ class InForce:
             self._adopted = current.version
             return current
         if found is not Trust.FOREIGN and current.entry.digest == ours.meaning:
-            logger.warning("Revision %d is put in force again: %s", current.number, found.value)
+            logger.warning("Revision %d is committed again: %s", current.number, found.value)
             await self.put(ours, "signed again")
         else:
             self._leave_alone(current, found)
@@ -235,7 +235,7 @@ class InForce:
 
     @property
     def may_lead(self) -> bool:
-        """Whether the keys are known here that the revision in force is signed with."""
+        """True if the keys that sign the active revision are known here."""
         return self._may_lead
 
     @property
@@ -267,8 +267,8 @@ class InForce:
             self._conditions.tell("Drift", False, "InForce")
             return
         message = (
-            f"revision {current.number} of {current.entry.host} is in force, and {self._fleet.host} has "
-            "another configuration; its pools run, schedules and strikes are those in force"
+            f"revision {current.number} of {current.entry.host} is active, and {self._fleet.host} has "
+            "another configuration; its pools run, schedules and strikes are the active ones"
         )
         if not self._conditions["Drift"].status:
             logger.warning("Drift: %s", message)
@@ -283,10 +283,10 @@ class InForce:
         message = {
             Standing.OLDER: "has a newer file",
             Standing.CONFLICT: f"has another file of the same revision {current.entry.declared}",
-            Standing.FLAPPING: "and this host have put their own in force in turns",
+            Standing.FLAPPING: "and this host have committed their own in turns",
         }[stands]
         told = (
-            f"{current.entry.host} {message}; revision {current.number} stays in force, "
+            f"{current.entry.host} {message}; revision {current.number} stays active, "
             f"{self._fleet.host} runs its own pools and leaves schedules and strikes alone"
         )
         logger.warning("Drift: %s", told)
@@ -309,7 +309,7 @@ class InForce:
     def _strikes(
         self, configuration: Configuration, strikes: StrikeList
     ) -> tuple[list[str], list[StruckRule]]:
-        """What is taken back of what this owner has struck, and what is struck; others are not touched."""
+        """Return the strikes of this owner to remove, and those to add; others are not touched."""
         owner = self._fleet.owner
         rules = [rule_for(strike, owner) for strike in configuration.strikes]
         wanted = {rule.identity: rule for rule in rules}

@@ -1,4 +1,4 @@
-"""The first process of a container: its only work is to hand signals on, and to bury what nobody else does.
+"""The first process of a container: its only work is to hand signals on, and to reap orphans.
 
 A container's process 1 inherits every orphan there. The supervisor waits for the children it knows, by their
 numbers, and would leave the others behind as zombies; so it gets a parent that waits for all.
@@ -22,10 +22,10 @@ HANDED_ON = (
 
 
 def under_init(work: Callable[[], int]) -> int:
-    """Do something, as a child if this is process 1; tells what it ended with.
+    """Do something, as a child if this is process 1, and return its exit code.
 
     Arguments:
-        work: what to do; it ends with an exit code. No thread may have been started before.
+        work: the function to call; it returns an exit code. No thread may have been started before.
     """
     return work() if os.getpid() != 1 else parent_of(work)
 

@@ -14,7 +14,7 @@ LINES = 30
 """The most lines that are shown."""
 
 _FATAL = "Fatal Python error:"
-"""How the interpreter begins its own last words, with the stacks of all threads behind it."""
+"""Start of the interpreter's own last words, followed by the stacks of all threads."""
 
 
 class LastWords:
@@ -26,7 +26,7 @@ class LastWords:
         self._passing: asyncio.Task[None] | None = None
 
     async def open(self) -> int:
-        """Return a descriptor for the process to write to; whoever hands it over closes it."""
+        """Return a descriptor for the process to write to; the caller closes it after handing it over."""
         ours, theirs = os.pipe()
         reader = asyncio.StreamReader()
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(

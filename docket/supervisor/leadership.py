@@ -1,4 +1,4 @@
-"""Who ticks the schedules: of all supervisors that follow one configuration, one at a time.
+"""The leader that ticks the schedules: of all supervisors that follow one configuration, one at a time.
 
 A lease in Redis, renewed every second. Two that believe they lead do no harm, because a due time is claimed
 by comparing it; the lease only spares the others the work.
@@ -27,13 +27,13 @@ BEAT = 1.0
 """Seconds between two beats."""
 
 LOST = Beat(leads=False, revision=-1, leader="")
-"""What a supervisor goes by that has not heard from Redis for the length of a lease."""
+"""Beat of a supervisor that has not heard from Redis for the length of a lease."""
 
 FULL = ServerFull(
     "the server is full and refuses what is added; raise maxmemory, or free memory: `docket doctor` says how "
     "much there is"
 )
-"""What a supervisor says whose beat was taken all the same."""
+"""Trouble of a supervisor whose beat was accepted all the same."""
 
 
 class Leadership(Service):

@@ -24,24 +24,23 @@ SHARE = 0.1
 
 
 class Leaving:
-    """The tasks that have left, as long as anything of them waits.
+    """The removed tasks, as long as anything of them waits.
 
-    Those that are worked off stay known to workers until nothing of them is left. Of those that are
-    cancelled more may come than waited at first: a process that is told of it has parked something
-    meanwhile, or a run that goes on is to be tried again. A supervisor that is started anew knows nothing
-    of them; what is left is parked.
+    Drained tasks stay known to workers until nothing of them is left. Of cancelled ones more may come than
+    waited at first: a process has parked something before it hears of it, or a run that goes on is to be
+    tried again. A supervisor that is started anew knows nothing of them; what is left is parked.
 
     Arguments:
-        storage: what Redis holds.
+        storage: the records in Redis.
     """
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._next_look = 0.0
         self.tasks: dict[str, Task] = {}
-        """Those that are worked off, by name."""
+        """The drained ones, by name."""
         self._cancelled: dict[str, timedelta] = {}
-        """Those that are cancelled, and how long that is remembered."""
+        """The cancelled ones, and how long that is remembered."""
 
     def follow(self, old: Configuration, new: Configuration) -> None:
         """Take note of what leaves, and of what has come back."""
@@ -55,15 +54,15 @@ class Leaving:
             self._cancelled.pop(name, None)
 
     def known_with(self, configuration: Configuration) -> Configuration:
-        """The configuration as workers are told it: with the tasks that are worked off."""
+        """Return the configuration for workers: with the removed tasks that are drained."""
         tasks = {**self.tasks, **configuration.tasks}
         return configuration.model_copy(update={"tasks": tasks})
 
     async def look(self, configuration: Configuration) -> bool:
-        """Cancel what is to be cancelled, now and then; tells whether a task is worked off, and goes.
+        """Cancel what is to be cancelled, now and then; return True if a task is drained, and goes.
 
         Arguments:
-            configuration: what runs; what it has does not leave.
+            configuration: the one that runs; its tasks do not leave.
 
         Raises:
             ServerUnavailable: Redis did not answer in time.
@@ -84,7 +83,7 @@ class Leaving:
         return bool(done)
 
     async def _left(self, names: set[str]) -> tuple[list[Record], set[str]]:
-        """What is left of those that are cancelled, and of which tasks anything is.
+        """Return the rest of the cancelled tasks, and the names of the tasks that have any rest.
 
         Of those that are worked off the first is enough, so that few records are read as a rule.
         """

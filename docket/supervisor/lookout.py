@@ -1,4 +1,4 @@
-"""Tells a worker process that hangs from one that is busy."""
+"""Detect worker processes that hang, as opposed to busy ones."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Lookout:
         self._marks: WeakKeyDictionary[WorkerProcess, tuple[float, float]] = WeakKeyDictionary()
 
     def hangs(self, process: WorkerProcess) -> bool:
-        """Whether it has been silent for long, and has computed next to nothing meanwhile."""
+        """Return True if it has been silent for long, and has computed next to nothing meanwhile."""
         now = time.monotonic()
         if now - process.heard_at < min(SILENT, self._hang):
             self._marks.pop(process, None)

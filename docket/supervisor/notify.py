@@ -1,4 +1,4 @@
-"""Tells systemd how the supervisor fares, over the socket that it names (see sd_notify(3))."""
+"""Notifications to systemd about the supervisor, over the socket that it names (see sd_notify(3))."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ..service import Service
 
 
 class Notifier(Service):
-    """Tells systemd what it wants to know; without systemd it tells nobody.
+    """Notifications to systemd; without systemd, none.
 
-    While it runs it feeds the watchdog, twice as often as that needs it: an event loop that hangs is noticed.
+    While it runs it feeds the watchdog, twice as often as that needs it: a hanging event loop is noticed.
 
     Arguments:
         address: the socket; None if there is none. One that begins with ``@`` is in the abstract namespace.
         watchdog: seconds after which silence is the end; None is never.
-        status: tells in one line how the supervisor stands.
+        status: returns the state of the supervisor in one line.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Notifier(Service):
 
     @classmethod
     def of(cls, environ: Mapping[str, str], status: Callable[[], str]) -> Self:
-        """What the environment asks for; a watchdog may be meant for another process."""
+        """Make the notifier that the environment asks for; a watchdog may be meant for another process."""
         limit = environ.get("WATCHDOG_USEC", "")
         is_ours = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         watchdog = int(limit) / 1_000_000 if limit.isdigit() and is_ours else None
@@ -70,11 +70,11 @@ class Notifier(Service):
         if self._address is None:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
-            # systemd may be busy with others: what it has no room for is told again in a second.
+            # systemd may be busy with others: what it has no room for is sent again in a second.
             line.setblocking(False)
             try:
                 line.connect(self._address)
                 line.sendall("\n".join(lines).encode())
             except OSError:
-                # Nobody listens there: what systemd does not hear must not be the end of the fleet.
+                # No one listens there: what systemd does not hear must not be the end of the fleet.
                 return

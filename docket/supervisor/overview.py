@@ -1,4 +1,4 @@
-"""How a supervisor stands, as JSON has it: the answer of ``docket status`` and of ``/api/status``."""
+"""The state of a supervisor as JSON: the answer of ``docket status`` and of ``/api/status``."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ VERSION: Final = 1
 
 
 class Overview:
-    """Tells how a supervisor stands; called from its event loop and from the thread that serves HTTP.
+    """The state of a supervisor; read from its event loop and from the thread that serves HTTP.
 
     Arguments:
-        fleet: what is kept.
+        fleet: pools and schedules.
         reloader: holds the configuration.
-        conditions: how it stands.
+        conditions: its conditions.
         status: knows whether it is up.
     """
 
@@ -66,7 +66,7 @@ class Overview:
         }
 
     def page(self) -> Answer:
-        """It as a page."""
+        """Return the state as a page."""
         return Answer(HTTPStatus.OK, json.dumps(self.fields) + "\n", "application/json")
 
 

@@ -1,4 +1,4 @@
-"""Says which schedules are paused: one that nobody resumes is forgotten easily."""
+"""Report which schedules are paused: one that is never resumed is easily forgotten."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EVERY: Final = 5.0
 """Seconds between two looks."""
 
 SHOWN: Final = 5
-"""How many schedules are named."""
+"""Maximum number of schedules that are named."""
 
 
 class Pauses(Service):

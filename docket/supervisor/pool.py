@@ -38,7 +38,7 @@ KILL_AFTER = 1.0
 """Seconds that a process gets to exit when its drain is over."""
 
 ANSWER_WITHIN = 5.0
-"""Seconds that a process that works gets to say that it has become what it was told to be."""
+"""Seconds that a working process has to confirm new orders."""
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at the processes: whether they hang, and whether they have done enough."""
@@ -46,7 +46,7 @@ LOOK_EVERY = 1.0
 
 @dataclass(frozen=True)
 class Desired:
-    """What a pool shall be."""
+    """The desired state of a pool."""
 
     revision: int
     processes: int
@@ -54,7 +54,7 @@ class Desired:
     directory: str
     environment: dict[str, str] = field(default_factory=dict[str, str], repr=False)
     surge: int = 1
-    """How many new processes come up at a time in a roll."""
+    """Number of new processes that start at a time in a roll."""
     recycling: Recycling = NEVER
     file: Path | None = None
     """The configuration file. Processes start in its directory, where links lead to at that moment."""
@@ -69,11 +69,11 @@ class Desired:
 
 @dataclass(frozen=True)
 class Brake:
-    """How a pool behaves when its processes crash.
+    """The restart policy of a pool.
 
     Arguments:
         initial, longest: the first and the longest pause before a restart, in seconds.
-        factor: by how much each pause is longer than the one before.
+        factor: by how much each pause is longer than the previous one.
         jitter: the share of a pause that chance may add or take away.
         stable_after: seconds after which a process counts as healthy.
         max_crashes: how many crashes within ``window`` seconds make the pool degraded.
@@ -104,7 +104,7 @@ class Care(Service):
 
     @property
     def label(self) -> str:
-        """What it is called in the log and by ``/livez``."""
+        """Name in the log and in ``/livez``."""
         return f"the care for pool {self._pool}"
 
     async def run(self) -> None:
@@ -143,7 +143,7 @@ class Pool:
         """Processes that are gone, by why: crash, hung, recycled, drained."""
         self.is_degraded = False
         self.trouble = ""
-        """Why there are fewer processes than desired; empty if there are not."""
+        """Reason for fewer processes than desired; empty if there are enough."""
         self._bury = bury
         self._exhausted = exhausted
         self._lookout = Lookout(name, hang)
@@ -156,7 +156,7 @@ class Pool:
         self._reports = Reports()
         self._spawning = Backoff(*SPAWN_PAUSES)
         self._restarts = 0
-        """How many times it is tried at the moment to have as many processes as are desired."""
+        """Number of attempts under way to start the desired processes."""
         self._putting_down: set[WorkerProcess] = set()
         self._replacing = False
         self._stopping = False
@@ -165,16 +165,16 @@ class Pool:
 
     @property
     def crashes(self) -> int:
-        """How many processes have ended without being told to."""
+        """Number of processes that have ended without being asked to."""
         return self.exits["crash"] + self.exits["hung"]
 
     @property
     def ready(self) -> int:
-        """How many processes work."""
+        """Number of processes that work."""
         return sum(process.state is ProcessState.READY for process in self.processes)
 
     def stuck(self) -> str:
-        """Return why nobody looks after the processes any longer; empty if somebody does."""
+        """Return why the processes are no longer looked after; empty if they are."""
         return self._care.stuck()
 
     async def start(self, *, waits: bool = False) -> None:
@@ -234,7 +234,7 @@ class Pool:
             self._keep(self._restart())
 
     def revive(self) -> bool:
-        """Try again to have as many processes as are desired; tells whether there were too few."""
+        """Try again to start the desired processes; return True if there were too few."""
         if len(self._working()) >= self.desired.processes:
             return False
         self._forgive()
@@ -259,7 +259,7 @@ class Pool:
             self._retire_later(process)
 
     async def _instruct(self, processes: list[WorkerProcess], desired: Desired) -> None:
-        """Have processes that work become this; who does not answer becomes it as soon as it can.
+        """Make working processes follow new orders; one that does not answer follows as soon as it can.
 
         Raises:
             Rejected: one of them cannot become it.
@@ -341,7 +341,7 @@ class Pool:
         except (Rejected, OperatorError):
             self.desired = previous
             await self._retire(fresh, 0)
-            # What cannot be started now is started by whoever looks after the pool.
+            # What cannot be started now is started by the care for the pool.
             with contextlib.suppress(Rejected, OperatorError):
                 while len(self._working()) < previous.processes:
                     await self._spawn(previous)
@@ -351,7 +351,7 @@ class Pool:
 
     @property
     def brake(self) -> Brake:
-        """How the pool behaves when its processes crash."""
+        """The restart policy of the pool."""
         return self._brake
 
     @brake.setter
@@ -409,7 +409,7 @@ class Pool:
         keeper.add_done_callback(self._keepers.discard)
 
     async def _told_of(self, work: Awaitable[None]) -> None:
-        """Do one thing for the pool; an error is logged, and whoever looks after the pool makes up for it."""
+        """Do one thing for the pool; an error is logged, and the care for the pool makes up for it."""
         try:
             await work
         except Exception as error:
@@ -450,7 +450,7 @@ class Pool:
         await self._bury_quietly(process)
 
     async def _bury_quietly(self, process: WorkerProcess) -> None:
-        """Have what it leaves behind taken care of; if that fails, its leases end by themselves."""
+        """Take care of what it leaves behind; if that fails, its leases end by themselves."""
         await self._told_of(self._bury(process))
 
     async def _look(self) -> None:
@@ -467,7 +467,7 @@ class Pool:
             self._keep(self._restart())
 
     def _is_short_of_processes(self) -> bool:
-        """Whether processes are missing, and nobody is about to start them."""
+        """Return True if processes are missing, and none is about to be started."""
         is_seen_to = self._restarts or self._restarting.locked() or self.is_degraded
         return not is_seen_to and len(self._working()) < self.desired.processes
 

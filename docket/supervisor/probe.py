@@ -22,11 +22,11 @@ from ..serialization import Serializer
 from .process import BEGIN, SpawnFailed, why_not_spawned
 
 FAREWELL = 1.0
-"""Seconds that a process which has told everything has to end by itself."""
+"""Seconds that a process has to end by itself once it has reported everything."""
 
 
 def subject_of(configuration: Configuration) -> dict[str, Any]:
-    """What a probe looks at; as long as it stays the same, no new probe is needed."""
+    """Return the subject of a probe; as long as it stays the same, no new probe is needed."""
     return {
         "modules": [[["modules", index], name] for index, name in enumerate(configuration.modules)],
         "functions": {
@@ -81,7 +81,7 @@ def _environment(configuration: Configuration) -> dict[str, str]:
 
 
 async def probe(loaded: Loaded, known: Mapping[str, Any] | None = None) -> tuple[Problem, ...]:
-    """What does not fit the code, in the order of the files; nothing if everything does.
+    """Return what does not fit the code, in the order of the files; empty if everything does.
 
     Arguments:
         loaded: the configuration, and where everything in it stands.
@@ -147,7 +147,7 @@ def _unfinished(begun: str, ending: str, subject: Mapping[str, Any]) -> Finding:
 async def _ask(
     subject: Mapping[str, Any], environment: Mapping[str, str], loaded: Loaded
 ) -> tuple[list[dict[str, Any]], str]:
-    """What the probe told, and how it ended if that was not by itself."""
+    """Return the report of the probe, and how it ended if that was not by itself."""
     directory = loaded.path.resolve().parent
     try:
         ours, theirs = os.pipe()
@@ -182,7 +182,7 @@ async def _ask(
     except asyncio.TimeoutError:
         return words, f"it took longer than {patience:g} s (supervisor.probe_timeout)"
     finally:
-        # Whatever the imported code has started goes with it.
+        # Everything that the imported code has started goes with it.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         code = await process.wait()

@@ -1,7 +1,7 @@
-"""The probe: imports what a configuration names, in a process of its own, and says what does not fit.
+"""The probe: import what a configuration names, in a process of its own, and report what does not fit.
 
-Reads one JSON object from the standard input; tells on the descriptor that it was given, one JSON object a
-line: what it begins with, and what it found. Whatever the imported code prints goes where it likes.
+Read one JSON object from the standard input; write to the given descriptor, one JSON object a line: what it
+begins with, and what it found. Output of the imported code goes where it likes.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from ..serialization.written import made
 
 @dataclass
 class Probe:
-    """Looks at one configuration after the other table of it.
+    """One look at the code that a configuration names.
 
     Arguments:
-        tell: told what is found: the path, what is pointed at, a message and a suggestion.
-        begin: told what is imported now, in case that it never ends.
+        tell: called with each finding: the path, what is pointed at, a message and a suggestion.
+        begin: called with each import before it starts, in case that it never ends.
     """
 
     tell: Callable[..., None]
@@ -131,7 +131,7 @@ class Probe:
 
 
 def _objection(function: Any) -> str:
-    """What makes something no function that a worker can run, or nothing."""
+    """Return why something is not a function that a worker can run; empty if it is."""
     if inspect.isclass(function):
         return "a class"
     if not callable(function):
@@ -142,7 +142,7 @@ def _objection(function: Any) -> str:
 
 
 def _accepts(function: Callable[..., Any], count: int) -> bool:
-    """Whether it can be called with so many arguments."""
+    """Return True if it can be called with so many arguments."""
     try:
         inspect.signature(function).bind(*range(count))
     except TypeError:
@@ -155,7 +155,7 @@ def _kind(value: Any) -> str:
 
 
 def _advice(error: BaseException, name: str) -> str:
-    if file := hidden(name.partition(":")[0], os.getcwd()):  # noqa: PTH109 - as a text
+    if file := hidden(name.partition(":")[0], os.getcwd()):  # noqa: PTH109 - as a string
         return f"{file} beside the configuration has the name of a module that is needed: rename it"
     if isinstance(error, ModuleNotFoundError):
         return "modules are looked for beside the configuration, and where Python looks"

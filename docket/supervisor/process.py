@@ -24,17 +24,17 @@ from .last_words import LastWords
 from .protocol import CHANNEL, STACKS, Channel
 
 REJECTIONS: Final = {"away": ServerUnavailable, "full": ServerFull, "refused": ServerRefused}
-"""What a process is kept from that does not get to Redis, by the word that it says."""
+"""Errors of a process that does not get to Redis, by the word that it says."""
 
 BEGIN: Final = begin.__file__
-"""Where processes begin that import what a configuration names."""
+"""Script at which processes begin that import what a configuration names."""
 
 _LAST_WORDS = 1.0
 """Seconds for what a process has said or written before it was gone."""
 
 
 class ProcessState(enum.Enum):
-    """How a worker process stands."""
+    """The state of a worker process."""
 
     STARTING = "starting"
     READY = "ready"
@@ -43,7 +43,7 @@ class ProcessState(enum.Enum):
 
 
 class Rejected(Exception):
-    """A process cannot become what it was told to be."""
+    """A process cannot follow its new orders."""
 
 
 class Died(Rejected):
@@ -61,7 +61,7 @@ class WorkerProcess:
         pool: the name of its pool.
         directory: its working directory, from which tasks are imported.
         environment: variables beyond our own.
-        keeps_words: whether its death is told with what it wrote to its standard error last.
+        keeps_words: whether its death is reported with its last output to the standard error.
     """
 
     def __init__(
@@ -80,18 +80,18 @@ class WorkerProcess:
         self.pid = 0
         self.born = time.monotonic()
         self.heard_at = self.born
-        """When it has said something last: its event loop turns as long as it does."""
+        """Time of its last word: its event loop turns as long as it speaks."""
         self.fate = "crash"
-        """What its end is counted as, should it end now."""
+        """Kind of end that is counted, should it end now."""
         self.was_told_to_go = False
         self.left_suspects = False
-        """Whether anything was in flight when it died by itself."""
+        """True if anything was in flight when it died by itself."""
         self._directory = directory
         self._environment = environment
         self._words = LastWords() if keeps_words else None
         self._answers: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         self._has_begun = False
-        """Whether our code has run in it."""
+        """True if our code has run in it."""
         self._exited = asyncio.Event()
         self._hurried = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
@@ -105,12 +105,12 @@ class WorkerProcess:
 
     @property
     def counts(self) -> list[tuple[str, str, int]]:
-        """What it has counted: metric, task, number."""
+        """Its counts: metric, task, number."""
         return [(metric, task, count) for metric, task, count in self.status.get("counts", [])]
 
     @property
     def runs(self) -> int:
-        """How many runs it has ended."""
+        """Number of runs that it has ended."""
         return sum(count for metric, _, count in self.counts if metric == "docket_tasks_completed")
 
     @property
@@ -126,7 +126,7 @@ class WorkerProcess:
 
     @property
     def death(self) -> str:
-        """How it has died, in words; empty if it was ended on purpose."""
+        """The manner of its death, in words; empty if it was ended on purpose."""
         if self.was_told_to_go and self.fate != "hung" and self.exit_code in {0, -signal.SIGKILL}:
             return ""
         death = "a hang" if self.fate == "hung" else describe_exit(self.exit_code)
@@ -175,11 +175,11 @@ class WorkerProcess:
                 os.close(words)
 
     async def configure(self, revision: int, orders: WorkerOrders) -> None:
-        """Have it become this, and wait until it is.
+        """Send it new orders, and wait until it follows them.
 
         Raises:
             Rejected: it cannot.
-            Died: it ended over it.
+            Died: it ended in the attempt.
             SpawnFailed: it ended before it could run any code of ours.
             ServerUnavailable: it does not reach Redis.
             ServerRefused: Redis does not let it in.
@@ -206,7 +206,7 @@ class WorkerProcess:
             return
 
     async def drain(self, seconds: float, patience: float) -> None:
-        """Have it finish what runs, hand the rest back and exit; it is killed if it does not.
+        """Let it finish what runs, hand the rest back and exit; it is killed if it does not.
 
         Arguments:
             seconds: how long running executions may go on.
@@ -228,7 +228,7 @@ class WorkerProcess:
             await self.kill()
 
     def dump_stacks(self) -> None:
-        """Have it write where all its threads are to its standard error, even if it hangs."""
+        """Make it write the stacks of all its threads to its standard error, even if it hangs."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, STACKS)
 
@@ -254,7 +254,7 @@ class WorkerProcess:
         assert self._channel is not None
         listening = asyncio.create_task(self._listen(self._channel))
         await self._process.wait()
-        # Whatever its tasks have started and left behind.
+        # Everything that its tasks have started and left behind.
         self._kill_group()
         # Its last words are in the line, which has no end while something that it left behind holds it.
         await asyncio.wait({listening}, timeout=_LAST_WORDS)

@@ -1,4 +1,4 @@
-"""What supervisor and worker process say to each other: one JSON object per line, both ways.
+"""Messages between supervisor and worker process: one JSON object per line, both ways.
 
 ==============  ==================================  =============================================
 To the child    ``configure`` (revision, orders)    become this; answered by ready or rejected
@@ -25,7 +25,7 @@ LARGEST = 64 << 20
 """Bytes of the longest line: the orders of a very large configuration."""
 
 CHANNEL = "DOCKET_CHANNEL"
-"""The environment variable that tells the child the number of the channel's descriptor."""
+"""The environment variable with the number of the channel's descriptor, for the child."""
 
 STACKS = signal.SIGUSR2
 """The signal upon which a worker process writes the stacks of its threads to its standard error."""
@@ -46,7 +46,7 @@ class Channel:
         return cls(reader, writer)
 
     async def say(self, word: str, **fields: Any) -> None:
-        """Say something; nobody being there any more is not an error."""
+        """Say something; it is not an error if the other side is gone."""
         try:
             self._writer.write(json.dumps({"word": word, **fields}).encode() + b"\n")
             await self._writer.drain()
@@ -54,7 +54,7 @@ class Channel:
             return
 
     async def hear(self) -> dict[str, Any] | None:
-        """What the other side says next; None when it is gone."""
+        """Return the next message of the other side; None when it is gone."""
         try:
             line = await self._reader.readline()
         except ConnectionError:

@@ -79,11 +79,11 @@ class Quarantine:
             await end(self._keeping)
             return
         await self._drain(self.process, seconds)
-        # What it has left is released before anybody thinks that all is over.
+        # What it has left is released before anyone thinks that all is over.
         await asyncio.wait({self._keeping})
 
     async def _keep(self) -> None:
-        """Have a process until there has been nothing for it to do for a while."""
+        """Keep a process until there has been nothing for it to do for a while."""
         backoff = Backoff(0.1, 5.0)
         while not self._stopping.is_set():
             desired = self._desired()

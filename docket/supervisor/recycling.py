@@ -1,4 +1,4 @@
-"""When a worker process has done enough, and a fresh one takes its place."""
+"""The limits after which a worker process is replaced by a fresh one."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Recycling:
     jitter: float = 0.1
 
     def reason(self, lot: float, *, runs: int, age: float, rss: int) -> str:
-        """Why a process is to be replaced, in words; empty if it is not.
+        """Return why a process is to be replaced, in words; empty if it is not.
 
         Arguments:
             lot: from 0 to 1, fixed for a process: how much of the jitter is its own.
-            runs: what it has run.
+            runs: the number of its runs.
             age: its age in seconds.
             rss: the memory that it holds, in bytes.
         """

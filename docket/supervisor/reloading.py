@@ -1,7 +1,7 @@
 """The one path of a change: read, merge, validate, probe, diff, guard, stage, commit, roll, confirm.
 
-Watcher, SIGHUP, the control socket and a rollback all take it. Whatever goes wrong on it is a failed reload,
-never the end of the supervisor, and until the commit nothing has changed.
+Watcher, SIGHUP, the control socket and a rollback all take it. Anything that goes wrong on it is a failed
+reload, never the end of the supervisor, and until the commit nothing has changed.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ logger = logging.getLogger("docket.supervisor")
 Result: TypeAlias = Literal["applied", "unchanged", "invalid", "refused", "rolled_back", "failed"]
 
 APPLIED = "applied"
-"""Why a revision is in force that came from the files."""
+"""Reason of a revision that came from the files."""
 
 FILE = "File"
-"""Why something drifts: the file says something else than what runs."""
+"""Reason of a drift: the content of the file differs from what runs."""
 
 AGAIN_AFTER = 5.0
 """Seconds after which a change is tried again that found no Redis, or no process, at the earliest."""
@@ -52,13 +52,13 @@ GOES_ON = "the last good configuration goes on"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a reload.
+    """The outcome of a reload.
 
     Arguments:
         result: in one word.
         revision: the revision that runs now.
         message: why it was not applied, or nothing.
-        changes: what was changed, one sentence each.
+        changes: the changes, one sentence each.
     """
 
     result: Result
@@ -105,13 +105,13 @@ class Reloader:
         self._conditions = conditions
         self._probed: Mapping[str, Any] | None = None
         self._files: Loaded | None = loaded
-        """What the files say; None if they cannot be used."""
+        """Content of the files; None if they cannot be used."""
         self._held = ""
-        """What the content means that is not applied again unless it is asked for."""
+        """Meaning of the content that is only applied again on request."""
         self._previous: tuple[Loaded, float] | None = None
-        """What ran before, and when that ended."""
+        """The previous configuration, and the time at which it ended."""
         self._again_at = float("inf")
-        """When a change is tried again that found no Redis."""
+        """Time of the next attempt at a change that found no Redis."""
         self._under_way = asyncio.Lock()
 
     @property
@@ -121,12 +121,12 @@ class Reloader:
 
     @property
     def revision(self) -> int:
-        """Its number."""
+        """Number of the revision that runs."""
         return self._reloads.revision
 
     @property
     def record(self) -> ReloadRecord:
-        """How reloads went."""
+        """Record of past reloads."""
         return self._reloads
 
     async def establish(self) -> None:
@@ -147,10 +147,10 @@ class Reloader:
         self._tell_watching()
 
     async def reload(self, *, is_asked: bool = False, allow_removals: bool = False) -> Outcome:
-        """Read the files again, and have what they say run, if it can.
+        """Read the files again, and run their content, if possible.
 
         Arguments:
-            is_asked: whether somebody wants it, so that what has failed before is tried again.
+            is_asked: whether it is requested, so that what has failed before is tried again.
             allow_removals: whether more may be removed than ``max_removals``.
         """
         async with self._under_way:
@@ -159,7 +159,7 @@ class Reloader:
     async def reload_planned(
         self, base: tuple[int, str], target: str, *, allow_removals: bool = False
     ) -> Outcome:
-        """Have what the files say run, if it is what was planned, on top of what it was planned for.
+        """Run the content of the files, if it is what was planned, on top of what it was planned for.
 
         Arguments:
             base: revision and meaning of the configuration that was to be changed.
@@ -179,7 +179,7 @@ class Reloader:
             return await self._reload_noted(True, allow_removals, target)
 
     async def renew(self) -> None:
-        """Have the code as it is now run, if it fits the configuration; else what runs goes on."""
+        """Run the code as it is now, if it fits the configuration; else what runs goes on."""
         async with self._under_way:
             self._probed = None
             try:
@@ -194,7 +194,7 @@ class Reloader:
             logger.info("The code as it is now runs")
 
     async def scale(self, by: int) -> dict[str, int]:
-        """Have more or fewer processes in every pool, until the next configuration; tells how many.
+        """Start or stop processes in every pool, until the next configuration; return the new numbers.
 
         Arguments:
             by: how many more; fewer, if it is negative.
@@ -211,7 +211,7 @@ class Reloader:
             return processes
 
     async def rollback(self, number: int) -> Outcome:
-        """Have an earlier revision run again, as a new one; the file is not touched, and waits for an edit.
+        """Run an earlier revision again, as a new one; the file is not touched, and waits for an edit.
 
         Arguments:
             number: the revision.
@@ -258,7 +258,7 @@ class Reloader:
 
     @property
     def is_to_be_tried_again(self) -> bool:
-        """Whether a change is to be made still that found no Redis, and it is time to."""
+        """True if a change that found no Redis is due for another attempt."""
         return time.monotonic() >= self._again_at
 
     def _try_again_later(self) -> None:
@@ -266,7 +266,7 @@ class Reloader:
         self._again_at = time.monotonic() + AGAIN_AFTER
 
     async def follow(self, beat: Beat) -> None:
-        """Go by what Redis says is in force: who ticks, which schedules, and whether this host is behind."""
+        """Follow the beat of Redis: who ticks, which schedules, and whether this host is behind."""
         if self._under_way.locked():
             self._fleet.ticker.is_leading = beat.leads
             return
@@ -350,7 +350,7 @@ class Reloader:
         return self._outcome("applied", changes=told)
 
     def _with_own_of_the_present(self, before: Loaded) -> Loaded:
-        """What ran before, but for what is this host's own: that is never taken back."""
+        """Return the previous configuration; the keys of this host stay as they are now."""
         return replace(before, configuration=with_own_of(self.configuration, before.configuration))
 
     async def _unchanged(self, loaded: Loaded) -> Outcome:
@@ -445,7 +445,7 @@ class Reloader:
                 await asyncio.sleep(backoff.next_pause())
 
     async def _probe(self, loaded: Loaded) -> tuple[Problem, ...]:
-        """What does not fit the code, unless nothing has changed since that was looked at."""
+        """Return what does not fit the code, unless nothing has changed since the last probe."""
         problems = await probe(loaded, known=self._probed)
         if not problems:
             self._probed = subject_of(loaded.configuration)
@@ -501,7 +501,7 @@ class Reloader:
 
 
 def _meaning_on_disk(path: Path, environ: Mapping[str, str], chosen: Chosen) -> str:
-    """What the files say now; nothing if they cannot be used."""
+    """Return the meaning of the files now; empty if they cannot be used."""
     try:
         return load(path, environ, chosen).meaning
     except ConfigurationError:

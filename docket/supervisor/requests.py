@@ -1,4 +1,4 @@
-"""What a supervisor can be asked for over its control socket."""
+"""Requests that a supervisor answers over its control socket."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from .control import Answer, Misunderstood, Request
 from .reloading import Outcome, Reloader
 
 MOST: Final = 64
-"""How many processes may be added to each pool, or taken from it, at a time."""
+"""Maximum number of processes added to each pool, or taken from it, at a time."""
 
 
 class Requests:
-    """Answers what is asked for.
+    """The answers to requests.
 
     Arguments:
         reloader: replaces the configuration.
-        status: tells how the supervisor stands.
-        is_up: tells whether it may change anything now.
-        reload: has the files be read again, soon.
+        status: the state of the supervisor.
+        is_up: returns whether it may change anything now.
+        reload: asks to read the files again, soon.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Requests:
 
     @property
     def answers(self) -> dict[str, Answer]:
-        """What can be asked for, by its word."""
+        """The functions that answer, by the word of the request."""
         return {
             "status": self._tell,
             "reload": self._reload,
@@ -88,7 +88,7 @@ class Requests:
     async def _change(
         self, change: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any, **options: Any
     ) -> Mapping[str, Any]:
-        """Do something that goes on if nobody waits for it any more, but not if the supervisor stops."""
+        """Make a change that goes on if no one waits for it any longer, but not if the supervisor stops."""
         self._refuse_unless_up()
         changing = asyncio.create_task(change(*arguments, **options))
         self._changes.add(changing)

@@ -1,4 +1,4 @@
-"""What the signals mean that a supervisor gets."""
+"""Functions that answer the signals of a supervisor."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ logger = logging.getLogger("docket.supervisor")
 
 @contextlib.contextmanager
 def answering(answers: Mapping[signal.Signals, Callable[[], object]]) -> Generator[None]:
-    """Have signals call these functions, in the event loop, for the length of a block."""
+    """Let signals call these functions, in the event loop, for the length of a block."""
     loop = asyncio.get_running_loop()
     for number, answer in answers.items():
         loop.add_signal_handler(number, answer)

@@ -1,4 +1,4 @@
-"""What a supervisor says of itself: alive, ready, and what is counted."""
+"""Health and metrics of a supervisor: alive, ready, and counters."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from .process import ProcessState
 from .totals import Totals
 
 STUCK = 10.0
-"""Seconds without a turn of the event loop after which that is told."""
+"""Seconds without a turn of the event loop after which that is reported."""
 
 SILENT = 8.0
-"""Seconds without Redis after which that is told, whatever it is that keeps it."""
+"""Seconds without Redis after which that is reported, for any reason."""
 
 
 RESULTS = ("applied", "unchanged", "invalid", "refused", "rolled_back", "failed")
-"""What can become of a reload."""
+"""Possible outcomes of a reload."""
 
 
 @dataclass
 class ReloadRecord:
-    """How the last reload went, and how many there were."""
+    """The outcome of the last reload, and counts of all."""
 
     digest: str = ""
-    """What runs here means."""
+    """Meaning of what runs here."""
     desired: str | None = None
-    """What the files mean; None if they cannot be used."""
+    """Meaning of the files; None if they cannot be used."""
     revision: int = 1
     succeeded: bool = True
     success_at: float = field(default_factory=time.time)
@@ -81,9 +81,9 @@ class Status:
         self.contact = Contact(self._conditions)
         self._retired = Totals()
         self.services: Services | None = None
-        """What runs in the background, once it does."""
+        """Services that run in the background, once they do."""
         self.is_up = False
-        """Whether everything was brought up, and nothing is taken down yet."""
+        """True once everything was brought up, until something is taken down."""
 
     def turn(self) -> None:
         """The event loop has turned."""
@@ -94,7 +94,7 @@ class Status:
         self._retired.add(status)
 
     def livez(self) -> Answer:
-        """Whether the supervisor itself goes on."""
+        """Report whether the supervisor itself goes on."""
         silent = time.monotonic() - self._last_turn
         if silent > STUCK:
             return _unavailable(f"the event loop has not turned for {silent:.0f} s")
@@ -103,7 +103,7 @@ class Status:
         return Answer(HTTPStatus.OK, "alive\n")
 
     def readyz(self) -> Answer:
-        """Whether work is done: Redis answers, and every pool has a process that works.
+        """Report whether work is done: Redis answers, and every pool has a process that works.
 
         A configuration that was refused does not count: the last good one runs.
         """
@@ -113,7 +113,7 @@ class Status:
         return Answer(HTTPStatus.OK, "ready\n")
 
     def metrics(self) -> Answer:
-        """Everything that is counted, in Prometheus' format."""
+        """Return all metrics, in Prometheus' format."""
         return page(self._samples())
 
     def _stuck(self) -> Iterator[str]:
@@ -160,7 +160,7 @@ class Status:
         )
         yield _gauge(
             "docket_config_drift",
-            "Whether what runs here is not what is in force.",
+            "Whether what runs here differs from the active revision.",
             float(self._conditions["Drift"].status),
         )
         yield _gauge(

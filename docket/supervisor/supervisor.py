@@ -122,7 +122,7 @@ class Supervisor:
         self._reload_wanted.set()
 
     def ask_to_reload(self) -> None:
-        """Read the file again, soon, because somebody wants it: what has failed before is tried again."""
+        """Read the file again, soon, on request: what has failed before is tried again."""
         self._is_asked = True
         self.reload()
 
@@ -177,7 +177,7 @@ class Supervisor:
         task.add_done_callback(self._background.discard)
 
     def _about(self) -> dict[str, Any]:
-        """How this supervisor stands, for the others."""
+        """Return the state of this supervisor, for the others."""
         reloader = self.reloader
         return {
             "host": self._fleet.host,
@@ -243,7 +243,7 @@ class Supervisor:
 
     @property
     def _answers(self) -> dict[signal.Signals, Callable[[], object]]:
-        """What each signal means."""
+        """Actions for the signals."""
         return {
             signal.SIGTERM: self.stop,
             signal.SIGINT: self.stop,
@@ -270,7 +270,7 @@ class Supervisor:
             logger.info("Pool %s: %s", name, states or "no process")
 
     def _summary(self) -> str:
-        """How it stands, in one line."""
+        """Return the state in one line."""
         pools = self._fleet.pools.values()
         ready, wanted = (
             sum(pool.ready for pool in pools),
@@ -396,7 +396,7 @@ class Pulse(Service):
             await asyncio.sleep(PULSE)
 
     async def _ask(self) -> None:
-        """Ask once, without patience: what is wrong is told at once."""
+        """Ask once, without patience: trouble is reported at once."""
         try:
             (reply,) = await self._storage.connection.send(("PING",))
             value_of(reply)

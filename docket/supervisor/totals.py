@@ -1,4 +1,4 @@
-"""What worker processes have counted, together."""
+"""The counts of all worker processes together."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Totals:
         self.spreads: defaultdict[tuple[str, str], Spread] = defaultdict(Spread)
 
     def add(self, status: Mapping[str, Any]) -> None:
-        """Count what a process has told of itself.
+        """Add the counts that a process has reported.
 
         Arguments:
-            status: its last word.
+            status: its last report.
         """
         for metric, task, count in status.get("counts", ()):
             self.counts[metric, task] += count

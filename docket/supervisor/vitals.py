@@ -1,4 +1,4 @@
-"""What the system knows of a process: how much memory it holds, and how long it has computed."""
+"""Vital signs of a process from the system: the memory that it holds, and the time that it has computed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _PS = "/bin/ps"
 
 
 def resident_bytes(pid: int) -> int:
-    """The memory that a process holds now; 0 if nobody can tell."""
+    """Return the memory that a process holds now; 0 if it is unknown."""
     try:
         pages = Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]
     except (OSError, IndexError):
@@ -19,7 +19,7 @@ def resident_bytes(pid: int) -> int:
 
 
 def computed_seconds(pid: int) -> float:
-    """How long a process has computed, all its threads together; 0 if nobody can tell."""
+    """Return how long a process has computed, all its threads together; 0 if it is unknown."""
     try:
         # The second field is the program's name, which may hold anything but ends with the last bracket.
         fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
@@ -29,7 +29,7 @@ def computed_seconds(pid: int) -> float:
 
 
 def _asked(pid: int, what: str) -> str:
-    """What ``ps`` says, where there is no ``/proc``."""
+    """Return the output of ``ps``, where there is no ``/proc``."""
     command = [_PS, "-o", f"{what}=", "-p", str(pid)]
     try:
         told = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours

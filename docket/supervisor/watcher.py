@@ -27,7 +27,7 @@ logger = logging.getLogger("docket.supervisor")
 _MISSING = "missing"
 
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO}
-"""What stands in the way of reading a file that says nothing about the file."""
+"""Errors that keep a file from being read, and say nothing about the file."""
 
 _BREATH = 0.05
 """Seconds between two looks in a directory where something else is written all the time."""
@@ -35,12 +35,12 @@ _BREATH = 0.05
 
 @dataclass(frozen=True)
 class Rhythm:
-    """How patiently the file is watched.
+    """The pace at which the file is watched.
 
     Arguments:
         settle: how long it must be quiet after the last write.
         min_interval: the shortest time between two reports.
-        poll_interval: how often it is read whatever the file system says.
+        poll_interval: how often it is read even without a word from the file system.
         watch: ``auto``, ``poll`` to ask nothing of the file system but its bytes, or ``off``.
     """
 
@@ -98,7 +98,7 @@ class Watcher(Service):
     async def _is_quiet(self) -> bool:
         """Wait until two readings of a change, the settle time apart, agree; False without a change.
 
-        Only the files themselves count: whatever else is written beside it must not keep a change waiting.
+        Only the files themselves count: other writes beside them must not keep a change waiting.
         """
         if self._fingerprint() == self._seen:
             await asyncio.sleep(_BREATH)
@@ -116,7 +116,7 @@ class Watcher(Service):
             return
         pause = self._last_report + self._rhythm().min_interval.total_seconds() - loop.time()
         if pause > 0:
-            # More may be written meanwhile: whatever is there then is what counts.
+            # More may be written meanwhile: the content at that moment counts.
             await asyncio.sleep(pause)
             self._hint.set()
             self._last_report = float("-inf")
@@ -145,7 +145,7 @@ class Watcher(Service):
                 directories = self._directories()
                 is_new = True
                 async for paths in _changes(directories):
-                    # What was written before the watching began is not told of.
+                    # What was written before the watching began is not reported.
                     if paths or is_new:
                         self._hint.set()
                     is_new = False
@@ -213,7 +213,7 @@ def _first_link(path: Path) -> Path | None:
 
 
 def fingerprint(path: Path) -> str:
-    """What the bytes of the file are known by; a file that is not there has a fingerprint, too."""
+    """Return the digest of the file's bytes; a file that is not there has one, too."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:

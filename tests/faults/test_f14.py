@@ -120,7 +120,7 @@ async def test_a_supervisor_puts_everything_in_force_again_once(
         await log.until("queued often@")
         await empty(server, how)
         begun = time.monotonic()
-        await log.until("Redis has lost the configuration: it is put in force again")
+        await log.until("Redis has lost the configuration: it is committed again")
         await log.until("queued often@")
 
         assert time.monotonic() - begun <= LIVE
@@ -132,7 +132,7 @@ async def test_a_supervisor_puts_everything_in_force_again_once(
         (known,) = await storage.schedules.known()
         assert known.name == "often"
         assert len(await storage.configurations.history("inside")) == 1
-        assert "it is put in force again" not in log
+        assert "it is committed again" not in log
 
 
 async def test_an_add_while_the_data_goes_is_there_or_has_raised(

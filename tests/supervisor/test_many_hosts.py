@@ -80,7 +80,7 @@ async def test_a_higher_revision_wins_and_the_older_file_leaves_schedules_alone(
             await until(lambda: set(first._fleet.ticker.next_times) == {"new"}, "the new schedule")
             assert not second.conditions["Drift"].status
             home.edit('drain = "1s"', 'drain = "2s"')
-            await log.until("b has a newer file; revision 2 stays in force")
+            await log.until("b has a newer file; revision 2 stays active")
             async with Docket("inside", home.url) as docket:
                 (known,) = await docket.storage.schedules.known()
                 assert known.name == "new"
@@ -96,7 +96,7 @@ async def test_the_same_number_with_another_content_is_a_conflict_that_names_bot
     other.save(numbered(TEXT.replace('drain = "1s"', 'drain = "2s"'), 5))
     async with up(home, host="a"), up(other, {"DOCKET_URL": home.url}, host="b") as second:
         await log.until(
-            "Drift: a has another file of the same revision 5; revision 1 stays in force, b runs"
+            "Drift: a has another file of the same revision 5; revision 1 stays active, b runs"
         )
         assert second.conditions["Drift"].reason == "Conflict"
         assert second._fleet.pools["default"].desired.orders.drain == 2.0
