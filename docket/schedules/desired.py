@@ -1,4 +1,4 @@
-"""What schedules should exist and when they are due; pure: it needs neither Redis nor a clock."""
+"""The schedules that should exist, and their due times; pure: it needs neither Redis nor a clock."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ Overlap: TypeAlias = Literal["skip", "queue_one", "queue_all", "cancel_running",
 
 @dataclass(frozen=True)
 class Owed:
-    """What is to be done about due times that have come.
+    """The runs that are owed for due times that have come.
 
     Arguments:
-        runs: the due times to run, the earliest first; the last one may be all there is.
+        runs: the due times to run, the earliest first; it may be only the last one.
         following: the next due time; None if there is none.
         skipped: how many due times pass without a run.
         late: how many of those are too late to be made up for.
@@ -84,18 +84,18 @@ class DesiredSchedule:
 
     @property
     def digest(self) -> str:
-        """The SHA-1 of its definition, by which the scripts know that it is the one in force."""
+        """SHA-1 of its definition, by which the scripts know that it is the active one."""
         text = self.definition if self.written is None else self.written
         return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     @property
     def timing(self) -> str:
-        """What decides when it is due, as text; as long as this is the same, nothing moves it."""
+        """The fields that decide its due times, as text; as long as they are the same, nothing moves it."""
         return dump({**self.times, "paused": self.paused})
 
     @property
     def definition(self) -> str:
-        """All that it is, as it stands in Redis: enough to tick it without a file."""
+        """The whole schedule as text, as Redis holds it: enough to tick it without a file."""
         window = self.catchup_window
         about = {
             "task": self.task,
@@ -115,14 +115,14 @@ class DesiredSchedule:
 
     @classmethod
     def read(cls, name: str, definition: str) -> DesiredSchedule:
-        """The schedule that a definition in Redis tells of.
+        """Build the schedule from its definition in Redis.
 
         Arguments:
-            name: what it is known by.
+            name: its name.
             definition: as ``definition`` gave it.
 
         Raises:
-            ValueError: it is none.
+            ValueError: it is not a definition.
         """
         try:
             told = json.loads(definition)
@@ -151,12 +151,12 @@ class DesiredSchedule:
 
     @property
     def anchor(self) -> str | None:
-        """What it is counted from: created, finish, a moment, or None."""
+        """The origin that it is counted from: created, finish, a moment, or None."""
         return self.times.get("anchor")
 
     @property
     def period(self) -> timedelta:
-        """How often it is due, if it is due every so often."""
+        """The interval of a schedule that is due at intervals."""
         return timedelta(seconds=self.times["every"])
 
     @property
@@ -169,10 +169,10 @@ class DesiredSchedule:
         return replace(self, next_after=next_after_of(self.times, self.seed, created))
 
     def owed(self, expected: datetime, now: datetime) -> Owed:
-        """What is to be done now.
+        """Return the runs that are owed now.
 
         Arguments:
-            expected: the due time that is next in force; it is not after now.
+            expected: the next due time; it is not after now.
             now: the moment.
         """
         if self.anchor == "finish":

@@ -11,13 +11,13 @@ from .desired import DesiredSchedule, Overlap, Owed
 
 
 class Firing:
-    """What is owed of one schedule: each due time is claimed after the one before it, and knows the next.
+    """The owed runs of one schedule: each due time is claimed after the previous one, and knows the next.
 
     Arguments:
-        owner: whose schedule it is.
-        schedule: what it is.
+        owner: the owner of the schedule.
+        schedule: the schedule.
         expected: the due time that is known to be next.
-        owed: what is to be done about all that have come.
+        owed: the runs that are owed for the due times that have come.
         calls: key and call of each run that is owed; without any, the due time passes without an execution.
         ttl: for how long a run is remembered that is cancelled for the next one.
     """
@@ -53,11 +53,11 @@ class Firing:
 
     @property
     def is_first(self) -> bool:
-        """Whether nothing of it was claimed yet."""
+        """True until the first of its due times is claimed."""
         return self._at == 0
 
     def due_time(self) -> DueTime:
-        """What is claimed next."""
+        """Return the due time to claim next."""
         due, (key, call), following = self._steps[self._at]
         schedule, owed = self.schedule, self.owed
         missed, late = (owed.skipped, owed.late) if self.is_first else (0, 0)
@@ -81,10 +81,10 @@ class Firing:
         )
 
     def move_on(self, tick: Tick) -> bool:
-        """Go on to the due time after one that was claimed; tells whether there is one.
+        """Go on to the due time after one that was claimed; return True if there is one.
 
         Arguments:
-            tick: what became of it.
+            tick: the outcome of the claim.
         """
         following = self._steps[self._at][2]
         if tick.word in ("MOVED", "CHANGED") or not tick.next_time or following is None:
@@ -95,7 +95,7 @@ class Firing:
 
 
 def _overlap(schedule: DesiredSchedule, owed: Owed) -> Overlap:
-    """What becomes of runs that overlap: all that are made up for at once wait for each other."""
+    """Return how overlapping runs are treated: those that are made up for at once wait for each other."""
     if len(owed.runs) > 1 and schedule.overlap in ("skip", "queue_one"):
         return "queue_all"
     return schedule.overlap

@@ -28,7 +28,7 @@ async def reconcile(
     desired: Sequence[DesiredSchedule],
     serializer: Serializer = UNSIGNED,
 ) -> dict[str, datetime]:
-    """Declare these schedules and remove the owner's others; tells when each one is due next.
+    """Declare these schedules and remove the owner's others; return the next due time of each.
 
     A schedule whose timing is unchanged is not moved, and one that was renamed goes on under its new name.
     """
@@ -62,11 +62,11 @@ def declarations(
 
 
 def due_next(desired: Sequence[DesiredSchedule], moments: Sequence[int]) -> dict[str, datetime]:
-    """When each schedule is due next; those that are paused, or have come to their end, are left out.
+    """Return the next due time of each schedule that is neither paused nor at its end.
 
     Arguments:
         desired: the schedules.
-        moments: what a script said of each, in ms.
+        moments: the reply of a script for each, in ms.
     """
     return {
         schedule.name: from_milliseconds(moment).astimezone(timezone.utc)

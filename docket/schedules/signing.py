@@ -1,4 +1,4 @@
-"""What is signed of a schedule: its definition, and each of its calls."""
+"""Signatures of schedules: each covers the definition or one of the calls."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def check_seal(serializer: Serializer, owner: str, name: str, definition: str, s
     if found is not Trust.GOOD:
         advice = {
             Trust.FOREIGN: "use a configuration with the owner's security.signing_keys",
-            Trust.UNSIGNED: "have its owner's supervisor put its file in force again",
-            Trust.FORGED: "find who writes to this Redis, and have its owner put its file in force again",
+            Trust.UNSIGNED: "let its owner's supervisor commit its file again",
+            Trust.FORGED: "find who writes to this Redis, and let its owner commit its file again",
         }[found]
         raise NotTrusted(
             f"expected the definition of schedule {plain(owner)}/{plain(name)} as {plain(owner)} has signed "

@@ -1,4 +1,4 @@
-"""What the log hears of schedules: nothing that was due is left out in silence."""
+"""Log lines about schedules: nothing that was due is left out in silence."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .desired import Owed
 logger = logging.getLogger("docket.schedules")
 
 REASONS = {
-    "asked": "somebody wanted that",
+    "asked": "a skip was requested",
     "limit": "it has had all its runs",
     "struck": "a strike forbids it",
     "overlap": "the run before it is not over",
 }
-"""Why a due time passes without a run, in words."""
+"""Reasons why a due time passes without a run, in words."""
 
 
 def key_of(name: str, due: datetime) -> str:

@@ -31,16 +31,16 @@ AWAITING = 0.5
 
 
 TOGETHER = 100
-"""How many schedules are fired in one round trip."""
+"""Number of schedules that are fired in one round trip."""
 
 
 class Ticker(Service):
-    """Turns due times into executions, each once, whatever number of supervisors there are.
+    """Turns due times into executions, each once, regardless of the number of supervisors.
 
     Arguments:
-        schedules: what Redis holds.
+        schedules: the schedules in Redis.
         serializer: how arguments become bytes.
-        owner: whose schedules these are.
+        owner: the owner of these schedules.
         execution_ttl: for how long a run is remembered that is cancelled for the next one.
     """
 
@@ -61,15 +61,16 @@ class Ticker(Service):
         self._is_leading = True
         self.next_times: dict[str, datetime] = {}
         self.skipped: Counter[str] = Counter()
-        """How many due times passed here without a run, by reason: missed, window (too late to be made up
-        for), paused, asked, limit, struck, overlap."""
+        """Number of due times that passed here without a run, by reason: missed, window (too late to be
+        made up for), paused, asked, limit, struck, overlap.
+        """
         self.lag: dict[str, float] = {}
-        """How many seconds after its due time each schedule was fired last."""
+        """Seconds between the last due time of each schedule and its firing."""
 
     silence = 120.0
 
     async def declare(self, desired: Sequence[DesiredSchedule]) -> None:
-        """Have these schedules from now on, and no others.
+        """Declare these schedules, and no others.
 
         Raises:
             ServerUnavailable: Redis did not answer in time; nothing has changed.
@@ -91,7 +92,7 @@ class Ticker(Service):
 
     @property
     def is_leading(self) -> bool:
-        """Whether what is due is fired here; if not, another supervisor does it."""
+        """True if what is due is fired here; if not, another supervisor does it."""
         return self._is_leading
 
     @is_leading.setter
@@ -141,7 +142,7 @@ class Ticker(Service):
                     elif self._moves_on(firing, tick):
                         firings.append(firing)
         if troubles:
-            # A bad record takes nobody along: all others have been fired.
+            # A bad record takes no other along: all others have been fired.
             raise troubles[0]
 
     async def _sleep_until_due(self) -> None:
@@ -206,7 +207,7 @@ class Ticker(Service):
         return Firing(self._owner, schedule, expected, owed, calls, self._execution_ttl)
 
     def _moves_on(self, firing: Firing, tick: Tick) -> bool:
-        """Take in what became of a due time; tells whether the schedule has another one that has come."""
+        """Note the outcome of a due time; return True if another one of the schedule has come."""
         self._note(firing.schedule.name, firing.key, tick)
         if firing.is_first and firing.owed.skipped and tick.word not in ("MOVED", "CHANGED"):
             self._count_missed(firing.schedule, firing.expected, firing.owed)
@@ -222,10 +223,10 @@ class Ticker(Service):
             self.skipped[tick.reason] += 1
         tell_tick(name, key, tick)
         if tick.word == "CHANGED":
-            # It is another one by now: whoever leads hears of that with the next beat.
+            # It is another one by now: the leader hears of that with the next beat.
             self._expect(name, 0)
         elif name in self._desired:
-            # Without a next time it has come to its end, or waits for the end of its run, or somebody else
+            # Without a next time it has come to its end, or waits for the end of its run, or someone else
             # has paused or removed it.
             self._expect(name, tick.next_time)
 

@@ -48,16 +48,16 @@ class Entry:
 
     @property
     def next_time(self) -> datetime | None:
-        """When it is due next; None if that is not known, or it is not due any more."""
+        """The next due time; None if it is unknown, or there is none."""
         return _moment(self.known.next_time)
 
     @property
     def last(self) -> datetime | None:
-        """When it was last due with a run."""
+        """The last due time with a run."""
         return _moment(self.known.last)
 
     def pause_at(self, now: datetime) -> str:
-        """Who has paused it and why; nothing if nobody has.
+        """Describe who has paused it, and why; return an empty string if it runs.
 
         Arguments:
             now: the moment.
@@ -90,7 +90,7 @@ class KeptUp(NamedTuple):
 
 
 class Backfilled(NamedTuple):
-    """What became of a due time that has passed."""
+    """The outcome of a due time that has passed."""
 
     due: datetime
     key: str
@@ -135,10 +135,10 @@ class Timetable:
         return entries
 
     async def kept_up(self) -> list[KeptUp]:
-        """All perpetual tasks that living workers keep up, by name.
+        """Return all perpetual tasks that living workers keep up, by name.
 
-        An automatic task has one execution, whose key is the name of the task. One that somebody adds by
-        hand under the name of its task looks the same.
+        An automatic task has one execution, whose key is the name of the task. One that is added by hand
+        under the name of its task looks the same.
         """
         tasks = {task for worker in await self._docket.workers() for task in worker.tasks}
         records = await self._docket.storage.executions.readable(sorted(tasks)) if tasks else []
@@ -184,28 +184,28 @@ class Timetable:
         return UnknownSchedule(f"there is no schedule {name!r}; {advice}")
 
     async def outcomes(self, entry: Entry) -> list[Outcome]:
-        """What became of its last due times, the latest first."""
+        """Return the outcomes of its last due times, the latest first."""
         return await self._schedules.outcomes(entry.id)
 
     async def next(self, entry: Entry, count: int) -> list[Due]:
-        """When it is due next.
+        """Return its next due times.
 
         Arguments:
             entry: the schedule.
-            count: how many due times.
+            count: the number of due times.
         """
         return upcoming(entry.schedule, await self.now(), entry.next_time, count)
 
     async def pause(
         self, entry: Entry, *, by: str, reason: str = "", lasting: timedelta | None = None
     ) -> None:
-        """Have no runs of it; the file cannot take that back.
+        """Pause it; the file cannot undo that.
 
         Arguments:
             entry: the schedule.
-            by: who wants it.
-            reason: why.
-            lasting: for how long; None is until it is resumed.
+            by: the person who asks for it.
+            reason: the reason.
+            lasting: how long; None until it is resumed.
         """
         now = await self.now()
         pause = {"by": by, "reason": reason, "since": to_milliseconds(now)}
@@ -214,15 +214,15 @@ class Timetable:
         await self._steer(entry, "pause", pause)
 
     async def resume(self, entry: Entry) -> bool:
-        """Have runs of it again; False if no operator has paused it."""
+        """Resume it; return False if no operator has paused it."""
         return await self._steer(entry, "resume") == "DONE"
 
     async def skip_next(self, entry: Entry) -> datetime | None:
-        """Have its next due time pass without a run; tells which that is, None if there is none."""
+        """Skip its next due time; return that time, or None if there is none."""
         return entry.next_time if await self._steer(entry, "skip") == "DONE" else None
 
     async def trigger(self, entry: Entry) -> str | None:
-        """Run it now, besides its due times; tells the key of the run, None if a strike forbids it.
+        """Run it now, besides its due times; return the key of the run, or None if a strike forbids it.
 
         Raises:
             NotTrusted: it is not signed by a key that is known here.

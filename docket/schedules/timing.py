@@ -1,4 +1,4 @@
-"""When something is due, again and again or once: functions from a moment to the first due time after it."""
+"""Timings, repeated or single: functions from a moment to the first due time after it."""
 
 from __future__ import annotations
 
@@ -127,11 +127,11 @@ def latest(timing: NextAfter, first: datetime, now: datetime, count: int) -> lis
 
 
 def count_between(timing: NextAfter, first: datetime, end: datetime, most: int) -> int:
-    """How many due times there are from one of them on and before a moment, as far as it is counted.
+    """Count the due times from one of them on and before a moment, up to a limit.
 
     Arguments:
-        timing: when it is due.
-        first: the due time that is counted first.
+        timing: the timing.
+        first: the first due time that counts.
         end: the moment.
         most: where counting ends.
     """

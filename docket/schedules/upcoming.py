@@ -1,4 +1,4 @@
-"""When a schedule will be due, and why just then; pure."""
+"""The next due times of a schedule, each with its reason; pure."""
 
 from __future__ import annotations
 

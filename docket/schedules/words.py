@@ -1,4 +1,4 @@
-"""What a schedule is called in Redis: its timing and its definition as text, and back again."""
+"""Schedules as Redis holds them: timing and definition as text, and back again."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def expression_of(timing: Mapping[str, Any], seed: str) -> CronExpression:
 
 
 def in_words(timing: Mapping[str, Any]) -> str:
-    """What a timing says, as people write it.
+    """Describe a timing as people write it.
 
     Example:
         >>> in_words({"every": 90.0, "phase": 0.0})
@@ -63,7 +63,7 @@ def encode(value: Any) -> Any:
     match value:
         case Mapping():
             table = cast("Mapping[str, Any]", value)
-            # A name that looks like a tag is told from one by another $.
+            # A name that looks like a tag is distinguished from one by another $.
             return {_TAG * name.startswith(_TAG) + name: encode(of) for name, of in table.items()}
         case list() | tuple():
             return [encode(inner) for inner in cast("list[Any]", value)]
@@ -80,7 +80,7 @@ def encode(value: Any) -> Any:
 
 
 def decode(value: Any) -> Any:
-    """What was encoded.
+    """Decode an encoded value.
 
     Example:
         >>> decode({"day": {"$date": "2026-11-23"}})
@@ -105,7 +105,7 @@ def decode(value: Any) -> Any:
 
 
 def dump(fields: Mapping[str, Any]) -> str:
-    """Fields as text; the same fields are the same text."""
+    """Write fields as text; the same fields are the same text."""
     return json.dumps(fields, sort_keys=True)
 
 
