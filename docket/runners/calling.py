@@ -31,10 +31,10 @@ from .signals import disregard
 PROGRAM: Final = (
     "import sys; sys.path[:] = sys.argv[2:]; from docket.runners.calling import main; main()"
 )
-"""What the interpreter runs: before it looks for anything, it knows where its worker does."""
+"""Program of the interpreter: before it looks for any module, it knows where its worker finds them."""
 
 MAIN: Final = "__mp_main__"
-"""What the program of the worker is called here, so that it does not begin again: as multiprocessing does."""
+"""Name of the worker's program here, so that it does not start again: as multiprocessing does."""
 
 LENGTH: Final = 8
 
@@ -51,7 +51,7 @@ def main() -> None:
     _end_with_the_worker()
     # What a terminal or a service manager sends to all: a worker that drains waits for its calls.
     disregard(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    # The line of a process that has been killed must end, whatever that has left behind.
+    # The line of a killed process must end, even if it has left something behind.
     os.register_at_fork(after_in_child=lambda: os.close(number))
     with line.makefile("rwb") as stream:
         messages = _messages(stream)
@@ -124,6 +124,6 @@ def _load(name: str | None, file: str | None) -> None:
 
 
 def _end_with_the_worker() -> None:
-    """Die at once if the worker does, where the system knows how: the run may be somebody else's by then."""
+    """Die at once if the worker does, where the system allows: its run may be taken over by then."""
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)

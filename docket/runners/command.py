@@ -23,7 +23,7 @@ LONGEST_LINE = 8192
 
 
 class CommandResult(TypedDict):
-    """What a command has left behind."""
+    """The outcome of a command."""
 
     exit_code: int
     output: str
@@ -32,9 +32,9 @@ class CommandResult(TypedDict):
 def command_task(
     name: str, command: Sequence[str], env: Collection[str] = ()
 ) -> Callable[..., Any]:
-    """A task that runs a command, never through a shell.
+    """Return a task that runs a command, never through a shell.
 
-    Each ``{name}`` in it is replaced by an argument, which stays one word whatever it contains. What
+    Each ``{name}`` in it is replaced by an argument, which stays one word in any case. What
     the command prints goes to the log of the task, line by line, and the end of it into the result. At
     a timeout or a cancellation it is ended. Nothing that it has started outlives it, or the worker.
 
@@ -42,7 +42,7 @@ def command_task(
         name: the task.
         command: the program and its arguments.
         env: variables of the worker that it gets beside ``PATH``, ``HOME``, ``LANG`` and the like; ``PG*``
-            stands for all that begin so.
+            stands for all that start with ``PG``.
 
     Raises:
         InvalidSetting: a brace stands alone.

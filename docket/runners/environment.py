@@ -1,4 +1,4 @@
-"""Which variables of a worker a command gets: those that say where it is and whom it serves, no secrets."""
+"""Variables of a worker that a command gets: where it is and whom it serves, but no secrets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALWAYS = (
     "SSL_CERT_DIR",
     "LD_LIBRARY_PATH",
 )
-"""What every command gets, where the worker has it."""
+"""Variables that every command gets, if the worker has them."""
 
 
 def allowed(environment: Mapping[str, str], more: Collection[str] = ()) -> dict[str, str]:

@@ -39,7 +39,7 @@ _ASK_AGAIN = (429, 503)
 
 
 class CallResult(TypedDict):
-    """What was answered."""
+    """The answer to a call."""
 
     status: int
     body: str
@@ -47,13 +47,13 @@ class CallResult(TypedDict):
 
 @dataclass(frozen=True)
 class HttpCall:
-    """What is asked for.
+    """An HTTP call.
 
     Arguments:
         url: with ``{name}`` for arguments, which are quoted; none may be a ``.`` or ``..`` of the path.
         method: GET, POST, …
         headers: with ``{name}``, too.
-        body: a text with ``{name}``, quoted as JSON, a form or XML is; None sends the arguments as a JSON
+        body: a string with ``{name}``, quoted as JSON, a form or XML is; None sends the arguments as a JSON
             object, except with GET, HEAD and DELETE.
         expect: the statuses that are a success: ``2xx``, or a number.
         allow_private: whether addresses that are not public may be called.
@@ -68,11 +68,11 @@ class HttpCall:
 
     @property
     def sends_arguments(self) -> bool:
-        """Whether the arguments are the body."""
+        """True if the arguments are the body."""
         return self.body is None and self.method.upper() not in ("GET", "HEAD", "DELETE")
 
     def is_expected(self, status: int) -> bool:
-        """Whether an answer with this status is a success."""
+        """Return True if an answer with this status is a success."""
         return str(status) == self.expect or self.expect == f"{status // 100}xx"
 
 
@@ -202,7 +202,7 @@ async def _address(url: str, allow_private: bool) -> str:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        # What is wrong may be a password that stands where a port should: it is not told.
+        # What is wrong may be a password that stands where a port should: it is not shown.
         raise CallRefused(
             "expected an http or https URL, found one whose host or port cannot be read; correct it, or the "
             "argument that stands there"

@@ -1,12 +1,13 @@
-"""Keeps a command and ends all that it has started: a program of its own, between a worker and a command.
+"""Keep a command and end all that it has started: a program of its own, between a worker and a command.
 
-Whatever the command starts, in sessions and groups of its own, too, ends with the command, with the worker
-that asked for it, or when the worker says so: orphans below become children of the keeper, which does not
-exit before they are gone. It is started by its path and imports little, because each command waits for it.
+Everything that the command starts, in sessions and groups of its own, too, ends with the command, with the
+worker that asked for it, or when the worker says so: orphans below become children of the keeper, which
+does not exit before they are gone. It is started by its path and imports little, because each command waits
+for it.
 
 ====================  ============================================================================
 SIGTERM               ends all politely, and what is left after the grace for good
-death of the worker   ends all at once: the run may be somebody else's by then
+death of the worker   ends all at once: the run may be another worker's by then
 its standard error    one JSON object at the end: the exit code of the command, negative for the
                       signal that ended it, or the reason why it could not be started
 ====================  ============================================================================
@@ -25,7 +26,7 @@ import time
 from collections.abc import Iterator
 
 WAKING = {signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP}
-"""What the keeper waits for; SIGHUP says that the worker is dead."""
+"""Signals that the keeper waits for; SIGHUP means that the worker is dead."""
 
 LINGERING = 1.0
 """Seconds in which what a command leaves behind may end by itself: the rest of a pipe, say."""
@@ -44,7 +45,7 @@ Plan = Iterator[tuple[float, int]]
 
 
 def keep(parent: int, grace: float, command: list[str]) -> dict[str, object]:
-    """Run a command and end whatever is left of it; returns the last word about it.
+    """Run a command, end everything that is left of it, and return the last word about it.
 
     Arguments:
         parent: the worker.
@@ -117,7 +118,7 @@ def _final(seconds: float) -> Plan:
 
 
 def _buried(child: int, code: int | None) -> int | None:
-    """Bury whoever has died; returns how the command has ended, as soon as it has."""
+    """Reap dead children; return the exit code of the command as soon as it has ended."""
     with contextlib.suppress(ChildProcessError):
         while True:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -153,7 +154,7 @@ def descendants(root: int) -> list[int]:
 
 
 def _become(command: list[str], line: int) -> None:
-    """Become the command; it dies with the keeper, should somebody kill that."""
+    """Become the command; it dies with the keeper, should that be killed."""
     keeper = os.getppid()
     # Apart from the keeper, which is not meant by a script that signals its own group.
     os.setsid()

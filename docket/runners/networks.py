@@ -1,4 +1,4 @@
-"""Which addresses are public, also those that stand for others."""
+"""Public addresses, including those that stand for others."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _TRANSLATED: Final = ipaddress.ip_network("64:ff9b::/96")
 """Addresses of IPv4 as a translator has them."""
 
 _OF_A_SITE: Final = ipaddress.ip_network("fec0::/10")
-"""What was private before fc00::/7 was; Python takes it for public."""
+"""Private addresses from before fc00::/7; Python takes them for public."""
 
 
 def is_public(text: str) -> bool:
-    """Whether an address is one that anybody can have.
+    """Return True if an address is public.
 
     Example:
         >>> is_public("9.9.9.9"), is_public("::ffff:127.0.0.1"), is_public("224.0.0.1")
@@ -30,7 +30,7 @@ def is_public(text: str) -> bool:
 
 
 def is_special(text: str) -> bool:
-    """Whether an address is that of no single host: multicast, broadcast, or none at all."""
+    """Return True if an address is that of no single host: multicast, broadcast, or unspecified."""
     return any(
         address.is_multicast or address.is_unspecified or str(address) == "255.255.255.255"
         for address in _meant(ipaddress.ip_address(text))

@@ -47,7 +47,7 @@ class Processes:
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
     ) -> Any:
-        """Return what a function returns in a process, which is killed if nobody waits for it any more.
+        """Call a function in a process, and return its result; it is killed if no one waits any longer.
 
         The function must be importable, and everything that it is given and gives must be picklable.
 
@@ -145,11 +145,11 @@ class _Interpreter:
 
     @property
     def is_alive(self) -> bool:
-        """Whether nobody knows of its end."""
+        """True as long as its end is unknown."""
         return self._process.returncode is None
 
     async def ask(self, call: bytes) -> bytes | None:
-        """Have it make a call; None if the line ends before the answer does."""
+        """Let it make a call; return None if the line ends before the answer."""
         try:
             self._say(call)
             await self._writer.drain()
@@ -174,7 +174,7 @@ class _Interpreter:
         await self.exit_code()
 
     async def end(self) -> None:
-        """Have it end, as it has nothing to do, and wait for that."""
+        """End it, as it has nothing to do, and wait for that."""
         try:
             await asyncio.wait_for(self.exit_code(), GRACE)
         except asyncio.TimeoutError:

@@ -1,4 +1,4 @@
-"""How a command is started, followed, and ended with all that it has started."""
+"""Processes of commands: started, followed, and ended with all that they have started."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class CommandProcess(ABC):
 
     @property
     def output(self) -> asyncio.StreamReader:
-        """What it prints; ends when nobody is left who could."""
+        """The output; it ends when nothing is left that could write to it."""
         assert self.process.stdout is not None
         return self.process.stdout
 

@@ -34,10 +34,10 @@ def url_of(template: str, arguments: Mapping[str, Any]) -> str:
 
 
 def header_of(name: str, template: str, arguments: Mapping[str, Any]) -> str:
-    """A header with arguments in it.
+    """Return a header with the arguments filled in.
 
     Raises:
-        CallRefused: it has characters that no header has; the value is not told, as it may be secret.
+        CallRefused: it has characters that no header has; the value is not shown, as it may be secret.
     """
     value = fill_in(template, arguments)
     if not _HEADER.fullmatch(value):
@@ -49,7 +49,7 @@ def header_of(name: str, template: str, arguments: Mapping[str, Any]) -> str:
 
 
 def body_of(template: str, arguments: Mapping[str, Any], content_type: str) -> bytes:
-    """A body with arguments in it, quoted as its language does: JSON, a form, XML.
+    """Return a body with the arguments filled in, quoted as its language requires: JSON, a form, XML.
 
     Arguments:
         template: with ``{name}`` in it.
@@ -57,7 +57,7 @@ def body_of(template: str, arguments: Mapping[str, Any], content_type: str) -> b
         content_type: of the body; what can be read as JSON is JSON without it, too.
 
     Raises:
-        CallRefused: an argument is no text that can be sent.
+        CallRefused: an argument is not a string that can be sent.
     """
     if "json" in content_type or (not content_type and _is_json(template)):
         text = _json(template, arguments)
@@ -80,12 +80,12 @@ def _segments(url: str) -> list[str]:
 
 
 def _path(url: str) -> str:
-    # A template may be no URL: what a brace means there nobody but the template knows.
+    # A template may be no URL: what a brace means there is known to the template alone.
     return urlsplit(url.replace("{{", "%7B").replace("}}", "%7D")).path
 
 
 def _is_json(template: str) -> bool:
-    """Whether a text is JSON, whatever stands in the place of its arguments."""
+    """Return True if a template is JSON, with any arguments."""
     try:
         json.loads(re.sub(r"\{\{|\}\}|\{\w+\}", _sample, template))
     except ValueError:
@@ -98,7 +98,7 @@ def _sample(part: re.Match[str]) -> str:
 
 
 def _json(template: str, arguments: Mapping[str, Any]) -> str:
-    """Inside of quotes an argument is text; elsewhere it is a value of its own."""
+    """Fill in JSON: inside quotes an argument is text; elsewhere it is a value of its own."""
     is_inside = False
 
     def part(found: re.Match[str]) -> str:

@@ -42,10 +42,10 @@ def dump_stacks_at(number: int) -> None:
 def answering(
     answer: Callable[[signal.Signals], object], *numbers: signal.Signals
 ) -> Generator[None]:
-    """Have signals call a function in the event loop, for the length of a block; children get their defaults.
+    """Let signals call a function in the event loop, for the length of a block, but not in children.
 
     Arguments:
-        answer: what is called with the signal.
+        answer: called with the signal.
         numbers: the signals.
     """
     import asyncio  # noqa: PLC0415 - processes that only compute need none of it
@@ -67,7 +67,7 @@ def _do_nothing(number: int, frame: FrameType | None) -> None:
 
 
 class _Mask(threading.local):
-    """Which signals the thread that forks has blocked, as long as it forks."""
+    """The signals that the forking thread has blocked, as long as it forks."""
 
     before: Collection[int] = ()
 
@@ -85,7 +85,7 @@ def _go_on() -> None:
 
 
 def _give_back() -> None:
-    """Have every signal do in a forked child what it does by default."""
+    """Restore the default action of every signal in a forked child."""
     if _taken:
         signal.set_wakeup_fd(-1)
     for number in _taken:

@@ -1,4 +1,4 @@
-"""Texts with ``{name}`` in them, filled in from the arguments of a call."""
+"""Strings with ``{name}`` in them, filled in from the arguments of a call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PART = re.compile(r"\{\{|\}\}|\{(\w+)\}|[{}]")
 
 
 def names_in(text: str) -> list[str]:
-    """The names that a text asks for, in their order.
+    """Return the names in a template, in their order.
 
     Raises:
         InvalidSetting: a brace stands alone.
@@ -24,12 +24,12 @@ def names_in(text: str) -> list[str]:
 def fill_in(
     text: str, arguments: Mapping[str, Any], quote: Callable[[str], str] = lambda value: value
 ) -> str:
-    """The text with every ``{name}`` replaced by the argument of that name; ``{{`` is a brace.
+    """Return the template with every ``{name}`` replaced by the argument of that name; ``{{`` is a brace.
 
     Arguments:
         text: with ``{name}`` in it.
         arguments: by name.
-        quote: what is done to each of them first.
+        quote: called with each of them first.
     """
     return _PART.sub(
         lambda part: quote(as_text(arguments[part[1]])) if part[1] else part[0][0], text
@@ -37,15 +37,15 @@ def fill_in(
 
 
 def as_text(value: Any) -> str:
-    """An argument as a text: the way people write it."""
+    """Return an argument as a string: the way people write it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def signature_of(texts: Iterable[str], *, optional: bool = False) -> inspect.Signature:
-    """The signature of a task that needs what some texts ask for.
+    """Return the signature of a task that needs the names in some templates.
 
     Arguments:
-        texts: with ``{name}`` in them.
+        texts: the templates.
         optional: whether it takes other arguments, too.
     """
     names = dict.fromkeys(name for text in texts for name in names_in(text))

@@ -8,7 +8,7 @@ from typing import Final
 from ..errors import CallRefused
 
 ACCEPTED: Final = "gzip, deflate"
-"""How an answer may be packed."""
+"""Encodings that an answer may be packed with."""
 
 _WINDOWS: Final = {
     "gzip": 16 + zlib.MAX_WBITS,
@@ -41,7 +41,7 @@ class Unpacking:
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing more is kept."""
+        """True if nothing more is kept."""
         return len(self.body) >= self._most
 
     def feed(self, piece: bytes) -> None:
