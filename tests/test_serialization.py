@@ -931,7 +931,7 @@ def test_forged_errors_are_no_more_than_told(words: list[Any], kind: type[Except
 
 
 def test_what_tells_of_no_error_is_undecodable() -> None:
-    with pytest.raises(Undecodable, match="expected what tells of an exception"):
+    with pytest.raises(Undecodable, match="expected the description of an exception"):
         ANY.load_error(_words([1], first=0x21))
 
 

@@ -1,4 +1,4 @@
-"""Words into values, whatever the bytes are: hostile ones end in one kind of error."""
+"""Words into values, from any bytes: hostile ones end in one kind of error."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ COLLISIONS: Final = 64
 
 
 class Decoder:
-    """Reads one payload.
+    """Reader of one payload.
 
     Arguments:
         codec: what its first byte allows it to contain.
-        annotations: what tells the types of its models.
+        annotations: the source of the types of its models.
     """
 
     def __init__(self, codec: Codec, annotations: Iterable[Any]) -> None:
@@ -53,17 +53,17 @@ class Decoder:
         return value
 
     def model(self, name: str, fields: dict[str, Any], beside: Mapping[str, Any] = NOTHING) -> Any:
-        """What stands for a model.
+        """Build the model that a payload describes.
 
         Raises:
-            ModelMismatch: the annotations do not tell its type, or it has changed too much.
+            ModelMismatch: the annotations do not contain its type, or it has changed too much.
         """
         if self._types is None:
             self._types = models.types_in(self._annotations)
         return models.build(models.find(self._types, name), fields, beside)
 
     def pickled(self, data: bytes) -> Any:
-        """What stands for a part that was pickled."""
+        """Load a part that was pickled."""
         return pickling.load(data)
 
     def integer(self, data: bytes) -> Any:
@@ -115,9 +115,9 @@ def _frozenset(parts: list[Any]) -> frozenset[Any]:
 
 
 def _spread(members: Iterable[Any]) -> None:
-    """See that members of a set can be told apart quickly: who sends them could choose that they cannot.
+    """Check that the hashes of a set's members differ: a sender could choose them so that they do not.
 
-    Python hides the hashes of texts from strangers, and not those of numbers.
+    Python hides the hashes of strings from strangers, and not those of numbers.
     """
     ((_, most),) = Counter(map(hash, members)).most_common(1)
     if most > COLLISIONS:

@@ -1,4 +1,4 @@
-"""What tools show of a payload: nothing is run, nothing is trusted."""
+"""Payloads as tools show them: nothing is run, nothing is trusted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Description:
         codec: ``safe``, ``model`` or ``pickle``; empty if unreadable.
         key_id: the key that it claims to be signed with; None if it is unsigned.
         size: its length in bytes.
-        text: what it holds, or why it is unreadable; control characters are escaped.
+        text: its content, or why it is unreadable; control characters are escaped.
     """
 
     kind: str
@@ -41,7 +41,7 @@ class Description:
 
 
 def describe(data: bytes, longest: int = LONGEST_TEXT) -> Description:
-    """What a payload holds, without unpickling, importing or verifying anything; never fails.
+    """Describe a payload without unpickling, importing or verifying anything; never fails.
 
     Arguments:
         data: any bytes.
@@ -58,7 +58,7 @@ def describe(data: bytes, longest: int = LONGEST_TEXT) -> Description:
         kind, codec = kind_and_codec(envelope.body)
         text = _TEXTS[kind](_Showing(codec, ()).read(envelope.body[1:]))
     except Exception as error:
-        # Whoever looks at what cannot be read must see something, whatever that is.
+        # Someone who looks at an unreadable payload must see something in any case.
         return Description("unreadable", "", key_id, len(data), _cut(plain(str(error)), longest))
     name = "call" if kind is Kind.WRITTEN else kind.name.lower()
     return Description(name, codec.name.lower(), key_id, len(data), _cut(text, longest))
@@ -66,7 +66,7 @@ def describe(data: bytes, longest: int = LONGEST_TEXT) -> Description:
 
 @dataclass(frozen=True)
 class _Shown:
-    """Stands for a part that is not built; its repr is its text."""
+    """Placeholder of a part that is not built; its repr is its text."""
 
     text: str
 

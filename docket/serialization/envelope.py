@@ -29,9 +29,9 @@ class Envelope:
 
     Arguments:
         key_id: the id of the signing key, empty if the payload is not signed.
-        nonce: what its signer has told it from others of its place by; empty if there is none.
+        nonce: the value that sets it apart from others of its place; empty if there is none.
         digest: the signature, empty if there is none.
-        body: what is signed: first byte and content.
+        body: the signed part: first byte and content.
     """
 
     key_id: str
@@ -41,7 +41,7 @@ class Envelope:
 
     @property
     def is_signed(self) -> bool:
-        """Whether there is a signature, be it right or wrong."""
+        """True if there is a signature, right or wrong."""
         return bool(self.digest)
 
 
@@ -70,16 +70,16 @@ def first_byte(data: bytes) -> int:
 
 
 def is_pickled(data: bytes) -> bool:
-    """Whether reading a payload takes the pickle codec."""
+    """Return True if reading a payload takes the pickle codec."""
     known = FIRST_BYTES.get(first_byte(data))
     return known is not None and known[1] is Codec.PICKLE
 
 
 def kind_and_codec(body: bytes) -> tuple[Kind, Codec]:
-    """What the first byte says.
+    """Return the kind and the codec from the first byte.
 
     Raises:
-        Undecodable: it says nothing that is known here.
+        Undecodable: the byte is unknown here.
     """
     if not body:
         raise Undecodable("expected a payload, found no bytes at all")
@@ -141,7 +141,7 @@ def _digest(body: bytes, secret: bytes, context: Sequence[str | int], nonce: str
 
 
 def _sized(data: bytes, at: int) -> tuple[str, int]:
-    """A text that begins with its length, and where it ends."""
+    """Read a string that begins with its length, and return where it ends."""
     start = at + 1
     end = start + int.from_bytes(data[at:start], "big")
     return data[start:end].decode(errors="backslashreplace"), end

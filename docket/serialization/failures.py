@@ -1,4 +1,4 @@
-"""Exceptions as data: never lost, whatever they are made of."""
+"""Exceptions as data: never lost, regardless of their content."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def build(words: Any, pickles: bool) -> Exception:
     """
     parts = as_parts(words, str, str, str, None, None)
     if parts is None:
-        raise Undecodable("expected what tells of an exception, found something else")
+        raise Undecodable("expected the description of an exception, found something else")
     name, message, trace, arguments, pickled = parts
     original = _unpickled(pickled) if pickles and pickled is not None else None
     error = original or _known(name, arguments) or FailedElsewhere(name, message, trace)
@@ -72,7 +72,7 @@ def _traceback_of(error: BaseException) -> str:
 
 
 def _arguments(error: BaseException) -> tuple[list[Any] | None, bool]:
-    """What a known exception is made from, and whether that is all there is to it."""
+    """Return the arguments that make a known exception, and whether they are all there is to it."""
     if KNOWN.get(name_of(type(error))) is not type(error):
         return None, False
     try:
@@ -109,7 +109,7 @@ def _known(name: str, arguments: Any) -> Exception | None:
     try:
         return KNOWN[name](*arguments)
     except Exception:
-        # Arguments that nobody but a forger would have stored.
+        # Arguments that only a forger would have stored.
         return None
 
 

@@ -17,11 +17,11 @@ from .pydantic_state import State, are_computed, is_pydantic, is_whole, restored
 from .words import kind_of
 
 DATA_PROTOCOLS: Final = (None, "dataclasses", "pydantic.main", "pydantic.root_model")
-"""Whose ``__getstate__`` only lists fields: nobody's, slotted dataclasses', models'."""
+"""Owners of a ``__getstate__`` that only lists fields: none, slotted dataclasses, pydantic models."""
 
 
 def is_model(kind: Any) -> bool:
-    """Whether a type is a dataclass, a pydantic model or an enum."""
+    """Return True if a type is a dataclass, a pydantic model or an enum."""
     if not isinstance(kind, type):
         return False
     known: type[Any] = kind
@@ -65,7 +65,7 @@ def find(types: Mapping[str, type], name: str) -> type:
 
 
 def is_data(value: Any) -> bool:
-    """Whether the fields of a model, and its state beside them, are all that there is to it."""
+    """Return True if a model is nothing but its fields, and its state beside them."""
     kind = kind_of(value)
     if isinstance(value, enum.Enum):
         # A combination of flags is no member.
@@ -90,7 +90,7 @@ def fields_of(value: Any) -> dict[str, Any]:
 
 
 def beside(value: Any) -> dict[str, Any]:
-    """What a pydantic model holds beside its fields; nothing, if that follows from them."""
+    """Return the state that a pydantic model holds beside its fields; empty if that follows from them."""
     kind = kind_of(value)
     if not is_pydantic(kind):
         return {}
@@ -158,7 +158,7 @@ def _is_enum(kind: type) -> bool:
 
 
 def _keeps_the_default_protocols(kind: type) -> bool:
-    """Whether the class leaves open how it is made and copied; a list in disguise does not."""
+    """Return True if the class leaves open how it is made and copied; a list in disguise does not."""
     getstate = getattr(kind, "__getstate__", None)
     return (
         kind.__new__ is object.__new__
@@ -194,7 +194,7 @@ def _hints(kind: type) -> Mapping[str, Any]:
     try:
         return typing.get_type_hints(kind)
     except Exception:
-        # A name that exists only for type checkers tells nothing here, but must not hide the others.
+        # A name that exists only for type checkers means nothing here, but must not hide the others.
         return dict(_readable_hints(kind))
 
 

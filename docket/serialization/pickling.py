@@ -34,7 +34,7 @@ def dump(value: Any) -> bytes:
 
 
 def load(data: bytes) -> Any:
-    """What a pickle holds; runs the code that it names.
+    """Load a pickle; this runs the code that it names.
 
     Raises:
         Undecodable: it cannot be read here.
@@ -42,7 +42,7 @@ def load(data: bytes) -> Any:
     try:
         return pickle.loads(data)  # noqa: S301
     except BaseException as error:
-        # A hostile pickle may raise whatever ends a process: SystemExit, KeyboardInterrupt, GeneratorExit.
+        # A hostile pickle may raise what ends a process: SystemExit, KeyboardInterrupt, GeneratorExit.
         raise Undecodable(
             f"expected a pickle that can be read here, found {line_of(error, LONGEST_REASON)}; "
             "check that this process can import what the sender could"

@@ -1,4 +1,4 @@
-"""Where payloads belong: a signature covers it besides the payload, so that a copy elsewhere is refused."""
+"""Places of payloads: a signature covers the place, too, so that a copy elsewhere is refused."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def place_of_call(task: str, key: str) -> Context:
 
 
 def place_of_result(task: str, key: str, generation: int, call: bytes) -> Context:
-    """The place of a result or an error.
+    """Return the place of a result or an error.
 
     Arguments:
         task, key, generation: the run that ended with it.
-        call: the arguments of that run, as they are stored; their nonce tells one use of a key from another.
+        call: the arguments of that run, as they are stored; their nonce distinguishes the uses of a key.
     """
     return task, key, generation, _nonce_of(call)
 
@@ -33,7 +33,7 @@ def unsigned(data: bytes) -> bytes:
 
 
 def says_nothing(data: bytes) -> bool:
-    """Whether a result is None, be it signed or not."""
+    """Return True if a result is None, signed or not."""
     return parse(data).body == NOTHING
 
 

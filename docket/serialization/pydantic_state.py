@@ -14,15 +14,15 @@ from typing import Any, Final, NamedTuple
 from ..errors import ModelMismatch
 
 _GETSTATE: Final = ("pydantic.main", "pydantic.root_model")
-"""Whose ``__getstate__`` lists what is looked at here, and nothing else."""
+"""Owners of a ``__getstate__`` that lists what is looked at here, and nothing else."""
 
 
 class State(NamedTuple):
-    """What a model holds beside its fields.
+    """The state of a model beside its fields.
 
     Arguments:
-        given: the names that were given; None if all were that it holds.
-        extra: what it holds beyond its fields.
+        given: the names that were given; None if all of them were.
+        extra: values beyond its fields.
         private: its private attributes.
     """
 
@@ -32,14 +32,14 @@ class State(NamedTuple):
 
 
 def is_pydantic(kind: type) -> bool:
-    """Whether a type is a pydantic model."""
-    # Whoever has a model has imported pydantic; nobody else should pay for it.
+    """Return True if a type is a pydantic model."""
+    # A program with a model has imported pydantic; no other should pay for it.
     base = getattr(sys.modules.get("pydantic.main"), "BaseModel", None)
     return base is not None and issubclass(kind, base)
 
 
 def is_whole(model: Any, kind: Any) -> bool:
-    """Whether fields and state are all that there is to a model."""
+    """Return True if a model is nothing but fields and state."""
     keeps_protocol = all(
         getattr(getattr(kind, name), "__module__", None) in _GETSTATE
         for name in ("__getstate__", "__setstate__")
@@ -55,7 +55,7 @@ def is_whole(model: Any, kind: Any) -> bool:
 
 
 def are_computed(kind: type, names: Iterator[str] | set[str]) -> bool:
-    """Whether names of a class stand for what it computes from its fields, and has only remembered."""
+    """Return True if names of a class are values that it computes from its fields, and has only cached."""
     return all(isinstance(_static(kind, name), functools.cached_property) for name in names)
 
 
@@ -69,7 +69,7 @@ def fields_of(model: Any, kind: Any) -> dict[str, Any]:
 
 
 def state_of(model: Any, kind: Any) -> State:
-    """What a model holds beside its fields."""
+    """Return the state of a model beside its fields."""
     state = model.__getstate__()
     given = frozenset(state["__pydantic_fields_set__"])
     extra: Mapping[str, Any] = state.get("__pydantic_extra__") or {}

@@ -16,12 +16,12 @@ from .words import PLAIN, Codec, Kind, as_parts, pack
 from .written import as_meant
 
 Context: TypeAlias = Sequence[str | int]
-"""Where a payload belongs within its docket; a copy that is found elsewhere is refused."""
+"""The place of a payload within its docket; a copy that is found elsewhere is refused."""
 
 PICKLE: Final = "pickle"
 CODECS: Final = ("safe", PICKLE)
 CODECS_KEY: Final = "security.codecs"
-"""Where a docket.toml says which of them are allowed."""
+"""The key of a docket.toml with the allowed codecs."""
 
 MAX_PAYLOAD: Final = 1 << 20
 WRITTEN: Final = frozenset(Kind.WRITTEN | codec for codec in Codec)
@@ -71,13 +71,13 @@ class Serializer:
         nonce: str = "",
         written: bool = False,
     ) -> bytes:
-        """The arguments of a call as bytes.
+        """Encode the arguments of a call.
 
         Arguments:
             args, kwargs: the arguments.
             signature: the task's, with annotations resolved; models that it names go as data.
-            context: what a signature covers besides: the task and the key; not stored.
-            nonce: what tells the call from every other one of this key; stored if it is signed.
+            context: covered by the signature as well: the task and the key; not stored.
+            nonce: sets the call apart from every other one of this key; stored if it is signed.
             written: they come from a file or a command line, where the task's annotations are not known:
                 ``load_call`` makes of them what these say.
 
@@ -117,7 +117,7 @@ class Serializer:
 
     @staticmethod
     def is_written(data: bytes) -> bool:
-        """Whether arguments are as somebody has written them, and not yet what they are meant to be."""
+        """Return True if arguments are in written form, not yet converted to the types of the task."""
         return envelope.first_byte(data) in WRITTEN
 
     def dump_result(self, value: Any, annotation: Any = None, *, context: Context = ()) -> bytes:
@@ -183,18 +183,18 @@ class Serializer:
         return failures.build(self._opened(data, Kind.ERROR, (), context), self._pickles)
 
     def sign(self, text: str, context: Context) -> str:
-        """The signature of a text that is kept beside it; empty if there are no keys.
+        """Sign a text, and return the signature to keep beside it; empty if there are no keys.
 
         Arguments:
-            text: what is signed.
-            context: what it covers besides: where the text belongs.
+            text: the text to sign.
+            context: covered by the signature as well: the place of the text.
         """
         if not self.signing_keys:
             return ""
         return trust.sign(text, *self.signing_keys[0], (self.docket, *context))
 
     def trust(self, text: str, signature: str, context: Context) -> trust.Trust:
-        """How far a text can be trusted, whose signature is kept beside it.
+        """Return how far a text can be trusted, whose signature is kept beside it.
 
         Arguments:
             text, signature: as they were found.
@@ -203,11 +203,11 @@ class Serializer:
         return trust.trust_in(text, signature, self._keys, (self.docket, *context))
 
     def keeps(self, stored: bytes, made: bytes) -> bool:
-        """Whether a call that is stored says what another one says, and is signed as it would be now.
+        """Return True if a stored call equals another one, and is signed as it would be now.
 
         Arguments:
             stored: a call, verified before.
-            made: what ``dump_call`` has made just now.
+            made: the output of ``dump_call`` just now.
         """
         before, now = envelope.parse(stored), envelope.parse(made)
         return (before.key_id, before.body) == (now.key_id, now.body)

@@ -1,4 +1,4 @@
-"""Signatures of texts that stand beside them, for what scripts must read: schedules and revisions."""
+"""Signatures beside texts that scripts must read: schedules and revisions."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Final
 from .words import pack
 
 APART: Final = b"\x70"
-"""Stands where the kind of a payload would: no signature of a text is one of a payload."""
+"""Stands in place of a payload's kind: no signature of a text is one of a payload."""
 
 
 class Trust(enum.Enum):
-    """How far a text can be trusted; the value says why not."""
+    """The trust in a text; the value says why there is none."""
 
     GOOD = ""
     UNSIGNED = "it is not signed"
@@ -23,13 +23,13 @@ class Trust(enum.Enum):
 
 
 def sign(text: str, key_id: str, secret: bytes, context: Sequence[str | int]) -> str:
-    """The signature of a text.
+    """Sign a text.
 
     Arguments:
-        text: what is signed.
+        text: the text to sign.
         key_id: the id of the key.
         secret: the key.
-        context: what it covers besides: where the text belongs.
+        context: covered by the signature as well: the place of the text.
     """
     return f"{_digest(text, secret, context)}:{key_id}"
 
@@ -37,13 +37,13 @@ def sign(text: str, key_id: str, secret: bytes, context: Sequence[str | int]) ->
 def trust_in(
     text: str, signature: str, keys: Mapping[str, bytes], context: Sequence[str | int]
 ) -> Trust:
-    """How far a text can be trusted.
+    """Return how far a text can be trusted.
 
     Arguments:
-        text: what is signed.
-        signature: what ``sign`` has made; empty if there is none.
+        text: the signed text.
+        signature: the output of ``sign``; empty if there is none.
         keys: secrets by id; without any, nothing is signed.
-        context: where the text is found.
+        context: the place where the text is found.
     """
     digest, _, key_id = signature.partition(":")
     if not signature:

@@ -1,4 +1,4 @@
-"""What the bytes are made of: the tags of the values that MessagePack has no word for.
+"""Tags in the bytes for the values that MessagePack has no word for.
 
 A value that MessagePack knows stands for itself. Any other is a list that opens with a tag, an extension
 without content: ``(1, 2)`` is ``[TUPLE, 1, 2]``. Reading therefore never nests a decoder in a decoder.
@@ -15,7 +15,7 @@ import msgpack
 
 
 class Codec(enum.IntEnum):
-    """What reading a payload takes; the low half of its first byte."""
+    """Codec that reading a payload takes; the low half of its first byte."""
 
     SAFE = 1
     """Plain values only."""
@@ -26,17 +26,17 @@ class Codec(enum.IntEnum):
 
 
 class Kind(enum.IntEnum):
-    """What a payload is; the high half of its first byte, so that none passes for another."""
+    """Kind of a payload; the high half of its first byte, so that none passes for another."""
 
     CALL = 0x00
     RESULT = 0x10
     ERROR = 0x20
     WRITTEN = 0x30
-    """The arguments of a call as somebody has written them: the annotations say what they are to be."""
+    """The arguments of a call in written form: the annotations say what they are to become."""
 
 
 class Tag(enum.Enum):
-    """What a tagged list stands for; the values are stored and never change."""
+    """Meaning of a tagged list; the values are stored and never change."""
 
     TUPLE = 1
     SET = 2

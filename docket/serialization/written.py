@@ -1,7 +1,7 @@
-"""Arguments that somebody has written, in TOML or JSON, as the task's annotations want them.
+"""Arguments written by hand, in TOML or JSON, converted to the task's annotations.
 
-What is written knows tables, arrays, texts and numbers. A parameter that is a model, a set, an enum, a path
-or a duration gets one, made here and nowhere else; what does not fit is refused.
+The written form knows tables, arrays, strings and numbers. A parameter that is a model, a set, an enum, a
+path or a duration gets one, made here and nowhere else; what does not fit is refused.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 
 class Misfit(NamedTuple):
-    """Why a written value does not fit.
+    """The reason why a written value does not fit.
 
     Arguments:
-        parameter: of which parameter.
-        item: of ``*args`` or ``**kwargs`` which one; None for all others.
-        below: where in the value.
-        reason: what is expected, and why this is not it.
+        parameter: the parameter.
+        item: the item of ``*args`` or ``**kwargs``; None for all others.
+        below: the place within the value.
+        reason: the expected value, and why this is another.
     """
 
     parameter: str
@@ -116,7 +116,7 @@ def _places(
 
 
 def convert(annotation: Any, value: Any) -> Any:
-    """A written value as an annotation wants it; where that tells nothing, as it is.
+    """Convert a written value to an annotation; return it as it is where the annotation does not decide.
 
     Raises:
         NotAsWritten: it does not fit.
@@ -158,7 +158,7 @@ def convert(annotation: Any, value: Any) -> Any:
 
 
 def _kept(found: Any, value: Any) -> Any:
-    """What was made; the value itself if that is the same, or if nothing would be made before it is used."""
+    """Return what was made; the value itself if that is equal, or would be made only when used."""
     is_lazy = kind_of(found).__name__ == "ValidatorIterator"
     return value if is_lazy else found
 
@@ -184,7 +184,7 @@ _remembered = lru_cache(maxsize=1024)(_made_for)
 
 
 def _has_typed(value: Any) -> bool:
-    """Whether there is anything in a value that JSON has no word for."""
+    """Return True if anything in a value has no word in JSON."""
     if isinstance(value, dict):
         return any(map(_has_typed, cast(dict[Any, Any], value).values()))
     if isinstance(value, list):
