@@ -81,7 +81,7 @@ class Bridge:
             self._close(source)
 
     def _close(self, generator: AsyncGenerator[Any, None]) -> None:
-        """Have a generator of the loop end; nobody waits, as this may be any thread."""
+        """Close a generator of the loop; nothing waits for that, as this may be any thread."""
 
         async def close() -> None:
             # One that still runs, as its thread was interrupted, ends with the loop.
@@ -103,7 +103,7 @@ class Bridge:
 
 
 class Tied:
-    """What lives in this process alone: it says so, when it is to be handed to another one."""
+    """An object that lives in this process alone: it refuses to be handed to another one."""
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(

@@ -47,7 +47,7 @@ class SyncDocket(Tied):
 
     @property
     def url(self) -> str:
-        """Its server."""
+        """URL of its server."""
         return self._docket.url
 
     @property
@@ -56,7 +56,7 @@ class SyncDocket(Tied):
         return self._docket.tasks.copy()
 
     def labels(self) -> Mapping[str, str]:
-        """What metrics and spans of this docket are labelled with."""
+        """Return the labels of this docket's metrics and spans."""
         return self._docket.labels()
 
     def key(self, suffix: str) -> str:
@@ -194,7 +194,7 @@ class SyncDocket(Tied):
         return self._all_kept(lambda: self._docket.replace_many(described, chunk_size=chunk_size))
 
     def cancel(self, key: str) -> None:
-        """Cancel an execution for good; a running one is told, and ends at its next checkpoint."""
+        """Cancel an execution for good; a running one is notified, and ends at its next checkpoint."""
         self._bridge.wait(lambda: self._docket.cancel(key))
 
     def get_execution(self, key: str) -> SyncExecution | None:
@@ -203,7 +203,7 @@ class SyncDocket(Tied):
         return None if execution is None else SyncExecution(execution, self._bridge)
 
     def clear(self) -> int:
-        """Cancel everything that is queued or scheduled; tells how much that was."""
+        """Cancel everything that is queued or scheduled, and return how many that were."""
         return self._bridge.wait(self._docket.clear)
 
     def strike(
@@ -245,7 +245,7 @@ class SyncDocket(Tied):
         self._bridge.wait(lambda: self._docket.restore(function, parameter, operator, value))
 
     def strikes(self) -> list[Rule]:
-        """The strikes in force, oldest first."""
+        """Return the active strikes, oldest first."""
         return self._bridge.wait(self._docket.strikes)
 
     def strike_preview(
@@ -255,17 +255,17 @@ class SyncDocket(Tied):
         operator: Operator | LiteralOperator = "==",
         value: Hashable | None = None,
     ) -> StrikePreview:
-        """How many executions such a strike would hit now, as ``Docket.strike_preview``."""
+        """Count the executions that such a strike would hit now, as ``Docket.strike_preview`` does."""
         return self._bridge.wait(
             lambda: self._docket.strike_preview(function, parameter, operator, value)
         )
 
     def wait_for_strikes_loaded(self) -> None:
-        """Wait until the strikes in force are known here."""
+        """Wait until the active strikes are known here."""
         self._bridge.wait(self._docket.wait_for_strikes_loaded)
 
     def snapshot(self) -> SyncDocketSnapshot:
-        """How the docket stands: what is in the future, due and running, and who works."""
+        """Take a snapshot of the docket: what is in the future, due and running, and the workers."""
         return SyncDocketSnapshot.of(self._bridge.wait(self._docket.snapshot), self._bridge)
 
     def workers(self) -> Collection[WorkerInfo]:

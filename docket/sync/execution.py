@@ -16,11 +16,11 @@ from .bridge import Bridge, Tied
 
 
 class SyncExecutionProgress(Tied):
-    """How far an execution has come: a current value, a total and a message.
+    """The progress of an execution: a current value, a total and a message.
 
     Arguments:
         progress: the progress.
-        bridge: where it lives.
+        bridge: the bridge to its loop.
     """
 
     def __init__(self, progress: ExecutionProgress, bridge: Bridge) -> None:
@@ -29,22 +29,22 @@ class SyncExecutionProgress(Tied):
 
     @property
     def current(self) -> int | None:
-        """What has been reached; None before anything was."""
+        """The value reached so far; None before the first one."""
         return self._progress.current
 
     @property
     def total(self) -> int:
-        """What ``current`` counts towards."""
+        """The value at which ``current`` is complete."""
         return self._progress.total
 
     @property
     def message(self) -> str | None:
-        """What was said last."""
+        """The last message."""
         return self._progress.message
 
     @property
     def updated_at(self) -> datetime | None:
-        """When that was."""
+        """Time of the last change."""
         return self._progress.updated_at
 
     def set_total(self, total: int) -> None:
@@ -72,7 +72,7 @@ class SyncExecutionProgress(Tied):
         self._bridge.wait(self._progress.sync)
 
     def subscribe(self) -> Generator[ProgressEvent, None, None]:
-        """How far it has come, then every change; nothing that follows the first is missed."""
+        """Yield the current progress, then every change; nothing that follows the first is missed."""
         return self._bridge.stream(self._progress.subscribe)
 
 
@@ -105,7 +105,7 @@ class SyncExecution(Tied):
 
     @property
     def key(self) -> str:
-        """What it is known by."""
+        """Its key."""
         return self._execution.key
 
     @property
@@ -130,57 +130,57 @@ class SyncExecution(Tied):
 
     @property
     def when(self) -> datetime:
-        """When it is due."""
+        """Its due time."""
         return self._execution.when
 
     @property
     def attempt(self) -> int:
-        """Which attempt it is."""
+        """Number of the attempt."""
         return self._execution.attempt
 
     @property
     def fence(self) -> int | None:
-        """What guards writes to other systems against runs that are outdated."""
+        """Guard of writes to other systems against outdated runs."""
         return self._execution.fence
 
     @property
     def state(self) -> ExecutionState:
-        """Where it stands, as far as is known here; see ``sync``."""
+        """Its state, as far as it is known here; see ``sync``."""
         return self._execution.state
 
     @property
     def disposition(self) -> Disposition:
-        """What became of the call that scheduled it."""
+        """The outcome of the call that scheduled it."""
         return self._execution.disposition
 
     @property
     def schedule_exception(self) -> Exception | None:
-        """Why it could not be scheduled, in a batch."""
+        """Reason why it could not be scheduled, in a batch."""
         return self._execution.schedule_exception
 
     @property
     def progress(self) -> SyncExecutionProgress:
-        """How far it has come."""
+        """Its progress."""
         return SyncExecutionProgress(self._execution.progress, self._bridge)
 
     @property
     def worker(self) -> str | None:
-        """Who has it, or had it last."""
+        """The worker that has it, or had it last."""
         return self._execution.worker
 
     @property
     def started_at(self) -> datetime | None:
-        """When it has begun."""
+        """Time of its start."""
         return self._execution.started_at
 
     @property
     def completed_at(self) -> datetime | None:
-        """When it has ended."""
+        """Time of its end."""
         return self._execution.completed_at
 
     @property
     def error(self) -> str | None:
-        """What has gone wrong, in one line."""
+        """Its error, in one line."""
         return self._execution.error
 
     def get_argument(self, parameter: str) -> Any:
@@ -192,7 +192,7 @@ class SyncExecution(Tied):
         self._bridge.wait(self._execution.sync)
 
     def is_superseded(self) -> bool:
-        """Whether its key has moved on to another generation, or is not known any more."""
+        """Return True if its key has moved on to another generation, or is no longer known."""
         return self._bridge.wait(self._execution.is_superseded)
 
     def subscribe(self) -> Generator[StateEvent | ProgressEvent, None, None]:

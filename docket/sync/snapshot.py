@@ -1,4 +1,4 @@
-"""How a docket stands at one moment, for code that does not await."""
+"""The state of a docket at one moment, for code that does not await."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class SyncRunningExecution(SyncExecution):
 
 @dataclass
 class SyncDocketSnapshot:
-    """How a docket stands at one moment."""
+    """The state of a docket at one moment."""
 
     taken: datetime
     total_tasks: int
