@@ -1,4 +1,4 @@
-"""What a test says of the work that waits: due already or in the future, but not begun."""
+"""Assertions on the work that waits: due already or in the future, but not started."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..execution import Execution
 from ..registry import name_of
 
 SHOWN = 20
-"""How many executions a message shows at most."""
+"""Maximum number of executions in a message."""
 
 
 async def assert_task_scheduled(

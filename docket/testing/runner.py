@@ -1,4 +1,4 @@
-"""A worker that runs what is due, tells what it ran, and does not wait for the time to pass."""
+"""A worker that runs what is due, reports what it ran, and does not wait for time to pass."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _STATES: dict[type[Outcome], ExecutionState] = {
     Cancelled: ExecutionState.CANCELLED,
     Interrupted: ExecutionState.QUEUED,
 }
-"""What is told of, and the state that follows. What a limit puts off, or what is parked, has not run."""
+"""Outcomes that are reported, with their states. What is put off by a limit, or parked, has not run."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Ran:
 
 @dataclass
 class _Note:
-    """What is known of a run so far."""
+    """The facts about a run so far."""
 
     task: str
     ran: Ran | None = None
@@ -103,7 +103,7 @@ _note: ContextVar[_Note] = ContextVar("docket_note")
 
 
 class _Scribe(Observer):
-    """Notes what a run came to, where the outcome alone does not say so."""
+    """Notes the outcome of a run where the outcome alone does not say enough."""
 
     @override
     def failed(
@@ -165,12 +165,12 @@ class _NotingExecutor(Executor):
 
 
 class Runner(Worker):
-    """Works until nothing is due.
+    """A worker that works until nothing is due.
 
     Arguments:
-        docket: where the work is.
+        docket: the docket with the work.
         most: after more runs it gives up.
-        options: whatever else ``Worker`` takes.
+        options: further arguments of ``Worker``.
     """
 
     def __init__(
@@ -197,12 +197,12 @@ class Runner(Worker):
 
     @staticmethod
     def _seconds() -> float:
-        """What measures how long a run takes."""
+        """Return the clock that measures how long a run takes."""
         return time.perf_counter()
 
     @property
     def ran(self) -> list[Ran]:
-        """What it ran, in the order of the starts."""
+        """The runs, in the order of their starts."""
         return [note.ran for note in self._notes.notes if note.ran is not None]
 
     async def work(self) -> None:
@@ -236,7 +236,7 @@ class Runner(Worker):
         )
 
     async def _release_what_is_known(self) -> None:
-        """What was parked because nobody knew its task is run by a worker that does."""
+        """Release what was parked as unknown and is known to this worker."""
         tasks = sorted(self.docket.tasks)
         await self.docket.storage.workers.unpark(ParkedReason.UNKNOWN_TASK.value, tasks)
 
@@ -245,7 +245,7 @@ class Runner(Worker):
         return self._trading.is_idle and not self._trading.is_under_way
 
     async def _until_nothing_is_due(self) -> Standing | None:
-        """How things stand when nothing is due any more; None if there is no end to it."""
+        """Work until nothing is due any more, and return the state then; None if there is no end to it."""
         self._trading.look()
         while not self._is_too_much:
             # Armed before the look, so that what happens during the look is not missed.
@@ -256,7 +256,7 @@ class Runner(Worker):
                     standing = await self.docket.storage.clock.look(self.queues)
                     if self._is_quiet and _is_calm(standing):
                         return standing
-                    # Another worker's, as a rule: nobody tells when it is gone.
+                    # Another worker's, as a rule: nothing reports when it is gone.
                     await asyncio.sleep(BREATH)
                     self._trading.look()
                 await asyncio.wait({traded}, timeout=PATIENCE)
@@ -266,11 +266,11 @@ class Runner(Worker):
 
 
 class Traveller(Runner):
-    """Works in a time that stands still, and moves it to the next stop when nothing is due any more.
+    """A worker in a time that stands still, and moves to the next stop when nothing is due any more.
 
     Arguments:
-        next_stop: gives the next stop, in ms; None ends the journey. It is told when the earliest future
-            execution is due, if there is one.
+        next_stop: gives the next stop, in ms; None ends the journey. It is called with the due time of the
+            earliest future execution, if there is one.
         move: lets time stand still there.
 
     The others are those of ``Runner``.
@@ -279,7 +279,7 @@ class Traveller(Runner):
     class _StandingClock(ServerClock):
         @override
         def now(self) -> int:
-            """What the server has said last."""
+            """Return the last time of the server."""
             return int(self._server)
 
         @override

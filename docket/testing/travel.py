@@ -18,7 +18,7 @@ MOST = 10_000
 
 
 async def advance(docket: Docket, by: timedelta, *, most: int = MOST, **worker: Any) -> list[Ran]:
-    """Move the time of a docket, and run whatever falls due on the way, without waiting.
+    """Move the time of a docket, and run everything that falls due on the way, without waiting.
 
     Time goes from one due time to the next and stands still while what is due there runs, so that each run
     begins at its own due time, and what it schedules within the span runs as well: next runs of perpetual
@@ -29,10 +29,11 @@ async def advance(docket: Docket, by: timedelta, *, most: int = MOST, **worker: 
         docket: a docket at ``memory://``.
         by: how far; zero runs what is due now.
         most: after more runs it gives up.
-        worker: whatever ``Worker`` takes: ``concurrency``, ``dependencies``, ``schedule_automatic_tasks``.
+        worker: further arguments of ``Worker``: ``concurrency``, ``dependencies``,
+            ``schedule_automatic_tasks``.
 
     Returns:
-        what ran, in the order of the starts.
+        the runs, in the order of their starts.
 
     Raises:
         ImmovableTime: the docket is not at ``memory://``, or its time is being moved already.
@@ -62,20 +63,22 @@ async def advance(docket: Docket, by: timedelta, *, most: int = MOST, **worker: 
 async def drain(
     docket: Docket, *tasks: TaskFunction, future: bool = False, most: int = MOST, **worker: Any
 ) -> list[Ran]:
-    """Run everything that is due now, with a worker of its own, and tell what it came to.
+    """Run everything that is due now, with a worker of its own, and return the runs.
 
-    What it schedules for now runs as well; what is in the future stays there. What fails raises nothing here.
+    What it schedules for now runs as well; what is in the future stays there. What fails raises nothing
+    here.
 
     Arguments:
-        docket: where the work is.
+        docket: the docket with the work.
         tasks: tasks to register first.
         future: run what is in the future, too, each at its own time, until nothing is left. That moves the
             time, which only a docket at ``memory://`` allows.
         most: after more runs it gives up.
-        worker: whatever ``Worker`` takes: ``concurrency``, ``dependencies``, ``schedule_automatic_tasks``.
+        worker: further arguments of ``Worker``: ``concurrency``, ``dependencies``,
+            ``schedule_automatic_tasks``.
 
     Returns:
-        what ran, in the order of the starts.
+        the runs, in the order of their starts.
 
     Raises:
         ImmovableTime: the future is asked for, and the docket is not at ``memory://``; or its time is being
@@ -112,11 +115,11 @@ async def now(docket: Docket) -> datetime:
 
 @asynccontextmanager
 async def _standing_still(docket: Docket) -> AsyncGenerator[None, None]:
-    """Let time stand still for the length of a block, and go on from wherever it was moved to."""
+    """Let time stand still for the length of a block, and go on from the point that it was moved to."""
     clock = docket.storage.clock
     if not clock.is_movable:
         raise ImmovableTime(
-            f"expected a docket at memory://, whose time is nobody else's, found {docket.name} at "
+            f"expected a docket at memory://, whose time is not shared, found {docket.name} at "
             f"{docket.storage.connection.url}; give the test a Docket(url='memory://tests')"
         )
     if not await clock.stop():
@@ -144,7 +147,7 @@ async def _travel(
 
 
 def _ends_of_strikes(docket: Docket) -> list[int]:
-    """When strikes are over by themselves, and what they keep back may run."""
+    """Return the times at which strikes end by themselves, and release what they keep back."""
     ends = (rule.expires for rule in docket.strike_list.rules.values())
     return [to_milliseconds(at) for at in ends if at is not None]
 
