@@ -1,1 +1,1 @@
-"""How Redis is reached: one file per environment."""
+"""Connections to Redis: one file per environment."""

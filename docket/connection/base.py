@@ -1,4 +1,4 @@
-"""What every way of reaching Redis offers: the seam between ``storage`` and the network.
+"""The interface of all connections to Redis: the seam between ``storage`` and the network.
 
 A connection moves commands; it knows no key and no script. One file per environment implements it.
 """
@@ -19,23 +19,23 @@ from redis.credentials import CredentialProvider
 from typing_extensions import Self
 
 RedisClient: TypeAlias = redis.asyncio.Redis | redis.asyncio.RedisCluster
-"""What users get to keep data of their own beside the work."""
+"""Client with which users keep data of their own beside the work."""
 
 Credentials: TypeAlias = CredentialProvider
-"""What gives user and password where they rotate."""
+"""Source of user and password where they rotate."""
 
 Greeting: TypeAlias = Callable[[], Awaitable[None]]
-"""What is asked of a server before it is trusted with work."""
+"""Checks of a server before it is trusted with work."""
 
 Argument: TypeAlias = bytes | str | int | float
 Command: TypeAlias = tuple[Argument, ...]
 Reply: TypeAlias = Any
-"""What redis-py parsed (always bytes, never str), or a ``ResponseError`` as a value."""
+"""Reply as redis-py parsed it (always bytes, never str), or a ``ResponseError`` as a value."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a server says it is.
+    """The facts that a server reports about itself.
 
     Arguments:
         family: redis or valkey.
@@ -59,13 +59,13 @@ class Connection(ABC):
     """
 
     url: str
-    """Where it leads, with the password masked: fit for logs."""
+    """Address, with the password masked: fit for logs."""
 
     is_cluster: bool = False
     can_move: bool = False
-    """Whether another server can take over while this one goes on."""
+    """True if another server can take over while this one goes on."""
     is_throwaway: bool = False
-    """Whether the server is this process's own and ends with it, as tests want it."""
+    """True if the server is this process's own and ends with it, as tests want it."""
 
     def prefix(self, name: str) -> str:
         """The prefix of all keys of the docket ``name``; on a cluster it pins them to one slot.
@@ -77,7 +77,7 @@ class Connection(ABC):
     @property
     @abstractmethod
     def has_worked(self) -> bool:
-        """Whether the server has answered before: what it refuses then may be over soon."""
+        """True if the server has answered before: what it refuses then may be over soon."""
 
     def refuse_strangers(self) -> None:
         """Refuse to be used in another event loop, or in another process, than it was opened in.
@@ -91,8 +91,9 @@ class Connection(ABC):
         """Reach the server, or raise ``ServerUnavailable`` / ``ServerRefused`` with advice.
 
         Arguments:
-            greet: what else is to be seen there before anything is sent.
-            lazy: open it also where nothing answers; it is reached, and greeted, by whoever sends first.
+            greet: further checks of the server before anything is sent.
+            lazy: open it also where nothing answers; it is reached, and greeted, by the first call that
+                sends.
 
         Returns whether it was reached.
         """
@@ -115,7 +116,7 @@ class Connection(ABC):
 
     @abstractmethod
     async def facts(self) -> Facts:
-        """What the server says it is."""
+        """Return the facts that the server reports about itself."""
 
     @abstractmethod
     async def send(self, *commands: Command) -> list[Reply]:
@@ -150,7 +151,7 @@ class Connection(ABC):
 
     @abstractmethod
     async def has_left(self, line: PubSub) -> bool:
-        """Whether this subscriber is connected to a server that is not ours any more; False if unknown."""
+        """Return True if this subscriber is connected to a server no longer ours; False if unknown."""
 
     @abstractmethod
     def threaded(self) -> ThreadConnection:
@@ -170,7 +171,7 @@ class ThreadConnection(ABC):
 
 
 def is_error(reply: Reply) -> bool:
-    """Whether a reply is an error that the server answered."""
+    """Return True if a reply is an error that the server answered."""
     return isinstance(reply, redis.ResponseError)
 
 

@@ -46,7 +46,7 @@ class Channels:
         return channels
 
     async def subscribe(self, *channels: str) -> None:
-        """Ask for these channels; ``next`` tells when they are confirmed."""
+        """Ask for these channels; ``next`` returns their confirmation."""
         await self._send("subscribe", *channels)
 
     async def unsubscribe(self, *channels: str) -> None:
@@ -54,7 +54,7 @@ class Channels:
         await self._send("unsubscribe", *channels)
 
     async def next(self, seconds: float | None) -> tuple[str, str, bytes] | None:
-        """The next word of the server: its kind (subscribe, unsubscribe, message), channel and text.
+        """Return the next word of the server: its kind (subscribe, unsubscribe, message), channel and text.
 
         Arguments:
             seconds: how long to wait, None for as long as it takes; None is returned when that is over.
@@ -66,7 +66,7 @@ class Channels:
         if message is None:
             return None
         kind, channel = message["type"].removeprefix(self._prefix), message["channel"].decode()
-        # Nobody has asked for that: the node gives up the channels of a slot that it does not hold any more.
+        # Not asked for: the node gives up the channels of a slot that it no longer holds.
         if kind == "unsubscribe" and channel == self._anchor:
             raise ServerUnavailable("the slot of this docket has moved to another node")
         return kind, channel, message["data"]

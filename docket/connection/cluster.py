@@ -62,7 +62,7 @@ class Cluster(Standalone):
         self._nodes: list[tuple[str, int]] = []
         self._slot = 0
         self._is_moving = False
-        """Whether the slot was on its way to another node when a script was last sent."""
+        """True if the slot was on its way to another node when a script was last sent."""
 
     @override
     def prefix(self, name: str) -> str:
@@ -106,7 +106,7 @@ class Cluster(Standalone):
             if int(first) <= self._slot <= int(last):
                 holder = replace(self.target, host=node[0], port=node[1])
         if holder is None:
-            raise ClusterDownError(f"nobody holds slot {self._slot}")
+            raise ClusterDownError(f"no node holds slot {self._slot}")
         self._nodes = nodes
         return holder
 
@@ -142,11 +142,11 @@ class Cluster(Standalone):
             )
 
     def _in_our_words(self, command: Command, reply: Reply) -> Reply:
-        """What is to be done about a slot that is still moving after all the tries."""
+        """Add advice about a slot that is still moving after all the tries."""
         if _moving_to(reply) or isinstance(reply, TryAgainError):
             return TryAgainError(
                 f"TRYAGAIN slot {self._slot} is moving to another node, and {command[0]} waits until it has "
-                "arrived; if nobody moves it, it was left open: `redis-cli --cluster fix` closes it"
+                "arrived; if it is not being moved, it was left open: `redis-cli --cluster fix` closes it"
             )
         return reply
 

@@ -60,7 +60,7 @@ class Askable(CredentialProvider):
         elif not _is_running_here():
             self._last = self._asked_in(loop)
         elif self._last is None:
-            # Nobody can wait here for the loop that he holds up.
+            # A caller here cannot wait for the loop that it holds up.
             self._last = _in_a_loop_of_its_own(self._provider)
         return self._last
 

@@ -1,8 +1,9 @@
 """The embedded server: durable, one per directory, shared by all processes of one user on one machine.
 
-Whoever needs it first starts it. A second server on the same directory would steal the socket and write the
-same append-only file; so the server holds a lock on a file, whose descriptor it has inherited: the lock lives
-exactly as long as the server. Whether it is up is decided by a PING, never by the existence of a file.
+The first process that needs it starts it. A second server on the same directory would steal the socket and
+write the same append-only file; so the server holds a lock on a file, whose descriptor it has inherited:
+the lock lives exactly as long as the server. Whether it is up is decided by a PING, never by the existence
+of a file.
 """
 
 from __future__ import annotations
@@ -96,11 +97,11 @@ def _packaged() -> str | None:
 
 @dataclass(frozen=True)
 class ServerStatus:
-    """How an embedded server stands.
+    """The state of an embedded server.
 
     Arguments:
-        directory: where its data is.
-        socket: where it listens.
+        directory: the directory of its data.
+        socket: the socket that it listens on.
         pid: its process; None if it does not run.
     """
 
@@ -110,7 +111,7 @@ class ServerStatus:
 
     @property
     def is_running(self) -> bool:
-        """Whether it answers."""
+        """True if it answers."""
         return self.pid is not None
 
 
@@ -126,7 +127,7 @@ class EmbeddedServer:
 
     @property
     def socket(self) -> Path:
-        """Where it listens: in its directory, or where it has written down if that path is too long."""
+        """The socket that it listens on: in its directory, or noted there if that path is too long."""
         beside = self.directory / "server.sock"
         if len(os.fsencode(beside)) <= LONGEST_SOCKET:
             return beside
@@ -137,14 +138,14 @@ class EmbeddedServer:
             return self._socket_elsewhere()
 
     def start(self) -> None:
-        """Start the server unless it runs; returns when it answers.
+        """Start the server unless it runs, and return when it answers.
 
         Raises:
             ServerMissing: there is no server binary.
-            OperatorError: the directory is somebody else's.
+            OperatorError: the directory belongs to another user.
             ServerUnavailable: the server does not come up; the message shows the end of its log.
         """
-        # Before anything is asked: what answers in somebody else's directory is not to be trusted.
+        # Before anything is asked: what answers in another user's directory is not to be trusted.
         self._claim_directories()
         deadline = time.monotonic() + START_TIMEOUT
         while not self._answers():
@@ -156,13 +157,13 @@ class EmbeddedServer:
                     f"the embedded server in {self.directory} does not come up:\n{self._end_of_log()}"
                 )
             with self._lock() as lock:
-                # Whoever gets the lock starts the server, which keeps it; the others wait for it.
+                # The process that gets the lock starts the server, which keeps it; the others wait for it.
                 if lock is not None and not self._answers():
                     self._until_it_answers(self._spawn(lock), deadline)
             time.sleep(_POLL)
 
     def stop(self) -> bool:
-        """Have the server write everything down and exit; tells whether it ran."""
+        """Let the server write everything to disk and exit; return True if it ran."""
         status = self.status()
         if status.pid is None:
             return False
@@ -179,7 +180,7 @@ class EmbeddedServer:
         )
 
     def status(self) -> ServerStatus:
-        """How the server stands."""
+        """Return the state of the server."""
         return ServerStatus(self.directory, self.socket, self._pid())
 
     def _socket_elsewhere(self) -> Path:
@@ -221,13 +222,13 @@ class EmbeddedServer:
                 # A Ctrl-C in the terminal must not take the store away before workers have drained.
                 start_new_session=True,
             )
-        # They outlive this process; should they end before, somebody must take note of that.
+        # They outlive this process; should they end before, that must be noted.
         children = server, self._watch(server)
         threading.Thread(target=_bury, args=children, name="docket-embedded", daemon=True).start()
         return server
 
     def _watch(self, server: subprocess.Popen[bytes]) -> list[subprocess.Popen[bytes]]:
-        """Have the server end when its directory does: nobody would find it any more."""
+        """End the server when its directory is removed: it could no longer be found."""
         words = [str(server.pid), str(self.directory), str(LOOK_EVERY)]
         try:
             watcher = subprocess.Popen(  # noqa: S603 - the program is ours
@@ -318,7 +319,7 @@ def _bury(server: subprocess.Popen[bytes], watchers: Sequence[subprocess.Popen[b
 
 
 def _claim(directory: Path) -> None:
-    """Make a directory, or make sure that it is this user's and nobody else's."""
+    """Make a directory, or make sure that it belongs to this user alone."""
     _make(directory)
     found = directory.stat()
     if found.st_uid != os.getuid():

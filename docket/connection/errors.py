@@ -1,4 +1,4 @@
-"""What the errors of redis-py mean to us, and the words in which they are told on."""
+"""Meanings of redis-py's errors, and the words in which they are passed on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..errors import (
 
 
 class Severity(enum.Enum):
-    """Who or what an error waits for."""
+    """The party or event that an error waits for."""
 
     TRANSIENT = "transient"
     """Time: the server is away, moving, loading, full; the same call may succeed later."""
@@ -33,20 +33,20 @@ class Severity(enum.Enum):
     GROUP_MISSING = "group missing"
     """Us: the consumer group is gone."""
     BUG = "bug"
-    """A developer: nobody should ever see this."""
+    """A developer: this should never be seen."""
 
 
 class Trouble(str, enum.Enum):
-    """What is wrong between us and the server, by who must act."""
+    """Troubles between us and the server, by who must act."""
 
     WRONG = "wrong"
     """The author of the URL or the configuration."""
     REFUSED = "refused"
-    """Whoever gives permissions, or wrote other data there."""
+    """The administrator of permissions, or the author of other data there."""
     FULL = "full"
-    """Whoever gives memory, or can free some."""
+    """The administrator of memory, or a user who can free some."""
     AWAY = "away"
-    """Whoever runs the server, or time."""
+    """The operator of the server, or time."""
 
 
 def trouble_of(error: BaseException) -> Trouble:
@@ -96,7 +96,7 @@ _WRONG: Final = {
     "Invalid SSL": "an ssl_ option in the URL has a value that is not known",
     "WRONG_VERSION_NUMBER": "the server does not speak TLS there: rediss:// may have to be redis://",
 }
-"""What says that the URL does not fit the server, and what that means."""
+"""Replies that say that the URL does not fit the server, and their meanings."""
 
 _NOT_ALLOWED: Final = "ACL failure in script"
 """A script has met a command or a key that its user may not touch."""
@@ -117,7 +117,7 @@ _UNREAD_TYPES: Final = (
 
 
 def severity(error: BaseException) -> Severity:
-    """Whom an error waits for, be it raised or answered as a value."""
+    """Return whom an error waits for, whether it was raised or answered as a value."""
     words = _words(error)
     if isinstance(error, foreign.NoScriptError) or "NOSCRIPT" in words:
         return Severity.SCRIPT_MISSING
@@ -136,7 +136,7 @@ def severity(error: BaseException) -> Severity:
 
 
 def refused_unread(replies: Sequence[Any]) -> list[int]:
-    """Which of the replies say that the command was not run, because it belongs elsewhere or came too early.
+    """Return which replies say that the command was not run: it belongs elsewhere, or came too early.
 
     A script is among them when its first write was refused: it has changed nothing.
     """
@@ -167,7 +167,7 @@ def translate(error: BaseException, where: str = "") -> DocketError:
     if found is Severity.TRANSIENT:
         return ServerUnavailable(f"the server{place} does not answer as it should: {error}")
     if found in {Severity.SCRIPT_MISSING, Severity.GROUP_MISSING}:
-        return ServerUnavailable(f"the server{place} has lost what it was told before: {error}")
+        return ServerUnavailable(f"the server{place} has lost what was sent to it before: {error}")
     if found is Severity.PERMANENT:
         kind = LoginRefused if _is_login(error) else ServerRefused
         return kind(
@@ -208,7 +208,7 @@ def is_of_redis(error: BaseException) -> bool:
 
 
 def needs_login(replies: Sequence[Any]) -> bool:
-    """Return whether the server has answered that nobody is logged in on this connection."""
+    """Return True if the server has answered that there is no login on this connection."""
     return any(isinstance(reply, foreign.RedisError) and _is_login(reply) for reply in replies)
 
 
@@ -249,7 +249,7 @@ def _words(error: BaseException) -> set[str]:
 
 
 def _is_locked_out(error: BaseException) -> bool:
-    """Whether a certificate, or the rights of a socket's file, forbid to connect.
+    """Return True if a certificate, or the rights of a socket's file, forbid to connect.
 
     redis-py raises the same as for a server that is down, and keeps the cause.
     """

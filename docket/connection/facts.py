@@ -1,4 +1,4 @@
-"""What a server says it is, and whether that will do."""
+"""Facts about a server, and whether it will do."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ import shutil
 shutil.rmtree(sys.argv[1], ignore_errors=True)
 """
 """Waits for the end of its standard input, which comes when the process that holds the other end is gone,
-by whatever death; then ends the server and removes its directory. Works on every POSIX system."""
+in any way; then ends the server and removes its directory. Works on every POSIX system."""
 
 
 class MemoryServer:
@@ -77,7 +77,7 @@ class MemoryServer:
 
     @property
     def is_ours(self) -> bool:
-        """Whether it runs, and for this process: a forked child must not share its parent's."""
+        """True if it runs, and for this process: a forked child must not share its parent's."""
         return self._pid == os.getpid() and self._guard.poll() is None
 
     def stop(self) -> None:

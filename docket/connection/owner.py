@@ -1,4 +1,4 @@
-"""Who has opened a connection: sockets and tasks of asyncio belong to one event loop of one process."""
+"""The owner of a connection: sockets and tasks of asyncio belong to one event loop of one process."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ from typing_extensions import override
 class WaitingPool(redis.asyncio.ConnectionPool):
     """A pool of redis-py that lets callers wait, and that can be left while its sockets are in use.
 
-    redis-py has a blocking pool as well, but takes a lock of its own to give a socket back; whoever is
-    cancelled there loses the socket for good. Here, giving back does not wait.
+    redis-py has a blocking pool as well, but takes a lock of its own to give a socket back; a caller that
+    is cancelled there loses the socket for good. Here, giving back does not wait.
     """
 
     def __init__(self, *arguments: Any, max_connections: int, **options: Any) -> None:
@@ -56,7 +56,7 @@ class WaitingPool(redis.asyncio.ConnectionPool):
         try:
             if self._is_left or connection.should_reconnect():
                 await connection.disconnect(nowait=True)
-            # What redis-py counts and tells at this point is not used here, and costs as much as to write.
+            # What redis-py counts and reports at this point is not used here, and costs as much as to write.
             self._in_use_connections.remove(connection)
             self._available_connections.append(connection)
         finally:
@@ -66,10 +66,10 @@ class WaitingPool(redis.asyncio.ConnectionPool):
         """Close what is idle now, and what is in use when it is given back."""
         self._is_left = True
         for connection in self._available_connections:
-            # Without waiting: whoever waits for a place may take one of these at the next await.
+            # Without waiting: a caller that waits for a place may take one of these at the next await.
             await connection.disconnect(nowait=True)
 
 
 async def _is_ready(connection: AbstractConnection) -> bool:
-    """Whether a socket is connected, and nothing has come that nobody has asked for, such as its end."""
+    """Return True if a socket is connected, and nothing unexpected has come, such as its end."""
     return connection.is_connected and not await connection.can_read()

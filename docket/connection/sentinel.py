@@ -80,7 +80,7 @@ class Sentinel(Standalone):
         return replace(self.target, host=host, port=int(port))
 
     def _discover(self, asked: Any) -> tuple[str, int]:
-        """Where the primary is; a failover that is under way gets a moment to end."""
+        """Return the address of the primary; a failover that is under way gets a moment to end."""
         deadline = time.monotonic() + FAILOVER
         while True:
             try:
@@ -91,7 +91,7 @@ class Sentinel(Standalone):
                 time.sleep(_PAUSE)
 
     def _is_watched(self, asked: Any) -> bool:
-        """Whether a Sentinel answers that has heard of the service."""
+        """Return True if a Sentinel answers that has heard of the service."""
         for sentinel in asked.sentinels:
             try:
                 return self._service in sentinel.sentinel_masters()

@@ -1,6 +1,6 @@
 """One server, found once and found again when it moves: the machinery that all environments share.
 
-What differs between environments is only where the server is. Each of them says so in ``locate``.
+Environments differ only in where the server is. Each of them implements ``locate``.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ PAUSES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.0)
 
 
 _greets: ContextVar[bool] = ContextVar("docket_greets", default=False)
-"""Whether what is sent here is part of the greeting itself."""
+"""True while the greeting itself is sent from here."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Target:
     patience: float = COMMAND_TIMEOUT
 
     def arguments(self, read_timeout: float | None) -> dict[str, Any]:
-        """What a connection of redis-py is made with."""
+        """Return the arguments for a connection of redis-py."""
         options = {name: value for name, value in self.options.items() if name != "ssl"}
         place = {"path": self.path} if self.path else {"host": self.host, "port": self.port}
         return {
@@ -78,7 +78,7 @@ class Target:
 
     @property
     def is_encrypted(self) -> bool:
-        """Whether it is talked to over TLS."""
+        """True if it is reached over TLS."""
         return bool(self.options.get("ssl"))
 
 
@@ -100,13 +100,13 @@ class Standalone(Connection):
         self._has_worked = False
         self._is_open = False
         self._is_closed = False
-        """Whether it was open; one that never was comes up when it is first used."""
+        """True once it was closed; one that was never open comes up when it is first used."""
         self._owner: Owner | None = None
         self._locating = asyncio.Lock()
         self._greeting = asyncio.Lock()
         self._greet: Greeting | None = None
         self._is_greeted = True
-        """Whether the server was seen to do; one that was never opened is taken as it is."""
+        """True once the server was checked; one that was never opened is taken as it is."""
 
     @property
     @override
@@ -114,7 +114,7 @@ class Standalone(Connection):
         return self._has_worked
 
     def locate(self) -> Target:
-        """Where the server is now; blocking, called again whenever it cannot be reached."""
+        """Return where the server is now; blocking, called again whenever it cannot be reached."""
         return self.target
 
     @override
@@ -282,7 +282,7 @@ class Standalone(Connection):
             await _close_client(client)
 
     async def _greet_once(self) -> None:
-        """See that the server will do, and whatever else there is to see, before anything is sent to it."""
+        """Check the server, and run all further checks, before anything is sent to it."""
         async with self._greeting:
             if self._is_greeted:
                 return
@@ -308,7 +308,7 @@ class Standalone(Connection):
             return self._pool
 
     async def _leave(self, pool: WaitingPool | None = None) -> None:
-        """Forget where the server is, unless somebody has found it again meanwhile."""
+        """Forget where the server is, unless it has been found again meanwhile."""
         if self._pool is not None and pool in (None, self._pool):
             leaving, self._pool = self._pool, None
             await leaving.leave()
@@ -336,7 +336,7 @@ class ThreadLine(ThreadConnection):
 
     def _send_once(self, commands: Sequence[Command]) -> list[Reply]:
         packed = pack(commands)
-        # Taken away until all replies are read: whatever happens meanwhile, nobody uses it half-read.
+        # Taken away until all replies are read: no one uses it half-read, even after an error.
         line, self._line = self._usable(), None
         try:
             replies = converse_blocking(line, packed, len(commands))
@@ -381,7 +381,7 @@ def make_pool(
     pool_class: type[WaitingPool] = WaitingPool,
 ) -> WaitingPool:
     """The sockets of a server, for asyncio; nothing is connected yet."""
-    # Nothing is sent again behind our back: whoever sends knows whether that is safe.
+    # Nothing is sent again behind our back: only the caller knows whether that is safe.
     return pool_class(
         max_connections=size,
         connection_class=_asyncio_class(target),

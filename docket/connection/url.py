@@ -109,7 +109,7 @@ _NO_PORT: Final = re.compile(r"^([^:/\[\]]*):(?!\d*(?:[,/]|$))[^,/]*")
 
 @dataclass(frozen=True)
 class _Given:
-    """What a URL says, before its environment makes sense of it.
+    """The parts of a URL, before its environment interprets them.
 
     Arguments:
         raw: all of it, secrets included.
@@ -135,7 +135,7 @@ class _Given:
 
     @property
     def tls(self) -> dict[str, Any]:
-        """What of the options is about encryption, and whether there is any."""
+        """The options about encryption, and whether there is any."""
         if self.scheme not in _SECURE:
             return {}
         chosen = {name: self.options[name] for name in TLS_OPTIONS & self.options.keys()}
@@ -233,7 +233,7 @@ def _read(url: str, size: int) -> _Given:
     try:
         parts = urlsplit(url)
     except ValueError:
-        # What went wrong is told with the credentials in it.
+        # The original error contains the credentials.
         raise InvalidUrl(
             f"expected a host and a port, as in {scheme}://localhost:{PORT}/0, found {masked(url)}"
         ) from None

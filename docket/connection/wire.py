@@ -23,7 +23,7 @@ _pack = cast(Callable[[Command], bytes], vars(hiredis)["pack_command"])
 
 
 class Line(Protocol):
-    """What is used of a socket of redis-py in an event loop."""
+    """The part of a redis-py socket in an event loop that is used here."""
 
     async def send_packed_command(self, command: bytes, check_health: bool = ...) -> None:
         """Write."""
@@ -39,14 +39,14 @@ class Line(Protocol):
 
 
 class BlockingLine(Protocol):
-    """What is used of a socket of redis-py in a thread."""
+    """The part of a redis-py socket in a thread that is used here."""
 
     def connect(self) -> None:
         """Open it, unless it is open."""
         ...
 
     def can_read(self, timeout: float = ...) -> bool:
-        """Whether there is something to read, be it its end."""
+        """Return True if there is something to read, including its end."""
         ...
 
     def send_packed_command(self, command: Iterable[bytes], check_health: bool = ...) -> None:
@@ -63,7 +63,7 @@ class BlockingLine(Protocol):
 
 
 def pack(commands: Sequence[Command]) -> bytes:
-    """The commands as they go over the wire.
+    """Encode commands for the wire.
 
     hiredis packs ten times faster than redis-py's asyncio connections, which do not use it for that.
 
