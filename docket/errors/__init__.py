@@ -4,11 +4,11 @@
     ├── ConfigurationError      the author of docket.toml or of the environment
     │   ├── InvalidSetting      one value of it; CronError · UnknownZone
     │   └── Misconfigured       the server is there, but not as its URL says
-    ├── CallerError             whoever called the API
+    ├── CallerError             the caller of the API
     │   ├── InvalidKey · InvalidName · InvalidUrl · WrongArguments · PayloadTooLarge · NotSerializable
     │   ├── UnknownSchedule · TooManyRuns · Closed · OpenedElsewhere · WouldBlock
     │   └── ImmovableTime · EndlessWork, in tests
-    ├── OperatorError           whoever runs the servers
+    ├── OperatorError           the operator of the servers
     │   ├── ServerUnavailable   it may heal: the call can be repeated
     │   │   └── ServerFull      it answers, but has no memory left for what is written
     │   ├── ServerRefused       it will not heal by itself: permissions, wrong data
@@ -23,8 +23,8 @@
     │   ├── ProcessDied         a process that ran a plain function has ended before it did
     │   ├── CallRefused         an HTTP call was not answered as expected, or must not be made
     │   ├── FailedElsewhere     stands in for an exception that cannot be brought back
-    │   └── LeaseLost           told to a running task: somebody else has taken it over
-    └── RemoteTraceback         nobody: it is never raised, and shows where its effect was
+    │   └── LeaseLost           raised in a running task: another worker has taken it over
+    └── RemoteTraceback         no one: it is never raised, and shows where its effect was
 
 Every message says what was expected, what was found, where, and what to do next.
 """
@@ -141,7 +141,7 @@ class InvalidName(CallerError, ValueError):
 
 
 class InvalidKey(CallerError, ValueError):
-    """A key is too long, or no text that UTF-8 can say."""
+    """A key is too long, or not a string that UTF-8 can encode."""
 
 
 class PayloadTooLarge(CallerError, ValueError):
@@ -181,15 +181,15 @@ class ImmovableTime(CallerError):
 
 
 class EndlessWork(CallerError):
-    """What was to be run in a test does not come to an end."""
+    """The work to be run in a test does not come to an end."""
 
 
 class OperatorError(DocketError):
-    """The surroundings do not allow the work; whoever runs them must act."""
+    """The environment does not allow the work; its operator must act."""
 
 
 class NotTrusted(OperatorError):
-    """What the server holds is not signed by a key that is known here: a schedule, or a revision."""
+    """A schedule or a revision in Redis is not signed by a key that is known here."""
 
 
 class ServerMissing(OperatorError):
@@ -283,8 +283,8 @@ class FailedElsewhere(TaskError):
 
     Arguments:
         type_name: the module and name of the exception's type.
-        message: what it said.
-        traceback: where it was raised, as text.
+        message: its message.
+        traceback: its traceback, as text.
     """
 
     def __init__(self, type_name: str, message: str, traceback: str = "") -> None:
@@ -298,7 +298,7 @@ class FailedElsewhere(TaskError):
 
 
 class LeaseLost(TaskError):
-    """Another worker has taken over this execution; whatever this run ends with is refused."""
+    """Another worker has taken over this execution; the outcome of this run is refused."""
 
 
 class RemoteTraceback(DocketError):

@@ -1,4 +1,4 @@
-"""What a server can do to a call: errors of ours that are errors of redis-py as well.
+"""Errors that a server causes: errors of ours that are errors of redis-py as well.
 
 Programs that were written for a Redis client catch ``redis.exceptions.RedisError`` around what they ask of a
 docket, and mean an absent server.
