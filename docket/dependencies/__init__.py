@@ -1,4 +1,4 @@
-"""What a task may ask for in its signature: one file per feature."""
+"""Dependencies that a task can declare in its signature: one file per feature."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the dependencies share that decide whether a task may start now."""
+"""The common part of the dependencies that decide whether a task may start now."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..storage.limits import Answer, Entrant, Question, Word
 from .base import AdmissionBlocked, T_co, current_docket, current_execution
 
 LONGEST_VALUE = 200
-"""Characters of an argument that stand in the name of a limit; longer ones are told apart by a digest."""
+"""Maximum length of an argument in the name of a limit; longer ones are distinguished by a digest."""
 
 ASK_AGAIN = timedelta(seconds=1)
 """After which a run comes again whose gates could not be asked."""
@@ -49,13 +49,13 @@ class Gate(Dependency[T_co]):
         self._argument = value
 
     def for_argument(self, name: str | None) -> Self:
-        """The same for the calls with the same argument at a parameter, whatever that is in each call."""
+        """Return a copy that counts the calls with the same argument at a parameter."""
         bound = copy.copy(self)
         bound.argument_name = name
         return bound
 
     def name(self, execution: Execution) -> str:
-        """What is counted together.
+        """Return the name under which calls are counted together.
 
         Raises:
             ValueError: the task was called without the argument.
@@ -102,12 +102,12 @@ async def ask(execution: Execution, gates: Sequence[tuple[Gate[Any], Question]])
     """Ask gates together: all let the execution in, or the first that does not decides.
 
     Arguments:
-        execution: what is about to start.
+        execution: the execution that is about to start.
         gates: each with its question.
 
     Raises:
-        AdmissionBlocked: the execution is not let in, or nobody can tell: a run fails for what it does,
-            not because a server is away.
+        AdmissionBlocked: the execution is not let in, or that is unknown: a run fails for what it does, not
+            because a server is away.
     """
     entrant = Entrant(
         execution.key,
@@ -124,7 +124,7 @@ async def ask(execution: Execution, gates: Sequence[tuple[Gate[Any], Question]])
             execution, "gates that could not be asked", retry_delay=ASK_AGAIN
         ) from error
     if answer.word is Word.SUPERSEDED:
-        # Its settlement will be told so.
+        # Its settlement will learn that.
         raise AdmissionBlocked(execution, "a newer run of its key")
     if answer.word is not Word.ADMITTED:
         raise gates[answer.gate][0].refusal(execution, answer)

@@ -1,4 +1,4 @@
-"""What a dependency is, and the roles that some of them play in a run."""
+"""The base of dependencies, and the roles that some of them play in a run."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ for _name, _variable in {
 
 @dataclass
 class TaskOutcome:
-    """How a call of a task has ended, for handlers.
+    """The outcome of a call of a task, for handlers.
 
     Arguments:
-        duration: how long it took.
-        result: what it returned.
-        exception: what it raised.
+        duration: its duration.
+        result: its result.
+        exception: the exception that it raised.
     """
 
     duration: timedelta
@@ -108,10 +108,10 @@ class FailureHandler(Dependency[T_co]):
 
     @abc.abstractmethod
     async def handle_failure(self, execution: Execution, outcome: TaskOutcome) -> bool:
-        """Whether the failure is taken care of; the execution is not marked as failed then.
+        """Return True if the failure is taken care of; the execution is not marked as failed then.
 
         Arguments:
-            execution: what failed.
+            execution: the failed execution.
             outcome: with the exception.
         """
 
@@ -123,11 +123,11 @@ class CompletionHandler(Dependency[T_co]):
 
     @abc.abstractmethod
     async def on_complete(self, execution: Execution, outcome: TaskOutcome) -> bool:
-        """Whether something follows; the execution is not marked as ended then.
+        """Return True if something follows; the execution is not marked as ended then.
 
         Arguments:
-            execution: what succeeded, or failed without a retry.
-            outcome: what it ended with.
+            execution: the execution that succeeded, or failed without a retry.
+            outcome: its outcome.
         """
 
 

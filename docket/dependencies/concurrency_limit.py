@@ -19,10 +19,10 @@ class ConcurrencyBlocked(AdmissionBlocked):
     """Raised when all slots are taken; the execution waits, and is woken when one is free.
 
     Arguments:
-        execution: what waits.
-        concurrency_key: for a slot of which limit.
-        max_concurrent: how many slots that has.
-        definition: what the limits of its parameter, whatever the argument, are called together.
+        execution: the execution that waits.
+        concurrency_key: the limit whose slot it waits for.
+        max_concurrent: the number of its slots.
+        definition: the common name of all limits of its parameter, for any argument.
     """
 
     def __init__(
@@ -49,8 +49,8 @@ class ConcurrencyLimit(Gate["ConcurrencyLimit"]):
     The others wait without holding a worker's slot, and are woken one by one.
 
     Arguments:
-        argument_name: the parameter whose argument tells limits apart; the number of slots, if it is
-            one; left out, the limit is for the whole task.
+        argument_name: the parameter whose argument distinguishes limits; the number of slots, if it is one;
+            left out, the limit is for the whole task.
         max_concurrent: the number of slots.
         scope: sets limits of the same name apart.
         on_conflict: whether a call that is too many waits, or is dropped.
@@ -125,7 +125,7 @@ class ConcurrencyLimit(Gate["ConcurrencyLimit"]):
         return self._key
 
     def definition(self, task: str) -> str:
-        """Return what its limits of a task are called together, whatever the argument is in each call."""
+        """Return the common name of its limits of a task, for any argument."""
         return limit_name(self.scope, task, self.argument_name, "*")
 
     @override
@@ -178,5 +178,5 @@ class ConcurrencyLimit(Gate["ConcurrencyLimit"]):
 
 
 def is_granted(execution: Execution, question: Question) -> bool:
-    """Whether the execution was given what is asked while it waited, under the same rule."""
+    """Return True if the execution was given what is asked while it waited, under the same rule."""
     return question.kind == "slot" and execution.slot == f"{question.first}\n{question.name}"

@@ -1,4 +1,4 @@
-"""What the configuration declares about a task, as the dependencies that it would declare itself."""
+"""The declarations of the configuration about a task, as the dependencies that it would declare itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a task may ask about the run that it is in."""
+"""The facts that a task can ask about its own run."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class _TaskArgument(_CallArgument):
 
     @property
     def is_bare(self) -> bool:
-        """Whether it takes its name from the parameter that it stands at."""
+        """True if it takes its name from the parameter that it stands at."""
         return self.parameter is None
 
 

@@ -1,4 +1,4 @@
-"""A task that runs when a cron expression says so."""
+"""Tasks that run at the times of a cron expression."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class Cron(Perpetual):
         return bound
 
     def start_after(self, moment: datetime) -> None:
-        """Let ``next_time`` count from a moment."""
+        """Count ``next_time`` from a moment."""
         self._last = moment
 
     def next_time(self) -> datetime:
-        """The next time after now, and after the one that was told before."""
+        """Return the next time after now, and after the previously returned one."""
         self._last = self._ticks.next_after(self._last).astimezone(self.tz)
         return self._last
 

@@ -1,4 +1,4 @@
-"""What kinds of dependencies do once per worker, rather than once per run."""
+"""Work of dependencies that is done once per worker, rather than once per run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which concurrency limits the tasks of a worker have, for announcing them."""
+"""Concurrency limits of a worker's tasks, for announcing them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .resolution import Host
 def limits_of(host: Host) -> Mapping[tuple[str, str], int]:
     """Return the slots of all limits that tasks of a worker declare, by definition and task.
 
-    Limits in factories are not among them: nobody knows of them before a run asks.
+    Limits in factories are not among them: they are unknown before a run asks.
 
     Arguments:
         host: the worker.

@@ -16,7 +16,7 @@ from .base import CompletionHandler, TaskOutcome, current_execution
 class Perpetual(CompletionHandler["Perpetual"]):
     """Schedules the task again when it has ended, in success and in failure.
 
-    The next run has the same key and, unless told otherwise, the same arguments. It is written down
+    The next run has the same key and, unless changed, the same arguments. It is written down
     together with the end of this one, so that the chain cannot break.
 
     Arguments:
@@ -60,7 +60,7 @@ class Perpetual(CompletionHandler["Perpetual"]):
 
     @property
     def initial_when(self) -> datetime | None:
-        """When the first run of an automatic task is due; None is at once."""
+        """Due time of the first run of an automatic task; None is at once."""
         return None
 
     def first_after(self, moment: datetime) -> datetime | None:
@@ -69,7 +69,7 @@ class Perpetual(CompletionHandler["Perpetual"]):
         return self.initial_when
 
     def cancel(self) -> None:
-        """Let this run be the last."""
+        """Make this run the last one."""
         self.cancelled = True
 
     def perpetuate(self, *args: Any, **kwargs: Any) -> None:
@@ -84,12 +84,12 @@ class Perpetual(CompletionHandler["Perpetual"]):
         self.kwargs = kwargs
 
     def after(self, delay: timedelta) -> None:
-        """Let the next run be due some time after the end of this one."""
+        """Make the next run due some time after the end of this one."""
         self._pause = delay
         self._moment = None
 
     def at(self, when: datetime) -> None:
-        """Let the next run be due at a moment."""
+        """Make the next run due at a moment."""
         self._moment = when
         self._pause = None
 

@@ -1,4 +1,4 @@
-"""What plain functions are given: the same things, for code that does not await."""
+"""The values that plain functions are given: the same things, for code that does not await."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def CurrentSyncDocket() -> SyncDocket:  # noqa: N802 - reads like the class it g
 
 
 class SyncProgress(Dependency["SyncProgress"]):
-    """Tells how far a plain function has come.
+    """The progress that a plain function reports.
 
     Example:
         >>> def export(rows: int, progress: SyncProgress = SyncProgress()) -> None:
@@ -62,17 +62,17 @@ class SyncProgress(Dependency["SyncProgress"]):
 
     @property
     def current(self) -> int | None:
-        """What has been reached; None before anything was."""
+        """The value reached so far; None before the first one."""
         return self._known.current
 
     @property
     def total(self) -> int:
-        """What ``current`` counts towards."""
+        """The value at which ``current`` is complete."""
         return self._known.total
 
     @property
     def message(self) -> str | None:
-        """What was said last."""
+        """The last message."""
         return self._known.message
 
     def set_total(self, total: int) -> None:
@@ -102,7 +102,7 @@ class SyncProgress(Dependency["SyncProgress"]):
 
 
 def for_plain(value: Any) -> Any:
-    """What a plain function is given in the place of something whose calls it could not await."""
+    """Return what a plain function is given in place of an object whose calls it could not await."""
     match value:
         case Docket():
             return SyncDocket(value, Bridge.here())

@@ -1,4 +1,4 @@
-"""How far the task has come, for whoever watches."""
+"""The progress of a task, for its watchers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .base import current_execution
 
 
 class Progress(Dependency["Progress"]):
-    """Tells how far the task has come.
+    """The progress that a task reports.
 
     Example:
         >>> async def export(rows: int, progress: Progress = Progress()) -> None:
@@ -34,17 +34,17 @@ class Progress(Dependency["Progress"]):
 
     @property
     def current(self) -> int | None:
-        """What has been reached; None before anything was."""
+        """The value reached so far; None before the first one."""
         return self._known.current
 
     @property
     def total(self) -> int:
-        """What ``current`` counts towards."""
+        """The value at which ``current`` is complete."""
         return self._known.total
 
     @property
     def message(self) -> str | None:
-        """What was said last."""
+        """The last message."""
         return self._known.message
 
     async def set_total(self, total: int) -> None:

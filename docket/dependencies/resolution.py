@@ -53,15 +53,15 @@ else:
 D = TypeVar("D", bound=Dependency[Any])
 
 WORKER_SLOT = "__worker_dep__"
-"""What the names of a worker's own dependencies begin with, so that they never reach a task."""
+"""Prefix of the names of a worker's own dependencies, so that they never reach a task."""
 
 
 CONFIGURED_SLOT = "__configured__"
-"""What the names of dependencies begin with that only the configuration declares."""
+"""Prefix of the names of dependencies that only the configuration declares."""
 
 
 class Host(Protocol):
-    """What a dependency may know of the worker that runs it."""
+    """The facts that a dependency may know of the worker that runs it."""
 
     @property
     def docket(self) -> Docket:
@@ -70,7 +70,7 @@ class Host(Protocol):
 
     @property
     def dependencies(self) -> Mapping[str, Dependency[Any]]:
-        """What it wraps around every task."""
+        """Dependencies that it wraps around every task."""
         ...
 
 
@@ -79,7 +79,7 @@ _ROLES = (FailureHandler, CompletionHandler, Runtime)
 
 
 def is_built_in(dependency: object) -> bool:
-    """Whether it is one of our gates, and asks as it does: a class of somebody else may decide by itself."""
+    """Return True if it is one of our gates, and asks as it does: a user's subclass may decide by itself."""
     return any(
         isinstance(dependency, kind) and type(dependency).__aenter__ is kind.__aenter__
         for kind in _BUILT_IN
@@ -87,7 +87,7 @@ def is_built_in(dependency: object) -> bool:
 
 
 def is_bare(function: TaskFunction) -> bool:
-    """Whether a task declares no dependencies."""
+    """Return True if a task declares no dependencies."""
     return not get_dependency_parameters(function) and not get_annotation_dependencies(function)
 
 
@@ -112,11 +112,12 @@ class Resolution:
         self._instead = list(instead)
         self._stack = AsyncExitStack()
         self.args = execution.args
-        """What the task is called with by position."""
+        """Positional arguments of the call of the task."""
         self.arguments: dict[str, Any] = {}
-        """What the task is called with by name, beside what its caller gave."""
+        """Keyword arguments of the call of the task, beside those that its caller gave."""
         self.found: dict[str, Any] = {}
-        """Everything that was resolved, the worker's own and what stands in ``Annotated`` included."""
+        """Everything that was resolved, including the worker's own dependencies and those in ``Annotated``.
+        """
         self.failures: dict[str, FailedDependency] = {}
 
     def role(self, kind: type[D]) -> D | None:
@@ -216,7 +217,7 @@ class Resolution:
         yield from self._instead
 
     async def _enter_given(self, name: str, value: Any) -> None:
-        """Let what the caller gave in the place of a dependency play the role of that one."""
+        """Let a value from the caller play the role of the dependency that it replaces."""
         given: Dependency[Any] = value
         if not isinstance(value, _ROLES) or self._declared_for(given) is not None:
             return
@@ -227,7 +228,7 @@ class Resolution:
             self.arguments[name] = entered
 
     def _declared_for(self, dependency: Dependency[Any]) -> Dependency[Any] | None:
-        """What the configuration declares in the place of a dependency."""
+        """Return the dependency that the configuration declares in place of another one."""
         return next((one for one in self._instead if isinstance(dependency, type(one))), None)
 
     async def _enter(
@@ -260,7 +261,7 @@ def _given(execution: Execution) -> dict[str, Any]:
     try:
         return dict(execution.arguments)
     except TypeError:
-        # Calling the task will fail with the same error, and say so.
+        # Calling the task will fail with the same error, and report it.
         return dict(execution.kwargs)
 
 
@@ -346,7 +347,7 @@ def _named(dependencies: Mapping[str, Any] | Sequence[Any]) -> Iterator[tuple[st
 def detect_single_conflicts(
     arguments: Mapping[str, Any], annotations: Mapping[str, Sequence[Dependency[Any]]]
 ) -> dict[str, FailedDependency]:
-    """Where worker and task both declare what there can be only one of, by a name for the conflict.
+    """Find what only one may declare and both worker and task do, by a name for the conflict.
 
     Arguments:
         arguments: resolved dependencies by where they were found.

@@ -72,11 +72,11 @@ class Retry(FailureHandler["Retry"]):
         self.after(delay)
 
     def pause(self, attempt: int, exception: BaseException | None) -> timedelta:
-        """How long to wait after an attempt.
+        """Return how long to wait after an attempt.
 
         Arguments:
-            attempt: which attempt has failed, from 1.
-            exception: with what.
+            attempt: the number of the failed attempt, from 1.
+            exception: its exception.
         """
         del attempt, exception  # every pause is the same
         return self.delay

@@ -1,4 +1,4 @@
-"""What all tasks of a worker share: made when it is first asked for, undone when the worker ends."""
+"""Dependencies that all tasks of a worker share: made on first use, undone when the worker ends."""
 
 from __future__ import annotations
 

@@ -44,11 +44,11 @@ class Timeout(Runtime["Timeout"]):
         self._deadline = self._now() + self.base.total_seconds()
 
     def expired(self) -> bool:
-        """Whether the time is up."""
+        """Return True if the time is up."""
         return self._now() >= self._deadline
 
     def remaining(self) -> timedelta:
-        """How much time is left."""
+        """Return how much time is left."""
         return timedelta(seconds=self._deadline - self._now())
 
     def extend(self, by: timedelta | None = None) -> None:
@@ -85,7 +85,7 @@ class Timeout(Runtime["Timeout"]):
 
     @property
     def deadline(self) -> float:
-        """When the time is up, on the clock of the event loop."""
+        """Time at which it is up, on the clock of the event loop."""
         return self._deadline
 
 
@@ -107,7 +107,7 @@ class _Watch:
 
     def end(self) -> None:
         self._timer.cancel()
-        # Before Python 3.11 nobody counts.
+        # Before Python 3.11 there is no count.
         uncancel: Any = getattr(self._task, "uncancel", None)
         if self.has_struck and uncancel is not None:
             uncancel()
