@@ -1,4 +1,4 @@
-"""How a docket tells what it does: events, logs, metrics, spans, health.
+"""Reports of a docket on its work: events, logs, metrics, spans, health.
 
 The names here are loaded when they are first used.
 """

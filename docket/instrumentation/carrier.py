@@ -42,6 +42,6 @@ def packed(carrier: Carrier) -> str:
 
 
 def unpacked(text: str) -> Carrier:
-    """The fields that ``packed`` wrote; whatever else stands there is passed over."""
+    """Return the fields that ``packed`` wrote; anything else there is skipped."""
     pairs = (line.partition(b"=") for line in text.encode().split(b"\n"))
     return {name: value for name, is_field, value in pairs if is_field}

@@ -1,4 +1,4 @@
-"""Where log messages go, and what they look like there."""
+"""Destination and format of log messages."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _set_up(
         handler = _handler(stream, as_json if form == "json" else plain, gathers=gathers)
     root.addHandler(handler)
     root.setLevel(level.upper())
-    # It tells of every event in every directory that is watched.
+    # It logs every event in every directory that is watched.
     logging.getLogger("watchfiles").setLevel(logging.WARNING)
 
 
@@ -91,7 +91,7 @@ class _PlainFormatter(Lines, PlainFormatter):
         return plain_lines(f"{self.head(created, 'INFO', os.getpid(), name)}{message}", "  ")
 
     def head(self, created: float, level: str, process: int | None, name: str) -> str:
-        """What stands before a message."""
+        """Return the text before a message."""
         return f"{self.local(created)},{int(created % 1 * 1000):03d} {level:<8} {process} {name}  "
 
 
@@ -104,11 +104,11 @@ class _WorkerPlainFormatter(_PlainFormatter):
 
 
 _ORDINARY = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-"""What every record carries; the rest is what somebody gave as ``extra``."""
+"""Fields of every record; the rest was given as ``extra``."""
 
 
 class _JsonFormatter(Lines):
-    """One object per line: the message, what it is about, and whatever was given as ``extra``."""
+    """One object per line: the message, what it is about, and the fields given as ``extra``."""
 
     @override
     def format(self, record: logging.LogRecord) -> str:
@@ -169,7 +169,7 @@ class _WorkerJsonFormatter(Lines):
 
 
 def _about(record: logging.LogRecord) -> dict[str, object]:
-    """What a message is about: what was given as ``extra``, the run, the trace."""
+    """Return the subject of a message: the fields given as ``extra``, the run, the trace."""
     extra = {name: value for name, value in vars(record).items() if name not in _ORDINARY}
     return {**extra, **_about_run()}
 
@@ -187,7 +187,7 @@ def _line(fields: dict[str, object]) -> str:
 
 
 def _shown(value: object) -> str:
-    """What JSON has no word for, as text; one that cannot speak must not silence the message."""
+    """Return a value as a string; one that cannot speak must not silence the message."""
     try:
         return str(value)
     except Exception:

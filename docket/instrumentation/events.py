@@ -1,4 +1,4 @@
-"""What can happen in a worker, as verbs of an observer.
+"""Events in a worker, as verbs of an observer.
 
 The worker reports to observers and does not know what they make of it: logs, counters, spans.
 Descriptions of calls are given as functions, because most of them are never asked for.
@@ -41,7 +41,7 @@ class Observer:
         """A limit does not let a run start; it comes again in ``pause`` seconds, or is dropped if None."""
 
     def disagreed(self, limit: str, sizes: Mapping[str, int], size: int) -> None:
-        """Tasks that share a limit give it these sizes; the last one is in force."""
+        """Report that tasks which share a limit give it these sizes; the last one is active."""
 
     def parked(self, task: str, key: str, reason: str) -> None:
         """An execution waits for something that is not here."""
@@ -110,7 +110,7 @@ def _all_of(verbs: list[Callable[..., None]]) -> Callable[..., None]:
             try:
                 verb(*arguments)
             except Exception:
-                # Whoever only listens does not decide what becomes of a run.
+                # An observer only listens, and does not decide the outcome of a run.
                 logger.exception("An observer failed at %s; the work goes on", verb.__qualname__)
 
     return tell

@@ -29,10 +29,10 @@ ATOMIC: Final = select.PIPE_BUF
 """Bytes that a pipe takes in one piece; there may be several processes that write to it."""
 
 _FAREWELL: Final = 1.0
-"""Seconds that a process which leaves at once takes to write what is left: nobody may be reading."""
+"""Seconds that a process which exits at once takes to write what is left: there may be no reader."""
 
 _Said: TypeAlias = tuple[Context, float, str, Callable[..., str], tuple[Any, ...]]
-"""In which context and when who said what; its text is still to be made."""
+"""A log line before its text is made: context, time, and the function with its arguments."""
 
 
 class Lines(logging.Formatter, ABC):
@@ -82,7 +82,7 @@ class Gathering(StandardStream):
     before a fork, at the end of the process as long as Python ends it, and soon if the turn does not end.
 
     Arguments:
-        stream: what is written to.
+        stream: the stream to write to.
         lines: makes the texts.
     """
 
@@ -101,12 +101,12 @@ class Gathering(StandardStream):
         threading.Thread(target=self._watch, name="docket-log", daemon=True).start()
 
     def takes(self, logger: logging.Logger, text: Callable[..., str], *arguments: Any) -> bool:
-        """Log a text at ``INFO``, which is made when the turn has ended, if nobody else would hear of it.
+        """Log a text at ``INFO``, to be made when the turn has ended, if there is no other handler.
 
-        Tells whether it is taken; else it is to be logged as ever.
+        Returns whether it is taken; else it is to be logged as ever.
 
         Arguments:
-            logger: who says it; somebody has asked it whether it is enabled.
+            logger: its logger; that it is enabled has been checked.
             text: makes the text of the arguments.
             arguments: nothing that changes.
         """
@@ -162,7 +162,7 @@ class Gathering(StandardStream):
         active = None
 
     def forget(self) -> None:
-        """Be the handler of a fork: what is gathered is its parent's to write."""
+        """Become the handler of a fork: what is gathered is its parent's to write."""
         self.gather_no_more()
         self._gathered.clear()
 
@@ -209,7 +209,7 @@ class Gathering(StandardStream):
         return context.run(self._lines.info, name, created, text(*arguments))
 
     def _is_all_that_hears(self, logger: logging.Logger) -> bool:
-        """Whether a record of this logger would come here and nowhere else, as it is."""
+        """Return True if a record of this logger would come here and nowhere else, unchanged."""
         if self.filters or self.level > logging.INFO or self.formatter is not self._lines:
             return False
         if logger.filters or logger.disabled:
@@ -231,11 +231,11 @@ class Gathering(StandardStream):
 
 
 active: Gathering | None = None
-"""What gathers in this process."""
+"""The handler that gathers in this process."""
 
 
 def gather(stream: TextIO, lines: Lines) -> Gathering:
-    """Have this process gather its lines, also when it is ended by ``os._exit``.
+    """Let this process gather its lines, also when it is ended by ``os._exit``.
 
     Arguments:
         stream, lines: as for ``Gathering``.
@@ -269,7 +269,7 @@ os.register_at_fork(before=_write_before_fork, after_in_child=_forget_in_fork)
 
 
 def _is_as_python_has_it() -> bool:
-    """Whether nobody has put something in the place of how records are handed on, as Sentry does."""
+    """Return True if the way in which records are handed on is unchanged; Sentry changes it."""
     handing_on: tuple[Any, ...] = (logging.Logger.handle, logging.Logger.callHandlers)
     return all(getattr(each, "__globals__", None) is vars(logging) for each in handing_on)
 

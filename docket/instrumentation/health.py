@@ -1,4 +1,4 @@
-"""What a process says about itself to those who ask over HTTP: alive, ready, counted."""
+"""Health of a process over HTTP: alive, ready, counters."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Protocol
 from .pages import Answer, HealthServer
 
 LOOPBACK = "127.0.0.1"
-"""Where servers listen unless told otherwise: what they tell is not everybody's business."""
+"""Address that servers listen at by default: their pages are not for everyone."""
 
 STUCK = 10.0
-"""Seconds without a turn of the event loop after which that is told."""
+"""Seconds without a turn of the event loop after which that is reported."""
 
 SILENT = 8.0
-"""Seconds without Redis after which that is told, whatever it is that keeps it."""
+"""Seconds without Redis after which that is reported, for any reason."""
 
 _BEAT = 1.0
 
@@ -29,12 +29,12 @@ class Vital(Protocol):
 
     @property
     def last_contact(self) -> float | None:
-        """When the server last answered, on the clock of the event loop."""
+        """Time of the last answer of the server, on the clock of the event loop."""
         ...
 
     @property
     def outage(self) -> str:
-        """Why the server does not do what it is asked for; empty if it does."""
+        """Reason why the server does not do what it is asked to do; empty if it does."""
         ...
 
     def stuck(self) -> list[str]:
@@ -43,7 +43,7 @@ class Vital(Protocol):
 
 
 class Pulse:
-    """Whether a lone worker lives and can claim work; asked from the thread that serves HTTP.
+    """Health of a lone worker: whether it lives and can claim work; asked from the thread that serves HTTP.
 
     Arguments:
         worker: the worker; without one only the event loop is looked at.
@@ -75,7 +75,7 @@ class Pulse:
             self._beat.cancel()
 
     def livez(self) -> Answer:
-        """Whether the event loop turns."""
+        """Report whether the event loop turns."""
         silent = time.monotonic() - self._turned
         if silent > STUCK:
             return _unavailable(f"the event loop has not turned for {silent:.0f} s")
@@ -84,7 +84,7 @@ class Pulse:
         return Answer(HTTPStatus.OK, "OK")
 
     def readyz(self) -> Answer:
-        """Whether work can be claimed: the event loop turns, and Redis answers."""
+        """Report whether work can be claimed: the event loop turns, and Redis answers."""
         alive = self.livez()
         if alive.status is not HTTPStatus.OK or self._worker is None:
             return alive
@@ -104,12 +104,12 @@ def healthcheck_server(
 ) -> Generator[HealthServer | None, None, None]:
     """Answer probes for the length of a block: ``/livez``, ``/readyz``, and ``/`` as ``/livez``.
 
-    Enter it where the event loop runs, so that a stuck one is told of.
+    Enter it where the event loop runs, so that a stuck one is reported.
 
     Arguments:
-        host: where to listen; loopback, unless told otherwise.
+        host: the address to listen at; loopback by default.
         port: the port; 0 takes a free one, None does nothing at all.
-        worker: whose readiness is told.
+        worker: the worker whose readiness is reported.
 
     Raises:
         OSError: the port is taken.

@@ -25,7 +25,7 @@ def struck_at_add(describe: Describe) -> None:
 
 
 def cancelled(key: str, word: str) -> None:
-    """Somebody cancelled an execution."""
+    """Log that an execution was cancelled."""
     docket.info("Cancel %s: %s", plain(key), word.lower())
 
 
@@ -37,7 +37,7 @@ def starting(name: str, tasks: Iterable[str]) -> None:
 
 
 def told_to_end(signal: str) -> None:
-    """A signal has told a worker to end."""
+    """Log that a signal has asked a worker to end."""
     worker.info("Received %s, initiating graceful shutdown...", signal)
 
 
@@ -54,11 +54,11 @@ _TROUBLES = (
     (ServerFull, "is full"),
     (ServerRefused, "refuses"),
 )
-"""What is wrong with Redis, by the type of the error; with all others it is away."""
+"""Troubles with Redis, by the type of the error; with all others it is away."""
 
 
 def _of_run(glyph: str, seconds: float, call: str, more: str = "") -> None:
-    """Write a line about a run, if there is anybody who reads it: there are very many of them."""
+    """Write a line about a run, if there is a reader for it: there are very many of them."""
     gatherer = gathering.active
     if gatherer is None or not gatherer.takes(worker, _line_of_run, glyph, seconds, call, more):
         worker.info("%s [%s] %s%s", glyph, duration(seconds), call, more)
@@ -106,7 +106,7 @@ class WorkerLog(Observer):
     def disagreed(self, limit: str, sizes: Mapping[str, int], size: int) -> None:
         said = ", ".join(f"{task} {wants}" for task, wants in sorted(sizes.items()))
         worker.warning(
-            "tasks that share the concurrency limit %r give it different sizes (%s): %d is in force",
+            "tasks that share the concurrency limit %r give it different sizes (%s): %d is active",
             limit,
             said,
             size,
@@ -164,7 +164,7 @@ class WorkerLog(Observer):
 
     @override
     def broken(self, what: str, trouble: str) -> None:
-        worker.error("Put aside %s: somebody has written to Redis there: %s", what, trouble)
+        worker.error("Put aside %s: another program has written to Redis there: %s", what, trouble)
 
     @override
     def disrupted(self, error: BaseException, pause: float) -> None:
@@ -192,7 +192,7 @@ class WorkerLog(Observer):
     @override
     def left_parked(self, count: int) -> None:
         worker.warning(
-            "Parked and not run: %d; docket parked tells why, and they run as soon as a worker knows their "
+            "Parked and not run: %d; docket parked shows why, and they run as soon as a worker knows their "
             "tasks or their strike is over",
             count,
         )

@@ -1,4 +1,4 @@
-"""What a worker counts, under the names that its metrics have."""
+"""Metrics of a worker, under their names."""
 
 from __future__ import annotations
 

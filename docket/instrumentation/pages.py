@@ -19,7 +19,7 @@ MOST: Final = 32
 """Connections at a time; one more ends the oldest, which has had its time."""
 
 PATIENCE: Final = 5.0
-"""Seconds that somebody may take to ask, and as many to take the answer."""
+"""Seconds that a client may take to ask, and as many to take the answer."""
 
 LONGEST: Final = 8192
 """Bytes of a request; none of ours has a body."""
@@ -35,12 +35,12 @@ class Answer:
 
 
 class HealthServer:
-    """Answers on a thread of its own, so that a stuck event loop is told of instead of timing out.
+    """A server on a thread of its own, so that a stuck event loop is reported instead of timing out.
 
     Arguments:
-        host, port: where to listen; port 0 takes a free one.
-        pages: what to answer, by path.
-        patience: seconds that somebody may take to ask, and to take the answer.
+        host, port: the address to listen at; port 0 takes a free one.
+        pages: the answers, by path.
+        patience: seconds that a client may take to ask, and to take the answer.
 
     Raises:
         OSError: the address cannot be listened on.
@@ -118,7 +118,7 @@ class HealthServer:
 
 
 class _Answers:
-    """What is answered to requests.
+    """The answers to requests.
 
     Arguments:
         pages: by path.
@@ -188,7 +188,7 @@ def _is_loopback(address: str) -> bool:
 
 
 def _is_this_machine(host: str) -> bool:
-    """Whether a Host header may be sent by whoever asks this machine; none may."""
+    """Return True if a request to this machine may have this Host header; it may have none."""
     name = host.rpartition(":")[0] if ":" in host and not host.endswith("]") else host
     name = name.strip("[]").lower()
     if not name or name == "localhost" or name.endswith(".localhost"):

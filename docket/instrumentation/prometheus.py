@@ -46,7 +46,7 @@ def page(samples: Iterable[Sample]) -> Answer:
 
 
 class _Collector:
-    """What ``prometheus_client`` asks; not derived from its class, which is an extra."""
+    """Collector for ``prometheus_client``; not derived from its class, which is an extra."""
 
     def __init__(self, samples: list[Sample]) -> None:
         self._samples = samples
@@ -78,7 +78,7 @@ class _Collector:
 
 
 def _buckets(spread: Spread) -> list[tuple[str, float]]:
-    """How many are at most as long as each bound."""
+    """Return how many are at most as long as each bound."""
     bounds = [*(f"{float(bound)}" for bound in BOUNDS), "+Inf"]
     return list(zip(bounds, accumulate(spread.counts), strict=True))
 
@@ -93,11 +93,11 @@ def metrics_server(
     Dots in the names of labels become underscores: ``docket.name`` is ``docket_name``.
 
     Arguments:
-        host: where to listen; loopback, unless told otherwise.
+        host: the address to listen at; loopback by default.
         port: the port; 0 takes a free one, None does nothing at all.
 
     Raises:
-        ImportError: what this needs is not installed.
+        ImportError: the package that this needs is not installed.
         OSError: the port is taken.
 
     Example:

@@ -1,4 +1,4 @@
-"""How long things take, counted by how long: what a histogram is made of."""
+"""Durations, counted by length: the data of a histogram."""
 
 from __future__ import annotations
 

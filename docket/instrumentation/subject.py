@@ -1,4 +1,4 @@
-"""What the messages of this moment are about: the run that they are written in."""
+"""The subject of messages: the run in which they are written."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Subject(Protocol):
         ...
 
     def specific_labels(self) -> Labels:
-        """What tells it from every other execution."""
+        """Return the labels that distinguish it from every other execution."""
         ...
 
 

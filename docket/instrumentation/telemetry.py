@@ -1,4 +1,4 @@
-"""What clients and workers count, given to the instruments of OpenTelemetry."""
+"""Counts of clients and workers, given to the instruments of OpenTelemetry."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ _ENDINGS = {
 }
 
 UNREGISTERED = "(unknown)"
-"""The label of tasks that nobody here knows: their names come from outside and have no bound."""
+"""Label of tasks that are unknown here: their names come from outside and have no bound."""
 
 
 def is_measured() -> bool:
-    """Whether the application has set a meter provider: what costs a round trip is measured only then."""
+    """Return True if the application has set a meter provider: else nothing costs a round trip."""
     return not type(metrics.get_meter_provider()).__module__.startswith("opentelemetry.metrics")
 
 
@@ -100,16 +100,16 @@ def strikes_changed(docket: str, before: Iterable[Labels], after: Iterable[Label
 
 
 class CacheInfo(Protocol):
-    """What a cache of functools says of itself."""
+    """The facts that a cache of functools reports about itself."""
 
     @property
     def currsize(self) -> int:
-        """How much it holds."""
+        """Number of entries."""
         ...
 
     @property
     def maxsize(self) -> int | None:
-        """How much it holds at most."""
+        """Maximum number of entries."""
         ...
 
 
@@ -127,8 +127,8 @@ def remembered(cache: str, info: CacheInfo) -> None:
 class WorkerTelemetry(Observer):
     """Counts and measures what happens in a worker.
 
-    The labels of a task are made once. A task that is not known here has no name in them, because
-    anybody who may add tasks can make such names up.
+    The labels of a task are made once. A task that is not known here has no name in them, because everyone
+    who may add tasks can make such names up.
 
     Arguments:
         labels: the docket and the worker.

@@ -50,12 +50,12 @@ class LinkedSubject(Subject, Protocol):
     """An execution, as its span shows it."""
 
     def incoming_span_links(self) -> list[Link]:
-        """Where it was added."""
+        """Return links to the span in which it was added."""
         ...
 
 
 def is_traced() -> bool:
-    """Whether the application has set a tracer provider."""
+    """Return True if the application has set a tracer provider."""
     return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
 
 
@@ -99,7 +99,7 @@ def outgoing() -> str:
 
 
 def incoming(trace_text: str) -> Context | None:
-    """The trace that an execution was added in, as ``outgoing`` told it; None if there was none."""
+    """Return the trace of an add, from the output of ``outgoing``; None if there was none."""
     if not trace_text:
         return None
     return propagate.extract(unpacked(trace_text), context=_ROOT, getter=message_getter)
@@ -192,10 +192,10 @@ class Performing:
 
 @contextmanager
 def suppressed(*, unless: bool = False) -> Generator[None, None, None]:
-    """Have instrumented libraries, such as redis-py, make no spans for the length of a block.
+    """Keep instrumented libraries, such as redis-py, from making spans for the length of a block.
 
     Arguments:
-        unless: do nothing of the kind.
+        unless: do nothing.
     """
     if unless:
         yield

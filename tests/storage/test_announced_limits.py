@@ -80,7 +80,7 @@ async def test_tasks_that_disagree_about_a_limit_are_told_so_once(
 
     told = [record.getMessage() for record in caplog.records if "different sizes" in record.msg]
     (sentence,) = told
-    assert "'customer:*' give it different sizes (one 2, other 5): 2 is in force" in sentence
+    assert "'customer:*' give it different sizes (one 2, other 5): 2 is active" in sentence
 
 
 @pytest.mark.parametrize("argument", [None, "lane"])

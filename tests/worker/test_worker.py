@@ -277,7 +277,7 @@ async def test_a_worker_that_has_finished_tells_how_much_is_parked(
         async with Worker(another) as worker:
             with caplog.at_level(logging.WARNING, "docket.worker"):
                 await worker.run_until_finished()
-                assert "Parked and not run: 1; docket parked tells why" in caplog.text
+                assert "Parked and not run: 1; docket parked shows why" in caplog.text
             caplog.clear()
             another.register(remember, ["nobody knows"])
             await worker.run_until_finished()
