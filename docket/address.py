@@ -1,4 +1,4 @@
-"""Where a docket is: given outright, by the environment, or by the docket.toml at hand.
+"""The address of a docket: given outright, by the environment, or by the docket.toml at hand.
 
 Reads no more of the file than a program needs to add work, and only with tomli, so that application code
 reaches its docket without the configuration tower.
@@ -37,10 +37,10 @@ DEFAULT_URL = "redis://localhost:6379/0"
 FILE = "docket.toml"
 
 VALUES = (("security", "codecs"), ("security", "signing_keys"), ("security", "max_payload"))
-"""Keys that are no texts."""
+"""Keys that are not strings."""
 
 SHARED = (("name",), ("url",), ("execution_ttl",), ("security", "profile"), *VALUES)
-"""Keys that count for whoever uses a docket."""
+"""Keys that count for every user of a docket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +73,14 @@ def find(
     config: Path | str | Literal[False] | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Address:
-    """The address from, in this order: the arguments, the environment, the file, the defaults.
+    """Return the address from, in this order: the arguments, the environment, the file, the defaults.
 
-    All that counts for whoever uses a docket is read here as a supervisor reads it.
+    Everything that counts for a user of a docket is read here as a supervisor reads it.
 
     The file is the one that is given, else the one that ``DOCKET_CONFIG`` names, else ``docket.toml`` in
     the working directory if there is one. A file without a url means the embedded server beside it. Files
     that it includes, overlays that ``DOCKET_CONFIG`` names after it, and the chosen profile count. With
-    ``False`` there is no file, whatever lies there.
+    ``False`` there is no file, even if one lies there.
 
     Raises:
         ConfigurationError: the file cannot be read, or the environment names one that is not there.
@@ -144,7 +144,7 @@ def _files(config: Path | str | Literal[False] | None, environ: Mapping[str, str
 
 
 def _read_all(files: list[Path], environ: Mapping[str, str]) -> dict[str, Any]:
-    """What files and variables say together, each over the one before, and variables over all of them."""
+    """Merge files and variables, each file over the previous one, and variables over all of them."""
     table: dict[str, Any] = {}
     for file in files[:1]:
         table = _read(file)
@@ -159,7 +159,7 @@ def _read_all(files: list[Path], environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _overrides(table: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
-    """What variables say of the keys that are read here."""
+    """Return the variables for the keys that are read here."""
     keys = _table(_table(table, "security"), "signing_keys")
     paths = [*SHARED, *(("security", "signing_keys", identity) for identity in keys)]
     tree: dict[str, Any] = {}
@@ -239,7 +239,7 @@ def _secrets(
         if not isinstance(reference, str) or not reference:
             raise ConfigurationError(
                 f"security.signing_keys.{identity}: expected file:PATH or env:NAME in quotes, "
-                f"found {'an empty text' if reference == '' else 'no text'}"
+                f"found {'an empty string' if reference == '' else 'no string'}"
             )
         keys.append((identity, read_secret(reference, environ, directory).encode()))
     return tuple(keys)
@@ -251,7 +251,7 @@ def _parsed(
     parse: Callable[[Any], T],
     environ: Mapping[str, str],
 ) -> T | None:
-    """The value of a key, None if nobody says it; an error names the key, and the variable that says it."""
+    """Return the value of a key, or None if it is not set; an error names key and variable."""
     value: Any = table
     for key in path:
         value = value.get(key)

@@ -1,4 +1,4 @@
-"""What a task says about its own parameters."""
+"""Declarations of a task about its own parameters."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class _Size(NamedTuple):
 
 
 plain_signatures = _signature_cache
-"""What uncalled-for remembers: frameworks that change the signature of a function take it out here."""
+"""Cache of uncalled-for: frameworks that change the signature of a function remove it here."""
 
 
 class _Remembered(NamedTuple):
@@ -111,7 +111,7 @@ def get_signature(function: Callable[..., Any]) -> inspect.Signature:
 
 
 def _declared_signature(function: Callable[..., Any]) -> inspect.Signature:
-    """The signature as it is written; that of a builtin which tells none takes anything.
+    """Return the signature as it is written; that of a builtin without one takes anything.
 
     It is kept where uncalled-for keeps its own, so that looking for dependencies finds it, too.
     """
@@ -142,7 +142,7 @@ def _resolved_one_by_one(function: Callable[..., Any]) -> inspect.Signature:
         try:
             return eval(annotation, names)  # noqa: S307 - as inspect does, of code that is imported anyway
         except Exception:
-            return annotation  # the plain text is better than nothing
+            return annotation  # the plain string is better than nothing
 
     parameters = [
         parameter.replace(annotation=resolved(parameter.annotation))
@@ -168,7 +168,7 @@ def _dependencies_in(annotation: Any) -> Iterator[Dependency[Any]]:
 
 
 def _closure_of(function: Any) -> dict[str, Any]:
-    """What a function uses of the one around it."""
+    """Return the variables that a function uses from the one around it."""
     found: dict[str, Any] = {}
     cells: Iterable[types.CellType] = getattr(function, "__closure__", None) or ()
     for name, cell in zip(function.__code__.co_freevars if cells else (), cells, strict=True):
@@ -217,9 +217,10 @@ def validate_dependencies(function: Callable[..., Any]) -> None:
 
 
 def why_not_in_process(function: Callable[..., Any]) -> str:
-    """Why a task cannot run in a process of its own; nothing if it can.
+    """Return why a task cannot run in a process of its own; empty if it can.
 
-    What its dependencies give is known only when it runs: what cannot go to another process is told then.
+    The values of its dependencies are known only when it runs: one that cannot go to another process is an
+    error then.
     """
     if not is_plain(function):
         return "expected a plain function, found one that runs in the event loop; write it with def"
@@ -241,7 +242,7 @@ def why_not_in_process(function: Callable[..., Any]) -> str:
 
 @lru_cache(maxsize=4096)
 def is_plain(function: Callable[..., Any]) -> bool:
-    """Whether a task runs in a thread to its end: none that a decorator has only wrapped in a plain one."""
+    """Return True if a task runs in a thread to its end; a plain wrapper of another one does not."""
     inner: Any = function
     while inner is not None:
         called: Any = getattr(cast(Any, type(inner)), "__call__", None)  # noqa: B004 - it is what runs
@@ -256,8 +257,8 @@ def _refuse_cycle(
 ) -> None:
     """Refuse a dependency that needs itself.
 
-    Parameters of the task that take their values from each other are no such case: whoever gives one of
-    them breaks the circle, and a run that nobody gave any fails.
+    Parameters of the task that take their values from each other are no such case: a call that gives one of
+    them breaks the circle, and a run without any fails.
     """
     bound: Any = dependency.for_parameter(name)
     if isinstance(bound, _FunctionalDependency):

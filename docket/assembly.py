@@ -1,4 +1,4 @@
-"""Where configuration meets classes: a configuration becomes orders, orders become a docket and a worker."""
+"""From configuration to classes: a configuration becomes orders, orders become a docket and a worker."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def signing_keys(configuration: Configuration, path: Path) -> dict[str, str]:
 
 
 def serializer_for(configuration: Configuration, path: Path) -> Serializer:
-    """How the payloads of a configuration's tasks become bytes."""
+    """Return the serializer for the payloads of a configuration's tasks."""
     keys = signing_keys(configuration, path)
     if configuration.security.profile == STRICT:
         secrets = [(identity, secret.encode()) for identity, secret in keys.items()]
@@ -67,7 +67,7 @@ def serializer_for(configuration: Configuration, path: Path) -> Serializer:
 
 
 def orders_for(configuration: Configuration, pool: str, path: Path) -> WorkerOrders:
-    """What the processes of a pool are told to be.
+    """Return the orders for the processes of a pool.
 
     Raises:
         ConfigurationError: a secret cannot be read.
@@ -115,7 +115,7 @@ def rule_for(strike: Strike, owner: str) -> Rule:
 
 
 def source_of(owner: str) -> str:
-    """What the sources of the rules begin with that the files of an owner have made."""
+    """Return the prefix of the sources of rules from the files of an owner."""
     return f"file:{owner}/"
 
 
@@ -167,10 +167,10 @@ def _function(name: str, task: TaskOrder) -> TaskFunction:
 
 
 def instruct(docket: Docket, orders: WorkerOrders) -> None:
-    """Have a docket run its tasks as the orders say; what has started goes on as it began.
+    """Make a docket run its tasks as the orders say; what has started goes on as it began.
 
     Raises:
-        ImportError, AttributeError: an error that shall not be retried is not where the orders say.
+        ImportError, AttributeError: an error that is not to be retried is not where the orders say.
     """
     # Tasks that are new here come with the process that replaces this one.
     policies = {name: _policy(task) for name, task in orders.tasks.items() if name in docket.tasks}
@@ -198,7 +198,7 @@ def build_worker(docket: Docket, orders: WorkerOrders) -> Worker:
 
 
 def lane_of(task: Task) -> str:
-    """Where executions of a task wait: its queue, or the part of it for tasks of its priority."""
+    """Return the lane in which executions of a task wait: its queue, or the part of it for its priority."""
     return task.queue if task.priority == "normal" else f"{task.queue}/{task.priority}"
 
 
@@ -271,7 +271,7 @@ _BEHAVIOURS: dict[str, Callable[..., Any]] = {
     "debounce": DebouncePolicy,
     "perpetual": PerpetualPolicy,
 }
-"""What a table of a task becomes, by its name in the file."""
+"""Policies of a task's tables, by their names in the file."""
 
 _DURATIONS = {"per", "window", "settle", "max_wait", "every"}
 

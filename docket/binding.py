@@ -1,4 +1,4 @@
-"""Whether arguments fit a task: asked where it is called, not first where it runs."""
+"""Checks whether arguments fit a task: made where it is called, not first where it runs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .errors import WrongArguments
 from .plain import plain
 
 ANYTHING: Final = "(*args, **kwargs)"
-"""What is announced of a task that takes whatever it is given."""
+"""Announcement of a task that takes any arguments."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a task can be called with: no types, and no values of defaults.
+    """The arguments that a task can be called with: no types, and no values of defaults.
 
     Arguments:
         positional: the parameters that can be given by position, in their order.
@@ -37,17 +37,17 @@ class Shape:
 
     @cached_property
     def least(self) -> float:
-        """How many arguments are enough, if all are given by position."""
+        """Number of arguments that are enough, if all are given by position."""
         places = {name: place for place, name in enumerate(self.positional, 1)}
         return max((places.get(name, math.inf) for name in self.required), default=0)
 
     @cached_property
     def most(self) -> float:
-        """How many arguments it takes by position."""
+        """Maximum number of positional arguments."""
         return math.inf if self.takes_more else len(self.positional)
 
     def fits(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-        """Whether it can be called so."""
+        """Return True if it can be called with these arguments."""
         if not kwargs:
             return self.least <= len(args) <= self.most
         if not args and self.required <= kwargs.keys() <= self.by_name:
@@ -55,7 +55,7 @@ class Shape:
         return next(self.objections(args, kwargs), None) is None
 
     def objections(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[str]:
-        """Why it cannot be called so, in the words of Python; nothing if it can."""
+        """Yield why it cannot be called so, in the words of Python; nothing if it can."""
         count = len(args)
         if count > self.most:
             yield "too many positional arguments"
@@ -165,7 +165,7 @@ def shape_of(function: Callable[..., Any]) -> Shape:
 
 
 def announced(function: Callable[..., Any]) -> str:
-    """What a worker says that a task can be called with."""
+    """Return a worker's announcement of the arguments that a task can be called with."""
     return f"({shape_of(function)})"
 
 

@@ -6,7 +6,7 @@ import time
 
 
 class ServerClock:
-    """Tells the server's time between its answers; only differences of the own clock are used."""
+    """An estimate of the server's time between its answers; only differences of the own clock are used."""
 
     def __init__(self) -> None:
         self._server = time.time() * 1000

@@ -51,7 +51,7 @@ FIELDS: Final = {
 
 _SECOND: Final = timedelta(seconds=1)
 MOST_DAYS: Final = 1_000
-"""How many candidates for the last weekday of a month are looked at; six a month suffice."""
+"""Maximum number of candidates for the last weekday of a month; six a month suffice."""
 
 _SAMPLE: Final = datetime(2000, 1, 1)
 _HASHED_DAY: Final = re.compile(r"H(/\d+)?")
@@ -75,7 +75,7 @@ _BOUNDS: Final = {
 """The first and the last value of each field."""
 
 _UNITS: Final = {"second": "s", "minute": "m", "hour": "h", "day of month": "d"}
-"""What a step of a field is as a duration."""
+"""Units of the steps of fields as durations."""
 
 _FOREIGN: Final = {
     r"(CRON_)?TZ=\S*.*": 'a time zone stands beside it: timezone = "Europe/Paris"',
@@ -83,25 +83,26 @@ _FOREIGN: Final = {
     'perpetual = { every = "5m", automatic = true }',
     r"@every\b.*": 'write every = "90m" in the place of cron',
 }
-"""What other programs understand, and what says the same here."""
+"""Syntax of other programs, and its equivalent here."""
 
 _SPECIAL: Final = re.compile(r".*[LW#].*|H.*")
 
 
 class CronExpression:
-    """When something is due, again and again.
+    """Repeated due times, as cron writes them.
 
     Arguments:
         text: five fields, or six with seconds first, or one of ``@yearly @annually @monthly @weekly
             @daily @midnight @hourly``. ``H``, ``H(1-4)`` and ``H/15`` stand for numbers that the seed
             decides. As in cron, a day is due if either of the two day fields says so, and if both do where
             one of them begins with ``*``.
-        timezone: whose wall clock is meant.
-        gap: what becomes of ticks that the clocks jump over. Left out, it is ``shift`` for fixed hours, and
-            ``skip`` where the hour is a wildcard or has steps.
-        overlap: what becomes of ticks that the clocks show twice. Left out, it is ``first`` for fixed
+        timezone: the zone of the wall clock.
+        gap: the treatment of ticks that the clocks jump over. Left out, it is ``shift`` for fixed hours,
+            and ``skip`` where the hour is a wildcard or has steps.
+        overlap: the treatment of ticks that the clocks show twice. Left out, it is ``first`` for fixed
             hours, and ``both`` where the hour is a wildcard or has steps.
-        seed: what ``H`` is computed from; the same seed gives the same numbers, everywhere and always.
+        seed: the seed from which ``H`` is computed; the same seed gives the same numbers, everywhere and
+            always.
 
     Raises:
         CronError: the expression is malformed, or never due.
@@ -161,10 +162,10 @@ class CronExpression:
         return found
 
     def explain(self, after: datetime, due: datetime) -> str:
-        """What a change of the clocks means for a due time; nothing on most days.
+        """Explain the effect of a clock change on a due time; return an empty string on most days.
 
         Arguments:
-            after: the due time before, or the moment from which on it is counted.
+            after: the previous due time, or the moment from which on it is counted.
             due: the due time.
 
         Example:
@@ -245,10 +246,10 @@ def exact_zone(name: str) -> ZoneInfo:
 
 @dataclass(frozen=True)
 class _Change:
-    """Where the wall clock jumps: the times of day from start to end are shown twice, or never."""
+    """A jump of the wall clock: the times of day from start to end are shown twice, or never."""
 
     change: datetime
-    """When it happens, in UTC."""
+    """Moment of the jump, in UTC."""
     start: datetime
     end: datetime
 
@@ -260,15 +261,15 @@ class _WallClock:
     zone: tzinfo
 
     def wall(self, moment: datetime) -> datetime:
-        """What the clock shows at a moment, in whole seconds."""
+        """Return the time that the clock shows at a moment, in whole seconds."""
         return moment.astimezone(self.zone).replace(tzinfo=None, fold=0, microsecond=0)
 
     def moment(self, wall: datetime) -> datetime:
-        """When the clock first shows a time."""
+        """Return the moment at which the clock first shows a time."""
         return wall.replace(tzinfo=self.zone).astimezone(timezone.utc)
 
     def second_moment(self, wall: datetime) -> datetime:
-        """When the clock last shows a time."""
+        """Return the moment at which the clock last shows a time."""
         return wall.replace(tzinfo=self.zone, fold=1).astimezone(timezone.utc)
 
     def gap(self, wall: datetime) -> _Change | None:
@@ -330,7 +331,7 @@ class _Walk:
 
 
 def _is_last_weekday(day: datetime) -> bool:
-    """Whether no later day of the month is one from Monday to Friday."""
+    """Return True if no later day of the month is one from Monday to Friday."""
     later = (day + timedelta(days=ahead) for ahead in range(1, 7))
     is_weekday = day.weekday() < 5
     return is_weekday and not any(
@@ -351,7 +352,7 @@ class _Field:
         return self.text.startswith(("*", "?"))
 
     def items(self) -> Iterator[tuple[str, int]]:
-        """Its items and their positions."""
+        """Yield its items and their positions."""
         position = self.position
         for item in self.text.split(","):
             yield item, position

@@ -1,4 +1,4 @@
-"""How a process has ended, in words."""
+"""The ends of processes, in words."""
 
 from __future__ import annotations
 

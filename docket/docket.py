@@ -89,7 +89,7 @@ LONGEST_KEY = 1024
 
 EXECUTION_TTL = timedelta(minutes=15)
 DEAD_LETTER_TTL = timedelta(days=7)
-"""How long dead letters are kept for replay, where finished executions are kept at all."""
+"""Time that dead letters are kept for replay, where finished executions are kept at all."""
 
 
 class Docket(KeyNames):
@@ -102,14 +102,15 @@ class Docket(KeyNames):
         url: the server. Left out, both come from ``DOCKET_NAME`` and ``DOCKET_URL``, else from the
             ``docket.toml`` that ``DOCKET_CONFIG`` names or that lies in the working directory, else they
             are ``docket`` and ``redis://localhost:6379/0``.
-        heartbeat_interval: how often workers say that they live.
-        missed_heartbeats: after how many missed ones a worker counts as gone.
+        heartbeat_interval: the interval at which workers report that they live.
+        missed_heartbeats: the number of missed ones after which a worker counts as gone.
         execution_ttl: how long finished executions and their results are kept.
         result_storage: where results are kept, in the place of Redis: an ``AsyncKeyValue`` store of
             py-key-value.
         enable_internal_instrumentation: show the docket's own Redis traffic in traces.
         credential_provider: gives user and password where they rotate.
-        config: the docket.toml to take name, url and security from; ``False`` is none, whatever lies there.
+        config: the docket.toml to take name, url and security from; ``False`` is none, even if one lies
+            there.
         codecs: the codecs that are allowed; ``("safe",)`` refuses pickle on both sides.
         signing_keys: secrets by id; the first one signs, all of them verify.
         max_payload: the limit of serialized arguments in bytes.
@@ -117,7 +118,8 @@ class Docket(KeyNames):
             try for a while. Left out, it is so where a url is given.
 
     Raises:
-        ConfigurationError: what a file or a variable says cannot be; an argument is an ``InvalidSetting``.
+        ConfigurationError: a file or a variable has an impossible value; an argument is an
+            ``InvalidSetting``.
         ServerUnavailable: on entering, when nothing answers where a url was not given.
 
     Example:
@@ -161,7 +163,7 @@ class Docket(KeyNames):
         self.registry.register_collection(STANDARD_TASKS)
         connection = connect(found.url, credential_provider=credential_provider)
         self._users: list[Callable[[bool], Awaitable[None]]] = []
-        """What has to end before the docket can be left."""
+        """Users that have to end before the docket can be left."""
         self._connection = Traced(connection) if enable_internal_instrumentation else connection
         self.storage = Storage(self._connection, self.name)
         self.unanswered = UnansweredCalls(self.record_ttl)
@@ -182,11 +184,11 @@ class Docket(KeyNames):
 
     @classmethod
     def from_config(cls, path: str | Path, **options: Any) -> Self:
-        """The docket that a configuration file describes; the environment overrides the file.
+        """Return the docket that a configuration file describes; the environment overrides the file.
 
         Arguments:
             path: the docket.toml.
-            options: whatever else ``Docket`` takes.
+            options: further arguments of ``Docket``.
 
         Raises:
             ConfigurationError: the file cannot be read.
@@ -215,7 +217,7 @@ class Docket(KeyNames):
         self._connection.refuse_strangers()
         try:
             if self._users:
-                # Together, so that all of them hear of it if whoever waits here is cancelled.
+                # Together, so that all of them hear of it if the caller is cancelled.
                 at_once = exc_type is not None
                 await asyncio.gather(*(stop(at_once) for stop in self._users))
         finally:
@@ -224,7 +226,7 @@ class Docket(KeyNames):
 
     @contextmanager
     def used_by(self, stop: Callable[[bool], Awaitable[None]]) -> Generator[None, None, None]:
-        """Use it for the length of a block: whoever leaves the docket earlier has the block ended first.
+        """Use it for the length of a block: leaving the docket earlier ends the block first.
 
         Arguments:
             stop: ends what uses it, and returns when that is done; at once, if it is given True, because
@@ -248,11 +250,11 @@ class Docket(KeyNames):
 
     @property
     def silence(self) -> timedelta:
-        """How long a worker may be silent before it counts as gone."""
+        """Time that a worker may be silent before it counts as gone."""
         return self.heartbeat_interval * self.missed_heartbeats
 
     def labels(self) -> Mapping[str, str]:
-        """What metrics and spans of this docket are labelled with."""
+        """Return the labels of this docket's metrics and spans."""
         return {"docket.name": self.name}
 
     @asynccontextmanager
@@ -363,14 +365,14 @@ class Docket(KeyNames):
     def replace(
         self, function: Callable[..., Any] | str, when: datetime, key: str
     ) -> Callable[..., Awaitable[Execution]]:
-        """Schedule a call of a task in the place of whatever the key stands for.
+        """Schedule a call of a task in place of any execution with this key.
 
         One that is running goes on, but is superseded: how it ends no longer touches the key.
 
         Arguments:
             function: the task, or the name of a registered one.
             when: when it is due.
-            key: what it is known by.
+            key: its key.
 
         Raises:
             as ``add``.
@@ -449,7 +451,7 @@ class Docket(KeyNames):
     async def replace_many(
         self, calls: Iterable[TaskCall], *, chunk_size: int | None = 1000
     ) -> list[Execution]:
-        """As ``add_many``, in the place of whatever the keys stand for."""
+        """Schedule calls as ``add_many`` does, in place of those with their keys."""
         return await self._schedule_many("replace", calls, chunk_size)
 
     async def schedule(self, execution: Execution) -> None:
@@ -472,9 +474,9 @@ class Docket(KeyNames):
             span.set_attribute("docket.disposition", execution.disposition.value)
 
     async def cancel(self, key: str) -> None:
-        """Cancel an execution for good; a running one is told, and ends at its next checkpoint.
+        """Cancel an execution for good; a running one is notified, and ends at its next checkpoint.
 
-        A key that is not known is no error.
+        An unknown key is not an error.
         """
         with tracing.spanning("docket.cancel", lambda: {**self.labels(), "docket.key": key}):
             word = await self.storage.executions.cancel(key, self.record_ttl)
@@ -491,7 +493,7 @@ class Docket(KeyNames):
         return execution
 
     async def clear(self) -> int:
-        """Cancel everything that is queued or scheduled; tells how much that was."""
+        """Cancel everything that is queued or scheduled, and return how many that were."""
         with tracing.spanning("docket.clear", self.labels):
             return await self.storage.executions.clear(self.record_ttl)
 
@@ -508,26 +510,26 @@ class Docket(KeyNames):
         action: Action = "drop",
         delay: timedelta | None = None,
     ) -> None:
-        """Strike out a task, or whatever has such an argument, everywhere and until ``restore``.
+        """Strike out a task, or everything with such an argument, everywhere and until ``restore``.
 
         What runs already goes on.
 
         Arguments:
             function: the task; None, or ``"*"``, is any.
             parameter: the parameter to look at; None, or ``"*"``, strikes the whole task.
-            operator: how its argument is compared.
-            value: what it is compared with.
-            reason: why, for those who wonder.
-            author: who wants it so.
+            operator: the comparison with its argument.
+            value: the value to compare with.
+            reason: the reason, for people.
+            author: the person who asks for it.
             expires: when the strike is over by itself, or after how long, by the server's clock.
             action: ``drop`` cancels what is struck, and refuses what is added; ``park`` keeps both, and
-                queues them again when the strike is over; ``delay`` puts off what is about to run, again and
-                again until the strike is over, its attempt unspent.
-            delay: for how long it is put off each time.
+                queues them again when the strike is over; ``delay`` puts off what is about to run, again
+                and again until the strike is over, its attempt unspent.
+            delay: the time by which it is put off each time.
 
         Raises:
-            ValueError: there is no such operator or action, neither a function nor a parameter was given, or
-                action and delay do not fit each other.
+            ValueError: there is no such operator or action, neither a function nor a parameter was given,
+                or action and delay do not fit each other.
             TypeError: the value is not hashable.
 
         Example:
@@ -564,7 +566,7 @@ class Docket(KeyNames):
             await self.strike_list.lift(rule)
 
     async def strikes(self) -> list[Rule]:
-        """The strikes in force, oldest first: what, why, by whom, since when and until when."""
+        """Return the active strikes, oldest first: what, why, by whom, since when and until when."""
         await self.strike_list.refresh()
         rules = self.strike_list.rules.values()
         return sorted(rules, key=lambda rule: (str(rule.since), rule.identity))
@@ -576,7 +578,7 @@ class Docket(KeyNames):
         operator: Operator | LiteralOperator = "==",
         value: Hashable | None = None,
     ) -> StrikePreview:
-        """How many executions such a strike would hit now; everything that waits or runs is read.
+        """Count the executions that such a strike would hit now; everything that waits or runs is read.
 
         Arguments:
             as for ``strike``.
@@ -606,7 +608,7 @@ class Docket(KeyNames):
         )
 
     def _is_readable(self, record: Record) -> bool:
-        """Whether the arguments of an execution have names here."""
+        """Return True if the arguments of an execution have names here."""
         if record.task not in self.tasks:
             return False
         try:
@@ -616,11 +618,11 @@ class Docket(KeyNames):
         return True
 
     async def wait_for_strikes_loaded(self) -> None:
-        """Wait until the strikes in force are known here."""
+        """Wait until the active strikes are known here."""
         await self.strike_list.wait_for_strikes_loaded()
 
     async def snapshot(self) -> DocketSnapshot:
-        """How the docket stands: what is in the future, due and running, and who works."""
+        """Take a snapshot of the docket: what is in the future, due and running, and the workers."""
         taken = datetime.now(timezone.utc)
         records = [record async for record in self.storage.executions.everything()]
         return snapshot_of(self, records, await self.workers(), taken)
@@ -635,12 +637,12 @@ class Docket(KeyNames):
 
     @property
     def record_ttl(self) -> timedelta:
-        """How long the record of a finished execution is kept: long enough to answer a repeated call."""
+        """Time that the record of a finished execution is kept: long enough to answer a repeated call."""
         return max(self.execution_ttl, REMEMBERED)
 
     @property
     def dead_ttl(self) -> timedelta:
-        """How long dead letters are kept; no longer than others where nothing is to be kept."""
+        """Time that dead letters are kept; no longer than others where nothing is to be kept."""
         return max(self.record_ttl, DEAD_LETTER_TTL) if self.execution_ttl else self.record_ttl
 
     def dump_call(
@@ -712,7 +714,7 @@ class Docket(KeyNames):
                 execution.disposition = Disposition.STRUCK
                 self._tell(mode, execution)
                 continue
-            # One that parks is the server's to apply, if it is still in force there; one that delays,
+            # One that parks is the server's to apply, if it is still active there; one that delays,
             # the worker's.
             parks = rule.identity if rule is not None and rule.action == "park" else ""
             kept.append(execution)
@@ -736,7 +738,7 @@ class Docket(KeyNames):
         telemetry.scheduled(mode, execution.disposition, labels)
 
     def _about(self, execution: Execution) -> Mapping[str, str | int]:
-        """What a span of the client says of the execution that it schedules."""
+        """Return the attributes of a client span about the execution that it schedules."""
         return {
             **self.labels(),
             **execution.specific_labels(),
@@ -826,5 +828,5 @@ def _check_lengths(heartbeat: timedelta, missed: int, ttl: timedelta) -> None:
 
 
 def _is_elsewhere(url: str | None) -> bool:
-    """Whether a url names a server that comes and goes without us."""
+    """Return True if a url names a server that comes and goes without us."""
     return url is not None and not url.lower().startswith(("memory:", "embedded:"))

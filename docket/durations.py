@@ -27,7 +27,7 @@ def parse_duration(text: str) -> timedelta:
     """Read a duration such as ``500ms``, ``90s``, ``1h30m``, ``45`` (seconds), ``5:00`` or ``1:30:00``.
 
     Raises:
-        ValueError: the text is no duration, or a longer one than Python can tell.
+        ValueError: the text is not a duration, or a longer one than Python can represent.
 
     Example:
         >>> parse_duration("1h30m")

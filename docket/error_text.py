@@ -1,4 +1,4 @@
-"""The texts of errors: there is always one, and never more than is bearable."""
+"""Texts of errors: there is always one, and never more than is bearable."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def cut(text: str, longest: int = LONGEST) -> str:
 
 
 def attempt(text: Callable[[], str]) -> str:
-    """Return a text that the author of an exception gives; whatever happens then is told in its place."""
+    """Return a text from the author of an exception, or of the exception that making it raises."""
     try:
         # A subclass of str may do as it likes; what is not a string is refused here.
         return "".join([text()])

@@ -1,4 +1,4 @@
-"""What is told of an execution while it goes on."""
+"""Events of an execution while it goes on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .lifecycle import ExecutionState
 
 
 class StateEvent(TypedDict):
-    """An execution has entered a state; times are ISO texts."""
+    """An execution has entered a state; times are ISO strings."""
 
     type: Literal["state"]
     key: str
@@ -21,7 +21,7 @@ class StateEvent(TypedDict):
     started_at: str | None
     completed_at: str | None
     error: NotRequired[str | None]
-    """Left out of what is told as it happens, if there is none."""
+    """Left out of events as they happen, if there is none."""
 
 
 class ProgressEvent(TypedDict):

@@ -73,9 +73,9 @@ class TaskCall:
     immediate: bool = field(default=False, kw_only=True)
     """Due at once, by the server's clock; ``when`` is then only what the caller's clock said."""
     is_fresh: bool = field(default=False, kw_only=True)
-    """Its key was made for this one use of it, and is nobody else's."""
+    """True if its key was made for this one use, and is not shared."""
     is_bound: bool = field(default=False, kw_only=True)
-    """Its arguments are known to fit."""
+    """True if its arguments are known to fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class Execution:
         self.schedule_exception: Exception | None = None
         self.fence: int | None = None
         self.consumer: str | None = None
-        """Who has it, or had it last: one life of a worker."""
+        """The worker that has it, or had it last: one life of it."""
         self.worker: str | None = None
         self.started_at: datetime | None = None
         self.completed_at: datetime | None = None
@@ -146,19 +146,20 @@ class Execution:
         self.reason: str | None = None
         self.result_key: str | None = None
         self.identity = ""
-        """What tells this acceptance of its key from every other one: the same for all attempts of a call,
-        and another one for each run of a perpetual task."""
+        """Identity of this acceptance of its key: the same for all attempts of a call, and another one for
+        each run of a perpetual task.
+        """
         self.admitted_by: set[Question] = set()
         """The gates that have let this run in, by what they ask."""
         self.slot: str | None = None
-        """What it was given while it waited: the slots of a concurrency limit, a newline, the limit."""
+        """Slot that it was given while it waited: the slots of a concurrency limit, a newline, the limit."""
         self.queue = DEFAULT_QUEUE
         self.next_run: NextRun | None = None
-        """What a handler has decided to follow the run that is under way."""
+        """The run that a handler has decided to follow the one under way."""
 
     @classmethod
     def of(cls, docket: Home, record: Record) -> Self:
-        """The execution that a record tells of.
+        """Build the execution from its record.
 
         A task that is not known here, or arguments that cannot be read, do not hide it: its function
         then only names it, and its arguments are empty.
@@ -218,7 +219,7 @@ class Execution:
 
     @property
     def key(self) -> str:
-        """What it is known by: unique among the live executions of its docket."""
+        """Its key: unique among the live executions of its docket."""
         return self._key
 
     @property
@@ -231,11 +232,11 @@ class Execution:
         return tracing.links_to(self._trace_context)
 
     def general_labels(self) -> Mapping[str, str]:
-        """What metrics about it are labelled with: bounded by how many tasks there are."""
+        """Return the labels of metrics about it: bounded by the number of tasks."""
         return {"docket.task": self._function_name}
 
     def specific_labels(self) -> Mapping[str, str | int]:
-        """What spans and logs about it carry: its own values, too many for metrics."""
+        """Return the attributes of spans and logs about it: its own values, too many for metrics."""
         return {
             "docket.task": self._function_name,
             "docket.key": self._key,
@@ -245,17 +246,17 @@ class Execution:
 
     @property
     def redelivered(self) -> bool:
-        """Whether a worker has lost it before."""
+        """True if a worker has lost it before."""
         return self._redelivered
 
     @property
     def generation(self) -> int:
-        """How often its key has been scheduled: grows with each replacement, retry and renewal."""
+        """Number of times that its key has been scheduled: grows with each replacement, retry and renewal."""
         return self._generation
 
     @property
     def progress(self) -> ExecutionProgress:
-        """How far it has come."""
+        """Its progress."""
         if self._progress is None:
             self._progress = ExecutionProgress(self._home, self._key)
         return self._progress
@@ -354,7 +355,7 @@ class Execution:
         """Schedule it as it stands here: its arguments, its due time, its attempt.
 
         Arguments:
-            replace: in the place of whatever the key stands for.
+            replace: in place of any execution with this key.
             reschedule_message: the message of the run of this execution that is under way, and that
                 this is to follow: its end and this are recorded together.
             expected_generation: the generation that it is to follow; another one makes it SUPERSEDED.
@@ -399,19 +400,19 @@ class Execution:
         return True
 
     async def mark_as_completed(self, result_key: str | None = None) -> None:
-        """Record that it has completed; a run that may not say so any more changes nothing.
+        """Record that it has completed; a run that may no longer do so changes nothing.
 
         Arguments:
-            result_key: what its result is kept under in the docket's ``result_storage``.
+            result_key: the key of its result in the docket's ``result_storage``.
         """
         await self._end("completed", result_key=result_key)
 
     async def mark_as_failed(self, error: str | None = None, result_key: str | None = None) -> None:
-        """Record that it has failed for good; a run that may not say so any more changes nothing.
+        """Record that it has failed for good; a run that may no longer do so changes nothing.
 
         Arguments:
-            error: what has gone wrong.
-            result_key: what its exception is kept under in the docket's ``result_storage``.
+            error: the error.
+            result_key: the key of its exception in the docket's ``result_storage``.
         """
         await self._end("failed", error=error or "", result_key=result_key)
 
@@ -424,7 +425,7 @@ class Execution:
         await self.sync()
 
     async def is_superseded(self) -> bool:
-        """Whether its key has moved on to another generation, or is not known any more."""
+        """Return True if its key has moved on to another generation, or is no longer known."""
         return await self._is_beyond(self._generation)
 
     async def _is_beyond(self, generation: int) -> bool:
@@ -447,7 +448,7 @@ class Execution:
         await self.sync()
 
     async def _sealed(self, word: str) -> bytes:
-        """That there is no result, signed if results are."""
+        """Return the mark that there is no result, signed if results are."""
         serializer = self._home.serializer
         if word != "completed" or not serializer.signing_keys:
             return b""
@@ -488,7 +489,7 @@ class Execution:
         return verdict
 
     def as_message(self) -> dict[bytes, bytes]:
-        """It as fields of bytes, for whoever hands it on by other ways than ours."""
+        """Return the execution as fields of bytes, for programs that transport it by themselves."""
         return {
             b"key": self._key.encode(),
             b"when": self.when.isoformat().encode(),
@@ -557,13 +558,13 @@ class Execution:
     async def get_result(
         self, *, timeout: timedelta | None = None, deadline: datetime | None = None
     ) -> Any:
-        """Wait until it has ended, and give what the task returned.
+        """Wait until it has ended, and return the result of the task.
 
         Returns None as well when nothing was stored: the record has expired, or results are not kept. Where
-        results are signed, a record without one is an error: somebody has taken it away.
+        results are signed, a record without one is an error: it has been taken away.
 
         Arguments:
-            timeout: how long to wait; None is without end.
+            timeout: how long to wait; None is forever.
             deadline: until when to wait.
 
         Raises:
@@ -598,7 +599,7 @@ class Execution:
         states, progress = keys.state(self._key), keys.progress(self._key)
         async with self._home.storage.subscriptions.listen(states, progress) as listener:
             await listener.until_in_step(states, progress)
-            # Whatever has happened before is read now, and whatever happens after that is heard of.
+            # Everything that has happened before is read now, and everything after that is heard of.
             yield await self._state_event(RESYNC)
             yield await self.progress.event(RESYNC)
             if ready is not None:
@@ -659,14 +660,14 @@ class Execution:
         return stored
 
     def _why(self) -> str:
-        """The line that tells of an error of which no more is kept."""
+        """Return the line about an error of which no more is kept."""
         line = self.error or "Task execution failed"
         if self._home.serializer.signing_keys:
-            return f"it has failed, and nobody has signed why: {line}"
+            return f"it has failed, and the reason is not signed: {line}"
         return line
 
     async def stored(self) -> Any:
-        """What is kept of its end: what the task returned, or the error that it failed with.
+        """Return what is kept of its end: the result of the task, or the error that it failed with.
 
         Raises:
             Undecodable: it cannot be read, or it was signed and is gone.
@@ -677,8 +678,8 @@ class Execution:
         if stored is None:
             if record is not None and self.state is ExecutionState.COMPLETED:
                 raise Undecodable(
-                    f"expected the signed result of {plain(self._key)}, found none: somebody has taken "
-                    "it away, or its worker has no signing key, or is of an older release"
+                    f"expected the signed result of {plain(self._key)}, found none: it has been taken "
+                    "away, or its worker has no signing key, or is of an older release"
                 )
             return None
         place = () if record is None else _place_of(record)
@@ -696,7 +697,7 @@ class Execution:
         if record is not None and result is None:
             # Its key may just have come to stand for another run: both are not read at one moment.
             record, result = await executions.read_with_result(self._key)
-        # Without the record nothing tells which run it is the result of.
+        # Without the record it is unknown which run it is the result of.
         return record, None if record is None else result
 
     def _find_result(self, is_there: bool) -> None:
@@ -719,7 +720,7 @@ class Execution:
         self._find_result(record.has_result)
 
     def _hear(self, event: bytes) -> bool:
-        """Take over what an event of the scripts tells: six lines, the error last; False if it is none."""
+        """Take over an event of the scripts: six lines, the error last; return False if it is not one."""
         try:
             word, due, worker, started, completed, error = event.decode().split("\n", 5)
             state = ExecutionState(word)
@@ -743,12 +744,12 @@ class Execution:
 def new_execution(
     execution: Execution, call: TaskCall, nonce: str, trace: str = "", strike: str = ""
 ) -> NewExecution:
-    """The execution of a call in the words of the storage.
+    """Return the execution of a call in the words of the storage.
 
     Arguments:
-        execution: what is scheduled.
-        call: what it was made of.
-        nonce: tells a call whose reply was lost from another one with the same key.
+        execution: the execution to schedule.
+        call: its call.
+        nonce: distinguishes a call whose reply was lost from another one with the same key.
         trace: the trace that it is added in.
         strike: the identity of the rule that parks it, if one does.
 
@@ -791,7 +792,7 @@ def _place_of(record: Record) -> Context:
 
 @lru_cache(maxsize=1024)
 def _unknown(name: str) -> TaskFunction:
-    """What stands for a task that is not known here: one for each, whose signature is looked at once."""
+    """Return a stand-in for an unknown task: one for each, whose signature is inspected once."""
 
     async def unknown_task(*_: Any, **__: Any) -> None:
         raise DocketError(f"the task {name!r} is not known here")

@@ -1,4 +1,4 @@
-"""What an execution needs of the docket that it lives in."""
+"""The parts of a docket that its executions need."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .unanswered import UnansweredCalls
 
 
 class Home(Protocol):
-    """What an execution needs of the docket that it lives in."""
+    """The parts of a docket that its executions need."""
 
     @property
     def name(self) -> str:
@@ -22,7 +22,7 @@ class Home(Protocol):
 
     @property
     def storage(self) -> Storage:
-        """What Redis holds."""
+        """The records in Redis."""
         ...
 
     @property
@@ -37,20 +37,20 @@ class Home(Protocol):
 
     @property
     def serializer(self) -> Serializer:
-        """How arguments and results become bytes."""
+        """Serializer of arguments and results."""
         ...
 
     @property
     def results(self) -> Results:
-        """Where results are kept."""
+        """The store of results."""
         ...
 
     @property
     def record_ttl(self) -> timedelta:
-        """How long the record of a finished execution is kept."""
+        """Time that the record of a finished execution is kept."""
         ...
 
     @property
     def dead_ttl(self) -> timedelta:
-        """How long a dead letter is kept."""
+        """Time that a dead letter is kept."""
         ...

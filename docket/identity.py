@@ -1,4 +1,4 @@
-"""Whether two functions are one task, as far as that can be seen."""
+"""Comparison of functions: whether two are one task, as far as that can be seen."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ PLAIN: Final = (str, bytes, int, float, bool, type(None), tuple, frozenset)
 
 
 class Likeness(enum.Enum):
-    """What a function is to another one of its name."""
+    """The relation of a function to another one of its name."""
 
     SAME = "same"
-    """It does the same."""
+    """The functions do the same."""
     CHANGED = "changed"
-    """It stands where the other one stood, and does something else."""
+    """The new one stands in the place of the other one, and does something else."""
     OTHER = "other"
-    """It comes from elsewhere, or another one was made there."""
+    """The new one comes from elsewhere, or another one was made there."""
 
 
 def likeness(known: Callable[..., Any], new: Callable[..., Any]) -> Likeness:
-    """What a function is to the one that is known already."""
+    """Compare a function to the one that is known already."""
     if known is new:
         return Likeness.SAME
     if _origin(known) != _origin(new):
         return Likeness.OTHER
     before, after = _code(known), _code(new)
     if before is None or after is None:
-        # Objects that can be called: of two, nothing tells whether they do the same.
+        # Callable objects: of two, it is unknown whether they do the same.
         return Likeness.SAME if known == new else Likeness.OTHER
     if not _is_same_code(before, after):
         return Likeness.CHANGED
@@ -40,7 +40,7 @@ def likeness(known: Callable[..., Any], new: Callable[..., Any]) -> Likeness:
 
 
 def place_of(function: Callable[..., Any]) -> str:
-    """Where a function comes from, for messages."""
+    """Describe where a function comes from, for messages."""
     module, name = _origin(function)
     code = _code(function)
     return f"{module}.{name}" + (f" (line {code.co_firstlineno})" if code is not None else "")

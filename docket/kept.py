@@ -16,15 +16,15 @@ Entry = dict[str, Any]
 
 
 class Kept:
-    """What ``result_storage`` is where nobody has given one.
+    """The default ``result_storage``.
 
     Results lie beside their executions, where workers put them; here they are read by their
     ``result_key``, in the form that pydocket gives them: the pickle of a value, or of an error, as base64.
-    Programs can keep values of their own, too: anything that JSON can say.
+    Programs can keep values of their own, too: anything that JSON can express.
 
     Arguments:
-        storage: what Redis holds.
-        collection: what results are filed under.
+        storage: the records in Redis.
+        collection: the collection of results.
         find: gives the execution with a key.
     """
 
@@ -80,7 +80,7 @@ class Kept:
         value_of(reply)
 
     async def delete(self, key: str, *, collection: str | None = None) -> bool:
-        """Keep a value, or a result, no longer; tells whether there was one."""
+        """Delete a value or a result; return True if there was one."""
         execution = await self._execution(key, collection)
         name = (
             self._name(key, collection)
@@ -115,7 +115,7 @@ class Kept:
             await self.put(key, value, collection=collection, ttl=ttl)
 
     async def delete_many(self, keys: Sequence[str], *, collection: str | None = None) -> int:
-        """Keep some values no longer; tells how many there were."""
+        """Delete some values; return how many there were."""
         return sum([await self.delete(key, collection=collection) for key in keys])
 
     def _name(self, key: str, collection: str | None) -> str:

@@ -1,4 +1,4 @@
-"""What the keys of a docket are called, for programs that look at them themselves."""
+"""Names of a docket's keys, for programs that look at them themselves."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from .storage.storage import Storage
 
 
 class KeyNames:
-    """The names of a docket's keys; what they hold is told in ``docket.storage.keys``."""
+    """The names of a docket's keys; their content is described in ``docket.storage.keys``."""
 
     storage: Storage
 
     def key(self, suffix: str) -> str:
-        """A key of this docket, for whatever its users keep beside the work."""
+        """Return a key of this docket, for data that its users keep beside the work."""
         return self.storage.keys.named(suffix)
 
     def runs_key(self, task_key: str) -> str:
@@ -21,7 +21,7 @@ class KeyNames:
 
     @property
     def prefix(self) -> str:
-        """What all keys of this docket begin with."""
+        """Prefix of all keys of this docket."""
         return self.storage.keys.prefix
 
     @property
@@ -41,7 +41,7 @@ class KeyNames:
 
     @property
     def results_collection(self) -> str:
-        """What results are filed under in a ``result_storage``."""
+        """Collection of results in a ``result_storage``."""
         return self.key("results")
 
     @property
@@ -62,7 +62,7 @@ class KeyNames:
         return self.runs_key(task_key)
 
     def stream_id_key(self, task_key: str) -> str:
-        """The key that tells where an execution is on its stream: its record."""
+        """Return the key that locates an execution on its stream: its record."""
         return self.runs_key(task_key)
 
     def parked_task_key(self, task_key: str) -> str:

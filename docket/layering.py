@@ -1,4 +1,4 @@
-"""How files and variables become one tree: the same for whoever adds work and for who supervises it.
+"""Merging of files and variables into one tree: the same for programs that add work and for supervisors.
 
 Knows no model: what a tree may hold is checked elsewhere, or not at all.
 """
@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 import tomli
 
 PREFIX: Final = "DOCKET_"
-"""What the variables begin with that override keys of a file."""
+"""Prefix of the variables that override keys of a file."""
 
 PROFILE: Final = "DOCKET_PROFILE"
 """The variable that names the profile where the command line does not."""
@@ -32,7 +32,7 @@ SCHEMES: Final = (
     "embedded",
     "memory",
 )
-"""What the URL of a server begins with."""
+"""Schemes of the URL of a server."""
 
 EMBEDDED: Final = ".docket"
 """The directory of the embedded server, beside a file."""
@@ -51,7 +51,7 @@ def variable_of(path: Sequence[str | int]) -> str:
 
 
 def content_of(file: str) -> str:
-    """What a file holds that a variable names.
+    """Return the content of a file that a variable names.
 
     Raises:
         OSError: it cannot be read.
@@ -61,7 +61,7 @@ def content_of(file: str) -> str:
 
 
 def value_of(text: str) -> Any:
-    """The value of a variable: as TOML, else as a text.
+    """Return the value of a variable: as TOML, else as a string.
 
     Example:
         >>> value_of('["safe"]'), value_of("64KiB")
@@ -89,14 +89,14 @@ def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
 
 
 def patterns(tree: Mapping[str, Any]) -> list[str]:
-    """What a raw tree includes, as far as it is well formed."""
+    """Return the patterns that a raw tree includes, as far as it is well formed."""
     include = tree.get("include")
     entries = cast("list[Any]", include) if isinstance(include, list) else []
     return [entry for entry in entries if isinstance(entry, str) and is_beside(entry)]
 
 
 def is_beside(pattern: str) -> bool:
-    """Whether a pattern means files beside, or below, the file that it stands in."""
+    """Return True if a pattern means files beside, or below, the file that it stands in."""
     is_elsewhere = pattern.startswith("/") or ".." in pattern.split("/")
     return bool(pattern) and pattern.isprintable() and not is_elsewhere
 

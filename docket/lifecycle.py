@@ -6,7 +6,7 @@ import enum
 
 
 class ExecutionState(str, enum.Enum):
-    """Where an execution stands in its life; equal to its value, so that an event of it is plain JSON."""
+    """The state of an execution in its life; equal to its value, so that an event of it is plain JSON."""
 
     SCHEDULED = "scheduled"
     """Waits for its due time."""
@@ -31,12 +31,12 @@ class ExecutionState(str, enum.Enum):
 
     @property
     def is_live(self) -> bool:
-        """Whether there is still work to do; a live execution never expires."""
+        """True if there is still work to do; a live execution never expires."""
         return self in LIVE
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the outcome is recorded."""
+        """True if the outcome is recorded."""
         return self not in LIVE
 
 
@@ -70,12 +70,12 @@ TRANSITIONS: dict[ExecutionState | None, frozenset[ExecutionState]] = {
 
 
 class Disposition(enum.Enum):
-    """What became of a call that wanted to schedule an execution."""
+    """The outcome of a call that wanted to schedule an execution."""
 
     LOADED = "loaded"
     """Nothing yet: the execution was read, not scheduled."""
     SCHEDULED = "scheduled"
-    """It was accepted and is durable."""
+    """The call was accepted and is durable."""
     ALREADY_SCHEDULED = "already_scheduled"
     """An execution with this key is live; nothing was touched."""
     STRUCK = "struck"
@@ -87,20 +87,20 @@ class Disposition(enum.Enum):
 
 
 class DeadReason(enum.Enum):
-    """Why a dead letter is one."""
+    """The reason of a dead letter."""
 
     FAILED = "failed"
     """The task failed, and no retry is left."""
     CRASHED = "crashed"
-    """Its worker process died under it too often."""
+    """Its worker process died in it too often."""
     UNDECODABLE = "undecodable"
-    """Its payload cannot be read."""
+    """The payload cannot be read."""
     SIGNATURE = "signature"
-    """Its arguments do not fit the task."""
+    """The arguments do not fit the task."""
 
 
 class ParkedReason(enum.Enum):
-    """What a parked execution waits for."""
+    """The event that a parked execution waits for."""
 
     UNKNOWN_TASK = "unknown_task"
     """A worker that knows its task."""

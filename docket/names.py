@@ -1,4 +1,4 @@
-"""Which names can be given: printable ones, whose keys in Redis are nobody else's."""
+"""Valid names: printable ones, whose keys in Redis are not those of others."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ KEYS: Final = frozenset(
         *("none", "none2"),
     }
 )
-"""What follows the name of a docket in its keys."""
+"""Endings of a docket's keys, after its name."""
 
 
 def trouble_with_docket(name: str) -> str:
-    """What a docket cannot be called so for; nothing if it can."""
+    """Return why a docket cannot have this name; empty if it can."""
     if trouble := trouble_with(name):
         return trouble
     if "{" in name or "}" in name:
@@ -50,7 +50,7 @@ def trouble_with_docket(name: str) -> str:
 
 
 def trouble_with(name: str) -> str:
-    """What nothing can be called so for; nothing if something can."""
+    """Return why nothing can have this name; empty if something can."""
     if not name or not name.isprintable():
         return "expected a name of printable characters"
     if name != name.strip():

@@ -1,4 +1,4 @@
-"""What a worker process is told to be: one plain value, small enough to travel over a pipe.
+"""The orders of a worker process: one plain value, small enough to travel over a pipe.
 
 The supervisor makes it from the configuration; the child makes a worker of it, without the configuration
 tower and without pydantic.
@@ -14,7 +14,7 @@ from typing_extensions import Self
 
 @dataclass(frozen=True)
 class RetryOrder:
-    """How a task is tried again; durations in seconds."""
+    """The times at which a task is tried again; durations in seconds."""
 
     attempts: int | None = 1
     delay: float = 0.0
@@ -43,14 +43,14 @@ class TaskOrder:
     in_process: bool = False
     log_level: str | None = None
     args_schema: int = 1
-    """Which shape its arguments have."""
+    """Version of the shape of its arguments."""
     upcast: str | None = None
-    """What brings arguments of an older shape up to this one."""
+    """Function that converts arguments of an older shape to this one."""
 
 
 @dataclass(frozen=True)
 class WorkerOrders:
-    """All that a worker process needs to know. It holds secrets: never in arguments, never in logs."""
+    """Everything that a worker process needs to know. It holds secrets: never in arguments, never in logs."""
 
     pool: str
     name: str
@@ -58,7 +58,7 @@ class WorkerOrders:
     concurrency: int
     queues: tuple[str, ...]
     drain: float
-    """Seconds for which running executions may go on when the process is told to stop."""
+    """Seconds for which running executions may go on when the process is asked to stop."""
     execution_ttl: float
     lease: float
     codecs: tuple[str, ...]
@@ -68,7 +68,7 @@ class WorkerOrders:
     log_level: str
     log_format: str
     modules: tuple[str, ...] = ()
-    """What is imported beside the functions of the tasks."""
+    """Modules that are imported beside the functions of the tasks."""
     suspects_wait: int | None = 15_000
     """For how many ms suspects are left to the process that runs nothing else; None if it is that."""
 

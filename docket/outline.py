@@ -1,4 +1,4 @@
-"""What a task takes, as a short word: two releases with the same word read the same payloads."""
+"""The parameters of a task, as a short word: two releases with the same word read the same payloads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How payloads of a docket become bytes: by what its address says, or whoever uses it says instead."""
+"""Serializers for the payloads of a docket: chosen by its address, or by arguments."""
 
 from __future__ import annotations
 

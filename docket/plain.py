@@ -8,7 +8,7 @@ from typing_extensions import override
 
 
 def plain(text: str) -> str:
-    """A text in one line; what is not printable is written as an escape.
+    """Return a text in one line; what is not printable is written as an escape.
 
     Example:
         >>> plain("a\\x1b[2Jb\\nc")
@@ -22,11 +22,11 @@ def plain(text: str) -> str:
 
 
 def plain_lines(text: str, indent: str = "") -> str:
-    """A text that may have several lines; what is not printable in them is written as an escape.
+    """Return a text of any number of lines; what is not printable in them is written as an escape.
 
     Arguments:
         text: the text.
-        indent: what stands before every line but the first, so that none passes for a new entry.
+        indent: the text before every line but the first, so that none passes for a new entry.
 
     Example:
         >>> plain_lines("Error: \\x07\\n  in line 1", "| ")

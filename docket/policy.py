@@ -1,4 +1,4 @@
-"""What shall happen to a task while it runs and when it fails, as values."""
+"""Policies of a task while it runs and when it fails, as values."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Upcast: TypeAlias = Callable[
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """When a failed attempt is tried again.
+    """The times at which a failed attempt is tried again.
 
     Arguments:
-        attempts: how many attempts there are in all; None is without end.
+        attempts: the number of attempts in all; None is unlimited.
         delay: the pause after the first attempt.
         max_delay: the longest pause.
         backoff: whether pauses stay as they are or double with every attempt.
@@ -43,7 +43,7 @@ class RetryPolicy:
         return max(pause, self._wished(getattr(error, "retry_after", None)))
 
     def _wished(self, seconds: object) -> timedelta:
-        """How long the other side wants to be left alone, no longer than ``max_delay``."""
+        """Return how long the other side wants to be left alone, no longer than ``max_delay``."""
         if not isinstance(seconds, int | float) or not seconds > 0:
             return timedelta()
         return timedelta(seconds=min(seconds, self.max_delay.total_seconds()))
@@ -64,11 +64,11 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class ConcurrencyPolicy:
-    """How many runs there may be at a time.
+    """The number of runs at a time.
 
     Arguments:
-        limit: so many.
-        key: the parameter whose argument tells limits apart; None is one limit for the task.
+        limit: that number.
+        key: the parameter whose argument distinguishes limits; None is one limit for the task.
         on_conflict: whether a run that is too many waits, or is dropped.
     """
 
@@ -79,10 +79,10 @@ class ConcurrencyPolicy:
 
 @dataclass(frozen=True, slots=True)
 class RatePolicy:
-    """How many runs may start in a while.
+    """The number of runs that may start within a window.
 
     Arguments:
-        limit: so many.
+        limit: that number.
         per: the length of the window.
         key: as in ``ConcurrencyPolicy``.
         drop: whether a run that is too many is dropped, rather than put off.
@@ -109,11 +109,11 @@ class CooldownPolicy:
 
 @dataclass(frozen=True, slots=True)
 class DebouncePolicy:
-    """How long it must be quiet before one run stands for many calls.
+    """The quiet time after which one run stands for many calls.
 
     Arguments:
-        settle: so long.
-        max_wait: after which it runs in any case.
+        settle: that time.
+        max_wait: the time after which it runs in any case.
         key: as in ``ConcurrencyPolicy``.
     """
 
@@ -124,10 +124,10 @@ class DebouncePolicy:
 
 @dataclass(frozen=True, slots=True)
 class PerpetualPolicy:
-    """How a task runs again and again.
+    """The way in which a task runs again and again.
 
     Arguments:
-        every: how long from one run to the next.
+        every: the time from one run to the next.
         counted_from: whether that is counted from the start of a run, or from its end.
         automatic: whether workers see to it that the task is always scheduled.
     """
@@ -139,7 +139,7 @@ class PerpetualPolicy:
 
 @dataclass(frozen=True, slots=True)
 class TaskPolicy:
-    """How a task is run; None leaves a behaviour to what the task says itself.
+    """The policies of a task; None leaves a behaviour to the code of the task.
 
     Arguments:
         timeout: how long one attempt may take.
@@ -151,7 +151,7 @@ class TaskPolicy:
         perpetual: how it runs again and again.
         result_ttl: how long finished executions and their results are kept.
         in_process: whether it is a plain function that runs in a process of its own.
-        args_schema: which shape its arguments have.
+        args_schema: the version of the shape of its arguments.
         upcast: called with the number of an older shape, the positional arguments and those by name;
             returns both in this shape.
     """
@@ -169,7 +169,7 @@ class TaskPolicy:
     upcast: Upcast | None = None
 
     def can_read(self, schema: int) -> bool:
-        """Whether arguments of this shape are understood."""
+        """Return True if arguments of this shape are understood."""
         return schema == self.args_schema or (schema < self.args_schema and self.upcast is not None)
 
 

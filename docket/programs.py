@@ -1,4 +1,4 @@
-"""Where the programs begin: before anything is imported that takes its time, a signal finds its answer.
+"""The start of the programs: before any slow import, a signal finds its answer.
 
 ``docket`` and ``docket-supervisor`` start here.
 """
@@ -45,7 +45,7 @@ def _supervisor() -> None:
 
 
 def _run(main: Callable[[], None]) -> None:
-    """Run a program; it is nobody's mistake to interrupt it."""
+    """Run a program; interrupting it is not an error."""
     complete_streams()
     try:
         main()
@@ -54,10 +54,10 @@ def _run(main: Callable[[], None]) -> None:
 
 
 def complete_streams() -> None:
-    """Have all standard streams, where the program was started without some of them.
+    """Open all standard streams that the program was started without.
 
-    Otherwise the first socket that is opened would stand in their place, and be written to by whoever
-    complains.
+    Otherwise the first socket that is opened would stand in their place, and error messages would be
+    written to it.
     """
     for number, name in enumerate(STREAMS):
         if getattr(sys, name) is None:

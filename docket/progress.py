@@ -1,4 +1,4 @@
-"""How far an execution has come, as it says itself."""
+"""The progress of an execution, as reported by itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .storage.subscriptions import RESYNC, Event
 
 
 class ExecutionProgress:
-    """How far an execution has come: a current value, a total and a message."""
+    """The progress of an execution: a current value, a total and a message."""
 
     def __init__(self, docket: Home, key: str) -> None:
         self._home = docket
@@ -35,7 +35,7 @@ class ExecutionProgress:
     async def subscribe(
         self, *, ready: asyncio.Event | None = None
     ) -> AsyncGenerator[ProgressEvent, None]:
-        """How far it has come, then every change.
+        """Yield the current progress, then every change.
 
         Arguments:
             ready: set as soon as nothing that happens from now on can be missed.
@@ -79,12 +79,12 @@ class ExecutionProgress:
         self.take(await self._home.storage.progress.read(self._key))
 
     async def event(self, event: Event) -> ProgressEvent:
-        """What an event of the scripts tells, or how it stands if events may have been missed."""
+        """Return the progress from an event, or read it anew if events may be missing."""
         match event is not RESYNC and event.split(b"\n", 3):
             case [current, total, updated_at, message]:
                 self.take(read_progress(current, total, message, updated_at))
             case _:
-                # Events may be missing, or somebody else has published something.
+                # Events may be missing, or another program has published something.
                 await self.sync()
         return ProgressEvent(
             type="progress",

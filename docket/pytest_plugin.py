@@ -30,7 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _fixture() -> Callable[..., Any]:
-    """How a coroutine becomes a fixture: pytest-asyncio in strict mode wants to be told of its own."""
+    """Return the decorator for coroutine fixtures: pytest-asyncio in strict mode needs its own."""
     try:
         from pytest_asyncio import fixture  # noqa: PLC0415 - may be missing
     except ImportError:
@@ -40,7 +40,7 @@ def _fixture() -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def docket_url(pytestconfig: pytest.Config) -> str:
-    """Where the docket of a test is: the setting ``docket_url``.
+    """Return the url of the docket of a test: the setting ``docket_url``.
 
     Override it to choose per directory or per file. Only at ``memory://`` can time be moved.
     """
@@ -61,7 +61,7 @@ async def _docket(docket_url: str) -> AsyncGenerator[Docket, None]:
 
 @_fixture()(name="worker")
 async def _worker(docket: Docket) -> AsyncGenerator[Worker, None]:
-    """A worker on the docket of this test; it works when the test says so."""
+    """Provide a worker on the docket of this test; it works when the test says so."""
     from .worker import Worker  # noqa: PLC0415 - loaded when it is needed
 
     async with Worker(docket) as worker:

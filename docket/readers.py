@@ -1,4 +1,4 @@
-"""Whether anybody reads what is about to be added."""
+"""Checks whether any worker reads what is about to be added."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .storage.workers import Workers
 
 
 class Readers:
-    """What the workers of a docket read; it is asked only for calls that not every worker has to.
+    """The tasks that the workers of a docket read; asked only for calls that not every worker reads.
 
     Arguments:
-        workers: who is at work.
-        silence: after which a worker counts as gone.
-        memory: how long an answer holds.
+        workers: the workers at work.
+        silence: the time after which a worker counts as gone.
+        memory: the time for which an answer holds.
     """
 
     def __init__(self, workers: Workers, silence: timedelta, memory: timedelta) -> None:

@@ -150,7 +150,7 @@ class Registry:
         self._policies = dict(policies)
 
     def policy(self, name: str) -> TaskPolicy:
-        """How the task of this name is run."""
+        """Return the policies of the task of this name."""
         return self._policies.get(name, DEFAULT_POLICY)
 
 
@@ -166,7 +166,7 @@ LAMBDA: Final = "<lambda>"
 
 
 def is_named(function: TaskFunction) -> bool:
-    """Whether a function has a name of its own by which a worker can know it."""
+    """Return True if a function has a name of its own by which a worker can know it."""
     return getattr(function, "__name__", LAMBDA) != LAMBDA
 
 
@@ -185,7 +185,7 @@ def name_of(function: TaskFunction) -> str:
 
 
 def load(path: str) -> Any:
-    """The object at ``package.module:attribute``.
+    """Return the object at ``package.module:attribute``.
 
     Raises:
         ValueError: the text is not of this form.

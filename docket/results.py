@@ -11,16 +11,16 @@ from .errors import Undecodable
 from .storage.patience import Backoff
 
 POINTER = b"\x7f@"
-"""What stands for a result that is elsewhere begins with this; no payload does."""
+"""Prefix of the reference to a result that is elsewhere; no payload begins with it."""
 
 TRIES = 5
-"""How often a storage is asked to keep a result: for about a second."""
+"""Number of times that a storage is asked to keep a result: for about a second."""
 
 _DATA = "data"
 
 
 class ResultStorage(Protocol):
-    """Where results can be kept: any ``AsyncKeyValue`` store of py-key-value."""
+    """Storage of results: any ``AsyncKeyValue`` store of py-key-value."""
 
     def get(
         self, key: str, *, collection: str | None = None
@@ -54,17 +54,17 @@ class Results:
 
     @property
     def are_elsewhere(self) -> bool:
-        """Whether they are kept in a storage of the user's own."""
+        """True if they are kept in a storage of the user's own."""
         return self._storage is not None
 
     async def open(self) -> None:
-        """Have the storage get ready, if it wants to."""
+        """Let the storage get ready, if it wants to."""
         setup = getattr(self._storage, "setup", None)
         if setup is not None:
             await setup()
 
     async def keep(self, key: str, result: bytes, seconds: float) -> bytes:
-        """Keep a serialized result; gives what is to be settled in its place.
+        """Keep a serialized result, and return the value to settle in its place.
 
         Arguments:
             key: the key and the generation of the execution, ``{key}:{generation}``.
@@ -72,7 +72,7 @@ class Results:
             seconds: how long it is kept.
 
         Raises:
-            Exception: whatever the storage raised, time and again.
+            Exception: the error of the storage, time and again.
         """
         if self._storage is None:
             return result
@@ -107,5 +107,5 @@ class Results:
 
 
 def pointer_to(key: str) -> bytes:
-    """What is settled in the place of a result that is kept under this key."""
+    """Return the value to settle in place of a result that is kept under this key."""
     return POINTER + key.encode()

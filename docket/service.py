@@ -63,17 +63,18 @@ class Service(ABC):
     """
 
     is_kept: ClassVar[bool] = False
-    """Whether only ``stop`` ends it. ``asyncio.run`` cancels all tasks of the loop at once when its main
-    has ended; what winds up the work of others begins again then, and goes on until that is done."""
+    """True if only ``stop`` ends it. ``asyncio.run`` cancels all tasks of the loop at once when its main
+    has ended; a service that winds up the work of others begins again then, and goes on until that is done.
+    """
 
     silence: ClassVar[float | None] = None
     """Seconds without a turn of the loop after which it counts as stuck; None if it may wait for ever."""
 
     trouble: str = ""
-    """Why it does not work at the moment; empty if it does."""
+    """Reason why it does not work at the moment; empty if it does."""
 
     failures: int = 0
-    """How many times it has failed and begun again."""
+    """Number of times that it has failed and begun again."""
 
     _task: asyncio.Task[None] | None = None
     _is_stopping: bool = False
@@ -86,11 +87,11 @@ class Service(ABC):
         """The loop."""
 
     async def prepare(self) -> None:
-        """What must have happened before the service counts as started."""
+        """Do what must have happened before the service counts as started."""
 
     @property
     def label(self) -> str:
-        """What it is called in the log and by ``/livez``."""
+        """Name in the log and in ``/livez``."""
         return type(self).__name__.lower()
 
     async def start(self) -> asyncio.Task[None]:
@@ -187,14 +188,14 @@ class Service(ABC):
 
 
 def _is_cancelled() -> bool:
-    """Return whether somebody wants the running task to end."""
-    # Before 3.11 nobody can tell: then every cancellation is meant.
+    """Return True if the running task is to end."""
+    # Before 3.11 that is unknown: then every cancellation is meant.
     cancelling: Any = getattr(asyncio.current_task(), "cancelling", lambda: 1)
     return cancelling() > 0
 
 
 async def end(task: asyncio.Task[Any]) -> None:
-    """Cancel a background task and wait until it is over, whatever it ended with.
+    """Cancel a background task and wait until it is over, with any outcome.
 
     A client library may swallow a cancellation that meets it while it gives a socket back, so it is
     repeated until it is heard.

@@ -1,4 +1,4 @@
-"""How a docket stands at one moment, as values."""
+"""The state of a docket at one moment, as values."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RunningExecution(Execution):
 
 @dataclass
 class DocketSnapshot:
-    """How a docket stands at one moment."""
+    """The state of a docket at one moment."""
 
     taken: datetime
     total_tasks: int
@@ -64,7 +64,7 @@ def snapshot_of(
 
 @dataclass(frozen=True, slots=True)
 class StrikePreview:
-    """How many executions a strike would hit now.
+    """The number of executions that a strike would hit now.
 
     Arguments:
         scheduled: those that are in the future.

@@ -1,4 +1,4 @@
-"""What ``security.profile = "strict"`` asks for."""
+"""The requirements of ``security.profile = "strict"``."""
 
 from __future__ import annotations
 

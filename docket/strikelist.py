@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 
 class Operator(str, enum.Enum):
-    """How an argument is compared with the value of a rule."""
+    """The comparison of an argument with the value of a rule."""
 
     EQUAL = "=="
     NOT_EQUAL = "!="
@@ -58,8 +58,9 @@ class Operator(str, enum.Enum):
 LiteralOperator: TypeAlias = Literal["==", "!=", ">", ">=", "<", "<=", "between"]
 
 Action: TypeAlias = Literal["drop", "park", "delay"]
-"""What becomes of what is struck, the strongest first: cancelled, kept until the rule is no longer in force,
-or put off by some time, again and again until then."""
+"""The fate of struck executions, the strongest first: cancelled, kept until the rule is no longer active,
+or put off by some time, again and again until then.
+"""
 
 ACTIONS: dict[str, Action] = {"drop": "drop", "park": "park", "delay": "delay"}
 _RANKS = {action: rank for rank, action in enumerate(ACTIONS)}
@@ -82,7 +83,7 @@ _UNSIGNED = Serializer(codecs=("safe",))
 
 
 class Subject(Protocol):
-    """What a rule looks at: the task and its arguments by the names of the parameters."""
+    """The subject of a rule: the task and its arguments by the names of the parameters."""
 
     @property
     def function_name(self) -> str:
@@ -104,7 +105,7 @@ class Condition:
     value: Hashable
 
     def holds(self, arguments: Mapping[str, Any]) -> bool:
-        """Whether the argument is there and compares; a comparison that fails does not hold."""
+        """Return True if the argument is there and compares; a comparison that fails does not hold."""
         if self.parameter not in arguments:
             return False
         try:
@@ -122,18 +123,18 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What is struck out: a task, or whatever has such arguments, or both.
+    """A rule that strikes out a task, or everything with such arguments, or both.
 
     Arguments:
         task: only executions of this task; None is of any task.
         conditions: all of them must hold.
-        reason: why, for those who wonder.
-        source: what made the rule: a call, or the configuration.
-        author: who made it.
-        action: drop cancels what is struck; park keeps it until the rule is no longer in force.
+        reason: the reason, for people.
+        source: the origin of the rule: a call, or the configuration.
+        author: the person who made it.
+        action: drop cancels what is struck; park keeps it until the rule is no longer active.
         expires: when the rule is over, by the server's clock; None is never.
-        delay: for how long what is struck is put off, if that is what becomes of it.
-        since: when it came in force.
+        delay: the time by which struck executions are put off, if that is the action.
+        since: when it became active.
     """
 
     task: str | None
@@ -160,7 +161,7 @@ class Rule:
         return f"rule:{hashlib.sha256(text.encode()).hexdigest()[:24]}"
 
     def labels(self) -> dict[str, str]:
-        """What metrics and spans about the rule are labelled with."""
+        """Return the labels of metrics and spans about the rule."""
         labels = {} if self.task is None else {"docket.task": self.task}
         if self.conditions:
             labels["docket.parameter"] = ", ".join(c.parameter for c in self.conditions)
@@ -169,13 +170,13 @@ class Rule:
         return labels
 
     def strikes(self, subject: Subject) -> bool:
-        """Whether the rule strikes this out."""
+        """Return True if the rule strikes this out."""
         if self.task is not None and self.task != subject.function_name:
             return False
         return not self.conditions or self.holds(subject.bound_arguments)
 
     def holds(self, arguments: Mapping[str, Any]) -> bool:
-        """Whether all conditions hold for these arguments."""
+        """Return True if all conditions hold for these arguments."""
         return all(condition.holds(arguments) for condition in self.conditions)
 
     def describe(self) -> str:
@@ -209,10 +210,10 @@ class StrikeInstruction:
         return rule_for(self.function, self.parameter, self.operator, self.value)
 
     def as_message(self, *, serializer: Serializer = _UNSIGNED) -> dict[bytes, bytes]:
-        """It as fields of bytes, for whoever hands it on by other ways than ours.
+        """Return the rule as fields of bytes, for programs that transport it by themselves.
 
         Arguments:
-            serializer: how its value becomes bytes; left out, it has to be a plain one, and nothing is
+            serializer: encodes its value; left out, it has to be a plain one, and nothing is
                 pickled.
 
         Raises:
@@ -252,17 +253,17 @@ class StrikeInstruction:
         )
 
     def labels(self) -> Mapping[str, str]:
-        """What metrics and spans about it are labelled with."""
+        """Return the labels of metrics and spans about it."""
         return self.rule.labels()
 
     def call_repr(self) -> str:
-        """It in words."""
+        """Describe it in words."""
         compared = f"{self.parameter} {Operator(self.operator).value} {self.value!r}"
         return f"{self.function or ANY}({compared if self.parameter else f'{ANY} == {ANY}'})"
 
 
 class Strike(StrikeInstruction):
-    """Says that a rule comes in force."""
+    """Instruction that adds a rule."""
 
     direction = "strike"
 
@@ -300,19 +301,19 @@ def _named(name: str | None) -> str | None:
 
 
 class StrikeList:
-    """The rules in force, kept in step with Redis while it is connected.
+    """The active rules, kept in step with Redis while it is connected.
 
     Every docket has one. It also stands alone: other programs can look at the strikes of a docket, or
-    keep rules of their own, for nobody but this process if there is no url.
+    keep rules of their own, for this process alone if there is no url.
 
     Arguments:
         url: the server; None keeps the rules in this process.
-        name: the docket whose strikes these are, or any other name.
+        name: the docket of these strikes, or any other name.
         enable_internal_instrumentation: show its own Redis traffic in traces.
         credential_provider: gives user and password where they rotate.
-        serializer: how rules become bytes; left out, by the codecs and the signing keys that a docket of this
-            name has here, as ``Docket(name, url)`` finds them.
-        storage: what Redis holds of the docket that it belongs to, in the place of a url.
+        serializer: encodes rules; left out, by the codecs and the signing keys that a docket of
+            this name has here, as ``Docket(name, url)`` finds them.
+        storage: the records of its docket in Redis, in place of a url.
 
     Example:
         >>> async with StrikeList("redis://localhost:6379/0", "orders") as strikes:
@@ -347,7 +348,7 @@ class StrikeList:
         self._version: str | None = None
         self._acquitted: str | None = None
         self._changes = 0
-        """How often this list has changed the rules."""
+        """Number of times that this list has changed the rules."""
         self._follower: asyncio.Task[None] | None = None
         self._loaded = asyncio.Event()
 
@@ -365,7 +366,7 @@ class StrikeList:
 
     @property
     def prefix(self) -> str:
-        """What the key of the rules begins with."""
+        """Prefix of the key of the rules."""
         return self.name if self._storage is None else self._storage.keys.prefix
 
     @property
@@ -375,7 +376,7 @@ class StrikeList:
 
     @property
     def rules(self) -> Mapping[str, Rule]:
-        """The rules in force, by identity."""
+        """The active rules, by identity."""
         return {
             identity: rule
             for identity, rule in {**self._stored, **self._local}.items()
@@ -409,7 +410,7 @@ class StrikeList:
         return self._version
 
     def add_condition(self, condition: Callable[[Any], bool]) -> None:
-        """Strike out, in this process only, whatever this function says yes to."""
+        """Strike out, in this process only, everything for which this function returns True."""
         self._conditions.append(condition)
 
     def remove_condition(self, condition: Callable[[Any], bool]) -> None:
@@ -417,7 +418,7 @@ class StrikeList:
         self._conditions.remove(condition)
 
     def is_stricken(self, target: Any) -> bool:
-        """Whether something is struck out.
+        """Return True if something is struck out.
 
         Arguments:
             target: an execution, or a mapping of arguments by the names of their parameters, to which
@@ -429,7 +430,7 @@ class StrikeList:
         return any(rule.task is None and rule.holds(arguments) for rule in self.rules.values())
 
     def meets_condition(self, target: Subject) -> bool:
-        """Whether a condition of this process strikes an execution out."""
+        """Return True if a condition of this process strikes an execution out."""
         return any(condition(target) for condition in self._conditions)
 
     def find(self, target: Subject) -> Rule | None:
@@ -458,13 +459,13 @@ class StrikeList:
         operator: Operator | LiteralOperator = "==",
         value: Hashable | None = None,
     ) -> None:
-        """Put a rule in force everywhere.
+        """Add a rule everywhere.
 
         Arguments:
             function: the name of the task; None is any.
             parameter: the parameter to look at; None strikes the whole task.
-            operator: how its argument is compared.
-            value: what it is compared with.
+            operator: the comparison with its argument.
+            value: the value to compare with.
 
         Raises:
             RuntimeError: the list is not connected.
@@ -504,11 +505,11 @@ class StrikeList:
             self._stored.pop(rule.identity, None)
 
     async def impose(self, rule: Rule, *, lasting: timedelta | None = None) -> None:
-        """Put a rule in force everywhere.
+        """Add a rule everywhere.
 
         Arguments:
             rule: the rule; one that strikes the same is replaced.
-            lasting: how long it is in force, by the server's clock, in the place of its ``expires``.
+            lasting: how long it is active, by the server's clock, in place of its ``expires``.
         """
         change = await self._connected().change(
             "strike",
@@ -574,7 +575,7 @@ class StrikeList:
         finally:
             loading.cancel()
         if not self._loaded.is_set():
-            # Nobody follows any more, as the server was found to be the wrong one.
+            # No one follows any longer, as the server was found to be the wrong one.
             self._follower.result()
 
     async def refresh(self) -> None:
@@ -601,11 +602,11 @@ class StrikeList:
             try:
                 await self.acquit()
             except ServerRefused as error:
-                # What is odd about parked work is no reason for whoever looks now and then to end.
+                # Odd parked work is no reason for a periodic look to end.
                 logger.error("What strikes have parked cannot be looked at: %s", error)
 
     async def acquit(self) -> None:
-        """Put back what rules have parked that are no longer in force."""
+        """Put back what rules have parked that are no longer active."""
         version = self._version
         done = await self._store().acquit()
         for key, task in done.released:
@@ -618,7 +619,7 @@ class StrikeList:
         return rule.expires is not None and to_milliseconds(rule.expires) <= self._clock.now()
 
     async def _expire(self) -> None:
-        """Remove what is over; whoever of all followers comes first also sees to what was parked."""
+        """Remove expired rules; the first of all followers also releases what was parked."""
         try:
             change = await self._store().change("expire")
         except ServerRefused:
@@ -629,7 +630,7 @@ class StrikeList:
             await self.acquit()
 
     async def _follow_change(self, change: Change, rules: dict[str, Rule]) -> None:
-        """These rules are in force from now on, unless somebody else has changed them in between, too."""
+        """Follow these rules from now on, unless they have been changed elsewhere in between, too."""
         self._changes += 1
         self._follow_rules(rules)
         if change.before == self._version:
@@ -638,7 +639,7 @@ class StrikeList:
             await self.refresh()
 
     def _follow_rules(self, rules: dict[str, Rule]) -> None:
-        """These rules are in force from now on."""
+        """Follow these rules from now on."""
         rules = {identity: rule for identity, rule in rules.items() if not self._is_over(rule)}
         before, self._stored = self._stored, rules
         ended = [before[name].labels() for name in before.keys() - rules.keys()]
@@ -727,7 +728,7 @@ class StrikeList:
 
 
 def _serializer(name: str, url: str | None) -> Serializer:
-    """How rules become bytes; those of nobody but this process never do."""
+    """Return the serializer of rules; those of this process alone are never encoded."""
     return _UNSIGNED if url is None else serializer_at(address.find(name, url))
 
 

@@ -1,4 +1,4 @@
-"""Calls of which nobody knows whether the server has them: made again, they are the same calls."""
+"""Calls that the server may or may not have: made again, they are the same calls."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from .storage.executions import NewExecution
 from .storage.nonces import FRESH
 
 KEPT = timedelta(minutes=15)
-"""How long a call is remembered that was not answered."""
+"""Time that an unanswered call is remembered."""
 
 LATE = timedelta(seconds=60)
-"""After which a call that is sent again is not taken for a new one if nothing tells of it: it may have been
-accepted, have run and be forgotten."""
+"""Time after which a call that is sent again is not taken for a new one if nothing is known of it: it may
+have been accepted, have run and be forgotten.
+"""
 
 ON_ITS_WAY = timedelta(seconds=5)
-"""How long a call takes to the server, at most, that is sent again just before it is late."""
+"""Maximum time that a call takes to the server which is sent again just before it is late."""
 
 MOST = 1000
-"""How many such calls are remembered; the oldest ones are forgotten."""
+"""Maximum number of such calls that are remembered; the oldest ones are forgotten."""
 
 
 class UnansweredCalls:
@@ -36,7 +37,7 @@ class UnansweredCalls:
 
     Arguments:
         record_ttl: how long the record of a finished execution is kept.
-        timer: tells seconds.
+        timer: returns seconds.
     """
 
     def __init__(self, record_ttl: timedelta, timer: Callable[[], float] = time.monotonic) -> None:
@@ -91,10 +92,10 @@ class Sending:
     """Calls on their way, for the length of a block.
 
     Arguments:
-        home: where they are remembered if the block ends by an error.
-        mode, calls: what is sent.
-        now: when.
-        names: what the calls are told from others by, as far as that is known already.
+        home: remembers them if the block ends by an error.
+        mode, calls: the calls that are sent.
+        now: the moment.
+        names: the names that distinguish the calls, as far as they are known already.
     """
 
     __slots__ = ("_calls", "_home", "_mode", "_names", "_now")
@@ -132,7 +133,7 @@ class Sending:
 
 
 def _named(mode: str, calls: Sequence[NewExecution]) -> Iterator[Hashable]:
-    """What each call is told from others by; of several that are the same, each is one of its own."""
+    """Yield the name that distinguishes each call; of several equal ones, each has its own."""
     times: Counter[Hashable] = Counter()
     for call in calls:
         digest = hashlib.blake2b(unsigned(call.call), digest_size=16).digest()

@@ -203,7 +203,7 @@ async def test_a_result_that_was_taken_away_is_told_from_none(
     for key in ("nothing", "something"):
         await attacker.send(("DEL", attacker.keys.result(key)))
     for execution in (nothing, something):
-        with pytest.raises(Undecodable, match="found none: somebody has taken it away"):
+        with pytest.raises(Undecodable, match="found none: it has been taken away"):
             await execution.get_result()
     await attacker.send(("SET", attacker.keys.result("something"), kept))
     with pytest.raises(Undecodable, match="moved from elsewhere"):
@@ -276,7 +276,7 @@ async def test_a_line_of_an_error_is_raised_as_what_it_is(
         await attacker.send(("DEL", attacker.keys.result(key)))
     for execution in (failed, done):
         with pytest.raises(
-            Exception, match=r"^it has failed, and nobody has signed why: pay Mallory$"
+            Exception, match=r"^it has failed, and the reason is not signed: pay Mallory$"
         ):
             await execution.get_result()
 
