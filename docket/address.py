@@ -110,7 +110,7 @@ def find(
 
 
 def read_secret(reference: str, environ: Mapping[str, str], directory: Path) -> str:
-    """A secret that is given as ``file:PATH``, ``env:NAME`` or, for tests, as itself.
+    """Return a secret that is given as ``file:PATH``, ``env:NAME`` or, for tests, as itself.
 
     Raises:
         ConfigurationError: the file cannot be read, or the variable is not set.

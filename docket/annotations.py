@@ -35,7 +35,7 @@ class Annotation:
 
     @classmethod
     def annotated_parameters(cls, signature: inspect.Signature) -> Mapping[str, Self]:
-        """The parameters of a signature that carry this annotation, by name."""
+        """Return the parameters of a signature that carry this annotation, by name."""
         found: dict[str, Self] = {}
         for name, parameter in signature.parameters.items():
             for annotation in getattr(parameter.annotation, "__metadata__", ()):
@@ -65,7 +65,7 @@ class Logged(Annotation):
         return f"Logged({'length_only=True' if self.length_only else ''})"
 
     def format(self, argument: Any) -> str:
-        """The argument as logs show it; one that cannot be shown must not stop what is logged."""
+        """Return the argument as logs show it; one that cannot be shown must not stop what is logged."""
         return cut(attempt(lambda: self._shown(argument)))
 
     def _shown(self, argument: Any) -> str:
@@ -99,7 +99,7 @@ signatures: dict[Callable[..., Any], _Remembered] = {}
 
 
 def get_signature(function: Callable[..., Any]) -> inspect.Signature:
-    """The signature of a task with its annotations resolved, remembered."""
+    """Return the signature of a task with its annotations resolved, remembered."""
     plain = _declared_signature(function)
     known = signatures.get(function)
     if known is None or known.plain is not plain:
@@ -178,7 +178,7 @@ def _closure_of(function: Any) -> dict[str, Any]:
 
 
 def compact_signature(signature: inspect.Signature) -> str:
-    """The parameters of a task as a list of tasks shows them; dependencies are three dots."""
+    """Return the parameters of a task as a list of tasks shows them; dependencies are three dots."""
     shown: list[str] = []
     is_shortened = False
     for parameter in signature.parameters.values():
@@ -294,6 +294,6 @@ def _name_of(function: Callable[..., Any]) -> str:
 
 @lru_cache(maxsize=4096)
 def logged_parameters(function: Callable[..., Any]) -> Mapping[str, Logged]:
-    """The parameters of a task that logs may show, remembered."""
+    """Return the parameters of a task that logs may show, remembered."""
     telemetry.remembered("annotation", logged_parameters.cache_info())
     return Logged.annotated_parameters(get_signature(function))

@@ -40,7 +40,7 @@ LEASE = timedelta(seconds=30)
 
 
 def signing_keys(configuration: Configuration, path: Path) -> dict[str, str]:
-    """The secrets that payloads are signed with, by id.
+    """Return the secrets that payloads are signed with, by id.
 
     Raises:
         ConfigurationError: a secret cannot be read.
@@ -98,7 +98,7 @@ def orders_for(configuration: Configuration, pool: str, path: Path) -> WorkerOrd
 
 
 def rule_for(strike: Strike, owner: str) -> Rule:
-    """The rule that a ``[[strikes]]`` table of an owner means."""
+    """Return the rule that a ``[[strikes]]`` table of an owner means."""
     conditions = tuple(
         Condition(parameter, Operator(condition.op), _hashable(condition.value))
         for parameter, condition in strike.when.items()
@@ -120,7 +120,7 @@ def source_of(owner: str) -> str:
 
 
 def build_docket(orders: WorkerOrders) -> Docket:
-    """The docket that orders speak of, with its tasks imported.
+    """Return the docket that orders speak of, with its tasks imported.
 
     Raises:
         ImportError, AttributeError: a module or a function is not where the orders say.
@@ -186,7 +186,7 @@ def instruct(docket: Docket, orders: WorkerOrders) -> None:
 
 
 def build_worker(docket: Docket, orders: WorkerOrders) -> Worker:
-    """The worker that orders describe."""
+    """Return the worker that orders describe."""
     return Worker(
         docket,
         concurrency=orders.concurrency,
@@ -203,7 +203,7 @@ def lane_of(task: Task) -> str:
 
 
 def _lanes(queue: str, tasks: Iterable[Task]) -> Iterator[str]:
-    """The parts of a queue that there are tasks for, best first; the queue itself is always served."""
+    """Yield the parts of a queue that there are tasks for, best first; the queue itself is always served."""
     used = {task.priority for task in tasks if task.queue == queue}
     if "high" in used:
         yield f"{queue}/high"

@@ -76,7 +76,7 @@ class Shape:
             yield "missing " + ", ".join(repr(name) for name in order if name in missing)
 
     def __str__(self) -> str:
-        """The shape as workers announce it, such as ``number, note=, /, *args, key``."""
+        """Return the shape as workers announce it, such as ``number, note=, /, *args, key``."""
         parts = [self._shown(name) for name in self.positional]
         only = sum(name not in self.by_name for name in self.positional)
         if only:
@@ -94,7 +94,7 @@ class Shape:
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> Shape:
-        """The shape of a function; what is injected need not be given."""
+        """Return the shape of a function; what is injected need not be given."""
         kinds: dict[Any, list[str]] = {}
         required: list[str] = []
         injected = get_dependency_parameters(function)
@@ -117,7 +117,7 @@ class Shape:
 
     @classmethod
     def read(cls, text: str) -> Shape:
-        """The shape that a worker has announced.
+        """Return the shape that a worker has announced.
 
         Example:
             >>> Shape.read("(number, note=)").required
@@ -154,7 +154,7 @@ _shapes: dict[Callable[..., Any], tuple[inspect.Signature, Shape]] = {}
 
 
 def shape_of(function: Callable[..., Any]) -> Shape:
-    """The shape of a task, remembered as long as its signature is the same."""
+    """Return the shape of a task, remembered as long as its signature is the same."""
     signature = get_signature(function)
     known = _shapes.get(function)
     if known is None or known[0] is not signature:

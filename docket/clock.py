@@ -15,11 +15,11 @@ class ServerClock:
         """Seconds by which the own clock is ahead of the server's, give or take the way of its answer."""
 
     def set(self, milliseconds: int) -> None:
-        """The server has just said what time it is."""
+        """Take the time that the server has just reported."""
         self._server = milliseconds
         self.skew = time.time() - milliseconds / 1000
         self._monotonic = time.monotonic()
 
     def now(self) -> int:
-        """The server's time in ms."""
+        """Return the server's time in ms."""
         return int(self._server + (time.monotonic() - self._monotonic) * 1000)

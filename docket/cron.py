@@ -134,7 +134,7 @@ class CronExpression:
         return f"CronExpression({self.text!r}, {self.timezone!s}, gap={self.gap}, overlap={self.overlap})"
 
     def next_after(self, moment: datetime) -> datetime:
-        """The first due time after a moment, in UTC.
+        """Return the first due time after a moment, in UTC.
 
         Raises:
             ValueError: the moment is naive.
@@ -149,7 +149,7 @@ class CronExpression:
         return first if second is None else min(first, second)
 
     def upcoming(self, moment: datetime, count: int) -> list[datetime]:
-        """The next due times after a moment, in UTC.
+        """Return the next due times after a moment, in UTC.
 
         Arguments:
             moment: an aware datetime.
@@ -188,7 +188,7 @@ class CronExpression:
         return ""
 
     def _first_showing_after(self, moment: datetime) -> datetime:
-        """The next tick, taken at the first moment that the clocks show it."""
+        """Return the next tick, taken at the first moment that the clocks show it."""
         wall = self._clock.wall(moment)
         if overlap := self._clock.overlap(wall):
             # Of the ticks within, the first showing is over once the second has begun.
@@ -203,7 +203,7 @@ class CronExpression:
             wall = gap.end - _SECOND
 
     def _second_showing_after(self, moment: datetime) -> datetime | None:
-        """The next tick that the clocks show again, if they are showing an hour again or are about to.
+        """Return the next tick that the clocks show again, if they are showing an hour again or are about to.
 
         Only from within an overlap can a second showing be next: from before it, the first one is.
         """
@@ -220,12 +220,12 @@ class CronExpression:
 
 @lru_cache(maxsize=1)
 def zone_names() -> frozenset[str]:
-    """The exact names of all time zones, the same on every host."""
+    """Return the exact names of all time zones, the same on every host."""
     return frozenset(zoneinfo.available_timezones() - {"localtime"})
 
 
 def exact_zone(name: str) -> ZoneInfo:
-    """The time zone of this exact name.
+    """Return the time zone of this exact name.
 
     Raises:
         UnknownZone: there is none; the message suggests a name that is close.
@@ -273,12 +273,12 @@ class _WallClock:
         return wall.replace(tzinfo=self.zone, fold=1).astimezone(timezone.utc)
 
     def gap(self, wall: datetime) -> _Change | None:
-        """The gap that a time falls into, if it does."""
+        """Return the gap that a time falls into, if it does."""
         before, after = self._offsets(wall)
         return self._change(wall, before, after) if before < after else None
 
     def overlap(self, wall: datetime) -> _Change | None:
-        """The overlap that a time falls into, if it does."""
+        """Return the overlap that a time falls into, if it does."""
         before, after = self._offsets(wall)
         return self._change(wall, before, after) if before > after else None
 
@@ -289,7 +289,7 @@ class _WallClock:
         return wall.replace(tzinfo=self.zone).utcoffset() or timedelta()
 
     def _change(self, wall: datetime, before: timedelta, after: timedelta) -> _Change:
-        """The one change of offset between the two readings of a wall time, found by bisection."""
+        """Return the one change of offset between the two readings of a wall time, found by bisection."""
         earlier = (wall - max(before, after)).replace(tzinfo=timezone.utc)
         seconds = abs(int((after - before) / _SECOND))
         low, high = 0, seconds
@@ -310,7 +310,7 @@ class _Walk:
     is_last_weekday: bool
 
     def tick_after(self, wall: datetime) -> datetime:
-        """The next tick on the wall clock, as if it never jumped.
+        """Return the next tick on the wall clock, as if it never jumped.
 
         Raises:
             LookupError: there is none.
@@ -360,7 +360,7 @@ class _Field:
 
 
 def _parse(text: str, seed: str | None) -> dict[str, _Field]:
-    """The fields of an expression by name, each of them right in itself."""
+    """Return the fields of an expression by name, each of them right in itself."""
     for foreign, advice in _FOREIGN.items():
         if re.fullmatch(foreign, text.strip(), re.IGNORECASE | re.DOTALL):
             raise _error(text, 0, advice)
@@ -437,7 +437,7 @@ def _follows_elapsed_time(fields: dict[str, _Field]) -> bool:
 
 
 def _walks(text: str, fields: dict[str, _Field], seed: str | None) -> Iterator[_Walk]:
-    """All ways in which an expression can be due, each of which must be possible."""
+    """Yield all ways in which an expression can be due, each of which must be possible."""
     spelled = {name: _spelled_list(field) for name, field in fields.items()}
     for day, weekday in _days(fields["day of month"], fields["day of week"]):
         walk = _walk({**spelled, "day of month": day, "day of week": weekday}, seed)
@@ -450,7 +450,7 @@ def _walks(text: str, fields: dict[str, _Field], seed: str | None) -> Iterator[_
 
 
 def _days(day: _Field, weekday: _Field) -> list[tuple[str, str]]:
-    """The combinations of the two day fields: both hold if one is wild, else either."""
+    """Return the combinations of the two day fields: both hold if one is wild, else either."""
     days, weekdays = _alternatives(day), _alternatives(weekday)
     if day.is_wild or weekday.is_wild:
         return [(one, other) for one in days for other in weekdays]
@@ -458,7 +458,7 @@ def _days(day: _Field, weekday: _Field) -> list[tuple[str, str]]:
 
 
 def _alternatives(field: _Field) -> list[str]:
-    """The items of a field, apart where croniter does not take them in one list."""
+    """Return the items of a field, apart where croniter does not take them in one list."""
     items = [item for item, _ in field.items()]
     special = [item for item in items if _SPECIAL.fullmatch(item)]
     plain = [_spelled(field.name, item) for item in items if item not in special]
@@ -483,7 +483,7 @@ def _spelled_list(field: _Field) -> str:
 
 
 def _spelled(name: str, item: str) -> str:
-    """An item as croniter writes it."""
+    """Return an item as croniter writes it."""
     if (given := _RANGE.fullmatch(item)) and (values := _values(name, *given.groups())):
         # To croniter 05-5 is the whole range, and a step begins anew where a range goes around the end.
         return ",".join(map(str, values))
@@ -499,7 +499,7 @@ def _spelled(name: str, item: str) -> str:
 
 
 def _values(name: str, first: str, last: str, step: str | None) -> list[int]:
-    """The values of a range, which may go around the end; none if it is not one of plain values."""
+    """Return the values of a range, which may go around the end; None if it has not only plain values."""
     start, end = _value(name, first), _value(name, last)
     if start is None or end is None or not int(step or 1):
         return []
@@ -511,7 +511,7 @@ def _values(name: str, first: str, last: str, step: str | None) -> list[int]:
 
 
 def _value(name: str, text: str) -> int | None:
-    """The number that a value of a field is; None if it is none, or too small or too large."""
+    """Return the number that a value of a field stands for; None if there is none, or it is out of range."""
     names = {"month": _MONTHS, "day of week": _WEEKDAYS}.get(name, ())
     low, high = _BOUNDS[name]
     if text in names:

@@ -6,7 +6,7 @@ import signal
 
 
 def describe_exit(code: int | None) -> str:
-    """An exit code in words.
+    """Describe an exit code in words.
 
     Arguments:
         code: negative for the signal that ended the process; None if it is not known.

@@ -259,7 +259,7 @@ class Docket(KeyNames):
 
     @asynccontextmanager
     async def redis(self) -> AsyncGenerator[RedisClient, None]:
-        """A redis-py client on this docket's connections; replies are bytes."""
+        """Yield a redis-py client on this docket's connections; replies are bytes."""
         yield self._connection.client
 
     def register(
@@ -484,7 +484,7 @@ class Docket(KeyNames):
         telemetry.cancelled(self.labels())
 
     async def get_execution(self, key: str) -> Execution | None:
-        """The execution with this key as it stands now, its progress included; None if there is none."""
+        """Return the execution with this key and its progress as they are now; None if there is none."""
         record, progress = await self.storage.executions.read_with_progress(key)
         if record is None:
             return None
@@ -628,11 +628,11 @@ class Docket(KeyNames):
         return snapshot_of(self, records, await self.workers(), taken)
 
     async def workers(self) -> Collection[WorkerInfo]:
-        """The workers that live."""
+        """Return the workers that live."""
         return await self.storage.workers.living(self.silence)
 
     async def task_workers(self, task_name: str) -> Collection[WorkerInfo]:
-        """The workers that live and know a task."""
+        """Return the workers that live and know a task."""
         return await self.storage.workers.knowing(task_name, self.silence)
 
     @property
@@ -648,7 +648,7 @@ class Docket(KeyNames):
     def dump_call(
         self, task: str, key: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> bytes:
-        """The arguments of a call as they are stored.
+        """Return the arguments of a call as they are stored.
 
         Arguments:
             task: the name of the task.

@@ -36,5 +36,5 @@ class ProgressEvent(TypedDict):
 
 
 def iso(moment: datetime | None) -> str | None:
-    """A moment as events tell it."""
+    """Return a moment as events tell it."""
     return None if moment is None else moment.isoformat()

@@ -228,7 +228,7 @@ class Execution:
         return self._trace_context
 
     def incoming_span_links(self) -> list[tracing.Link]:
-        """The link to the span that it was added in; none if there was none."""
+        """Return the link to the span that it was added in; none if there was none."""
         return tracing.links_to(self._trace_context)
 
     def general_labels(self) -> Mapping[str, str]:
@@ -292,7 +292,7 @@ class Execution:
         return {**defaults, **given}
 
     def get_argument(self, parameter: str) -> Any:
-        """The argument that was given for a parameter.
+        """Return the argument that was given for a parameter.
 
         Raises:
             KeyError: none was given; defaults do not count.
@@ -301,7 +301,7 @@ class Execution:
         return self.arguments[parameter]
 
     def call_repr(self) -> str:
-        """The call as logs show it; only arguments annotated with ``Logged`` are visible."""
+        """Return the call as logs show it; only arguments annotated with ``Logged`` are visible."""
         logged = logged_parameters(self._function)
         if not logged:
             hidden = ", ".join(["..."] * len(self._args) + [f"{name}=..." for name in self._kwargs])
@@ -318,7 +318,7 @@ class Execution:
         return f"{self._function_name}({', '.join(given)}){{{plain(self._key)}}}"
 
     def successor(self) -> Execution:
-        """The run that follows this one, by what a handler has decided."""
+        """Return the run that follows this one, by what a handler has decided."""
         following = self.next_run
         assert following is not None
         args = self._args if following.args is None else following.args
@@ -509,7 +509,7 @@ class Execution:
         message_id: bytes | None = None,
         sync: bool = True,
     ) -> Self:
-        """The execution that ``as_message`` has made these fields of.
+        """Return the execution that ``as_message`` has made these fields of.
 
         Arguments:
             docket: where it lives.
@@ -590,7 +590,7 @@ class Execution:
     async def subscribe(
         self, *, ready: asyncio.Event | None = None
     ) -> AsyncGenerator[StateEvent | ProgressEvent, None]:
-        """The state and the progress as they are, then every change; ends with the state that is the end.
+        """Yield the current state and progress, then every change; the last one is the final state.
 
         Arguments:
             ready: set as soon as nothing that happens from now on can be missed.
@@ -689,7 +689,7 @@ class Execution:
         return self._home.serializer.load_result(stored, annotation, context=place)
 
     async def _settled(self) -> tuple[Record | None, bytes | None]:
-        """Of what is signed the record that it is bound to, and the result as it is stored."""
+        """Return the record that a signed result is bound to, if any, and the result as it is stored."""
         executions = self._home.storage.executions
         if not self._home.serializer.signing_keys:
             return None, await executions.result(self._key)
@@ -735,7 +735,7 @@ class Execution:
         return True
 
     def _hear_due(self, told: str) -> None:
-        """Most events tell whole ms only: what is known here of the same due time may be more exact."""
+        """Take over a due time; most events have whole ms only, so it may be known more exactly here."""
         due, _, when = told.partition(" ")
         if when or (due and int(due) != to_due(self.when)[0]):
             self.when = from_due(due, when)
@@ -771,7 +771,7 @@ def new_execution(
 
 
 def dump_call(execution: Execution) -> bytes:
-    """The arguments of an execution as they are stored.
+    """Return the arguments of an execution as they are stored.
 
     Raises:
         PayloadTooLarge, NotSerializable: they cannot be stored.

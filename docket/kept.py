@@ -42,13 +42,13 @@ class Kept:
         """Get ready; there is nothing to do."""
 
     async def get(self, key: str, *, collection: str | None = None) -> Entry | None:
-        """The value of a key; None if there is none."""
+        """Return the value of a key; None if there is none."""
         return (await self.ttl(key, collection=collection))[0]
 
     async def ttl(
         self, key: str, *, collection: str | None = None
     ) -> tuple[Entry | None, float | None]:
-        """The value of a key, None if there is none, and for how many seconds it is still kept."""
+        """Return the value of a key, None if there is none, and for how many seconds it is still kept."""
         execution = await self._execution(key, collection)
         if execution is None:
             name = self._name(key, collection)
@@ -93,13 +93,13 @@ class Kept:
     async def get_many(
         self, keys: Sequence[str], *, collection: str | None = None
     ) -> list[Entry | None]:
-        """The values of some keys, in their order."""
+        """Return the values of some keys, in their order."""
         return [await self.get(key, collection=collection) for key in keys]
 
     async def ttl_many(
         self, keys: Sequence[str], *, collection: str | None = None
     ) -> list[tuple[Entry | None, float | None]]:
-        """The values of some keys, in their order, and for how many seconds each is still kept."""
+        """Return the values of some keys, in their order, and for how many seconds each is still kept."""
         return [await self.ttl(key, collection=collection) for key in keys]
 
     async def put_many(
@@ -122,7 +122,7 @@ class Kept:
         return self._storage.keys.kept(collection or self._collection, key)
 
     async def _execution(self, key: str, collection: str | None) -> Execution | None:
-        """The execution whose result a key is of, if it is one."""
+        """Return the execution whose result a key is of, if it is one."""
         if collection not in (None, self._collection):
             return None
         execution = await self._find(key.rpartition(":")[0])

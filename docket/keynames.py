@@ -16,7 +16,7 @@ class KeyNames:
         return self.storage.keys.named(suffix)
 
     def runs_key(self, task_key: str) -> str:
-        """The key of the record of an execution."""
+        """Return the key of the record of an execution."""
         return self.storage.keys.run(task_key)
 
     @property
@@ -50,15 +50,15 @@ class KeyNames:
         return self.storage.keys.workers
 
     def worker_tasks_set(self, worker_name: str) -> str:
-        """The key of the tasks that a worker knows."""
+        """Return the key of the tasks that a worker knows."""
         return self.storage.keys.worker_tasks(worker_name)
 
     def task_workers_set(self, task_name: str) -> str:
-        """The key of the workers that know a task."""
+        """Return the key of the workers that know a task."""
         return self.storage.keys.task_workers(task_name)
 
     def known_task_key(self, task_key: str) -> str:
-        """The key that is there while an execution is known: its record."""
+        """Return the key that is there while an execution is known: its record."""
         return self.runs_key(task_key)
 
     def stream_id_key(self, task_key: str) -> str:
@@ -66,11 +66,11 @@ class KeyNames:
         return self.runs_key(task_key)
 
     def parked_task_key(self, task_key: str) -> str:
-        """The key that holds an execution of the future: its record."""
+        """Return the key that holds an execution of the future: its record."""
         return self.runs_key(task_key)
 
     def cancel_channel(self, task_key: str) -> str:
-        """The channel on which the worker of an execution hears that it is to be cancelled.
+        """Return the channel on which the worker of an execution hears that it is to be cancelled.
 
         It is the same for all of them; a message is the key of an execution.
         """

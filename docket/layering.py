@@ -41,7 +41,7 @@ _OTHER: Final = re.compile(r"[^A-Z0-9]")
 
 
 def variable_of(path: Sequence[str | int]) -> str:
-    """The variable that overrides a key.
+    """Return the variable that overrides a key.
 
     Example:
         >>> variable_of(("tasks", "send-email", "timeout"))
@@ -75,7 +75,7 @@ def value_of(text: str) -> Any:
 
 
 def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """A tree over another one, table by table; of what is no table the upper one wins."""
+    """Lay a tree over another one, table by table; of what is not a table the upper one wins."""
     tree = dict(below)
     for key, value in above.items():
         old = tree.get(key)
@@ -102,7 +102,7 @@ def is_beside(pattern: str) -> bool:
 
 
 def matches(path: Path, pattern: str) -> list[Path]:
-    """The files beside another one that a pattern means; never that file itself."""
+    """Return the files beside another one that a pattern means; never that file itself."""
     found = (
         path.parent / name
         for name in glob.glob(pattern, root_dir=path.parent, recursive=True)  # noqa: PTH207 - hides dotfiles
@@ -111,7 +111,7 @@ def matches(path: Path, pattern: str) -> list[Path]:
 
 
 def embedded_url(file: Path | str) -> str:
-    """The embedded server beside a configuration file."""
+    """Return the embedded server beside a configuration file."""
     return f"embedded://{Path(file).resolve().parent / EMBEDDED}"
 
 

@@ -61,7 +61,7 @@ def trouble_with(name: str) -> str:
 
 
 def check_name(what: str, name: str) -> str:
-    """The name, if something can be called so.
+    """Return the name, if something can be called so.
 
     Raises:
         InvalidName: it cannot.

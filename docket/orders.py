@@ -73,12 +73,12 @@ class WorkerOrders:
     """For how many ms suspects are left to the process that runs nothing else; None if it is that."""
 
     def dump(self) -> dict[str, Any]:
-        """The orders as JSON can hold them."""
+        """Return the orders as JSON can hold them."""
         return asdict(self)
 
     @classmethod
     def load(cls, fields: dict[str, Any]) -> Self:
-        """The orders that ``dump`` gave, after a journey through JSON."""
+        """Return the orders that ``dump`` gave, after a journey through JSON."""
         tasks = {name: _load_task(task) for name, task in fields["tasks"].items()}
         settings: dict[str, Any] = {
             **fields,

@@ -17,7 +17,7 @@ from .serialization.pydantic_state import is_pydantic
 
 @lru_cache(maxsize=1024)
 def outline(function: Callable[..., Any]) -> str:
-    """The parameters of a task, and the fields of the models among them, as eight hexadecimal digits."""
+    """Return the parameters of a task, with the fields of its models, as eight hexadecimal digits."""
     parameters = get_signature(function).parameters.values()
     models = types_in(parameter.annotation for parameter in parameters)
     lines = [

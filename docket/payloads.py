@@ -15,7 +15,7 @@ def serializer_at(
     signing_keys: Mapping[str, bytes] | None = None,
     max_payload: int | None = None,
 ) -> Serializer:
-    """The serializer of a docket.
+    """Return the serializer of a docket.
 
     Arguments:
         found: where the docket is, and the rules that all who use it share.

@@ -34,7 +34,7 @@ class RetryPolicy:
     never_on: tuple[type[BaseException], ...] = ()
 
     def pause_after(self, attempt: int, error: BaseException) -> timedelta | None:
-        """The pause before the next attempt, or None if there is none."""
+        """Return the pause before the next attempt, or None if there is none."""
         if self.attempts is not None and attempt >= self.attempts:
             return None
         if isinstance(error, self.never_on):

@@ -27,7 +27,7 @@ class ExecutionProgress:
 
     @classmethod
     async def create(cls, docket: Home, key: str) -> Self:
-        """The progress of the execution with this key, as it stands now."""
+        """Return the progress of the execution with this key, as it stands now."""
         progress = cls(docket, key)
         await progress.sync()
         return progress
@@ -61,7 +61,7 @@ class ExecutionProgress:
         self.take(await self._home.storage.progress.change(self._key, "total", total))
 
     async def increment(self, amount: int = 1) -> None:
-        """Come further.
+        """Increase the current value.
 
         Raises:
             ValueError: the amount is less than 1.

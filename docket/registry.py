@@ -26,7 +26,7 @@ class StandIn:
     """Stands for a task that only workers have: it is added by name, its arguments as they are written."""
 
     async def __call__(self, *args: Any, **kwargs: Any) -> None:
-        """Never runs: workers have the task itself."""
+        """Never run: workers have the task itself."""
 
 
 class Registry:
@@ -98,7 +98,7 @@ class Registry:
             self.register(function)
 
     def named(self, function: TaskFunction | str) -> tuple[str, TaskFunction]:
-        """The name and the function of a task that is given as either; a function becomes known.
+        """Return the name and the function of a task that is given as either; a function becomes known.
 
         Raises:
             KeyError: no task of this name is known.
@@ -116,7 +116,7 @@ class Registry:
         return name, function
 
     def name_of(self, function: TaskFunction) -> str:
-        """The name of a function; of what has none of its own, the one it was registered under.
+        """Return the name of a function; of what has none of its own, the one it was registered under.
 
         Raises:
             TypeError: it has none of either kind.
@@ -128,7 +128,7 @@ class Registry:
         return name_of(function)
 
     def find(self, name: str) -> TaskFunction:
-        """The task of this name.
+        """Return the task of this name.
 
         Raises:
             UnknownTask: there is none here.
@@ -171,7 +171,7 @@ def is_named(function: TaskFunction) -> bool:
 
 
 def name_of(function: TaskFunction) -> str:
-    """The name that a function has as a task.
+    """Return the name that a function has as a task.
 
     Raises:
         TypeError: it has none, so that no worker could find it.

@@ -25,7 +25,7 @@ class ResultStorage(Protocol):
     def get(
         self, key: str, *, collection: str | None = None
     ) -> Awaitable[Mapping[str, Any] | None]:
-        """The value of a key; None if there is none."""
+        """Return the value of a key; None if there is none."""
         ...
 
     def put(
@@ -89,7 +89,7 @@ class Results:
             await asyncio.sleep(backoff.next_pause())
 
     async def find(self, settled: bytes | None) -> bytes | None:
-        """The serialized result that was settled; None if it is not kept any more.
+        """Return the serialized result that was settled; None if it is not kept any more.
 
         Raises:
             Undecodable: it is kept in a storage that this docket does not have.

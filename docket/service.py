@@ -84,7 +84,7 @@ class Service(ABC):
 
     @abstractmethod
     async def run(self) -> None:
-        """The loop."""
+        """Run the loop."""
 
     async def prepare(self) -> None:
         """Do what must have happened before the service counts as started."""

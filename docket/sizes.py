@@ -10,7 +10,7 @@ _UNITS: Final = (("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1),
 
 
 def parse_size(written: object) -> int:
-    """Bytes of ``1MiB``, ``64 KiB``, ``10_000`` or a number; at least one.
+    """Return the bytes of ``1MiB``, ``64 KiB``, ``10_000`` or a number; at least one.
 
     Raises:
         ValueError: it is no size.

@@ -42,7 +42,7 @@ class DocketSnapshot:
 def snapshot_of(
     docket: Home, records: Sequence[Record], workers: Collection[WorkerInfo], taken: datetime
 ) -> DocketSnapshot:
-    """A snapshot of these records.
+    """Return a snapshot of these records.
 
     Arguments:
         docket: where they are.

@@ -180,7 +180,7 @@ class Rule:
         return all(condition.holds(arguments) for condition in self.conditions)
 
     def describe(self) -> str:
-        """The rule in words."""
+        """Return the rule in words."""
         conditions = " and ".join(
             f"{c.parameter} {c.operator.value} {c.value!r}" for c in self.conditions
         )
@@ -234,7 +234,7 @@ class StrikeInstruction:
     def from_message(
         cls, message: dict[bytes, bytes], *, serializer: Serializer = _UNSIGNED
     ) -> StrikeInstruction:
-        """The instruction that ``as_message`` has made these fields of.
+        """Return the instruction that ``as_message`` has made these fields of.
 
         Arguments:
             message: the fields.
@@ -280,7 +280,7 @@ def rule_for(
     operator: Operator | LiteralOperator,
     value: Hashable,
 ) -> Rule:
-    """The rule that a call of ``strike`` or ``restore`` means.
+    """Return the rule that a call of ``strike`` or ``restore`` means.
 
     Raises:
         ValueError: there is no such operator, or neither a function nor a parameter was given.
@@ -434,7 +434,7 @@ class StrikeList:
         return any(condition(target) for condition in self._conditions)
 
     def find(self, target: Subject) -> Rule | None:
-        """The rule that strikes an execution out, of several the strongest."""
+        """Return the rule that strikes an execution out, of several the strongest."""
         if self.meets_condition(target):
             return CONDITION
         if not self._stored and not self._local:
@@ -671,12 +671,12 @@ class StrikeList:
                     await self.refresh()
 
     def _until_next_end(self) -> float | None:
-        """Seconds until the next rule is over; None if none ever is."""
+        """Return the seconds until the next rule ends; None if none ever does."""
         ends = [to_milliseconds(rule.expires) for rule in self._stored.values() if rule.expires]
         return max(0.02, (min(ends) - self._clock.now()) / 1000) if ends else None
 
     def written(self, rule: Rule) -> bytes:
-        """A rule as it is stored.
+        """Return a rule as it is stored.
 
         Rules on arguments are signed where keys are set. A rule for a whole task is not: the scripts apply
         it, which know no keys.
@@ -697,7 +697,7 @@ class StrikeList:
         return dict(self._readable(stored))
 
     def _readable(self, stored: Mapping[str, StoredRule]) -> Iterator[tuple[str, Rule]]:
-        """The rules that can be read; one that cannot must not take the others with it."""
+        """Yield the rules that can be read; one that cannot must not take the others with it."""
         for identity, one in stored.items():
             try:
                 yield identity, self._load(identity, one)

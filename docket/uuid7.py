@@ -7,7 +7,7 @@ import time
 
 
 def new_key() -> str:
-    """The key of an execution whose caller named none: 48 bits of Unix time in ms, then 74 random bits."""
+    """Return a key for an execution without one: 48 bits of Unix time in ms, then 74 random bits."""
     milliseconds = time.time_ns() // 1_000_000
     random = int.from_bytes(os.urandom(10), "big")
     high = random >> 68  # 12 bits

@@ -89,7 +89,7 @@ def version() -> None:
 
 
 def main() -> None:
-    """The entry point of ``docket``."""
+    """Run ``docket``."""
     # Warnings of libraries name what is in Redis, and are written by this where no log is set up.
     assert logging.lastResort is not None
     logging.lastResort.setFormatter(PlainFormatter())

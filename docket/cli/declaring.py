@@ -47,7 +47,7 @@ def _verdict(task: Task, behaviour: str, kind: str) -> str:
 
 
 def _declared(reference: str, directory: Path) -> dict[str, str]:
-    """The behaviours that a function declares: what the file calls each, and what the code does."""
+    """Return the behaviours that a function declares: what the file calls each, and what the code does."""
     from .. import dependencies  # noqa: PLC0415 - the engine is heavy, and --help needs none of it
     from ..dependencies.lifecycles import declared_by  # noqa: PLC0415
 

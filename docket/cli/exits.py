@@ -60,7 +60,7 @@ class Partial(CommandError):
 
 
 def exit_code(error: DocketError) -> int:
-    """The number that a command ends with which met this error.
+    """Return the number that a command ends with which met this error.
 
     Example:
         >>> exit_code(ServerUnavailable("nothing answers"))

@@ -53,7 +53,7 @@ def visit(loaded: Loaded, work: Callable[[Storage], Awaitable[T]]) -> T:
 
 
 def history(loaded: Loaded) -> list[Revision]:
-    """The revisions of a configuration that are kept, the newest first."""
+    """Return the revisions of a configuration that are kept, the newest first."""
     owner = loaded.configuration.owned_by
     return visit(loaded, lambda storage: storage.configurations.history(owner))
 
@@ -90,7 +90,7 @@ def queued(loaded: Loaded, tasks: Collection[str]) -> Mapping[str, int]:
 
 
 def touched(changes: Collection[Change]) -> set[str]:
-    """The tasks whose queued executions are concerned by a change."""
+    """Return the tasks whose queued executions are concerned by a change."""
     return {
         change.path[1]
         for change in changes

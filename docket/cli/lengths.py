@@ -12,7 +12,7 @@ from ..durations import parse_duration
 
 
 def duration(text: str | timedelta) -> timedelta:
-    """The duration that was typed.
+    """Return the duration that was typed.
 
     Raises:
         typer.BadParameter: it is none.
@@ -26,7 +26,7 @@ def duration(text: str | timedelta) -> timedelta:
 
 
 def lease(text: str | timedelta) -> timedelta:
-    """The duration that was typed, if it is longer than zero.
+    """Return the duration that was typed, if it is longer than zero.
 
     Raises:
         typer.BadParameter: it is none.
@@ -40,7 +40,7 @@ def lease(text: str | timedelta) -> timedelta:
 
 
 def later(delay: timedelta) -> datetime | None:
-    """The moment that is so far from now; None is now, by the server's clock."""
+    """Return the moment that is so far from now; None is now, by the server's clock."""
     return datetime.now(timezone.utc) + delay if delay else None
 
 

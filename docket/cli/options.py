@@ -33,6 +33,6 @@ Settings = Annotated[
 def chosen(
     config: Sequence[Path] | None, profile: str | None, settings: Sequence[str] | None
 ) -> tuple[Path, Chosen]:
-    """The file that is meant, and what is laid over it."""
+    """Return the file that is meant, and what is laid over it."""
     file, *overlays = config or [Path(FILE)]
     return file, Chosen(tuple(overlays), profile, tuple(settings or ()))

@@ -119,7 +119,7 @@ def dump(value: Any, *, indent: int | None = None) -> str:
 
 
 def moment(when: datetime | None) -> str:
-    """A moment as people at this machine read it."""
+    """Return a moment as people at this machine read it."""
     return "" if when is None else when.astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
 
 

@@ -163,7 +163,7 @@ def against(running: Entry, new: Loaded, now: datetime) -> Preview:
 
 
 def _nothing_of(configuration: Configuration) -> Configuration:
-    """The same place with nothing in it."""
+    """Return the same configuration with nothing in it."""
     nothing: dict[str, Any] = {"tasks": {}, "schedules": {}, "workers": {}, "strikes": ()}
     return configuration.model_copy(update=nothing)
 

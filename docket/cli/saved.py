@@ -46,7 +46,7 @@ class SavedPlan:
 
     @classmethod
     def read(cls, path: Path) -> SavedPlan:
-        """The plan that a file keeps.
+        """Read the plan that a file keeps.
 
         Raises:
             NotFound: the file is not there.

@@ -111,7 +111,7 @@ def _cut(taken: DocketSnapshot, limit: int) -> DocketSnapshot:
 
 
 def task_stats(taken: DocketSnapshot) -> list[dict[str, Any]]:
-    """The executions of a snapshot, counted by task; those with most of them first."""
+    """Return the executions of a snapshot, counted by task; those with most of them first."""
     names = {one.function_name for one in [*taken.running, *taken.future]}
     counted = [
         _stats(

@@ -91,6 +91,6 @@ def tell(outcome: Mapping[str, Any], form: Form) -> None:
 
 
 def end_of(outcome: Mapping[str, Any]) -> int:
-    """The exit code of a command that has asked for a change."""
+    """Return the exit code of a command that has asked for a change."""
     codes = {"applied": 0, "unchanged": 0, "invalid": INVALID, "refused": Refused.exit_code}
     return codes.get(outcome["result"], CommandError.exit_code)

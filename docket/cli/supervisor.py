@@ -81,7 +81,7 @@ def run(file: Path, over: Chosen, *, follows_code: bool = False) -> int:
 
 
 def main() -> None:
-    """The entry point of ``docket-supervisor``."""
+    """Run ``docket-supervisor``."""
     typer.run(supervise)
 
 

@@ -228,7 +228,7 @@ def _not_there(docket: Docket, key: str) -> NotFound:
 async def _revealed(
     docket: Docket, execution: Execution, record: Record, result: bytes | None
 ) -> dict[str, Any]:
-    """Arguments and result; what cannot be built here without running code is described."""
+    """Return arguments and result; what cannot be built here without running code is described."""
     from ..results import POINTER  # noqa: PLC0415 - --help needs none of these
     from ..serialization import describe, place_of_call  # noqa: PLC0415
 
@@ -290,7 +290,7 @@ async def _know(docket: Docket, task: str, args: list[Any], kwargs: dict[str, An
 def _meant(
     docket: Docket, task: str, args: list[Any], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments as the task's annotations want them; what only a worker knows, it makes itself."""
+    """Return the arguments as the task's annotations want them; what only a worker knows, it makes itself."""
     from ..annotations import get_signature  # noqa: PLC0415 - --help needs none of it
     from ..errors import ModelMismatch  # noqa: PLC0415
     from ..serialization.written import as_meant  # noqa: PLC0415

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def of_execution(execution: Execution) -> dict[str, Any]:
-    """An execution as it is shown: of its arguments only those that may be logged."""
+    """Return an execution as it is shown: of its arguments only those that may be logged."""
     return {
         "key": execution.key,
         "task": execution.function_name,
@@ -34,7 +34,7 @@ def of_execution(execution: Execution) -> dict[str, Any]:
 
 
 def of_worker(worker: WorkerInfo) -> dict[str, Any]:
-    """A worker as it is shown."""
+    """Return a worker as it is shown."""
     return {"name": worker.name, "last_seen": worker.last_seen, "tasks": sorted(worker.tasks)}
 
 
@@ -44,12 +44,12 @@ def text(name: str) -> Column:
 
 
 def wide(name: str) -> Column:
-    """A column of a field that is shown where there is room."""
+    """Return a column of a field that is shown where there is room."""
     return Column(_title(name), lambda item: str(item[name] or ""), is_wide=True)
 
 
 def when(name: str, title: str | None = None) -> Column:
-    """A column of a moment, by its distance from now."""
+    """Return a column of a moment, by its distance from now."""
     return Column(title or _title(name), lambda item: distance(item[name]))
 
 

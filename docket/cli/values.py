@@ -74,7 +74,7 @@ def parse_value(text: str) -> Any:
 
 
 def parse_range(text: str) -> tuple[Any, Any]:
-    """The two ends that were typed as ``LOW,HIGH``; the type of the first holds for both.
+    """Return the two ends that were typed as ``LOW,HIGH``; the type of the first holds for both.
 
     Raises:
         Misused: they are not two, or not values.

@@ -47,13 +47,13 @@ class Key:
 
 
 def all_keys() -> Iterator[Key]:
-    """Every key of the model, in its order; profiles repeat them and are left out."""
+    """Yield every key of the model, in its order; profiles repeat them and are left out."""
     whole = schema()
     yield from _inside((), whole, whole["definitions"])
 
 
 def key_at(path: KeyPath) -> Key | None:
-    """The key at a path of a configuration, or None if there is none."""
+    """Return the key at a path of a configuration, or None if there is none."""
     whole = schema()
     definitions = cast(Mapping[str, Any], whole["definitions"])
     node: Mapping[str, Any] = whole

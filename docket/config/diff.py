@@ -57,7 +57,7 @@ def diff(old: Configuration, new: Configuration) -> tuple[Change, ...]:
 
 
 def tree_of(configuration: Configuration) -> dict[str, Any]:
-    """A configuration as plain tables; strikes are a table too, by identity.
+    """Return a configuration as plain tables; strikes are a table too, by identity.
 
     Signing keys are an array of pairs, because their order has a meaning: the first one signs.
     """

@@ -62,7 +62,7 @@ class Document:
         )
 
     def line(self, path: KeyPath) -> int:
-        """The line, from 1, on which a key stands."""
+        """Return the line, from 1, on which a key stands."""
         place = self.places.key(path)
         # Everything that tomli has read has been located; the test against tomli holds this.
         assert place is not None
@@ -179,7 +179,7 @@ def _syntax_problem(error: tomli.TOMLDecodeError, text: str, file: str) -> Probl
 
 
 def _repeated_excerpt(text: str, span: Span, places: Places) -> tuple[str, int]:
-    """The line up to the repeated key: what follows may be a secret, and is not located."""
+    """Return the line up to the repeated key: what follows may be a secret, and is not located."""
     is_header = text[span.start] == "["
     end = (text + "\n").index("\n", span.start) if is_header else span.end
     return _excerpt(text[:end], span, places.values.values())

@@ -38,7 +38,7 @@ Hidden: TypeAlias = Callable[[KeyPath], bool]
 
 
 def explain(error: ValidationError, is_hidden: Hidden) -> list[Finding]:
-    """All findings of pydantic.
+    """Return all findings of pydantic.
 
     Arguments:
         error: what pydantic found.
@@ -56,7 +56,7 @@ def explain(error: ValidationError, is_hidden: Hidden) -> list[Finding]:
 
 
 def _without_choice(path: KeyPath) -> KeyPath:
-    """The path as far as it leads through the configuration: pydantic adds which choice did not fit."""
+    """Return the path through the configuration, without the choice that pydantic adds to it."""
     for length, key in enumerate(path):
         if isinstance(key, str) and key != "[key]" and isinstance(shape_at(path[:length]), Leaf):
             return path[:length]
@@ -64,7 +64,7 @@ def _without_choice(path: KeyPath) -> KeyPath:
 
 
 def _none_of(path: KeyPath, choices: list[ErrorDetails], is_hidden: Hidden) -> Finding:
-    """The one finding of a value that may be of several kinds, and is of none."""
+    """Return the one finding of a value that may be of several kinds, and is of none."""
     kinds = [_expectation(details).removeprefix("expected ") for details in choices]
     finding = _bad_value(path, f"expected {' or '.join(kinds)}", choices[0]["input"], is_hidden)
     advice = [_advice(details) for details in choices]
@@ -107,7 +107,7 @@ def _finding(details: ErrorDetails, is_hidden: Hidden) -> Finding:
 
 
 def unknown_key(path: KeyPath) -> Finding:
-    """The finding of a key that the model does not have."""
+    """Return the finding of a key that the model does not have."""
     table = shape_at(path[:-1])
     allowed = sorted(table.keys) if isinstance(table, Keys) else []
     question = did_you_mean(str(path[-1]), allowed)

@@ -195,7 +195,7 @@ class Surroundings:
         self._patterns: list[str] = []
 
     def beside(self) -> tuple[Path, ...]:
-        """All but the file itself; a pattern is among them, so that its directory is known."""
+        """Return all but the file itself; a pattern is among them, so that its directory is known."""
         try:
             content = self._path.read_bytes()
             if content != self._content:

@@ -33,7 +33,7 @@ class Finding:
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """The question after the closest choice, in quotes, or nothing if none is close."""
+    """Return the question after the closest choice, in quotes, or nothing if none is close."""
     by_folded = {choice.casefold(): choice for choice in choices}
     match difflib.get_close_matches(word.casefold(), by_folded, 1):
         case [closest]:

@@ -17,7 +17,7 @@ _AS_NAME: Final = rf'."{_MARK}\1"'
 
 
 def dotted(path: Sequence[str | int]) -> str:
-    """A path as TOML writes it; entries of arrays have an index.
+    """Return a path as TOML writes it; entries of arrays have an index.
 
     Example:
         >>> dotted(("tasks", "billing.charge", "retry"))
@@ -33,12 +33,12 @@ def dotted(path: Sequence[str | int]) -> str:
 
 
 def written(key: str) -> str:
-    """One key as TOML writes it, in quotes where it needs them."""
+    """Return one key as TOML writes it, in quotes where it needs them."""
     return key if _BARE.fullmatch(key) else json.dumps(key, ensure_ascii=not key.isprintable())
 
 
 def read_path(text: str) -> KeyPath | None:
-    """The path that ``dotted`` has written, or None if it is none.
+    """Return the path that ``dotted`` has written, or None if it is none.
 
     Example:
         >>> read_path('tasks."billing.charge".retry')

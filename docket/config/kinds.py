@@ -38,12 +38,12 @@ class Ratio(float):
 
 
 def expected(what: LiteralString) -> PydanticCustomError:
-    """The error of a value that is not what was expected."""
+    """Return the error of a value that is not what was expected."""
     return PydanticCustomError("expected", what)
 
 
 def at(key: str, value: Any, message: str) -> PydanticCustomError:
-    """The error of a table that is caused by the value of one of its keys."""
+    """Return the error of a table that is caused by the value of one of its keys."""
     return PydanticCustomError("at", "{message}", {"key": key, "value": value, "message": message})
 
 

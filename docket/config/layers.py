@@ -111,7 +111,7 @@ class Layers(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Nothing but the given layers: no environment is looked at behind our back."""
+        """Return the given layers alone: no environment is looked at behind our back."""
         return tuple(TreeSource(settings_cls, tree) for tree in init_settings()["layers"])
 
 
@@ -129,7 +129,7 @@ class Inherited:
 
 
 def merged(*layers: dict[str, Any]) -> dict[str, Any]:
-    """Raw trees, merged; the last layer wins.
+    """Return raw trees, merged; the last layer wins.
 
     Example:
         >>> merged({"a": {"x": 0, "y": 2}}, {"a": {"x": 1}})

@@ -138,19 +138,19 @@ def parse(
 
 
 def meaning_of(configuration: Configuration) -> str:
-    """SHA-256, in hexadecimal, of what a configuration means to all hosts that share it."""
+    """Return the SHA-256, in hexadecimal, of what a configuration means to all hosts that share it."""
     return digest(without_own(tree_of(configuration)))
 
 
 def resolved_url(configuration: Configuration, path: Path | str) -> str:
-    """The server of a configuration: its url, else the embedded one beside the file it was read from."""
+    """Return the server of a configuration: its url, else the embedded one beside its file."""
     if configuration.url is not None:
         return configuration.url
     return embedded_url(path)
 
 
 def shadowed_edits(old: Loaded, new: Loaded) -> tuple[str, ...]:
-    """Edits of files that have no effect, because the environment or the command line says otherwise."""
+    """Return the edits of files that have no effect, because environment or command line override them."""
     before = {path: value for path, (value, _) in old.sources.shadowed().items()}
     return tuple(
         f"{dotted(path)}: the edit has no effect: {variable} says otherwise (shadowed)"
@@ -181,7 +181,7 @@ class _Stack:
         return merged(self.joined.tree, *(overlay.tree for overlay in self.files.overlays))
 
     def under(self, profile: str | None) -> tuple[Sources, tuple[Overrides, Overrides]]:
-        """The layers as they are if a profile is chosen, each over the one before it."""
+        """Return the layers as they are if a profile is chosen, each over the one before it."""
         overlays = [(Written(overlay),) for overlay in self.files.overlays]
         profiled = profile_layers([self.joined.layers, *overlays], profile)
         said = [layer.tree for group in profiled for layer in group]

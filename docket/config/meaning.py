@@ -9,7 +9,7 @@ from typing import Any, cast
 
 
 def digest(value: Any) -> str:
-    """The SHA-256, in hexadecimal, of a value made of plain values, arrays and tables.
+    """Return the SHA-256, in hexadecimal, of a value made of plain values, arrays and tables.
 
     Tables that differ in the order of their keys mean the same; ``1``, ``1.0``, ``true`` and ``"1"`` do not.
     """
@@ -17,7 +17,7 @@ def digest(value: Any) -> str:
 
 
 def canonical(value: Any) -> str:
-    """The one spelling of a value."""
+    """Return the one spelling of a value."""
     return json.dumps(_tagged(value), sort_keys=True, separators=(",", ":"))
 
 

@@ -32,7 +32,7 @@ class Overrides:
     problems: list[Problem] = field(default_factory=list[Problem])
 
     def find(self, path: KeyPath) -> KeyPath | None:
-        """The path itself if its value is set here, else None."""
+        """Return the path itself if its value is set here, else None."""
         return path if self.variable(path) else None
 
     def variable(self, path: KeyPath) -> str:
@@ -59,7 +59,7 @@ class Overrides:
 
 
 def known_keys(tree: Mapping[str, Any]) -> Iterator[Known]:
-    """Every key that the model has, below names those of the files, tables included.
+    """Yield every key that the model has, below names those of the files, tables included.
 
     Arguments:
         tree: what the files say.

@@ -15,12 +15,12 @@ OWN: Final = (("supervisor", "listen"), ("supervisor", "control"), ("logging",))
 
 
 def without_own(tree: dict[str, Any]) -> dict[str, Any]:
-    """A configuration as plain tables, or a part of one, without what is a host's own."""
+    """Return a configuration as plain tables, or a part of one, without what is a host's own."""
     return _without((), tree)
 
 
 def with_own_of(host: Configuration, shared: Configuration) -> Configuration:
-    """A configuration as a host runs it.
+    """Return a configuration as a host runs it.
 
     Arguments:
         host: where the keys are taken from that are its own.

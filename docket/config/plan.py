@@ -142,7 +142,7 @@ class Unchanged:
     """Both configurations mean the same."""
 
     def describe(self) -> tuple[str, ...]:
-        """No sentences: there is nothing to tell."""
+        """Return no sentences: there is nothing to say."""
         return ()
 
 
@@ -159,7 +159,7 @@ class RestartRequired:
     changes: tuple[Change, ...]
 
     def describe(self) -> tuple[str, ...]:
-        """The changes that need a restart, one sentence each."""
+        """Return the changes that need a restart, one sentence each."""
         return tuple(
             sentence(change, effect_of(change))
             for change in self.changes
@@ -180,7 +180,7 @@ class Apply:
     changes: tuple[Change, ...]
 
     def describe(self) -> tuple[str, ...]:
-        """All changes, one sentence each, such as ``workers.default.concurrency: 10 → 20 (live)``."""
+        """Return all changes, one sentence each, such as ``workers.default.concurrency: 10 → 20 (live)``."""
         return tuple(sentence(change, effect_of(change)) for change in self.changes)
 
 
@@ -234,7 +234,7 @@ def _fate(change: Change) -> str:
 
 
 def refuse_removals(old: Configuration, new: Configuration, max_removals: float) -> Problem | None:
-    """The reason to refuse a change that removes too much to be meant, or None.
+    """Return the reason to refuse a change that removes too much to be meant, or None.
 
     Arguments:
         old: what runs.

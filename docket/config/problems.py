@@ -43,7 +43,7 @@ class Problem:
         return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
     def render(self) -> str:
-        """One line, then, if there is one to show, the line of the file with a caret."""
+        """Write one line, then, if there is one to show, the line of the file with a caret."""
         parts = [self.place, dotted(self.path), self.message]
         text = ": ".join(part for part in parts if part)
         if self.suggestion:

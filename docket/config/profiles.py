@@ -18,7 +18,7 @@ _OPTION: Final = "--profile"
 
 
 def profiles_of(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The profiles of a raw tree, by name."""
+    """Return the profiles of a raw tree, by name."""
     profiles = tree.get("profiles")
     return cast(dict[str, Any], profiles) if isinstance(profiles, dict) else {}
 
@@ -26,7 +26,7 @@ def profiles_of(tree: Mapping[str, Any]) -> dict[str, Any]:
 def choose_profile(
     tree: Mapping[str, Any], named: str | None, environ: Mapping[str, str]
 ) -> tuple[str | None, list[Problem]]:
-    """The profile that counts, or why there is none of this name.
+    """Return the profile that counts, or why there is none of this name.
 
     Arguments:
         tree: what the files say.

@@ -21,7 +21,7 @@ together and what happens when they change.
 
 
 def text() -> str:
-    """The reference as it is written to the file."""
+    """Return the reference as it is written to the file."""
     return "\n".join([_HEAD, *_tables()])
 
 

@@ -24,7 +24,7 @@ MOST_NAMES: Final = 10
 
 
 def broken_rules(tree: Mapping[str, Any], is_hidden: Hidden) -> list[Finding]:
-    """References that lead nowhere, and names given twice.
+    """Find references that lead nowhere, and names given twice.
 
     Arguments:
         tree: the raw tree, so that an error elsewhere hides none of them.
@@ -120,7 +120,7 @@ def _repeated_strikes(tree: Mapping[str, Any], is_hidden: Hidden) -> Iterator[Fi
 
 
 def _shared_limits_of_two_sizes(tree: Mapping[str, Any], is_hidden: Hidden) -> Iterator[Finding]:
-    """A limit belongs to its parameter: tasks that name the same one share it, and must agree on its size."""
+    """Find tasks that share a limit, by naming its parameter, and do not agree on its size."""
     sharing: dict[str, dict[str, int]] = {}
     for name, task in _table(tree.get("tasks")).items():
         limit = _table(_table(task).get("concurrency"))
@@ -201,7 +201,7 @@ def _pools_at_another_server(configuration: Configuration) -> Iterator[Finding]:
 
 
 def _server(url: str) -> str:
-    """A URL without the user."""
+    """Return a URL without the user."""
     scheme, _, rest = url.partition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}"
 

@@ -36,7 +36,7 @@ class _Generator(GenerateJsonSchema):
 
 
 def schema() -> dict[str, Any]:
-    """The schema, made from the models."""
+    """Return the schema, made from the models."""
     made = Configuration.model_json_schema(schema_generator=_Generator)
     made["definitions"] = made.pop("$defs")
     made["definitions"].update(sorted(_parts(made).items()))
@@ -45,7 +45,7 @@ def schema() -> dict[str, Any]:
 
 
 def text() -> str:
-    """The schema as it is written to the file."""
+    """Return the schema as it is written to the file."""
     return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
 
 
@@ -56,7 +56,7 @@ def write(path: Path = PATH) -> None:
 
 
 def _parts(made: dict[str, Any]) -> dict[str, Any]:
-    """The definitions of what a profile may say: the same keys, none of them required."""
+    """Return the definitions of what a profile may say: the same keys, none of them required."""
     whole = cast(dict[str, Any], made["definitions"])
     profile = {
         "additionalProperties": False,
@@ -93,7 +93,7 @@ def _part(node: Any) -> Any:
 
 
 def _choices(node: Any) -> tuple[str, ...]:
-    """The words with which a table says which of its keys it must have."""
+    """Return the words with which a table says which of its keys it must have."""
     return ("anyOf", "oneOf") if "properties" in node else ()
 
 
@@ -118,7 +118,7 @@ def _in_draft_07(node: Any) -> Any:
 
 
 def _without_null(node: dict[str, Any]) -> dict[str, Any]:
-    """TOML has no null: a key that may be none is a key that may be left out."""
+    """Remove null, which TOML does not have: a key that may be none is a key that may be left out."""
     # Nothing is said about what anything may stand in.
     node = {
         key: value

@@ -29,7 +29,7 @@ def is_secret(path: Sequence[str | int]) -> bool:
 
 
 def masked(path: Sequence[str | int], value: Any) -> Any:
-    """The value at a path as it may be shown: a url keeps its host, other secrets nothing."""
+    """Return the value at a path as it may be shown: a url keeps its host, other secrets nothing."""
     if value not in (None, {}) and is_secret(path):
         return masked_url(value) if path[-1] == "url" and isinstance(value, str) else HIDDEN
     if isinstance(value, dict):
@@ -39,7 +39,7 @@ def masked(path: Sequence[str | int], value: Any) -> Any:
 
 
 def masked_url(url: str) -> str:
-    """A url without its credentials.
+    """Return a url without its credentials.
 
     Example:
         >>> masked_url("redis://app:hunter2@db:6379/0")

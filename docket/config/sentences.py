@@ -13,7 +13,7 @@ from .secrecy import HIDDEN
 
 
 def sentence(change: Change, effect: str) -> str:
-    """One change and its effect, such as ``workers.default.concurrency: 10 → 20 (live)``."""
+    """Return one change and its effect, such as ``workers.default.concurrency: 10 → 20 (live)``."""
     return f"{dotted(change.path)}: {_what(change)} ({effect})"
 
 
@@ -28,7 +28,7 @@ def _what(change: Change) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value as TOML writes it, durations without quotes; nothing is ``none``."""
+    """Return a value as TOML writes it, durations without quotes; nothing is ``none``."""
     match value:
         case str() if value == HIDDEN:
             return HIDDEN

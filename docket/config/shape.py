@@ -48,7 +48,7 @@ Shape: TypeAlias = Leaf | Names | Entries | Keys
 
 @functools.cache
 def whole() -> Keys:
-    """The shape of a whole configuration."""
+    """Return the shape of a whole configuration."""
     made = schema()
     found = _shape(made, made["definitions"])
     assert isinstance(found, Keys)

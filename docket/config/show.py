@@ -87,7 +87,7 @@ class Explanation:
 
 
 def values_of(loaded: Loaded) -> tuple[Value, ...]:
-    """Every value of a configuration, in the order of the model."""
+    """Return every value of a configuration, in the order of the model."""
     configuration = loaded.configuration
     tree = configuration.model_dump(by_alias=True, exclude=set(PARTS_OF_FILES))
     return tuple(
@@ -114,7 +114,7 @@ def explain_path(loaded: Loaded, path: KeyPath) -> Explanation | None:
 
 
 def closest_path(loaded: Loaded, path: KeyPath) -> str:
-    """The path of the configuration that was probably meant, or nothing."""
+    """Return the path of the configuration that was probably meant, or nothing."""
     known = {dotted(one.path[:length]) for one in values_of(loaded) for length in range(1, 9)}
     known |= {dotted(unset) for unset in _unset(loaded)}
     found = difflib.get_close_matches(dotted(path), sorted(known), 1)
@@ -122,7 +122,7 @@ def closest_path(loaded: Loaded, path: KeyPath) -> str:
 
 
 def _unset(loaded: Loaded) -> set[KeyPath]:
-    """The keys that there could be, and that nothing is said about."""
+    """Return the keys that there could be, and that are not set."""
     tree = loaded.configuration.model_dump(by_alias=True)
     return {path for path, value in _leaves((), tree) if value is None or path[0] in PARTS_OF_FILES}
 

@@ -82,18 +82,18 @@ class Sources:
         )
 
     def at_their_sources(self, findings: Iterable[Finding]) -> list[Finding]:
-        """The findings, each where its value was written: those of one default only once."""
+        """Return the findings, each where its value was written: those of one default only once."""
         moved = [replace(finding, path=self._source(finding.path)) for finding in findings]
         return list(dict.fromkeys(moved))
 
     def located(self, findings: Iterable[Finding]) -> tuple[Problem, ...]:
-        """The findings as problems, in the order of the files, those of the environment last."""
+        """Return the findings as problems, in the order of the files, those of the environment last."""
         findings = self._without_echoes(list(findings))
         unknown = [finding.path for finding in findings if finding.is_unknown]
         return self.in_order(self._problem(finding, unknown) for finding in findings)
 
     def in_order(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
-        """Problems in the order of the files, those of the environment last."""
+        """Return the problems in the order of the files, those of the environment last."""
         order = {"": len(self._layers())}
         for layer in self._layers():
             if isinstance(layer, Written):
@@ -130,7 +130,7 @@ class Sources:
         return [layer for group in self.groups for layer in group]
 
     def _owners(self, path: KeyPath) -> list[tuple[Layer, KeyPath]]:
-        """The layers that say something about a path, and what it is called there; the last one wins."""
+        """Return the layers that set a path, and its name in each; the last one wins."""
         index = next((i for i, key in enumerate(path) if isinstance(key, int)), None)
         groups = self.groups
         if index is not None:
@@ -155,7 +155,7 @@ class Sources:
         return layer.document.problem(replace(finding, path=path), hidden)
 
     def _neighbour(self, path: KeyPath) -> str:
-        """Of a default that does not fit, what set another key of its table."""
+        """Return the variable or option that set another key of the table of a default that does not fit."""
         return next(
             (
                 variable
@@ -166,7 +166,7 @@ class Sources:
         )
 
     def _nearest(self, finding: Finding) -> tuple[Written, KeyPath]:
-        """The file that says what is nearest to a path, and what the path is called there."""
+        """Return the file that sets what is nearest to a path, and the name of the path there."""
         written, length = next(
             (written, length)
             for length in range(len(finding.path), 0, -1)

@@ -68,7 +68,7 @@ class Connection(ABC):
     """True if the server is this process's own and ends with it, as tests want it."""
 
     def prefix(self, name: str) -> str:
-        """The prefix of all keys of the docket ``name``; on a cluster it pins them to one slot.
+        """Return the prefix of all keys of the docket ``name``; on a cluster it pins them to one slot.
 
         Ask for it before opening: on a cluster it decides which node is reached.
         """
@@ -140,14 +140,14 @@ class Connection(ABC):
 
     @abstractmethod
     def waiting(self) -> AbstractAsyncContextManager[redis.asyncio.Redis]:
-        """A client of its own without a read timeout, for one blocking command at a time.
+        """Return a client of its own without a read timeout, for one blocking command at a time.
 
         What redis-py raises inside of the block leaves it in our words, ``ServerUnavailable`` for one.
         """
 
     @abstractmethod
     def subscriber(self) -> AbstractAsyncContextManager[PubSub]:
-        """A pub/sub connection of its own, without a read timeout; errors as with ``waiting``."""
+        """Return a pub/sub connection of its own, without a read timeout; errors as with ``waiting``."""
 
     @abstractmethod
     async def has_left(self, line: PubSub) -> bool:
@@ -155,7 +155,7 @@ class Connection(ABC):
 
     @abstractmethod
     def threaded(self) -> ThreadConnection:
-        """A blocking connection for a thread that must go on while the event loop is stuck."""
+        """Return a blocking connection for a thread that must go on while the event loop is stuck."""
 
 
 class ThreadConnection(ABC):
@@ -163,7 +163,7 @@ class ThreadConnection(ABC):
 
     @abstractmethod
     def send(self, *commands: Command) -> list[Reply]:
-        """As ``Connection.send``, blocking."""
+        """Do the same as ``Connection.send``, blocking."""
 
     @abstractmethod
     def close(self) -> None:
@@ -176,5 +176,5 @@ def is_error(reply: Reply) -> bool:
 
 
 def errors_of(replies: Sequence[Reply]) -> list[redis.ResponseError]:
-    """The errors among the replies."""
+    """Return the errors among the replies."""
     return [reply for reply in replies if isinstance(reply, redis.ResponseError)]

@@ -66,7 +66,7 @@ class Cluster(Standalone):
 
     @override
     def prefix(self, name: str) -> str:
-        """The prefix of all keys of the docket; from now on its slot is the one that counts."""
+        """Return the prefix of all keys of the docket; from now on its slot is the one that counts."""
         prefix = super().prefix(name)
         self._slot = key_slot(prefix.encode())
         return prefix
@@ -174,7 +174,7 @@ class Cluster(Standalone):
 
 
 def _moving_to(reply: Reply) -> tuple[str, int] | None:
-    """The node that answers for what has already arrived there, if the reply names one."""
+    """Return the node that answers for what has already arrived there, if the reply names one."""
     if isinstance(reply, AskError) and not isinstance(reply, MovedError):
         return vars(reply)["node_addr"]
     return None

@@ -65,7 +65,7 @@ server has answered is written; a SIGTERM would have it remove the socket of the
 
 
 def find_binary(environ: Mapping[str, str] = os.environ) -> str:
-    """The server binary: ``DOCKET_SERVER``, else the packaged one, else one on PATH.
+    """Return the server binary: ``DOCKET_SERVER``, else the packaged one, else one on PATH.
 
     Raises:
         ServerMissing: there is none; the message names the remedies.
@@ -274,7 +274,7 @@ class EmbeddedServer:
 
     @suppressed()
     def _ask(self, *command: str) -> Any:
-        """The reply to a command; None if there is none."""
+        """Return the reply to a command; None if there is none."""
         client: Any = redis.Redis(
             unix_socket_path=str(self.socket), socket_timeout=1, retry=Retry(NoBackoff(), 0)
         )

@@ -149,7 +149,7 @@ def refused_unread(replies: Sequence[Any]) -> list[int]:
 
 
 def translate(error: BaseException, where: str = "") -> DocketError:
-    """The error in our words.
+    """Return the error in our words.
 
     Arguments:
         error: what redis-py raised, or what the server answered.
@@ -178,7 +178,7 @@ def translate(error: BaseException, where: str = "") -> DocketError:
 
 
 def unreachable(where: str, error: BaseException, *, has_worked: bool = False) -> DocketError:
-    """The error for a server that cannot be reached.
+    """Return the error for a server that cannot be reached.
 
     Arguments:
         where: the server, without secrets.
@@ -244,7 +244,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _words(error: BaseException) -> set[str]:
-    """The codes in an error of the server: the first word, or after a dash where a script met it."""
+    """Return the codes in an error of the server: the first word, or after a dash where a script met it."""
     return set(_CODE.findall(str(error)))
 
 

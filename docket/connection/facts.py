@@ -18,7 +18,7 @@ QUESTIONS: Final[Sequence[Command]] = (("HELLO",), ("INFO", "server"), ("INFO", 
 
 
 def read_facts(replies: Sequence[Reply]) -> Facts:
-    """The facts in the replies to ``QUESTIONS``.
+    """Return the facts in the replies to ``QUESTIONS``.
 
     Raises:
         ServerRefused: the server does not even say its version.

@@ -68,7 +68,7 @@ class MemoryServer:
 
     @classmethod
     def named(cls, name: str) -> MemoryServer:
-        """The server of this name, started if it does not run."""
+        """Return the server of this name, started if it does not run."""
         with cls._lock:
             server = cls._all.get(name)
             if server is None or not server.is_ours:

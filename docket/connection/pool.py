@@ -25,7 +25,7 @@ class WaitingPool(redis.asyncio.ConnectionPool):
 
     @override
     def make_connection(self) -> AbstractConnection:
-        """A socket that is not connected yet; all of them share what TLS reads from files.
+        """Return a socket that is not connected yet; all of them share what TLS reads from files.
 
         On its own, each socket would read all certificates of the system again, 20 ms each.
         """
@@ -38,7 +38,7 @@ class WaitingPool(redis.asyncio.ConnectionPool):
     async def get_connection(
         self, command_name: str | None = None, *keys: Any, **options: Any
     ) -> AbstractConnection:
-        """A socket that is connected; its place is taken until it is released."""
+        """Return a socket that is connected; its place is taken until it is released."""
         await self._places.acquire()
         connection = self.get_available_connection()
         try:

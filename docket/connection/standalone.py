@@ -234,7 +234,7 @@ class Standalone(Connection):
         return self._client
 
     def make_client(self) -> redis.asyncio.Redis | redis.asyncio.RedisCluster:
-        """The client that users get."""
+        """Return the client that users get."""
         return redis.asyncio.Redis(
             connection_pool=make_pool(self.locate(), self.target.patience, self.size)
         )
@@ -355,7 +355,7 @@ class ThreadLine(ThreadConnection):
             self._line = None
 
     def _usable(self) -> BlockingLine:
-        """A line that the server has not closed since it was last used."""
+        """Return a line that the server has not closed since it was last used."""
         if self._line is not None and self._line.can_read(timeout=0):
             self.close()
         if self._line is None:
@@ -380,7 +380,7 @@ def make_pool(
     size: int,
     pool_class: type[WaitingPool] = WaitingPool,
 ) -> WaitingPool:
-    """The sockets of a server, for asyncio; nothing is connected yet."""
+    """Return the sockets of a server, for asyncio; nothing is connected yet."""
     # Nothing is sent again behind our back: only the caller knows whether that is safe.
     return pool_class(
         max_connections=size,

@@ -60,7 +60,7 @@ _FRAGMENT: Final = "a # in a password is written %23"
 def connect(
     url: str, *, concurrency: int = 10, credential_provider: CredentialProvider | None = None
 ) -> Connection:
-    """The connection that a URL describes; nothing is reached before it is opened.
+    """Return the connection that a URL describes; nothing is reached before it is opened.
 
     Arguments:
         url: ``redis://``, ``rediss://``, ``unix://``, ``valkey://``, ``valkeys://``,
@@ -86,7 +86,7 @@ def connect(
 
 
 def masked(url: str) -> str:
-    """The URL as it may be shown: without password and without query, which can hold one.
+    """Return the URL as it may be shown: without password and without query, which can hold one.
 
     Example:
         >>> masked("redis://app:hunter2@db:6379/0?ssl_password=hunter3")
@@ -321,7 +321,7 @@ def _database(path: str, shown: str) -> dict[str, Any]:
 
 
 def _plain(word: str) -> str:
-    """A word as it may be shown: with other characters it may be part of a password."""
+    """Return a word as it may be shown: with other characters it may be part of a password."""
     return repr(word) if _PLAIN.fullmatch(word) else "something else"
 
 

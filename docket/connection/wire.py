@@ -85,7 +85,7 @@ async def converse(line: Line, packed: bytes, count: int) -> list[Reply]:
 
 
 def converse_blocking(line: BlockingLine, packed: bytes, count: int) -> list[Reply]:
-    """As ``converse``, for a thread."""
+    """Do the same as ``converse``, for a thread."""
     try:
         line.send_packed_command([packed], check_health=False)
         return [_read_blocking(line) for _ in range(count)]

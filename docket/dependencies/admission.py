@@ -132,7 +132,7 @@ async def ask(execution: Execution, gates: Sequence[tuple[Gate[Any], Question]])
 
 
 def argument_of(execution: Execution, name: str, asks: str) -> Any:
-    """The argument of a call that a limit is for.
+    """Return the argument of a call that a limit is for.
 
     Arguments:
         execution: the call.
@@ -151,7 +151,7 @@ def argument_of(execution: Execution, name: str, asks: str) -> Any:
 
 
 def limit_name(scope: str | None, function: str, argument: str | None, value: Any) -> str:
-    """The name of a limit: of a task, or of a parameter and its argument, within a scope.
+    """Return the name of a limit: of a task, or of a parameter and its argument, within a scope.
 
     Arguments:
         scope: what sets it apart from limits of the same name.
@@ -167,5 +167,5 @@ def limit_name(scope: str | None, function: str, argument: str | None, value: An
 
 
 def milliseconds(duration: timedelta) -> int:
-    """A duration in ms, at least one."""
+    """Return a duration in ms, at least one."""
     return max(1, int(duration / timedelta(milliseconds=1)))

@@ -132,5 +132,5 @@ class CompletionHandler(Dependency[T_co]):
 
 
 def format_duration(seconds: float) -> str:
-    """A duration in a column of a log: milliseconds below 100 s, seconds above."""
+    """Return a duration in a column of a log: milliseconds below 100 s, seconds above."""
     return f"{seconds * 1000:6.0f}ms" if seconds < 100 else f"{seconds:6.0f}s "

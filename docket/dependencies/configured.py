@@ -18,7 +18,7 @@ from .rate_limit import RateLimit
 
 @lru_cache(maxsize=4096)
 def configured(policy: TaskPolicy) -> tuple[Dependency[Any], ...]:
-    """The dependencies that a policy stands for; each goes before all of its kind in the code.
+    """Return the dependencies that a policy stands for; each goes before all of its kind in the code.
 
     Timeout and retry are not among them: they look at the policy of the moment, see the executor.
 

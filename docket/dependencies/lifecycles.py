@@ -40,7 +40,7 @@ def _kinds(host: Host) -> list[type[Dependency[Any]]]:
 
 
 def declared_by(function: TaskFunction) -> Iterable[Any]:
-    """The dependencies that a function declares, as defaults or in annotations."""
+    """Return the dependencies that a function declares, as defaults or in annotations."""
     yield from get_dependency_parameters(function).values()
     for dependencies in get_annotation_dependencies(function).values():
         yield from dependencies

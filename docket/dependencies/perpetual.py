@@ -64,7 +64,7 @@ class Perpetual(CompletionHandler["Perpetual"]):
         return None
 
     def first_after(self, moment: datetime) -> datetime | None:
-        """As ``initial_when``, seen from a moment."""
+        """Return ``initial_when``, as seen from a moment."""
         del moment
         return self.initial_when
 

@@ -51,7 +51,7 @@ class SyncProgress(Dependency["SyncProgress"]):
 
     @classmethod
     def of(cls, progress: ExecutionProgress, bridge: Bridge) -> Self:
-        """The progress of a run."""
+        """Return the progress of a run."""
         bound = cls()
         bound.of_run = SyncExecutionProgress(progress, bridge)
         return bound
@@ -84,7 +84,7 @@ class SyncProgress(Dependency["SyncProgress"]):
         self._known.set_total(total)
 
     def increment(self, amount: int = 1) -> None:
-        """Come further.
+        """Increase the current value.
 
         Raises:
             ValueError: the amount is less than 1.

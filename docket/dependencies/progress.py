@@ -56,7 +56,7 @@ class Progress(Dependency["Progress"]):
         await self._known.set_total(total)
 
     async def increment(self, amount: int = 1) -> None:
-        """Come further.
+        """Increase the current value.
 
         Raises:
             ValueError: the amount is less than 1.

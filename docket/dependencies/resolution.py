@@ -121,7 +121,7 @@ class Resolution:
         self.failures: dict[str, FailedDependency] = {}
 
     def role(self, kind: type[D]) -> D | None:
-        """The dependency that plays a role in this run."""
+        """Return the dependency that plays a role in this run."""
         for value in self.found.values():
             if isinstance(value, kind):
                 return value
@@ -202,7 +202,7 @@ class Resolution:
             await ask(execution, asked)
 
     def _gates(self, given: Mapping[str, Any]) -> Iterator[Any]:
-        """The dependencies that this run will enter and whose arguments are known already."""
+        """Yield the dependencies that this run will enter and whose arguments are known already."""
         function = self._execution.function
         declared_here = get_dependency_parameters(function)
         yield from self._host.dependencies.values()
@@ -267,7 +267,7 @@ def _given(execution: Execution) -> dict[str, Any]:
 
 @lru_cache(maxsize=4096)
 def _plain_names(function: TaskFunction) -> tuple[str, ...] | None:
-    """The names of all parameters, if each can be given by position and by name."""
+    """Return the names of all parameters, if each can be given by position and by name."""
     parameters = get_signature(function).parameters.values()
     if any(one.kind is not one.POSITIONAL_OR_KEYWORD for one in parameters):
         return None
@@ -285,7 +285,7 @@ def step_into(host: Host, execution: Execution) -> None:
 async def resolved_dependencies(
     worker: Host, execution: Execution
 ) -> AsyncGenerator[dict[str, Any], None]:
-    """The resolved dependencies of an execution by parameter; one that failed stands there as such.
+    """Yield the resolved dependencies of an execution by parameter; one that failed stands there as such.
 
     Arguments:
         worker: whose own dependencies are entered as well.
@@ -314,7 +314,7 @@ async def resolved_dependencies(
 def validate_worker_dependencies(
     dependencies: Mapping[str, Any] | Sequence[Any] | None,
 ) -> dict[str, Dependency[Any]]:
-    """A worker's own dependencies by name; those without one are numbered.
+    """Return a worker's own dependencies by name; those without one are numbered.
 
     Raises:
         ValueError: a name is reserved.
@@ -395,7 +395,7 @@ def _single_kinds(found: Sequence[tuple[str, Any]]) -> list[type]:
 def get_single_dependency_parameter_of_type(
     function: TaskFunction, dependency_type: type[D]
 ) -> D | None:
-    """The dependency of a kind that a task declares, None if it declares none.
+    """Return the dependency of a kind that a task declares, None if it declares none.
 
     Arguments:
         function: the task.
@@ -412,7 +412,7 @@ def get_single_dependency_parameter_of_type(
 def get_single_dependency_of_type(
     dependencies: Mapping[str, Any], dependency_type: type[D]
 ) -> D | None:
-    """The dependency of a kind among resolved ones, None if there is none.
+    """Return the dependency of a kind among resolved ones, None if there is none.
 
     Arguments:
         dependencies: what was resolved, by parameter.

@@ -35,7 +35,7 @@ class Retry(FailureHandler["Retry"]):
 
     @classmethod
     def forever(cls, delay: timedelta = timedelta(0)) -> Retry:
-        """Attempts without end.
+        """Retry without end.
 
         Arguments:
             delay: the pause before each.
@@ -68,7 +68,7 @@ class Retry(FailureHandler["Retry"]):
         raise ForcedRetry
 
     def in_(self, delay: timedelta) -> NoReturn:
-        """The old name of ``after``."""
+        """Do the same as ``after``, under its old name."""
         self.after(delay)
 
     def pause(self, attempt: int, exception: BaseException | None) -> timedelta:
@@ -122,7 +122,7 @@ class ExponentialRetry(Retry):
         delay: timedelta = timedelta(seconds=1),
         maximum_delay: timedelta = timedelta(seconds=64),
     ) -> ExponentialRetry:
-        """Attempts without end.
+        """Retry without end.
 
         Arguments:
             delay: the first pause.

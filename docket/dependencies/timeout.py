@@ -38,7 +38,7 @@ class Timeout(Runtime["Timeout"]):
         return copy.copy(self)
 
     def start(self) -> None:
-        """The time runs from now on."""
+        """Start the time."""
         # Also for a plain function, whose thread has no event loop to ask.
         self._now = asyncio.get_running_loop().time
         self._deadline = self._now() + self.base.total_seconds()

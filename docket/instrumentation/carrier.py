@@ -13,13 +13,13 @@ class MessageGetter(Getter[Carrier]):
 
     @override
     def get(self, carrier: Carrier, key: str) -> list[str] | None:
-        """The values of a field, None if it is not there."""
+        """Return the values of a field, None if it is not there."""
         value = carrier.get(key.encode())
         return None if value is None else [value.decode()]
 
     @override
     def keys(self, carrier: Carrier) -> list[str]:
-        """The names of all fields."""
+        """Return the names of all fields."""
         return [name.decode() for name in carrier]
 
 
@@ -37,7 +37,7 @@ message_setter = MessageSetter()
 
 
 def packed(carrier: Carrier) -> str:
-    """The fields as the record of an execution holds them: a line each; empty if there are none."""
+    """Return the fields as the record of an execution holds them: a line each; empty if there are none."""
     return b"\n".join(name + b"=" + value for name, value in carrier.items()).decode()
 
 

@@ -42,7 +42,7 @@ class Lines(logging.Formatter, ABC):
 
     @abstractmethod
     def info(self, name: str, created: float, message: str) -> str:
-        """The line that ``format`` makes of a record which has nothing but these.
+        """Return the line that ``format`` makes of a record which has nothing but these.
 
         Arguments:
             name: of the logger.
@@ -51,7 +51,7 @@ class Lines(logging.Formatter, ABC):
         """
 
     def local(self, created: float) -> str:
-        """The local time, in seconds; most lines are of the second of the line before."""
+        """Return the local time, in seconds; most lines are of the second of the line before."""
         second, text = self._second
         if second != int(created):
             second = int(created)
@@ -275,7 +275,7 @@ def _is_as_python_has_it() -> bool:
 
 
 def _pieces(lines: list[str], end: str) -> Iterator[str]:
-    """Whole lines, as many as a pipe takes at once; a line that is longer is a piece of its own."""
+    """Yield whole lines, as many as a pipe takes at once; a longer line is a piece of its own."""
     piece: list[str] = []
     size = 0
     for text in lines:

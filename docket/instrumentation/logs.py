@@ -19,7 +19,7 @@ worker = logging.getLogger("docket.worker")
 
 
 def struck_at_add(describe: Describe) -> None:
-    """A call was not scheduled, because a strike forbids it."""
+    """Log that a call was not scheduled, because a strike forbids it."""
     if docket.isEnabledFor(logging.WARNING):
         docket.warning("Struck %s: a strike forbids it", describe())
 
@@ -30,7 +30,7 @@ def cancelled(key: str, word: str) -> None:
 
 
 def starting(name: str, tasks: Iterable[str]) -> None:
-    """A worker begins, and knows these tasks."""
+    """Log that a worker begins, and knows these tasks."""
     worker.info("Starting worker %r with the following tasks:", name)
     for task in tasks:
         worker.info("* %s", task)
@@ -42,7 +42,7 @@ def told_to_end(signal: str) -> None:
 
 
 def finishing(count: int) -> None:
-    """A worker claims no more, and waits for what runs."""
+    """Log that a worker claims no more, and waits for what runs."""
     worker.info("Shutdown requested, finishing %d active tasks...", count)
 
 
@@ -208,7 +208,7 @@ class WorkerLog(Observer):
 
 
 def duration(seconds: float) -> str:
-    """Seconds as six characters at least: ms below one second."""
+    """Write seconds as six characters at least: ms below one second."""
     if seconds < 1:
         return f"{seconds * 1000:4.0f}ms"
     return f"{seconds:5.1f}s"

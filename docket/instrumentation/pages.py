@@ -130,7 +130,7 @@ class _Answers:
         self._is_local = is_local
 
     def to(self, head: bytes) -> bytes:
-        """The answer to a request, of which the head is given."""
+        """Return the answer to a request, of which the head is given."""
         first, *lines = head.decode("latin-1").split("\r\n")
         words = first.split(" ")
         if len(words) != 3 or not words[2].startswith("HTTP/1."):

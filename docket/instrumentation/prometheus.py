@@ -31,7 +31,7 @@ class Sample(NamedTuple):
 
 
 def page(samples: Iterable[Sample]) -> Answer:
-    """The page that Prometheus reads, or how to get it where its library is not installed."""
+    """Return the page that Prometheus reads, or how to get it where its library is not installed."""
     try:
         from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415 - an extra
         from prometheus_client.exposition import CONTENT_TYPE_LATEST  # noqa: PLC0415

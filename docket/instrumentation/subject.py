@@ -29,7 +29,7 @@ current: ContextVar[tuple[Subject, Mapping[str, str]] | None] = ContextVar(
 
 
 def fields_of_run() -> Labels:
-    """The fields of the run that we are in: docket, worker, task, key, due time and attempt."""
+    """Return the fields of the run that we are in: docket, worker, task, key, due time and attempt."""
     running = current.get()
     if running is None:
         return {}

@@ -60,7 +60,7 @@ def is_traced() -> bool:
 
 
 def spanning(name: str, attributes: Callable[[], Attributes]) -> AbstractContextManager[Span]:
-    """A span of the client for the length of a block; an error that leaves the block is shown in it.
+    """Open a span of the client for the length of a block; an error that leaves the block is shown in it.
 
     Arguments:
         name: what is done.
@@ -72,7 +72,7 @@ def spanning(name: str, attributes: Callable[[], Attributes]) -> AbstractContext
 
 
 def spanning_redis(commands: Sequence[str]) -> AbstractContextManager[Span]:
-    """A span of one round trip to Redis, for the length of a block.
+    """Open a span of one round trip to Redis, for the length of a block.
 
     Arguments:
         commands: the names of the commands that go together.
@@ -90,7 +90,7 @@ def spanning_redis(commands: Sequence[str]) -> AbstractContextManager[Span]:
 
 
 def outgoing() -> str:
-    """The trace that we are in, to ride with an execution; empty outside of any."""
+    """Return the trace that we are in, to ride with an execution; empty outside of any."""
     if not context.get_current():
         return ""
     carrier: Carrier = {}
@@ -106,7 +106,7 @@ def incoming(trace_text: str) -> Context | None:
 
 
 def links_to(trace_context: Context | None) -> list[Link]:
-    """The link to the span of another context, unless there is none."""
+    """Return the link to the span of another context, unless there is none."""
     if trace_context is None:
         return []
     origin = trace.get_current_span(trace_context).get_span_context()
@@ -114,7 +114,7 @@ def links_to(trace_context: Context | None) -> list[Link]:
 
 
 def identifiers() -> Mapping[str, str]:
-    """The trace and the span that we are in, as logs name them; empty outside of any."""
+    """Return the trace and the span that we are in, as logs name them; empty outside of any."""
     span = trace.get_current_span().get_span_context()
     if not span.is_valid:
         return {}

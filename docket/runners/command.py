@@ -104,7 +104,7 @@ async def _follow(stream: asyncio.StreamReader, tail: deque[str], logger: loggin
 
 
 async def _line(stream: asyncio.StreamReader) -> bytes:
-    """A line, or as much of it as fits."""
+    """Return a line, or as much of it as fits."""
     try:
         return await stream.readuntil(b"\n")
     except asyncio.IncompleteReadError as end:

@@ -86,7 +86,7 @@ class _Request:
     content: bytes | None = None
 
     def redirected(self, status: int, target: str) -> _Request:
-        """The call that a redirect asks for, as browsers understand it."""
+        """Return the call that a redirect asks for, as browsers understand it."""
         try:
             target = urljoin(self.url, target)
             _ = urlsplit(target).port
@@ -101,7 +101,7 @@ class _Request:
 
 
 def http_task(name: str, call: HttpCall) -> Callable[..., Any]:
-    """A task that makes an HTTP call.
+    """Return a task that makes an HTTP call.
 
     The arguments of the task fill in url, headers and body. Redirects are followed on the same host
     only, and addresses that are not public are refused, also those that a name stands for. An answer
@@ -267,6 +267,6 @@ def _text(body: bytes, charset: str) -> str:
 
 
 def _shown(url: str) -> str:
-    """A URL without what may be secret in it: user, password, query."""
+    """Return a URL without what may be secret in it: user, password, query."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

@@ -38,7 +38,7 @@ def is_special(text: str) -> bool:
 
 
 def _meant(address: Address) -> list[Address]:
-    """The address, or what it stands for."""
+    """Return the address, or what it stands for."""
     if isinstance(address, ipaddress.IPv4Address):
         return [address]
     if address.ipv4_mapped is not None:

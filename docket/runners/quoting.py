@@ -17,7 +17,7 @@ _XML_QUOTES = {'"': "&quot;", "'": "&apos;"}
 
 
 def url_of(template: str, arguments: Mapping[str, Any]) -> str:
-    """A URL with arguments in it; none of them changes which path is meant.
+    """Return a URL with arguments in it; none of them changes which path is meant.
 
     Raises:
         CallRefused: one would.

@@ -165,7 +165,7 @@ class DesiredSchedule:
         return datetime.fromisoformat(self.times["end"]) if "end" in self.times else None
 
     def since(self, created: datetime) -> DesiredSchedule:
-        """The same schedule, knowing when it was first seen."""
+        """Return the same schedule, knowing when it was first seen."""
         return replace(self, next_after=next_after_of(self.times, self.seed, created))
 
     def owed(self, expected: datetime, now: datetime) -> Owed:
@@ -192,7 +192,7 @@ class DesiredSchedule:
         return Owed(runs, following, before + len(come) - len(runs), late)
 
     def on_the_grid_of(self, due: datetime) -> NextAfter:
-        """The due times after that to which one belongs.
+        """Return the due times after that to which one belongs.
 
         Where it is counted from when the schedule was first seen, only Redis and the due time itself know.
         """
@@ -203,7 +203,7 @@ class DesiredSchedule:
 
 
 def desired_schedules(configuration: Configuration) -> tuple[DesiredSchedule, ...]:
-    """The schedules that a configuration declares."""
+    """Return the schedules that a configuration declares."""
     return tuple(
         _desired(configuration, name, schedule)
         for name, schedule in configuration.schedules.items()
@@ -211,7 +211,7 @@ def desired_schedules(configuration: Configuration) -> tuple[DesiredSchedule, ..
 
 
 def _former_name(configuration: Configuration, name: str, schedule: Schedule) -> str | None:
-    """The name whose state is taken over: of a schedule that keeps its own name, nothing is."""
+    """Return the name whose state is taken over: of a schedule that keeps its own name, nothing is."""
     former = schedule.renamed_from
     holder = None if former is None else configuration.schedules.get(former)
     stays = holder is not None and (former == name or holder.renamed_from is None)

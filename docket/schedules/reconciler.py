@@ -40,7 +40,7 @@ async def reconcile(
 def declarations(
     desired: Sequence[DesiredSchedule], now: datetime, owner: str, serializer: Serializer
 ) -> list[DeclaredSchedule]:
-    """Schedules in the words of the scripts.
+    """Return schedules in the words of the scripts.
 
     Arguments:
         desired: the schedules.
@@ -78,7 +78,7 @@ def due_next(desired: Sequence[DesiredSchedule], moments: Sequence[int]) -> dict
 def in_force(
     known: Sequence[Known], owner: str, serializer: Serializer = UNSIGNED
 ) -> tuple[list[DesiredSchedule], dict[str, datetime]]:
-    """The schedules of an owner as Redis holds them, and when each of them is due next.
+    """Return the active schedules of an owner, as Redis holds them, and the next due time of each.
 
     One that cannot be read, because a newer release has written it, is left to others. One that is not
     signed by the owner, where that has keys, is left alone.

@@ -9,7 +9,7 @@ from .desired import DesiredSchedule
 
 
 def call_of(serializer: Serializer, schedule: DesiredSchedule, key: str) -> bytes:
-    """The arguments of one run of a schedule, as they are stored.
+    """Return the arguments of one run of a schedule, as they are stored.
 
     Arguments:
         serializer: how arguments become bytes.
@@ -25,7 +25,7 @@ def call_of(serializer: Serializer, schedule: DesiredSchedule, key: str) -> byte
 
 
 def seal_of(serializer: Serializer, owner: str, schedule: DesiredSchedule) -> str:
-    """The signature of a definition; empty if there are no keys."""
+    """Return the signature of a definition; empty if there are no keys."""
     return serializer.sign(schedule.definition, _place(owner, schedule.name))
 
 

@@ -23,7 +23,7 @@ REASONS = {
 
 
 def key_of(name: str, due: datetime) -> str:
-    """The key of the run of a schedule: its due time makes it what it is.
+    """Return the key of the run of a schedule, made from its due time.
 
     Arguments:
         name: the schedule.
@@ -33,7 +33,7 @@ def key_of(name: str, due: datetime) -> str:
 
 
 def utc(moment: datetime) -> str:
-    """A moment in UTC as keys and logs name it, with milliseconds only where there are any."""
+    """Return a moment in UTC as keys and logs name it, with milliseconds only where there are any."""
     text = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return text.replace(".000Z", "Z")
 

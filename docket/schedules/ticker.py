@@ -166,7 +166,7 @@ class Ticker(Service):
         return [name for _, name in sorted(due)]
 
     def _awaited(self) -> list[DesiredSchedule]:
-        """Those whose next due time is counted from the end of a run that was not over yet."""
+        """Return the schedules whose next due time is counted from the end of a run that was not over yet."""
         return [
             schedule
             for name, schedule in self._desired.items()

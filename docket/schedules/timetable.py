@@ -116,11 +116,11 @@ class Timetable:
         self._schedules = docket.storage.schedules
 
     async def now(self) -> datetime:
-        """The server's time."""
+        """Return the server's time."""
         return from_milliseconds(await self._schedules.now())
 
     async def entries(self, name: str = "") -> list[Entry]:
-        """All schedules of all owners, by owner and name; what cannot be read takes no other with it.
+        """Return all schedules of all owners, by owner and name; what cannot be read takes no other with it.
 
         Arguments:
             name: only those of this name, or owner/name; empty is any.
@@ -149,7 +149,7 @@ class Timetable:
         ]
 
     async def find(self, name: str) -> Entry:
-        """The schedule of a name.
+        """Return the schedule of a name.
 
         Arguments:
             name: its name, or owner/name where several owners have one of that name.

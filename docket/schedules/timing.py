@@ -15,7 +15,7 @@ NextAfter: TypeAlias = Callable[[datetime], "datetime | None"]
 
 
 def every(period: timedelta, anchor: datetime) -> NextAfter:
-    """Due at the anchor plus whole periods, before it as well as after it.
+    """Return the timing that is due at the anchor plus whole periods, before it as well as after it.
 
     Anchored this way, no reload, restart or host shifts a schedule.
 
@@ -31,7 +31,7 @@ def every(period: timedelta, anchor: datetime) -> NextAfter:
 
 
 def rolling(period: timedelta) -> NextAfter:
-    """Due a period after any moment: it is the moment that says what is counted from.
+    """Return the timing that is due a period after any moment: the caller decides where it counts from.
 
     Arguments:
         period: from the moment to the due time.
@@ -44,7 +44,7 @@ def rolling(period: timedelta) -> NextAfter:
 
 
 def once(due: datetime) -> NextAfter:
-    """Due at a moment, and never again.
+    """Return the timing that is due at a moment, and never again.
 
     Arguments:
         due: the moment.
@@ -57,7 +57,7 @@ def once(due: datetime) -> NextAfter:
 
 
 def delayed(timing: NextAfter, pause: timedelta) -> NextAfter:
-    """Due some time after another timing.
+    """Return the timing that is due some time after another one.
 
     Arguments:
         timing: the other one.
@@ -72,7 +72,7 @@ def delayed(timing: NextAfter, pause: timedelta) -> NextAfter:
 
 
 def within(timing: NextAfter, start: datetime | None, end: datetime | None) -> NextAfter:
-    """Due like another timing, from a moment on and before another one.
+    """Return the timing that is due like another one, from a moment on and before another one.
 
     Arguments:
         timing: the other one.
@@ -91,7 +91,7 @@ def within(timing: NextAfter, start: datetime | None, end: datetime | None) -> N
 
 
 def jitter_of(seed: str, longest: timedelta) -> timedelta:
-    """A pause that is anywhere below the longest one, the same for the same seed, in whole milliseconds.
+    """Return a pause below the longest one, in whole milliseconds, the same for the same seed.
 
     Arguments:
         seed: what it is computed from.
@@ -103,7 +103,7 @@ def jitter_of(seed: str, longest: timedelta) -> timedelta:
 
 
 def latest(timing: NextAfter, first: datetime, now: datetime, count: int) -> list[datetime]:
-    """The last due times up to now, as many as ``count`` and none before ``first``, the earliest first.
+    """Return the last ``count`` due times up to now, none before ``first``, the earliest first.
 
     Looks back in windows that double, so that years of missed seconds cost no more than a few steps.
 

@@ -29,7 +29,7 @@ class Due:
 def upcoming(
     schedule: DesiredSchedule, after: datetime, first: datetime | None, count: int
 ) -> list[Due]:
-    """The next due times.
+    """Return the next due times.
 
     One that is counted from the end of its run has one at most.
 
@@ -55,7 +55,7 @@ def upcoming(
 
 
 def between(schedule: DesiredSchedule, start: datetime, end: datetime, most: int) -> list[datetime]:
-    """The due times from one moment on and before another, the earliest first.
+    """Return the due times from one moment on and before another, the earliest first.
 
     Arguments:
         schedule: the schedule.

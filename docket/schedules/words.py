@@ -18,7 +18,7 @@ _TAG: Final = "$"
 def next_after_of(
     timing: Mapping[str, Any], seed: str, created: datetime | None = None
 ) -> NextAfter:
-    """The function from a moment to the first due time after it.
+    """Return the function from a moment to the first due time after it.
 
     Arguments:
         timing: what decides it, as ``DesiredSchedule.timing`` holds it.
@@ -33,7 +33,7 @@ def next_after_of(
 
 
 def expression_of(timing: Mapping[str, Any], seed: str) -> CronExpression:
-    """The cron expression of a timing that has one."""
+    """Return the cron expression of a timing that has one."""
     dst = timing.get("dst", {})
     zone = exact_zone(timing["timezone"])
     return CronExpression(timing["cron"], zone, dst.get("gap"), dst.get("overlap"), seed)
@@ -54,7 +54,7 @@ def in_words(timing: Mapping[str, Any]) -> str:
 
 
 def encode(value: Any) -> Any:
-    """A value of TOML as JSON can hold it: moments and numbers without an end are tagged.
+    """Return a value of TOML as JSON can hold it: moments and numbers without an end are tagged.
 
     Example:
         >>> encode({"day": date(2026, 11, 23)})

@@ -35,7 +35,7 @@ class Decoder:
         self._open_tags = 0
 
     def read(self, data: bytes) -> Any:
-        """The value that the bytes hold.
+        """Return the value that the bytes hold.
 
         Raises:
             Undecodable: they hold none.
@@ -67,7 +67,7 @@ class Decoder:
         return pickling.load(data)
 
     def integer(self, data: bytes) -> Any:
-        """An integer of more than 64 bits, from its bytes."""
+        """Return an integer of more than 64 bits, from its bytes."""
         return int.from_bytes(data, "big", signed=True)
 
     def _on_tag(self, code: int, data: bytes) -> Tag:
@@ -98,7 +98,7 @@ def _pairs(parts: list[Any]) -> dict[Any, Any]:
 
 
 def mapping(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    """A dict of these pairs."""
+    """Return a dict of these pairs."""
     if len(pairs) > COLLISIONS:
         _spread(key for key, _ in pairs)
     return dict(pairs)

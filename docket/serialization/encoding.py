@@ -29,7 +29,7 @@ class Encoder:
         self._types: Mapping[str, type] | None = None
 
     def words(self, value: Any) -> Any:
-        """A value in words.
+        """Return a value in words.
 
         Raises:
             NotSerializable: no codec that is allowed takes a part of it.
@@ -43,7 +43,7 @@ class Encoder:
         return self._model(value, kind) if words is None else words
 
     def pickled(self, value: Any) -> list[Any]:
-        """A value as a pickle.
+        """Return a value as a pickle.
 
         Raises:
             NotSerializable: pickle is not allowed, or does not take it.

@@ -64,7 +64,7 @@ def parse(data: bytes) -> Envelope:
 
 
 def first_byte(data: bytes) -> int:
-    """The first byte of what may be signed; -1 if there is none."""
+    """Return the first byte of what may be signed; -1 if there is none."""
     body = parse(data).body if data.startswith(SIGNED_BYTE) else data
     return body[0] if body else -1
 
@@ -95,14 +95,14 @@ def kind_and_codec(body: bytes) -> tuple[Kind, Codec]:
 def sign(
     body: bytes, key_id: str, secret: bytes, context: Sequence[str | int], nonce: str
 ) -> bytes:
-    """A body with its signature before it."""
+    """Return a body with its signature before it."""
     name, mark = key_id.encode(), nonce.encode()
     head = bytes((SIGNED, len(name))) + name + bytes((len(mark),)) + mark
     return head + _digest(body, secret, context, nonce) + body
 
 
 def verify(data: bytes, keys: Mapping[str, bytes], context: Sequence[str | int]) -> bytes:
-    """The body of a payload that is signed by one of the keys.
+    """Return the body of a payload that is signed by one of the keys.
 
     Arguments:
         data: the payload.

@@ -19,7 +19,7 @@ LONGEST_TRACEBACK: Final = 16 * 1024
 
 
 def words_of(error: BaseException, pickles: bool) -> list[Any]:
-    """An exception in values: its name, message and traceback, and if possible itself.
+    """Return an exception in values: its name, message and traceback, and if possible itself.
 
     Arguments:
         error: the exception.
@@ -31,14 +31,14 @@ def words_of(error: BaseException, pickles: bool) -> list[Any]:
 
 
 def short_words_of(error: BaseException, length: int) -> list[Any]:
-    """An exception in words of no more than about ``length`` bytes."""
+    """Return an exception in words of no more than about ``length`` bytes."""
     name, message, trace = _told(error)
     share = max(length // 16, 32)
     return [name[:share], message[:share], trace[-share:], None, None]
 
 
 def build(words: Any, pickles: bool) -> Exception:
-    """The exception, with the traceback of where it was raised as its cause.
+    """Return the exception, with the traceback of where it was raised as its cause.
 
     What cannot be brought back is a ``FailedElsewhere``. So is what would end the reader, such as
     ``SystemExit``.

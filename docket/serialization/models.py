@@ -29,12 +29,12 @@ def is_model(kind: Any) -> bool:
 
 
 def name_of(kind: type) -> str:
-    """The name that a type is stored under."""
+    """Return the name that a type is stored under."""
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def types_in(annotations: Iterable[Any]) -> Mapping[str, type]:
-    """All models that annotations speak of, also those in the fields of others, by name."""
+    """Return all models that annotations speak of, also those in the fields of others, by name."""
     found: dict[str, type] = {}
     waiting = list(annotations)
     while waiting:
@@ -48,7 +48,7 @@ def types_in(annotations: Iterable[Any]) -> Mapping[str, type]:
 
 
 def find(types: Mapping[str, type], name: str) -> type:
-    """The type of this name, wherever its module has moved to.
+    """Return the type of this name, wherever its module has moved to.
 
     Raises:
         ModelMismatch: the annotations name none, or several.
@@ -80,7 +80,7 @@ def is_data(value: Any) -> bool:
 
 
 def fields_of(value: Any) -> dict[str, Any]:
-    """The fields of a model by name; of an enum, the name of its member."""
+    """Return the fields of a model by name; of an enum, the name of its member."""
     if isinstance(value, enum.Enum):
         return {"name": value.name}
     kind = kind_of(value)
@@ -104,7 +104,7 @@ def beside(value: Any) -> dict[str, Any]:
 
 
 def build(kind: type, fields: dict[str, Any], beside: Mapping[str, Any]) -> Any:
-    """A model of its fields, restored as it was: nothing is validated and no code of its own runs.
+    """Return a model of its fields, restored as it was: nothing is validated and no code of its own runs.
 
     Fields that it has gained since then get their defaults.
 

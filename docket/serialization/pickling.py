@@ -14,7 +14,7 @@ LONGEST_REASON: Final = 1000
 
 
 def dump(value: Any) -> bytes:
-    """A value as a pickle.
+    """Return a value as a pickle.
 
     Raises:
         NotSerializable: it cannot be pickled.
@@ -50,7 +50,7 @@ def load(data: bytes) -> Any:
 
 
 def preview(value: Any) -> str:
-    """A value in short, for messages; never fails."""
+    """Return a value in short, for messages; never fails."""
     try:
         text = "".join([repr(value)])
     except BaseException:

@@ -13,7 +13,7 @@ NOTHING: Final = bytes((Kind.RESULT | Codec.SAFE,)) + pack(None)
 
 
 def place_of_call(task: str, key: str) -> Context:
-    """The place of a call."""
+    """Return the place of a call."""
     return task, key
 
 
@@ -28,7 +28,7 @@ def place_of_result(task: str, key: str, generation: int, call: bytes) -> Contex
 
 
 def unsigned(data: bytes) -> bytes:
-    """A payload without its signature, which differs each time that it is made."""
+    """Return a payload without its signature, which differs each time that it is made."""
     return parse(data).body
 
 

@@ -64,7 +64,7 @@ def _static(kind: type, name: str) -> Any:
 
 
 def fields_of(model: Any, kind: Any) -> dict[str, Any]:
-    """The fields of a model by name."""
+    """Return the fields of a model by name."""
     return {name: model.__dict__[name] for name in kind.model_fields}
 
 
@@ -78,7 +78,7 @@ def state_of(model: Any, kind: Any) -> State:
 
 
 def restored(kind: Any, fields: Mapping[str, Any], state: State) -> Any:
-    """The model that holds this; what it has gained since then gets its defaults.
+    """Return the model that holds this; what it has gained since then gets its defaults.
 
     Raises:
         ModelMismatch: it needs more than that, or has no place for some of it.

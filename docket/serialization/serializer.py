@@ -96,7 +96,7 @@ class Serializer:
     def load_call(
         self, data: bytes, signature: inspect.Signature | None = None, *, context: Context = ()
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments of a call.
+        """Return the arguments of a call.
 
         Arguments:
             data: what ``dump_call`` has made.
@@ -121,7 +121,7 @@ class Serializer:
         return envelope.first_byte(data) in WRITTEN
 
     def dump_result(self, value: Any, annotation: Any = None, *, context: Context = ()) -> bytes:
-        """A result as bytes.
+        """Return a result as bytes.
 
         Arguments:
             value: the result.
@@ -139,7 +139,7 @@ class Serializer:
         return self._sealed(Kind.RESULT, codec, content, context)
 
     def load_result(self, data: bytes, annotation: Any = None, *, context: Context = ()) -> Any:
-        """A result.
+        """Return a result.
 
         Arguments:
             data: what ``dump_result`` has made.
@@ -152,7 +152,7 @@ class Serializer:
         return self._opened(data, Kind.RESULT, (annotation,), context)
 
     def dump_error(self, error: BaseException, *, context: Context = ()) -> bytes:
-        """An exception as bytes; never fails.
+        """Return an exception as bytes; never fails.
 
         What cannot be encoded, or not within the limit, leaves its name, message and traceback.
 
@@ -169,7 +169,7 @@ class Serializer:
             return self._signed(Kind.ERROR, Codec.SAFE, content, context)
 
     def load_error(self, data: bytes, *, context: Context = ()) -> Exception:
-        """The exception, or a ``FailedElsewhere`` where it cannot be brought back.
+        """Return the exception, or a ``FailedElsewhere`` where it cannot be brought back.
 
         Its cause shows the traceback of where it was raised.
 

@@ -77,7 +77,7 @@ def unpack(
     on_map: Callable[[list[tuple[Any, Any]]], Any],
     on_tag: Callable[[int, bytes], Any],
 ) -> Any:
-    """Bytes as words; no length that they claim exceeds their own.
+    """Decode bytes to words; no length that they claim exceeds their own.
 
     Raises:
         Exception: of any class, if the bytes are damaged.
@@ -93,12 +93,12 @@ def unpack(
 
 
 def kind_of(value: Any) -> type[Any]:
-    """The exact type of a value."""
+    """Return the exact type of a value."""
     return cast(type[Any], type(value))
 
 
 def as_parts(words: Any, *kinds: type | None) -> list[Any] | None:
-    """The words as a list of parts of these exact types, None standing for any; None if they are not."""
+    """Return words as parts of these exact types, None standing for any; None if they are not."""
     if type(words) is not list:
         return None
     parts = cast(list[Any], words)

@@ -55,7 +55,7 @@ class NotAsWritten(ValueError):
 def made(
     signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any], list[Misfit]]:
-    """The arguments that are meant, and what does not fit.
+    """Convert arguments to the types that are meant; return them, and what does not fit.
 
     Arguments:
         signature: the task's, with annotations resolved.
@@ -86,7 +86,7 @@ def made(
 def as_meant(
     signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments that are meant.
+    """Convert arguments to the types that are meant.
 
     Raises:
         ModelMismatch: one does not fit its annotation.
@@ -104,7 +104,7 @@ _BY_NAME: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KE
 def _places(
     signature: inspect.Signature, count: int
 ) -> Iterator[tuple[inspect.Parameter, int | None]]:
-    """The parameters that so many positional arguments are for."""
+    """Yield the parameters that so many positional arguments are for."""
     for parameter in signature.parameters.values():
         if parameter.kind is parameter.VAR_POSITIONAL:
             yield from ((parameter, number) for number in range(count))

@@ -176,7 +176,7 @@ class Applier:
                 await pool.reconfigure(replace(pool.desired, processes=processes))
 
     def scaled(self, configuration: Configuration) -> list[str]:
-        """The pools that have more or fewer processes than the configuration says."""
+        """Return the pools that have more or fewer processes than the configuration says."""
         return [
             name
             for name, pool in self._fleet.pools.items()

@@ -56,7 +56,7 @@ def place_of(control: str, file: Path) -> Path:
 
 
 def socket_of(place: Path) -> Path:
-    """The socket of the supervisor whose place this is: there, where is written there, or elsewhere.
+    """Return the socket of the supervisor of this place: there, where a note there points to, or elsewhere.
 
     Arguments:
         place: where it shall be.
@@ -138,7 +138,7 @@ def ask(place: Path, word: str, seconds: float = 10.0, **fields: Any) -> dict[st
 
 
 def stranger_at(found: Path, place: Path) -> int | None:
-    """The user who owns a socket and is neither this one nor root; None if there is none.
+    """Return the user who owns a socket and is neither this one nor root; None if there is none.
 
     Root may ask what is at the place that the configuration names: who can write there can write that, too.
 

@@ -61,7 +61,7 @@ class Conditions:
         return iter(list(self._all.values()))
 
     def tell(self, name: Name, status: bool, reason: str, message: str = "") -> None:
-        """Something is the case from now on, or is not."""
+        """Record that something is the case from now on, or is not."""
         before = self._all[name]
         now = time.time() if status != before.status else before.since
         self._all[name] = replace(before, status=status, reason=reason, message=message, since=now)

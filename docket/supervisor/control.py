@@ -90,7 +90,7 @@ class Control:
         self._server = await asyncio.start_unix_server(self._meet, sock=line, limit=LARGEST)
 
     def _bound(self, path: Path) -> socket.socket:
-        """A socket on a path; what was there was not answered."""
+        """Return a socket on a path; what was there was not answered."""
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         line = socket.socket(socket.AF_UNIX)
@@ -105,7 +105,7 @@ class Control:
         return line
 
     def _bound_elsewhere(self) -> socket.socket:
-        """One where this user's files are; that is written down at the place, if that can be."""
+        """Return a socket among this user's files; its path is noted at the place, if that can be."""
         path = elsewhere(self._place)
         path.parent.mkdir(mode=0o700, exist_ok=True)
         found = path.parent.lstat()

@@ -64,7 +64,7 @@ def _flaps(ours: Entry, history: Sequence[Revision]) -> bool:
 
 
 def here(configuration: Configuration, host: str) -> Configuration:
-    """The same configuration with the pools of this host only.
+    """Return the same configuration with the pools of this host only.
 
     Arguments:
         configuration: all of it.

@@ -294,7 +294,7 @@ class InForce:
         self._conditions.tell("Drift", True, stands.name.title(), told)
 
     def _entry(self, ours: Loaded, why: str, number: int) -> Entry:
-        """A configuration as it is kept."""
+        """Return a configuration as it is kept."""
         configuration = ours.configuration
         entry = Entry(
             digest=ours.meaning,
@@ -336,7 +336,7 @@ def _signed_text(entry: Entry) -> str:
 
 
 def _routes(tasks: Mapping[str, Task]) -> tuple[dict[str, str], dict[str, int]]:
-    """The queues, and the shapes of the arguments, of tasks that have one of their own."""
+    """Return the queues, and the shapes of the arguments, of tasks that have one of their own."""
     lanes = {name: lane_of(task) for name, task in tasks.items()}
     routes = {name: lane for name, lane in lanes.items() if lane != DEFAULT_QUEUE}
     return routes, {name: task.args_schema for name, task in tasks.items() if task.args_schema > 1}

@@ -47,12 +47,12 @@ class Notifier(Service):
         self._tell("READY=1", f"STATUS={self._status()}")
 
     def reloading(self) -> None:
-        """A reload begins."""
+        """Report that a reload begins."""
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._tell("RELOADING=1", f"MONOTONIC_USEC={now}", f"STATUS={self._status()}")
 
     def stopping(self) -> None:
-        """The end begins."""
+        """Report that the end begins."""
         self._tell("STOPPING=1", f"STATUS={self._status()}")
 
     silence = 30.0

@@ -62,7 +62,7 @@ class Pauses(Service):
 
 
 def _message(paused: list[PausedSchedule]) -> str:
-    """Those that failures have stopped come first."""
+    """Return the message; those that failures have stopped come first."""
     if not paused:
         return ""
     ordered = sorted(paused, key=lambda one: (not one.stopped, one.name))

@@ -319,7 +319,7 @@ class Pool:
             self._keep(self._restart())
 
     def _taken_in(self, canary: WorkerProcess | None) -> list[WorkerProcess]:
-        """The canary as a process of the pool, if it has not ended meanwhile."""
+        """Return the canary as a process of the pool, if it has not ended meanwhile."""
         if canary is not None:
             self._canaries.remove(canary)
         return [process for process in self._working() if process is canary]
@@ -360,7 +360,7 @@ class Pool:
         self._backoff = Backoff(brake.initial, brake.longest, brake.factor, brake.jitter)
 
     def _forgive(self) -> None:
-        """Another configuration is another chance."""
+        """Forget earlier crashes: another configuration is another chance."""
         self._recent_crashes.clear()
         self._backoff.reset()
         self.is_degraded = False
@@ -392,7 +392,7 @@ class Pool:
         return process
 
     async def _spawn_several(self, desired: Desired, count: int) -> list[WorkerProcess]:
-        """So many at a time; if one of them cannot work, none of them does."""
+        """Start so many processes at a time; if one of them cannot work, none of them does."""
         spawned = await asyncio.gather(
             *(self._spawn(desired) for _ in range(count)), return_exceptions=True
         )
@@ -445,7 +445,7 @@ class Pool:
             await self._bury_quietly(process)
 
     async def _bury_suspect(self, process: WorkerProcess) -> None:
-        """One that ran suspects is gone; its crashes count, but not against the pool."""
+        """Bury a process that ran suspects; its crashes count, but not against the pool."""
         self.exits["drained" if process.was_told_to_go else "crash"] += 1
         await self._bury_quietly(process)
 

@@ -73,7 +73,7 @@ def _as_text(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
 
 
 def _environment(configuration: Configuration) -> dict[str, str]:
-    """The variables of all pools; of two values for one the first pool's counts."""
+    """Return the variables of all pools; of two values for one the first pool's counts."""
     environment: dict[str, str] = {}
     for pool in reversed(configuration.workers.values()):
         environment.update(pool.env)
@@ -129,7 +129,7 @@ def _finding(word: Mapping[str, Any]) -> Finding:
 
 
 def _unfinished(begun: str, ending: str, subject: Mapping[str, Any]) -> Finding:
-    """The finding of an import that ended the probe instead of the other way round."""
+    """Return the finding of an import that ended the probe instead of the other way round."""
     named = {
         **{
             reference: ("tasks", task, "function")

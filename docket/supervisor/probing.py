@@ -201,7 +201,7 @@ def _names(function: Any) -> list[str]:
 
 
 def main() -> None:
-    """Probe what the standard input names, and tell on the descriptor that the arguments name."""
+    """Probe what the standard input names, and report on the descriptor that the arguments name."""
     subject = json.loads(sys.stdin.buffer.read())
     with os.fdopen(int(sys.argv[1]), "w", encoding="utf-8") as line:
 

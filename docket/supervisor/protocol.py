@@ -40,7 +40,7 @@ class Channel:
 
     @classmethod
     async def over(cls, line: socket.socket) -> Channel:
-        """The end that this socket is."""
+        """Open the end of this socket."""
         line.setblocking(False)
         reader, writer = await asyncio.open_connection(sock=line, limit=LARGEST)
         return cls(reader, writer)

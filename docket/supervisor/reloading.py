@@ -233,7 +233,7 @@ class Reloader:
             return self._note(outcome)
 
     async def give_up_on(self, pool: str) -> None:
-        """A pool crashes too often: if that began with the configuration that runs, take that back."""
+        """React to a pool that crashes too often: if the running configuration caused that, take it back."""
         window = self.configuration.supervisor.restart.window.total_seconds()
         previous = self._previous
         self._conditions.tell("Degraded", True, "PoolGivenUp", f"pool {pool} crashes")
@@ -434,7 +434,7 @@ class Reloader:
         return self._outcome("applied", changes=told)
 
     async def _probe_patiently(self) -> tuple[Problem, ...]:
-        """Probe what is to run first, as soon as a process can be started for it."""
+        """Probe the code that is to run first, as soon as a process can be started for it."""
         backoff, reports = Backoff(*SPAWN_PAUSES), Reports()
         while True:
             try:

@@ -86,7 +86,7 @@ class Status:
         """True once everything was brought up, until something is taken down."""
 
     def turn(self) -> None:
-        """The event loop has turned."""
+        """Note that the event loop has turned."""
         self._last_turn = time.monotonic()
 
     def remember(self, status: Mapping[str, Any]) -> None:

@@ -161,7 +161,7 @@ class Supervisor:
         return self.reloader.configuration
 
     def _give_up_on(self, pool: str) -> None:
-        """A pool crashes too often."""
+        """React to a pool that crashes too often."""
         if self._configuration.supervisor.restart.on_exhausted == "exit":
             self._failure = (
                 f"pool {pool} crashes too often, and supervisor.restart.on_exhausted is exit; "

@@ -165,7 +165,7 @@ class Watcher(Service):
 
 
 async def _changes(directories: Iterable[tuple[str, int]]) -> AsyncIterator[set[str]]:
-    """The paths that were touched: none once a second without any."""
+    """Yield the paths that were touched: an empty set once a second without any."""
     stop = asyncio.Event()
     watch: Any = watchfiles.awatch  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     try:
@@ -185,7 +185,7 @@ async def _changes(directories: Iterable[tuple[str, int]]) -> AsyncIterator[set[
 
 
 def watched_directories(path: Path) -> frozenset[tuple[str, int]]:
-    """Every directory that holds the file, or a link on the way to it, with its identity on the disk."""
+    """Return the directories of the file, and of links on the way, with their identity on the disk."""
     found: set[tuple[str, int]] = set()
     current = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would skip the links
     for _ in range(40):  # as many links as the kernel follows
@@ -200,7 +200,7 @@ def watched_directories(path: Path) -> frozenset[tuple[str, int]]:
 
 
 def _existing_parents(path: Path) -> list[Path]:
-    """The directory of the file and, should it vanish, the one above it; links on the way, too."""
+    """Return the directory of the file and, should it vanish, the one above it; links on the way, too."""
     parents = [parent for parent in (path.parent, path.parent.parent) if parent.is_dir()]
     return parents or [next(parent for parent in path.parents if parent.is_dir())]
 

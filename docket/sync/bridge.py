@@ -28,7 +28,7 @@ class Bridge:
 
     @classmethod
     def here(cls) -> Bridge:
-        """A bridge into the loop that runs here."""
+        """Return a bridge into the loop that runs here."""
         return cls(asyncio.get_running_loop())
 
     def wait(self, ask: Callable[[], Awaitable[T]]) -> T:

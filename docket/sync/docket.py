@@ -60,7 +60,7 @@ class SyncDocket(Tied):
         return self._docket.labels()
 
     def key(self, suffix: str) -> str:
-        """A key of its own below the docket's."""
+        """Return a key of its own below the docket's."""
         return self._docket.key(suffix)
 
     def register(
@@ -189,7 +189,7 @@ class SyncDocket(Tied):
     def replace_many(
         self, calls: Iterable[TaskCall], *, chunk_size: int | None = 1000
     ) -> list[SyncExecution]:
-        """As ``add_many``, in the place of what the keys stand for."""
+        """Schedule calls as ``add_many`` does, in place of those with their keys."""
         described = list(calls)
         return self._all_kept(lambda: self._docket.replace_many(described, chunk_size=chunk_size))
 
@@ -198,7 +198,7 @@ class SyncDocket(Tied):
         self._bridge.wait(lambda: self._docket.cancel(key))
 
     def get_execution(self, key: str) -> SyncExecution | None:
-        """The execution with this key as it stands now, its progress included; None if there is none."""
+        """Return the execution with this key and its progress as they are now; None if there is none."""
         execution = self._bridge.wait(lambda: self._docket.get_execution(key))
         return None if execution is None else SyncExecution(execution, self._bridge)
 
@@ -269,11 +269,11 @@ class SyncDocket(Tied):
         return SyncDocketSnapshot.of(self._bridge.wait(self._docket.snapshot), self._bridge)
 
     def workers(self) -> Collection[WorkerInfo]:
-        """The workers that live."""
+        """Return the workers that live."""
         return self._bridge.wait(self._docket.workers)
 
     def task_workers(self, task_name: str) -> Collection[WorkerInfo]:
-        """The workers that live and know a task."""
+        """Return the workers that live and know a task."""
         return self._bridge.wait(lambda: self._docket.task_workers(task_name))
 
     def _expect_known(self, function: Callable[..., Any] | str) -> None:

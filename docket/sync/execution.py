@@ -56,7 +56,7 @@ class SyncExecutionProgress(Tied):
         self._bridge.wait(lambda: self._progress.set_total(total))
 
     def increment(self, amount: int = 1) -> None:
-        """Come further.
+        """Increase the current value.
 
         Raises:
             ValueError: the amount is less than 1.
@@ -72,7 +72,7 @@ class SyncExecutionProgress(Tied):
         self._bridge.wait(self._progress.sync)
 
     def subscribe(self) -> Generator[ProgressEvent, None, None]:
-        """Yield the current progress, then every change; nothing that follows the first is missed."""
+        """Yield the current state and progress, then every change; the last one is the final state."""
         return self._bridge.stream(self._progress.subscribe)
 
 
@@ -184,7 +184,7 @@ class SyncExecution(Tied):
         return self._execution.error
 
     def get_argument(self, parameter: str) -> Any:
-        """The argument that was given for a parameter, as ``Execution.get_argument``."""
+        """Return the argument that was given for a parameter, as ``Execution.get_argument``."""
         return self._execution.get_argument(parameter)
 
     def sync(self) -> None:
@@ -196,7 +196,7 @@ class SyncExecution(Tied):
         return self._bridge.wait(self._execution.is_superseded)
 
     def subscribe(self) -> Generator[StateEvent | ProgressEvent, None, None]:
-        """The state and the progress as they are, then every change; ends with the state that is the end.
+        """Yield the current state and progress, then every change; the last one is the final state.
 
         Nothing that follows the first is missed.
 

@@ -44,7 +44,7 @@ class SyncDocketSnapshot:
 
     @classmethod
     def of(cls, snapshot: DocketSnapshot, bridge: Bridge) -> Self:
-        """The same for code that does not await."""
+        """Return the same snapshot for code that does not await."""
         return cls(
             snapshot.taken,
             snapshot.total_tasks,

@@ -116,7 +116,7 @@ class _Wanted:
         return self.function if isinstance(self.function, str) else name_of(self.function)
 
     def fits(self, execution: Execution) -> bool:
-        """A function that is registered under other names is known by itself, too."""
+        """Return True if a function is the task, also one that is registered under other names."""
         if execution.function_name != self.name and execution.function is not self.function:
             return False
         if self.args is not None and execution.args != self.args:
@@ -145,7 +145,7 @@ def _calls(count: int) -> str:
 
 
 def _shown(executions: Sequence[Execution]) -> str:
-    """One line per call; a test may see arguments that logs must not show."""
+    """Write one line per call; a test may see arguments that logs must not show."""
     if not executions:
         return "nothing"
     lines = [f"{_calls(len(executions))}:", *map(_line, executions[:SHOWN])]

@@ -284,7 +284,7 @@ class Traveller(Runner):
 
         @override
         def set(self, milliseconds: int) -> None:
-            """The server has just said what time it is; that it is another one here is meant so."""
+            """Take the time of the server; it is meant to differ from the time here."""
             super().set(milliseconds)
             self.skew = 0.0
 

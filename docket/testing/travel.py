@@ -102,7 +102,7 @@ async def drain(
 
 
 async def now(docket: Docket) -> datetime:
-    """The time of a docket: its server's, moved as far as ``advance`` has moved it.
+    """Return the time of a docket: its server's, moved as far as ``advance`` has moved it.
 
     Arguments:
         docket: the docket.
@@ -158,11 +158,11 @@ async def _move(docket: Docket, to: int) -> None:
 
 
 async def _look_at_strikes(docket: Docket) -> None:
-    """Some of them may be over by now."""
+    """Look at the strikes, as some of them may be over by now."""
     if docket.strike_list.rules:
         await docket.strike_list.refresh()
 
 
 async def _options(docket: Docket, worker: dict[str, Any]) -> dict[str, Any]:
-    """Of all queues, unless the test says which."""
+    """Return the options of the worker; it serves all queues, unless the test names some."""
     return {"queues": await docket.storage.executions.queues(), **worker}

@@ -18,5 +18,5 @@ class Table(BaseModel):
 
 
 def with_keys(choice: str, *keys: str) -> dict[str, Any]:
-    """For editors: a table that has one of these keys, or some of them."""
+    """Return the rule for editors that a table has one of these keys, or some of them."""
     return {choice: [{"required": [key]} for key in keys]}

@@ -54,7 +54,7 @@ def _are_bounds(value: Any) -> bool:
 
 
 def strike_identity(id_: Any, task: Any, when: Any) -> str:
-    """The id of a strike, or without one a name that is the same wherever the content is the same."""
+    """Return the id of a strike, or without one a name that is the same wherever the content is the same."""
     return str(id_) if id_ is not None else f"strike-{digest([task, when])[:12]}"
 
 
