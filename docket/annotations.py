@@ -47,7 +47,7 @@ class Annotation:
 
 
 class Logged(Annotation):
-    """Shows an argument in logs, which show none otherwise.
+    """Annotation that shows an argument in logs, which show none otherwise.
 
     Arguments:
         length_only: show how many items it has instead of the value; one that has no length is shown itself.

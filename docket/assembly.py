@@ -1,4 +1,4 @@
-"""From configuration to classes: a configuration becomes orders, orders become a docket and a worker."""
+"""Assembly: a configuration becomes orders, orders become a docket and a worker."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ NEEDED = frozenset(sys.stdlib_module_names) | {
 
 
 class Beside:
-    """Finds modules in a directory, where it is asked before the usual places.
+    """A finder of modules in a directory, which is asked before the usual places.
 
     Arguments:
         directory: where the configuration is.

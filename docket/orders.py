@@ -70,7 +70,7 @@ class WorkerOrders:
     modules: tuple[str, ...] = ()
     """Modules that are imported beside the functions of the tasks."""
     suspects_wait: int | None = 15_000
-    """For how many ms suspects are left to the process that runs nothing else; None if it is that."""
+    """Time in ms for which suspects are left to the process that runs nothing else; None if it is that."""
 
     def dump(self) -> dict[str, Any]:
         """Return the orders as JSON can hold them."""

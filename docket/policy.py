@@ -96,7 +96,7 @@ class RatePolicy:
 
 @dataclass(frozen=True, slots=True)
 class CooldownPolicy:
-    """For how long a start keeps others out.
+    """The time for which a start keeps others out.
 
     Arguments:
         window: so long.

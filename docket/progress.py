@@ -51,7 +51,7 @@ class ExecutionProgress:
                 yield await self.event(event)
 
     async def set_total(self, total: int) -> None:
-        """Say what ``current`` counts towards.
+        """Set the value at which ``current`` is complete.
 
         Raises:
             ValueError: the total is less than 1.
@@ -71,7 +71,7 @@ class ExecutionProgress:
         self.take(await self._home.storage.progress.change(self._key, "increment", amount))
 
     async def set_message(self, message: str | None) -> None:
-        """Say what is going on; None says nothing."""
+        """Set the message; None removes it."""
         self.take(await self._home.storage.progress.change(self._key, "message", message or ""))
 
     async def sync(self) -> None:

@@ -23,7 +23,7 @@ STANDARD: Final = "docket.tasks"
 
 
 class StandIn:
-    """Stands for a task that only workers have: it is added by name, its arguments as they are written."""
+    """A stand-in for a task that only workers have: added by name, with arguments as written."""
 
     async def __call__(self, *args: Any, **kwargs: Any) -> None:
         """Never run: workers have the task itself."""

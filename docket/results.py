@@ -41,7 +41,7 @@ class ResultStorage(Protocol):
 
 
 class Results:
-    """Takes results to where they are kept, and brings them back.
+    """The way of results to where they are kept, and back.
 
     Arguments:
         storage: the user's own; None leaves them in Redis, beside the executions.

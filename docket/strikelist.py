@@ -66,7 +66,7 @@ ACTIONS: dict[str, Action] = {"drop": "drop", "park": "park", "delay": "delay"}
 _RANKS = {action: rank for rank, action in enumerate(ACTIONS)}
 
 ANY = "*"
-"""Stands for every task, or every argument, where a name is asked for."""
+"""Name of every task, or of every argument."""
 
 _COMPARISONS: dict[Operator, Callable[[Any, Any], bool]] = {
     Operator.EQUAL: lambda argument, value: argument == value,
@@ -188,7 +188,7 @@ class Rule:
 
 
 CONDITION = Rule(None, source="condition")
-"""Stands for a condition of this process, which has no rule."""
+"""Stand-in for the rule of a condition of this process, which has none."""
 
 
 class StrikeInstruction:
@@ -269,7 +269,7 @@ class Strike(StrikeInstruction):
 
 
 class Restore(StrikeInstruction):
-    """Says that a rule is taken back."""
+    """Instruction that removes a rule."""
 
     direction = "restore"
 

@@ -61,7 +61,7 @@ def check(
     probe: Probed = False,
     form: Annotated[Format, typer.Option("--format", help="The format of problems.")] = "text",
 ) -> None:
-    """Say everything that is wrong: exit 0 valid, 7 invalid, 2 unreadable."""
+    """Check a configuration, and report all its problems: exit 0 valid, 7 invalid, 2 unreadable."""
     file, over = chosen(config, profile, settings)
     outcome = checked(file, over, form, is_probed=probe)
     if isinstance(outcome, ConfigurationUnreadable):
@@ -166,7 +166,7 @@ def plan(
     ] = False,
     output: Output = Form.TABLE,
 ) -> None:
-    """Say what a change would do: to each key, to what is queued, to the times of schedules."""
+    """Show the effects of a change: on each key, on queued work, on the times of schedules."""
     try:
         new = _loaded(config, profile, settings)
         old = None if base is None else load(base, os.environ, Chosen(profile=profile))

@@ -81,7 +81,7 @@ class Patient:
 def doctor(
     *, docket: Name = None, url: Url = None, config: Config = None, output: Output = Form.TABLE
 ) -> None:
-    """Look for what is wrong with a server and a docket; exit 1 if something must be done."""
+    """Examine a server and a docket; exit 1 if something must be done."""
     findings = list(examine(visit(Place(docket, url, config), _look)))
     show("findings", [asdict(finding) for finding in findings], FINDINGS, output)
     if any(finding.verdict == "problem" for finding in findings):

@@ -23,7 +23,7 @@ TOUCHING: Final = frozenset(
 
 
 def visit(loaded: Loaded, work: Callable[[Storage], Awaitable[T]]) -> T:
-    """Look at what Redis holds for a configuration.
+    """Call a function with the records of a configuration in Redis.
 
     Arguments:
         loaded: the configuration.

@@ -18,7 +18,7 @@ from ..durations import format_duration
 from ..plain import plain, plain_lines
 
 VERSION: Final = 1
-"""Of the JSON that commands print: it grows by fields, and gets a new number when one changes or goes."""
+"""Version of the JSON output: fields may be added; a changed or removed one means a new number."""
 
 Item = Mapping[str, Any]
 
@@ -99,7 +99,7 @@ def show_one(kind: str, item: Item, form: Form) -> None:
 
 
 def note(text: str) -> None:
-    """Tell people something that is no part of the answer."""
+    """Print a note for people that is not part of the answer."""
     say(text, err=True)
 
 

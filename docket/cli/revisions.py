@@ -65,7 +65,7 @@ def diff(
     settings: Settings = None,
     output: Output = Form.TABLE,
 ) -> None:
-    """Say what differs between two revisions; secrets are not kept, and only said to differ."""
+    """Show the differences between two revisions; secrets are not kept, and only reported to differ."""
     loaded = _loaded(config, profile, settings)
     revisions = kept_revisions(loaded)
     old = _chosen(revisions, first)

@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 from .exits import Misused, NotFound, Refused
 
 VERSION: Final = 1
-"""Of the file."""
+"""Version of the file."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ def stop(directory: Directory = Path(EMBEDDED)) -> None:
 
 @app.command()
 def status(directory: Directory = Path(EMBEDDED)) -> None:
-    """Say whether it runs; exit 0 if it does, 3 if it does not."""
+    """Show whether it runs; exit 0 if it does, 3 if it does not."""
     found = _server(directory).status()
     if not found.is_running:
         typer.echo(f"not running: embedded://{found.directory}")

@@ -40,7 +40,7 @@ app = typer.Typer(
 
 @app.callback()
 def strikes() -> None:
-    """Look at the active strikes; strike and restore add and remove them."""
+    """List the active strikes; strike and restore add and remove them."""
 
 
 @app.command("ls")

@@ -72,7 +72,7 @@ async def _follow(execution: Execution, printer: _Printer) -> None:
 
 
 class _Printer:
-    """Writes events as they come; on a terminal, progress stays on one line."""
+    """Printer of events as they come; on a terminal, progress stays on one line."""
 
     def __init__(self, as_json: bool, docket: str) -> None:
         self._as_json = as_json

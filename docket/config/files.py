@@ -83,7 +83,7 @@ def read_files(main: bytes, path: Path | str, overlays: Iterable[Path | str]) ->
 
 
 class _Reading:
-    """Reads one file after the other, and notes what is wrong with any."""
+    """A reading of files, one after the other, with the problems of all."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []

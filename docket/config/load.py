@@ -1,4 +1,4 @@
-"""From files, the environment and the command line to a configuration, or to all that is wrong with them."""
+"""The way from files, the environment and the command line to a configuration, or to all its problems."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ _RESTART: tuple[Path, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class ChangeLogging:
-    """Write messages of another level, or in another format, from now on."""
+    """Action: write messages of another level, or in another format, from now on."""
 
     logging: Logging
 
@@ -59,7 +59,7 @@ class ReconfigureSupervisor:
 
 @dataclass(frozen=True, slots=True)
 class ReplaceStrikes:
-    """Make exactly these strikes of the configuration active."""
+    """Action: make exactly these strikes of the configuration active."""
 
     strikes: tuple[Strike, ...]
 
@@ -73,7 +73,7 @@ class ReplaceTaskPolicies:
 
 @dataclass(frozen=True, slots=True)
 class ReplaceSchedules:
-    """Make exactly these schedules of the configuration exist.
+    """Action: make exactly these schedules of the configuration exist.
 
     Arguments:
         schedules: the schedules by name.
@@ -117,7 +117,7 @@ class RollPool:
 
 @dataclass(frozen=True, slots=True)
 class ReconfigurePool:
-    """Tell the running workers of a pool its new settings, start or stop some of them."""
+    """Action: send new settings to the running workers of a pool, and start or stop some of them."""
 
     name: str
     old: Pool

@@ -13,7 +13,7 @@ Format: TypeAlias = Literal["text", "json", "github"]
 Severity: TypeAlias = Literal["error", "warning"]
 
 VERSION = 1
-"""Of the JSON: a number that grows when something is taken away or means something else."""
+"""Version of the JSON: a number that grows when something is taken away or changes its meaning."""
 
 
 def told(errors: Iterable[Problem], warnings: Iterable[Problem] = (), form: Format = "text") -> str:

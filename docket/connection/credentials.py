@@ -25,7 +25,7 @@ def askable(provider: CredentialProvider) -> CredentialProvider:
 
 
 class Askable(CredentialProvider):
-    """Answers threads that must not wait for the event loop, such as the one that renews the leases.
+    """Credentials for threads that must not wait for the event loop, as the one that renews leases.
 
     Where the provider knows only the async way, it is asked in the event loop that it is used in, because
     it may hold a session of that loop. While that loop is blocked, what it last said counts.

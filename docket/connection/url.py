@@ -1,4 +1,4 @@
-"""From a URL to a connection: one line per environment."""
+"""The way from a URL to a connection: one line per environment."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class AdmissionBlocked(Exception):
 
 
 class Runtime(Dependency[T_co]):
-    """Calls the task in its own way, a timeout for instance; a task can have one."""
+    """A dependency that calls the task in its own way, a timeout for instance; a task can have one."""
 
     single = True
 

@@ -1,4 +1,4 @@
-"""So many runs at a time, and no more."""
+"""Limits of how many runs there are at a time."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ConcurrencyBlocked(AdmissionBlocked):
 
 
 class ConcurrencyLimit(Gate["ConcurrencyLimit"]):
-    """Lets at most ``max_concurrent`` calls run at a time, of a task or per argument.
+    """A limit of ``max_concurrent`` calls at a time, of a task or per argument.
 
     The others wait without holding a worker's slot, and are woken one by one.
 

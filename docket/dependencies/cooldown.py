@@ -12,7 +12,7 @@ from .admission import Gate, milliseconds
 
 
 class Cooldown(Gate["Cooldown"]):
-    """Drops calls that come within a window after the start of another one.
+    """A window after the start of a call in which further ones are dropped.
 
     Further attempts of an execution that has started are let through.
 

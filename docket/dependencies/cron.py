@@ -14,7 +14,7 @@ from .perpetual import Perpetual
 
 
 class Cron(Perpetual):
-    """Runs a task at the times of a cron expression.
+    """The times of a cron expression at which a task runs.
 
     Slots that pass while nothing works are not made up for; one that passes while the task still runs
     follows at once. Where clocks change, the rule of ``docket.cron.CronExpression`` holds.

@@ -13,7 +13,7 @@ from .admission import Gate, milliseconds
 
 
 class Debounce(Gate["Debounce"]):
-    """Runs the first of many calls when no further one has come for a while, and drops the others.
+    """A wait for quiet: the first of many calls runs when no further one has come for a while.
 
     Arguments:
         settle: how long it must be quiet.

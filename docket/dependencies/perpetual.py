@@ -14,7 +14,7 @@ from .base import CompletionHandler, TaskOutcome, current_execution
 
 
 class Perpetual(CompletionHandler["Perpetual"]):
-    """Schedules the task again when it has ended, in success and in failure.
+    """A repetition: the task is scheduled again when it has ended, in success and in failure.
 
     The next run has the same key and, unless changed, the same arguments. It is written down
     together with the end of this one, so that the chain cannot break.

@@ -76,7 +76,7 @@ class SyncProgress(Dependency["SyncProgress"]):
         return self._known.message
 
     def set_total(self, total: int) -> None:
-        """Say what ``current`` counts towards.
+        """Set the value at which ``current`` is complete.
 
         Raises:
             ValueError: the total is less than 1.
@@ -92,7 +92,7 @@ class SyncProgress(Dependency["SyncProgress"]):
         self._known.increment(amount)
 
     def set_message(self, message: str | None) -> None:
-        """Say what is going on; None says nothing."""
+        """Set the message; None removes it."""
         self._known.set_message(message)
 
     @property

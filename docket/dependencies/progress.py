@@ -48,7 +48,7 @@ class Progress(Dependency["Progress"]):
         return self._known.message
 
     async def set_total(self, total: int) -> None:
-        """Say what ``current`` counts towards.
+        """Set the value at which ``current`` is complete.
 
         Raises:
             ValueError: the total is less than 1.
@@ -64,7 +64,7 @@ class Progress(Dependency["Progress"]):
         await self._known.increment(amount)
 
     async def set_message(self, message: str | None) -> None:
-        """Say what is going on; None says nothing."""
+        """Set the message; None removes it."""
         await self._known.set_message(message)
 
     @property

@@ -1,4 +1,4 @@
-"""So many starts in a while, and no more."""
+"""Limits of how many runs start within a window."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .admission import Gate, milliseconds
 
 
 class RateLimit(Gate["RateLimit"]):
-    """Lets at most ``limit`` calls start in any window; the others start when there is room, or are dropped.
+    """A limit of ``limit`` starts in any window; the other calls start when there is room, or are dropped.
 
     It is a sliding log, in which a call that has to wait is given the next free moment, for which it
     is scheduled: waiting costs nothing.

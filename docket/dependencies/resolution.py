@@ -1,4 +1,4 @@
-"""From what a task declares to what it is called with."""
+"""Resolution of dependencies: from the declarations of a task to the arguments of its call."""
 
 from __future__ import annotations
 
@@ -275,7 +275,7 @@ def _plain_names(function: TaskFunction) -> tuple[str, ...] | None:
 
 
 def step_into(host: Host, execution: Execution) -> None:
-    """Tell the current context what runs in it; it ends with the run."""
+    """Set the run of the current context; it ends with the run."""
     current_docket.set(host.docket)
     current_worker.set(host)
     current_execution.set(execution)

@@ -17,7 +17,7 @@ class ForcedRetry(Exception):
 
 
 class Retry(FailureHandler["Retry"]):
-    """Tries a failed task again, each time after the same pause.
+    """Another attempt for a failed task, each time after the same pause.
 
     Arguments:
         attempts: how many attempts there are in all; None is without end.
@@ -94,7 +94,7 @@ class Retry(FailureHandler["Retry"]):
 
 
 class ExponentialRetry(Retry):
-    """Tries a failed task again, each pause twice as long as the one before.
+    """Another attempt for a failed task, each pause twice as long as the previous one.
 
     Arguments:
         attempts: how many attempts there are in all; None is without end.

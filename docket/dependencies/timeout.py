@@ -17,7 +17,7 @@ from .base import Runtime
 
 
 class Timeout(Runtime["Timeout"]):
-    """Ends an attempt that takes too long; it fails with ``asyncio.TimeoutError``, so a retry applies.
+    """A time limit for an attempt; it fails with ``asyncio.TimeoutError``, so a retry applies.
 
     Arguments:
         base: how long an attempt may take.

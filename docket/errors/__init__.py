@@ -279,7 +279,7 @@ class CallRefused(TaskError):
 
 
 class FailedElsewhere(TaskError):
-    """Stands in for an exception that cannot be brought back here.
+    """Stand-in for an exception that cannot be brought back here.
 
     Arguments:
         type_name: the module and name of the exception's type.

@@ -9,7 +9,7 @@ Carrier = dict[bytes, bytes]
 
 
 class MessageGetter(Getter[Carrier]):
-    """Reads the fields of a message."""
+    """Reader of the fields of a message."""
 
     @override
     def get(self, carrier: Carrier, key: str) -> list[str] | None:
@@ -24,7 +24,7 @@ class MessageGetter(Getter[Carrier]):
 
 
 class MessageSetter(Setter[Carrier]):
-    """Writes the fields of a message."""
+    """Writer of the fields of a message."""
 
     @override
     def set(self, carrier: Carrier, key: str, value: str) -> None:

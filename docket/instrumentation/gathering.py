@@ -67,7 +67,7 @@ else:
 
 
 class StandardStream(_Handler):
-    """Writes to a standard stream for as long as there is one: a task may close it, and the work goes on."""
+    """Handler for a standard stream for as long as there is one: a task may close it."""
 
     @override
     def handleError(self, record: logging.LogRecord) -> None:
@@ -76,7 +76,7 @@ class StandardStream(_Handler):
 
 
 class Gathering(StandardStream):
-    """Writes what is logged in one turn of the event loop when the turn has ended, in its order.
+    """Handler that writes the lines of one turn of the event loop when the turn has ended, in their order.
 
     A warning, and what is worse, is written at once, with all that was gathered before. So is everything
     before a fork, at the end of the process as long as Python ends it, and soon if the turn does not end.

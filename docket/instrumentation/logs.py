@@ -69,7 +69,7 @@ def _line_of_run(glyph: str, seconds: float, call: str, more: str) -> str:
 
 
 class WorkerLog(Observer):
-    """Writes what happens in a worker; the glyphs are read by programs."""
+    """The log of a worker; the glyphs are read by programs."""
 
     def __init__(self) -> None:
         self._trouble = ""

@@ -21,7 +21,7 @@ _ENDINGS = {
 
 
 class Tally(Observer):
-    """Counts by metric and task; cheap enough to count every run."""
+    """Counters by metric and task; cheap enough to count every run."""
 
     def __init__(self) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()

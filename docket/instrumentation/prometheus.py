@@ -1,4 +1,4 @@
-"""Counts in the format that Prometheus reads."""
+"""Metrics in the format that Prometheus reads."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ class CacheInfo(Protocol):
 
 
 def remembered(cache: str, info: CacheInfo) -> None:
-    """Tell the size of a cache that is about to hold one more.
+    """Record the size of a cache that is about to hold one more.
 
     Arguments:
         cache: signature or annotation.
@@ -125,7 +125,7 @@ def remembered(cache: str, info: CacheInfo) -> None:
 
 
 class WorkerTelemetry(Observer):
-    """Counts and measures what happens in a worker.
+    """Metrics of a worker.
 
     The labels of a task are made once. A task that is not known here has no name in them, because everyone
     who may add tasks can make such names up.

@@ -162,7 +162,7 @@ class Performing:
         return self
 
     def conclude(self, error: BaseException | None) -> None:
-        """Say how the run has ended.
+        """Record in the span how the run has ended.
 
         Arguments:
             error: what the task raised; None where it returned, was cancelled or not admitted.

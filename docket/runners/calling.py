@@ -1,4 +1,4 @@
-"""Makes calls for a worker, one after the other, in a process of its own.
+"""A process of its own that makes calls for a worker, one after the other.
 
 What goes over the line, both ways, is a length of eight bytes and a pickle. The end of the line, without a
 word, means that the other side is dead.
@@ -94,7 +94,7 @@ def _dumped(value: Any) -> bytes:
 
 
 class _Reader(pickle.Unpickler):
-    """Reads a call, and loads the program of the worker if something of the call is defined there.
+    """Reader of a call, which loads the program of the worker if something of the call is defined there.
 
     Arguments:
         stream: where the call is read.

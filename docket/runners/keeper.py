@@ -1,4 +1,4 @@
-"""Keep a command and end all that it has started: a program of its own, between a worker and a command.
+"""The keeper of a command, which ends all that it has started: a program between a worker and a command.
 
 Everything that the command starts, in sessions and groups of its own, too, ends with the command, with the
 worker that asked for it, or when the worker says so: orphans below become children of the keeper, which

@@ -1,4 +1,4 @@
-"""Answers that are packed, unpacked no further than they are kept."""
+"""Unpacking of answers, no further than they are kept."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WINDOWS: Final = {
 
 
 class Unpacking:
-    """Takes an answer piece by piece, and keeps its beginning.
+    """A decoder that takes an answer piece by piece, and keeps its beginning.
 
     Arguments:
         encoding: its ``Content-Encoding``.

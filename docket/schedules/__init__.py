@@ -1,1 +1,1 @@
-"""Turns declared schedules into executions, each due time once."""
+"""Schedules: declared ones become executions, each due time once."""

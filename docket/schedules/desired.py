@@ -15,7 +15,7 @@ from .timing import NextAfter, count_between, jitter_of, latest
 from .words import decode, dump, encode, next_after_of
 
 MOST_CAUGHT_UP: Final = 100
-"""Runs that are made up for at most, where all of them shall be."""
+"""Maximum number of runs that are made up for, where all of them are."""
 
 MOST_COUNTED: Final = 1_000
 """Up to so many due times that were missed are counted beyond those that could be made up for."""

@@ -1,4 +1,4 @@
-"""Makes the schedules in Redis equal to what the configuration declares."""
+"""Reconciliation: the schedules in Redis become equal to those that the configuration declares."""
 
 from __future__ import annotations
 

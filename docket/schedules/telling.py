@@ -63,7 +63,7 @@ def tell_missed(name: str, expected: datetime, owed: Owed) -> None:
 
 
 def tell_tick(name: str, key: str, tick: Tick) -> None:
-    """Tell what became of a due time.
+    """Log the outcome of a due time.
 
     Arguments:
         name: the schedule.

@@ -1,4 +1,4 @@
-"""Fires what is due: one loop that sleeps until the earliest due time."""
+"""The ticker fires what is due: one loop that sleeps until the earliest due time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TOGETHER = 100
 
 
 class Ticker(Service):
-    """Turns due times into executions, each once, regardless of the number of supervisors.
+    """The loop that turns due times into executions, each once, regardless of the number of supervisors.
 
     Arguments:
         schedules: the schedules in Redis.

@@ -23,10 +23,10 @@ from .upcoming import Due, between, upcoming
 logger = logging.getLogger("docket.schedules")
 
 MOST_BACKFILLED: Final = 1_000
-"""Runs that are asked for at once, at most."""
+"""Maximum number of runs that are asked for at once."""
 
 AT_ONCE: Final = 100
-"""Runs that one script makes."""
+"""Number of runs that one script makes."""
 
 
 @dataclass(frozen=True, slots=True)

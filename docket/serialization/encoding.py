@@ -15,7 +15,7 @@ from .words import MARKS, PLAIN, Codec, Tag, kind_of
 
 
 class Encoder:
-    """Writes one payload and remembers what reading it will take.
+    """Writer of one payload, which remembers what reading it will take.
 
     Arguments:
         annotations: what may tell the reader about models.

@@ -29,7 +29,7 @@ WRITTEN: Final = frozenset(Kind.WRITTEN | codec for codec in Codec)
 
 @dataclass(frozen=True)
 class Serializer:
-    """Turns arguments, results and errors into bytes and back.
+    """Arguments, results and errors to bytes and back.
 
     Arguments:
         codecs: what is allowed, ``("safe", "pickle")`` or ``("safe",)``; the latter refuses pickle on

@@ -10,7 +10,7 @@ from typing import Final
 from .words import pack
 
 APART: Final = b"\x70"
-"""Stands in place of a payload's kind: no signature of a text is one of a payload."""
+"""Mark in place of a payload's kind: no signature of a text is one of a payload."""
 
 
 class Trust(enum.Enum):

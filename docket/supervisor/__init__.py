@@ -1,1 +1,1 @@
-"""Keeps workers and schedules in the shape that the configuration declares."""
+"""The supervisor keeps workers and schedules in the shape that the configuration declares."""

@@ -1,4 +1,4 @@
-"""Makes the pools of a host what a configuration says: canaries come up before the commit, and pools roll."""
+"""Application of a configuration to pools: canaries come up before the commit, then pools roll."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Staged:
 
 
 class Applier:
-    """Makes the fleet what a configuration says.
+    """Applier of configurations to the fleet.
 
     Arguments:
         fleet: what is kept.
@@ -125,7 +125,7 @@ class Applier:
                 logger.error("Could not undo %s: %s", type(action).__name__, error)
 
     def read_secrets(self, configuration: Configuration) -> None:
-        """Look whether every secret of this host's pools can be read.
+        """Check that every secret of this host's pools can be read.
 
         Raises:
             ConfigurationError: one of them cannot.

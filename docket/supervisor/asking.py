@@ -19,7 +19,7 @@ from typing import Any, Final
 from ..errors import CallerError, OperatorError
 
 VERSION: Final = 1
-"""Of what is said over the socket."""
+"""Version of the language on the socket."""
 
 LONGEST: Final = 100
 """Bytes of a socket's path; the kernel's limit is 108 on Linux and 104 on macOS."""

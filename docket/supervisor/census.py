@@ -16,7 +16,7 @@ EVERY: Final = 5.0
 
 
 class Census(Service):
-    """Looks how much work there is.
+    """Periodic count of the work.
 
     Arguments:
         executions: what Redis holds.
@@ -36,7 +36,7 @@ class Census(Service):
     silence = 120.0
 
     async def run(self) -> None:
-        """Look until stopped."""
+        """Count until stopped."""
         while True:
             self.turn()
             with contextlib.suppress(ServerUnavailable):

@@ -1,4 +1,4 @@
-"""Sees that code beside the file has changed: for who writes tasks, not for production."""
+"""Watching of the code beside the file: for developers of tasks, not for production."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FOREIGN: Final = frozenset({"__pycache__", "node_modules", "site-packages", "ven
 
 
 class CodeWatcher(Service):
-    """Calls ``changed`` when Python files in a directory, or below it, have changed and come to rest.
+    """A watcher that calls ``changed`` when Python files in a directory, or below it, have come to rest.
 
     Arguments:
         directory: where the code is.

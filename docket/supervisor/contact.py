@@ -20,7 +20,7 @@ _WORDS = {
 
 
 class Contact:
-    """Keeps the condition ``Connected``, and logs each change of it once.
+    """Keeper of the condition ``Connected``, which logs each change of it once.
 
     Arguments:
         conditions: where it is kept.

@@ -11,7 +11,7 @@ from ..config.model import Configuration
 from ..storage.configurations import Entry, Revision
 
 FLAPS = 4
-"""So many changes of hands between the same two configurations are no accident."""
+"""Number of changes of hands between the same two configurations that is no accident."""
 
 FLAP_WINDOW = 600_000
 """Milliseconds within which they count."""

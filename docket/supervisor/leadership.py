@@ -37,7 +37,7 @@ FULL = ServerFull(
 
 
 class Leadership(Service):
-    """Beats for one supervisor.
+    """The beat of one supervisor.
 
     Arguments:
         configurations: what Redis holds.

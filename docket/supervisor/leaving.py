@@ -20,7 +20,7 @@ LOOK_EVERY = 5.0
 """Seconds between two looks at whether anything of them is left."""
 
 SHARE = 0.1
-"""Of the time, at most, that is spent on looking: it may read all that waits."""
+"""Maximum share of the time that is spent on looking: it may read all that waits."""
 
 
 class Leaving:

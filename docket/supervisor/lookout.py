@@ -22,7 +22,7 @@ IDLE = 0.02
 
 
 class Lookout:
-    """Watches the processes of one pool.
+    """A lookout for hanging processes of one pool.
 
     A process speaks every second as long as its event loop turns. One that is silent and computes is busy,
     not hung: its leases are kept by a thread of its own. One that does neither will do nothing any more.

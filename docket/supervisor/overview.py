@@ -18,7 +18,7 @@ from .status import Status
 from .vitals import resident_bytes
 
 VERSION: Final = 1
-"""Of the JSON: it grows by fields, and gets a new number when one changes or goes."""
+"""Version of the JSON: fields may be added; a changed or removed one means a new number."""
 
 
 class Overview:

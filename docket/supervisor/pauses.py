@@ -22,7 +22,7 @@ SHOWN: Final = 5
 
 
 class Pauses(Service):
-    """Keeps the condition ``Paused``.
+    """Keeper of the condition ``Paused``.
 
     Arguments:
         schedules: what Redis holds.
@@ -50,7 +50,7 @@ class Pauses(Service):
             await asyncio.sleep(self._every)
 
     async def look(self) -> None:
-        """Look once, and say what is paused.
+        """Look once, and report what is paused.
 
         Raises:
             ServerUnavailable: Redis did not answer in time.

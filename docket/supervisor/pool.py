@@ -89,7 +89,7 @@ class Brake:
 
 
 class Care(Service):
-    """Looks after a pool, once a second.
+    """The care for a pool, once a second.
 
     Arguments:
         pool: the name of the pool.
@@ -116,7 +116,7 @@ class Care(Service):
 
 
 class Pool:
-    """Keeps as many processes ready as are desired.
+    """A number of worker processes that are kept ready.
 
     Arguments:
         name: the pool.
@@ -417,7 +417,7 @@ class Pool:
                 logger.exception("Pool %s: an unexpected error; the pool goes on", self.name)
 
     def _tell(self, error: Exception) -> None:
-        """Say why a process could not be started, once for as long as it stays the same."""
+        """Log why a process could not be started, once for as long as it stays the same."""
         self.trouble = str(error)
         if self._reports.is_news(error):
             logger.error("Pool %s: %s; it is tried again until it works", self.name, error)

@@ -1,4 +1,4 @@
-"""Has a fresh interpreter import what a configuration names: the supervisor itself imports no user code."""
+"""The probe: a fresh interpreter imports the code of a configuration, which the supervisor never does."""
 
 from __future__ import annotations
 

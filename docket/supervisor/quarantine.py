@@ -30,7 +30,7 @@ KILL_AFTER = 1.0
 
 
 class Quarantine:
-    """Starts a process for suspects when there are some, and another one when they have killed it.
+    """A process for suspects, started when there are some, and again when they have killed it.
 
     Only what is suspect dies with it, so all else in the pool goes on. How often it dies says nothing about
     the pool's configuration, and never makes the pool degraded.

@@ -72,7 +72,7 @@ class Refused(DocketError):
 
 
 class Reloader:
-    """Holds the configuration that runs here, and replaces it.
+    """The holder of the configuration that runs here, which also replaces it.
 
     Arguments:
         path: the file.

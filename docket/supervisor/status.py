@@ -54,7 +54,7 @@ class ReloadRecord:
 
 
 class Status:
-    """Answers for a supervisor; called from the thread that serves HTTP.
+    """Health and metrics of a supervisor; called from the thread that serves HTTP.
 
     Arguments:
         pools: the pools, by name.

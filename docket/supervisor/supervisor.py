@@ -48,7 +48,7 @@ PULSE = 1.0
 
 
 class Supervisor:
-    """Keeps workers and schedules in the shape that a file declares, and follows the file.
+    """The supervisor keeps workers and schedules in the shape that a file declares, and follows the file.
 
     Arguments:
         path: the docket.toml.
@@ -365,7 +365,7 @@ class Supervisor:
 
 
 class Reloads(Service):
-    """Carries out one reload at a time.
+    """Reloads, carried out one at a time.
 
     Arguments:
         reload: waits until one is wanted, and carries it out.
@@ -381,7 +381,7 @@ class Reloads(Service):
 
 
 class Pulse(Service):
-    """Asks Redis once a second whether it is there, and shows that the event loop turns."""
+    """A pulse that asks Redis once a second whether it is there, and shows that the event loop turns."""
 
     def __init__(self, storage: Storage, status: Status) -> None:
         self._storage = storage

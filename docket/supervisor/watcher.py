@@ -1,4 +1,4 @@
-"""Sees that a configuration file, or one that belongs to it, has changed, however it was saved.
+"""Watching of a configuration file, and of those that belong to it, however they are saved.
 
 An event of the file system is only a hint: what counts is that the bytes differ, that they have been quiet
 for a while, and that two readings agree. Every directory on the way to the file is watched, through every
@@ -51,7 +51,7 @@ class Rhythm:
 
 
 class Watcher(Service):
-    """Calls ``changed`` whenever the file has come to rest with other bytes than before.
+    """A watcher that calls ``changed`` whenever the file has come to rest with other bytes than before.
 
     Arguments:
         path: the file.

@@ -1,4 +1,4 @@
-"""From a thread into an event loop, and back with what came of it."""
+"""The way from a thread into an event loop, and back with the outcome."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GLANCE: Final = 1.0
 
 
 class Bridge:
-    """Has an event loop that runs elsewhere do what a thread waits for.
+    """A bridge on which an event loop that runs elsewhere does what a thread waits for.
 
     Arguments:
         loop: the loop; it runs in another thread.

@@ -48,7 +48,7 @@ class SyncExecutionProgress(Tied):
         return self._progress.updated_at
 
     def set_total(self, total: int) -> None:
-        """Say what ``current`` counts towards.
+        """Set the value at which ``current`` is complete.
 
         Raises:
             ValueError: the total is less than 1.
@@ -64,7 +64,7 @@ class SyncExecutionProgress(Tied):
         self._bridge.wait(lambda: self._progress.increment(amount))
 
     def set_message(self, message: str | None) -> None:
-        """Say what is going on; None says nothing."""
+        """Set the message; None removes it."""
         self._bridge.wait(lambda: self._progress.set_message(message))
 
     def sync(self) -> None:

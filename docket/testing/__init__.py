@@ -1,4 +1,4 @@
-"""For the tests of programs that use Docket: assertions, running what is due, and time travel.
+"""Help for tests of programs that use Docket: assertions, running what is due, and time travel.
 
 Example:
     >>> async with Docket(url="memory://tests") as docket:

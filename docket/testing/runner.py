@@ -103,7 +103,7 @@ _note: ContextVar[_Note] = ContextVar("docket_note")
 
 
 class _Scribe(Observer):
-    """Notes the outcome of a run where the outcome alone does not say enough."""
+    """An observer that notes the outcome of a run where the outcome alone does not say enough."""
 
     @override
     def failed(
@@ -117,7 +117,7 @@ class _Scribe(Observer):
 
 
 class _NotingExecutor(Executor):
-    """Keeps a note of every run, in the order of their starts."""
+    """An executor that keeps a note of every run, in the order of their starts."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Runs what is due in a test, now or within a span of time that does not have to pass."""
+"""Runs of what is due in a test, now or within a span of time that does not have to pass."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..storage.executions import from_milliseconds, to_milliseconds
 from .runner import Ran, Runner, Traveller
 
 MOST = 10_000
-"""Runs after which work counts as endless."""
+"""Number of runs after which work counts as endless."""
 
 
 async def advance(docket: Docket, by: timedelta, *, most: int = MOST, **worker: Any) -> list[Ran]:
