@@ -338,8 +338,8 @@ class Execution:
         if answer.is_unknown:
             self.schedule_exception = ServerUnavailable(
                 f"it is not known whether {self._function_name} {plain(self._key)} was scheduled: the server "
-                "did not answer when it was asked first, and the record may be gone by now; see what has "
-                "become of it, and call again to schedule it anew"
+                "did not answer when it was asked first, and the record may be gone; look for its "
+                "effect, and call again to schedule it anew"
             )
         elif answer.disposition is Disposition.FAILED:
             self.schedule_exception = ServerRefused(

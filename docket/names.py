@@ -43,7 +43,7 @@ def trouble_with_docket(name: str) -> str:
     taken = [part for part in name.split(":")[1:] if part in KEYS]
     if taken:
         return (
-            f"expected a name whose keys are no other docket's, found {taken[0]!r} after a colon: "
+            f"expected a name whose keys belong to no other docket, found {taken[0]!r} after a colon: "
             f"{name.partition(':')[0]!r} has such keys"
         )
     return ""

@@ -57,13 +57,13 @@ class SavedPlan:
         except OSError as error:
             raise NotFound(f"{path} cannot be read: {error.strerror}") from error
         except ValueError as error:
-            raise Misused(f"{path} is no plan: {error}") from error
+            raise Misused(f"{path} is not a plan: {error}") from error
         kept = cast(dict[str, Any], found) if isinstance(found, dict) else {}
         if (kept.pop("version", None), kept.pop("kind", None)) != (VERSION, "plan"):
             raise Misused(
-                f"{path} is no plan of version {VERSION}; docket config plan --out makes one"
+                f"{path} is not a plan of version {VERSION}; docket config plan --out makes one"
             )
         try:
             return cls(**kept)
         except TypeError as error:
-            raise Misused(f"{path} is no plan: {error}") from error
+            raise Misused(f"{path} is not a plan: {error}") from error

@@ -132,7 +132,7 @@ def add(
         list[str] | None,
         typer.Argument(
             metavar="[VALUE|NAME=VALUE]...",
-            help='Its arguments: texts, int:5, float:, bool:, datetime:, … or json:["a", 1]',
+            help='Its arguments: strings, int:5, float:, bool:, datetime:, … or json:["a", 1]',
         ),
     ] = None,
     key: Annotated[

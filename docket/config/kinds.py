@@ -244,7 +244,7 @@ Name: TypeAlias = Annotated[str, AfterValidator(_check_name), Field(min_length=1
 """The name of a task, queue, pool, schedule, strike or key: printable, at most 200 bytes."""
 
 DocketName: TypeAlias = Annotated[str, AfterValidator(_check_docket_name), Field(min_length=1)]
-"""The name of a docket: one whose keys are no other docket's."""
+"""The name of a docket: one whose keys belong to no other docket."""
 
 OwnerName: TypeAlias = Annotated[str, AfterValidator(_check_owner), Field(min_length=1)]
 """The name of an owner."""

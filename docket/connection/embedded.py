@@ -73,7 +73,7 @@ def find_binary(environ: Mapping[str, str] = os.environ) -> str:
     if named := environ.get(SERVER):
         if shutil.which(named) is None:
             raise ServerMissing(
-                f"{SERVER} names {named}, which is no program; correct it or unset it"
+                f"{SERVER} names {named}, which is not a program; correct it or unset it"
             )
         return named
     for found in (_packaged(), shutil.which("valkey-server"), shutil.which("redis-server")):

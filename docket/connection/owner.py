@@ -34,7 +34,7 @@ class Owner:
             )
         here = _loop_here()
         if here is not None and self._loop is not None and here is not self._loop:
-            where = "one that is closed by now" if self._loop.is_closed() else "another one"
+            where = "one that is closed" if self._loop.is_closed() else "another one"
             raise OpenedElsewhere(
                 f"the connection to {self._url} belongs to the event loop that it was opened in, {where}; "
                 "enter a Docket in this one, too, `async with Docket(...) as docket:`, or hand the call over "

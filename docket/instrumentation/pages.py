@@ -134,7 +134,7 @@ class _Answers:
         first, *lines = head.decode("latin-1").split("\r\n")
         words = first.split(" ")
         if len(words) != 3 or not words[2].startswith("HTTP/1."):
-            return _written(Answer(HTTPStatus.BAD_REQUEST, "this is no request of HTTP/1\n"))
+            return _written(Answer(HTTPStatus.BAD_REQUEST, "this is not an HTTP/1 request\n"))
         method, target, _ = words
         if method not in ("GET", "HEAD"):
             answer = Answer(HTTPStatus.METHOD_NOT_ALLOWED, "expected GET or HEAD\n")

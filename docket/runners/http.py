@@ -218,7 +218,7 @@ async def _address(url: str, allow_private: bool) -> str:
     addresses = [str(entry[4][0]).partition("%")[0] for entry in found]
     for address in addresses:
         if is_special(address):
-            raise CallRefused(f"{_shown(url)} is at {address}, which is no address of a host")
+            raise CallRefused(f"{_shown(url)} is at {address}, which is not the address of a host")
         if not allow_private and not is_public(address):
             raise CallRefused(
                 f"{_shown(url)} is at {address}, which is not a public address; say allow_private = true if "

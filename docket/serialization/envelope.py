@@ -86,8 +86,8 @@ def kind_and_codec(body: bytes) -> tuple[Kind, Codec]:
     known = FIRST_BYTES.get(body[0])
     if known is None:
         raise Undecodable(
-            f"expected a payload of a known codec, found the first byte 0x{body[0]:02x}; either it is none, "
-            "or a newer version of docket has written it: upgrade this worker"
+            f"expected a payload of a known codec, found the first byte 0x{body[0]:02x}; it is not a "
+            "payload, or a newer version of docket has written it: upgrade this worker"
         )
     return known
 

@@ -171,7 +171,7 @@ def is_answered(found: Path) -> bool:
     try:
         if not stat.S_ISSOCK(found.lstat().st_mode):
             raise OperatorError(
-                f"{found} is there and is no socket; move it away, or set supervisor.control to another path"
+                f"{found} is there and is not a socket; move it, or set supervisor.control to another path"
             )
         with socket.socket(socket.AF_UNIX) as line:
             line.settimeout(1.0)

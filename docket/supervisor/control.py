@@ -160,7 +160,9 @@ class Control:
             if not line.endswith(b"\n"):
                 return
             if len(self._talks) > MOST:
-                await self._say(writer, _error("failed", f"{MOST} others speak already; try again"))
+                await self._say(
+                    writer, _error("failed", f"{MOST} clients are connected already; try again")
+                )
                 return
             await self._say(writer, await self._answered(line))
 

@@ -174,7 +174,7 @@ class Reloader:
             if runs != base:
                 raise Refused(
                     f"the plan is for revision {base[0]} ({base[1][:12]}), and revision {runs[0]} "
-                    f"({runs[1][:12]}) runs by now; plan again"
+                    f"({runs[1][:12]}) runs now; plan again"
                 )
             return await self._reload_noted(True, allow_removals, target)
 
@@ -310,7 +310,7 @@ class Reloader:
             return self._decline(error)
         self._files, self._reloads.desired = loaded, loaded.meaning
         if target not in (None, loaded.meaning):
-            return self._refuse("the files do not say any more what was planned", ["plan again"])
+            return self._refuse("the files no longer say what was planned", ["plan again"])
         if loaded.meaning == self._held and not is_asked:
             # What is this host's own has not failed, and is not what waits.
             own = with_own_of(loaded.configuration, self.configuration)

@@ -231,7 +231,7 @@ class Runner(Worker):
         (task, times), *_ = Counter(note.task for note in self._notes.notes).most_common(1)
         return (
             f"expected an end to the work after {self._most} runs at most, found {len(self._notes.notes)}; "
-            f"{task} ran {times} times. Perpetual tasks go on for ever: move the time by a span with "
+            f"{task} ran {times} times. Perpetual tasks go on forever: move the time by a span with "
             "advance(), cancel them, or allow for more runs with most=…"
         )
 

@@ -66,7 +66,7 @@ def test_a_server_that_can_not_be_started_is_told_of(
 
     assert result.exit_code == EXIT_FAILED
     assert result.stderr == (
-        f"DOCKET_SERVER names {directory}/nothing, which is no program; correct it or unset it\n"
+        f"DOCKET_SERVER names {directory}/nothing, which is not a program; correct it or unset it\n"
     )
 
 

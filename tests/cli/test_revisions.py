@@ -126,7 +126,7 @@ def test_a_saved_plan_is_applied_once_and_only_on_what_it_was_made_for(desk: Des
     assert "workers.default.concurrency: 5 → 6" in desk.prints("config", "apply", "plan.json")
     again = desk.type("config", "apply", "plan.json")
     assert again.exit_code == 4
-    assert "runs by now; plan again" in again.stderr
+    assert "runs now; plan again" in again.stderr
 
 
 def test_a_saved_plan_is_refused_when_the_file_says_something_else(desk: Desk) -> None:
@@ -135,7 +135,7 @@ def test_a_saved_plan_is_refused_when_the_file_says_something_else(desk: Desk) -
     desk.write("concurrency = 5", "concurrency = 7")
     result = desk.type("config", "apply", "plan.json", "--control", ".docket/control.sock")
     assert result.exit_code == 4
-    assert "the files do not say any more what was planned" in result.stderr
+    assert "the files no longer say what was planned" in result.stderr
 
 
 def test_apply_without_a_plan_applies_the_file_with_removals_if_they_are_allowed(
@@ -168,10 +168,10 @@ def test_a_plan_that_can_not_be_written_is_told(desk: Desk) -> None:
     ("text", "code", "words"),
     [
         (None, 3, "plan.json cannot be read: No such file"),
-        ("{", 2, "plan.json is no plan: "),
-        ("[]", 2, "plan.json is no plan of version 1; docket config plan --out makes one"),
-        ('{"version": 2, "kind": "plan"}', 2, "plan.json is no plan of version 1"),
-        ('{"version": 1, "kind": "plan", "base": "x"}', 2, "plan.json is no plan: "),
+        ("{", 2, "plan.json is not a plan: "),
+        ("[]", 2, "plan.json is not a plan of version 1; docket config plan --out makes one"),
+        ('{"version": 2, "kind": "plan"}', 2, "plan.json is not a plan of version 1"),
+        ('{"version": 1, "kind": "plan", "base": "x"}', 2, "plan.json is not a plan: "),
     ],
 )
 def test_what_is_no_plan_is_not_applied(

@@ -68,7 +68,7 @@ def test_a_sentence_says_that_the_event_loop_is_closed() -> None:
         run(docket.storage.subscriptions.close())
 
     async def use() -> None:
-        with pytest.raises(OpenedElsewhere, match="one that is closed by now"):
+        with pytest.raises(OpenedElsewhere, match="one that is closed"):
             await docket.add(job)(1)
 
     with opened() as run:

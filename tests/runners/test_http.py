@@ -421,7 +421,7 @@ def test_an_address_that_anybody_can_have_is_public(address: str) -> None:
 
 
 async def test_what_is_no_address_of_a_host_is_never_called() -> None:
-    with pytest.raises(CallRefused, match="which is no address of a host"):
+    with pytest.raises(CallRefused, match="which is not the address of a host"):
         await call("http://224.0.0.1/")()
 
 

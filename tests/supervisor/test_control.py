@@ -179,7 +179,7 @@ async def test_the_socket_of_a_dead_supervisor_is_replaced(place: Path, answers:
 async def test_what_is_no_socket_is_not_touched(place: Path, answers: Answers) -> None:
     place.parent.mkdir()
     place.write_text("precious")
-    with pytest.raises(OperatorError, match="is there and is no socket; move it away"):
+    with pytest.raises(OperatorError, match="is there and is not a socket; move it,"):
         await Control(place, answers.words).start()
     assert place.read_text() == "precious"
 
@@ -219,7 +219,7 @@ async def test_where_it_can_not_be_anywhere_that_is_told(
 async def test_what_may_not_be_connected_to_is_told(place: Path, answers: Answers) -> None:
     place.parent.mkdir()
     place.symlink_to(place)
-    with pytest.raises(OperatorError, match="is there and is no socket"):
+    with pytest.raises(OperatorError, match="is there and is not a socket"):
         await Control(place, answers.words).start()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
         other.bind(os.fspath(place.with_name("d.sock")))
@@ -311,7 +311,7 @@ async def test_more_than_it_can_hear_at_a_time_are_told_so(
     monkeypatch.setattr(listening, "MOST", 1)
     first = asyncio.create_task(asked(place, "hold"))
     await asyncio.wait_for(answers.asked.wait(), 20)
-    with pytest.raises(NotGranted, match="1 others speak already"):
+    with pytest.raises(NotGranted, match="1 clients are connected already"):
         await asked(place, "echo")
     answers.released.set()
     assert await first == {"heard": "released"}
