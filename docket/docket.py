@@ -560,7 +560,7 @@ class Docket(KeyNames):
         operator: Operator | LiteralOperator = "==",
         value: Hashable | None = None,
     ) -> None:
-        """Take a strike back, given as it was struck; what it has parked is queued again."""
+        """Remove a strike, given as it was struck; what it has parked is queued again."""
         rule = rule_for(self._name(function), parameter, operator, value)
         with tracing.spanning("docket.restore", lambda: {**self.labels(), **rule.labels()}):
             await self.strike_list.lift(rule)
@@ -704,7 +704,7 @@ class Docket(KeyNames):
         pairs: Sequence[tuple[Execution, TaskCall]],
         size: int,
     ) -> None:
-        """Schedule what is not struck, so many at a time, and tell each execution what became of it."""
+        """Schedule what is not struck, so many at a time, and give each execution its outcome."""
         kept: list[Execution] = []
         new: list[NewExecution] = []
         trace = tracing.outgoing()

@@ -48,7 +48,7 @@ def read_duration(written: object) -> timedelta:
     """Read a duration of a file or a variable: whole milliseconds are what Redis keeps.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a duration.
     """
     duration = parse_duration(written) if isinstance(written, str) else None
     if duration is None or duration.microseconds % 1000:

@@ -36,5 +36,5 @@ class ProgressEvent(TypedDict):
 
 
 def iso(moment: datetime | None) -> str | None:
-    """Return a moment as events tell it."""
+    """Return a moment as events have it."""
     return None if moment is None else moment.isoformat()

@@ -330,7 +330,7 @@ class Execution:
         )  # fmt: skip
 
     def learn(self, answer: Scheduled) -> None:
-        """Take over what became of the call that scheduled it."""
+        """Take over the outcome of the call that scheduled it."""
         self.disposition = answer.disposition
         self._generation = answer.generation
         if answer.state is not None:

@@ -89,7 +89,7 @@ class Results:
             await asyncio.sleep(backoff.next_pause())
 
     async def find(self, settled: bytes | None) -> bytes | None:
-        """Return the serialized result that was settled; None if it is not kept any more.
+        """Return the serialized result that was settled; None if it is no longer kept.
 
         Raises:
             Undecodable: it is kept in a storage that this docket does not have.

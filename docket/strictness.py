@@ -13,10 +13,10 @@ SHORTEST_KEY: Final = 32
 
 
 def check_strict(codecs: Sequence[str], keys: Sequence[tuple[str, bytes]]) -> None:
-    """See that nothing is pickled, and that all is signed with long keys.
+    """Check that nothing is pickled, and that everything is signed with long keys.
 
     Raises:
-        ConfigurationError: something of that is not so.
+        ConfigurationError: it is not so.
     """
     if "pickle" in codecs:
         raise ConfigurationError(

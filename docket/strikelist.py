@@ -414,7 +414,7 @@ class StrikeList:
         self._conditions.append(condition)
 
     def remove_condition(self, condition: Callable[[Any], bool]) -> None:
-        """Take back ``add_condition``."""
+        """Undo ``add_condition``."""
         self._conditions.remove(condition)
 
     def is_stricken(self, target: Any) -> bool:
@@ -481,7 +481,7 @@ class StrikeList:
         operator: Operator | LiteralOperator = "==",
         value: Hashable | None = None,
     ) -> None:
-        """Take a rule out of force everywhere, given as it was struck; one that is not is no error."""
+        """Remove a rule everywhere, given as it was struck; one that is not active is not an error."""
         await self.lift(rule_for(function, parameter, operator, value))
 
     async def send_instruction(self, instruction: StrikeInstruction) -> None:
@@ -523,7 +523,7 @@ class StrikeList:
         await self._follow_change(change, {**self._stored, rule.identity: told})
 
     async def lift(self, rule: Rule) -> None:
-        """Take a rule out of force everywhere, and put back what it has parked."""
+        """Remove a rule everywhere, and put back what it has parked."""
         change = await self._connected().change("restore", rule.identity)
         left = {name: one for name, one in self._stored.items() if name != rule.identity}
         await self._follow_change(change, left)

@@ -15,7 +15,7 @@ def duration(text: str | timedelta) -> timedelta:
     """Return the duration that was typed.
 
     Raises:
-        typer.BadParameter: it is none.
+        typer.BadParameter: it is not a duration.
     """
     if isinstance(text, timedelta):
         return text
@@ -29,7 +29,7 @@ def lease(text: str | timedelta) -> timedelta:
     """Return the duration that was typed, if it is longer than zero.
 
     Raises:
-        typer.BadParameter: it is none.
+        typer.BadParameter: it is not such a duration.
     """
     found = duration(text)
     if not found:

@@ -133,7 +133,7 @@ def restore(
     url: Url = None,
     config: Config = None,
 ) -> None:
-    """Take a strike back, typed as it was struck.
+    """Remove a strike, typed as it was struck.
 
     Example: docket restore send_email customer == acme
     """

@@ -53,7 +53,7 @@ def parse_value(text: str) -> Any:
     """Return the value that was typed as ``TYPE:TEXT``, or as a string without a type.
 
     Raises:
-        Misused: there is no such type, or the text is none of its values.
+        Misused: there is no such type, or the text is not one of its values.
 
     Example:
         >>> parse_value("int:5"), parse_value("acme")

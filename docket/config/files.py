@@ -125,7 +125,7 @@ def _misplaced_include(part: Document) -> Problem:
 
 
 def join(documents: Sequence[Document]) -> Joined:
-    """Put the base files together: each may add, none may say again what another one says."""
+    """Put the base files together: each may add keys, none may repeat those of another."""
     joining = _Joining()
     layers = tuple(joining.add(document) for document in documents)
     return Joined(joining.tree, layers, tuple(joining.problems))

@@ -38,7 +38,7 @@ def written(key: str) -> str:
 
 
 def read_path(text: str) -> KeyPath | None:
-    """Return the path that ``dotted`` has written, or None if it is none.
+    """Return the path that ``dotted`` has written, or None if it is not a path.
 
     Example:
         >>> read_path('tasks."billing.charge".retry')

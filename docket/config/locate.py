@@ -226,7 +226,7 @@ class _Scanner:
         return self.text.startswith(text, self.position)
 
     def _skip(self, pattern: re.Pattern[str]) -> bool:
-        """Go past what may be empty; always true."""
+        """Skip what may be empty; always true."""
         return self._skip_match(pattern)
 
     def _skip_match(self, pattern: re.Pattern[str]) -> bool:

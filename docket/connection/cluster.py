@@ -33,7 +33,7 @@ from .standalone import CONNECT_TIMEOUT, Standalone, Target, make_pool
 from .wire import pack
 
 ASK_TIMEOUT = 1.0
-"""Seconds that one node gets to tell the slots; the next one is asked then."""
+"""Seconds that one node gets to list the slots; the next one is asked then."""
 
 
 logger = logging.getLogger("docket.connection")

@@ -29,7 +29,7 @@ class Severity(enum.Enum):
     PERMANENT = "permanent"
     """An operator: credentials, permissions, keys of another type."""
     SCRIPT_MISSING = "script missing"
-    """Us: the server does not know the script (any more)."""
+    """Us: the server does not know the script, or no longer does."""
     GROUP_MISSING = "group missing"
     """Us: the consumer group is gone."""
     BUG = "bug"

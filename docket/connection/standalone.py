@@ -181,7 +181,7 @@ class Standalone(Connection):
     async def send_again(
         self, commands: Sequence[Command], refusals: Sequence[ResponseError]
     ) -> list[Reply]:
-        """Send what was refused unread, to where it belongs by now.
+        """Send what was refused unread to where it belongs now.
 
         Arguments:
             commands: what was refused.

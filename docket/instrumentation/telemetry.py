@@ -58,7 +58,7 @@ def is_measured() -> bool:
 
 
 def scheduled(mode: str, disposition: Disposition, labels: Labels) -> None:
-    """Count what has become of a call of add, replace or schedule.
+    """Count the outcome of a call of add, replace or schedule.
 
     Arguments:
         mode: add, replace or schedule.

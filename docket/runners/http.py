@@ -245,7 +245,7 @@ def _judged(call: HttpCall, url: str, answer: httpx.Response, body: bytes) -> Ca
 
 
 def _pause(text: str) -> float | None:
-    """Seconds, or the moment, of a ``Retry-After`` header; None if it says neither."""
+    """Return the pause or the moment of a ``Retry-After`` header; None if it has neither."""
     text = text.strip()
     if text.isascii() and text.isdecimal():
         return min(float(text[:20]), LONGEST_PAUSE)

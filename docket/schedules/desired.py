@@ -161,7 +161,7 @@ class DesiredSchedule:
 
     @property
     def end(self) -> datetime | None:
-        """The first moment at which it may not be due any more."""
+        """The first moment at which it is no longer due."""
         return datetime.fromisoformat(self.times["end"]) if "end" in self.times else None
 
     def since(self, created: datetime) -> DesiredSchedule:

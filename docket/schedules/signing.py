@@ -30,7 +30,7 @@ def seal_of(serializer: Serializer, owner: str, schedule: DesiredSchedule) -> st
 
 
 def check_seal(serializer: Serializer, owner: str, name: str, definition: str, seal: str) -> None:
-    """See that a definition is what its owner has declared.
+    """Check that a definition is what its owner has declared.
 
     Arguments:
         serializer: knows the keys.

@@ -31,7 +31,7 @@ AT_ONCE: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A schedule, and what has become of it.
+    """A schedule, and its state.
 
     Arguments:
         schedule: what it is.

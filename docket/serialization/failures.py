@@ -40,8 +40,8 @@ def short_words_of(error: BaseException, length: int) -> list[Any]:
 def build(words: Any, pickles: bool) -> Exception:
     """Return the exception, with the traceback of where it was raised as its cause.
 
-    What cannot be brought back is a ``FailedElsewhere``. So is what would end the reader, such as
-    ``SystemExit``.
+    What cannot be brought back is a ``FailedElsewhere``. So is an exception that would end the reader, such
+    as ``SystemExit``.
 
     Raises:
         Undecodable: the words tell of no exception.

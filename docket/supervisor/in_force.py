@@ -153,7 +153,7 @@ class InForce:
         ticker.follow(desired, due_next(desired, moments))
 
     async def follow(self, beat: Beat, ours: Loaded) -> None:
-        """Go by what Redis says: who ticks, which schedules, and whether this host is behind.
+        """Follow the beat of Redis: who ticks, which schedules, and whether this host is behind.
 
         Arguments:
             beat: what it says.

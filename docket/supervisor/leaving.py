@@ -1,4 +1,4 @@
-"""Tasks that have left the configuration, and what becomes of their queued executions."""
+"""Tasks that have left the configuration, and the fate of their queued executions."""
 
 from __future__ import annotations
 

@@ -222,7 +222,7 @@ class Pool:
         self.quarantine.hurry()
 
     async def reconfigure(self, desired: Desired) -> None:
-        """Become something else by settings alone; processes come and go as their number says.
+        """Change the settings of the pool; processes come and go as their number says.
 
         Raises:
             Rejected: a process cannot become this; all are as they were.
@@ -284,7 +284,7 @@ class Pool:
                 raise answer
 
     async def stage(self, desired: Desired) -> WorkerProcess:
-        """Bring up one process beside the others that is what the pool shall be: the canary.
+        """Bring up one process beside the others that is what the pool is to be: the canary.
 
         Raises:
             Rejected: it cannot work; nothing has changed.
@@ -454,7 +454,7 @@ class Pool:
         await self._told_of(self._bury(process))
 
     async def _look(self) -> None:
-        """See to processes that hang, to those that have done enough, and to those that are missing."""
+        """Look after processes that hang, those that have done enough, and those that are missing."""
         for process in self._working():
             if process not in self._putting_down and self._lookout.hangs(process):
                 self._putting_down.add(process)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Recycling:
-    """The limits of one process; whichever it comes to first counts, None is none.
+    """The limits of one process; the first one reached counts, None is no limit.
 
     Arguments:
         after_tasks: how many runs.

@@ -59,7 +59,7 @@ class Bridge:
         return future.result()
 
     def stream(self, ask: Callable[[], AsyncGenerator[T, None]]) -> Generator[T, None, None]:
-        """Give what an async generator gives in the loop, each as it comes.
+        """Yield what an async generator yields in the loop, each value as it comes.
 
         Arguments:
             ask: makes the generator.

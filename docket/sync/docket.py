@@ -241,7 +241,7 @@ class SyncDocket(Tied):
         operator: Operator | LiteralOperator = "==",
         value: Hashable | None = None,
     ) -> None:
-        """Take a strike back, given as it was struck; what it has parked is queued again."""
+        """Remove a strike, given as it was struck; what it has parked is queued again."""
         self._bridge.wait(lambda: self._docket.restore(function, parameter, operator, value))
 
     def strikes(self) -> list[Rule]:

@@ -245,7 +245,7 @@ class Runner(Worker):
         return self._trading.is_idle and not self._trading.is_under_way
 
     async def _until_nothing_is_due(self) -> Standing | None:
-        """Work until nothing is due any more, and return the state then; None if there is no end to it."""
+        """Work until nothing is due, and return the state then; None if there is no end to it."""
         self._trading.look()
         while not self._is_too_much:
             # Armed before the look, so that what happens during the look is not missed.
@@ -266,7 +266,7 @@ class Runner(Worker):
 
 
 class Traveller(Runner):
-    """A worker in a time that stands still, and moves to the next stop when nothing is due any more.
+    """A worker in a time that stands still, and moves to the next stop when nothing is due.
 
     Arguments:
         next_stop: gives the next stop, in ms; None ends the journey. It is called with the due time of the
