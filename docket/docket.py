@@ -245,7 +245,7 @@ class Docket(KeyNames):
 
     @cached_property
     def insights(self) -> Insights:
-        """What explains why its work runs, waits or has ended so."""
+        """Explanations of why its work runs, waits or has ended so."""
         return Insights(self.storage, self.strike_list, self.silence)
 
     @property

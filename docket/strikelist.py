@@ -689,10 +689,10 @@ class StrikeList:
         )
 
     def read(self, stored: Mapping[str, StoredRule]) -> dict[str, Rule]:
-        """The rules that are stored so, by identity; one that can not be read is left out.
+        """Return the stored rules that can be read, by identity.
 
         Arguments:
-            stored: what stands in Redis, by identity.
+            stored: the rules as Redis holds them, by identity.
         """
         return dict(self._readable(stored))
 

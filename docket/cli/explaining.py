@@ -1,4 +1,4 @@
-"""How explanations are shown."""
+"""Output of explanations."""
 
 from __future__ import annotations
 

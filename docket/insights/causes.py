@@ -11,14 +11,14 @@ from ..strikelist import Action
 
 
 class Told(NamedTuple):
-    """How a cause is told; names in braces stand for what Redis holds."""
+    """Sentence and advice of a cause; names in braces stand for values from Redis."""
 
     sentence: str
     advice: str = ""
 
 
 class Cause(enum.Enum):
-    """Why an execution stands where it does."""
+    """Reasons for the state of an execution."""
 
     DUE_LATER = "due_later"
     RETRIED = "retried"
@@ -114,15 +114,15 @@ TOLD: Final[Mapping[Cause, Told]] = {
         "start a worker with its code; `docket workers ls` lists what the others know",
     ),
     Cause.STRUCK_DROP: Told(
-        "It will be cancelled instead of run: {strike} is in force.",
+        "It will be cancelled instead of run: {strike} is active.",
         "{restore} takes the strike back",
     ),
     Cause.STRUCK_PARK: Told(
-        "It will be parked instead of run: {strike} is in force.",
+        "It will be parked instead of run: {strike} is active.",
         "{restore} takes the strike back",
     ),
     Cause.STRUCK_DELAY: Told(
-        "It is put off as long as {strike} is in force: it is due next in {until}, at {due}.",
+        "It is put off as long as {strike} is active: it is due next in {until}, at {due}.",
         "{restore} takes the strike back",
     ),
     Cause.LOST: Told(

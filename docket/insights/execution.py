@@ -1,4 +1,4 @@
-"""Why an execution stands where it does: from what Redis holds to sentences. Pure."""
+"""Explanations of executions: from the records in Redis to sentences. Pure."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ ALONE, IN_ALL = 3, 10
 
 
 _DOES: Final = {"drop": "cancels", "park": "parks", "delay": "puts off"}
-"""What a strike does with what it meets."""
+"""The effect of a strike on what it meets."""
 
 SHOWN: Final = 5
-"""How many strikes on arguments are named."""
+"""Maximum number of strikes on arguments that are named."""
 
 
 def explained(
     situation: Situation, rules: Mapping[str, Rule], looking: Sequence[Rule] = ()
 ) -> Explanation:
-    """Why an execution stands where it does.
+    """Explain the state of an execution.
 
     Arguments:
-        situation: where that is, and what is around it.
+        situation: its place, and its surroundings.
         rules: the strike that has parked it and that of its whole task, by identity.
-        looking: the strikes in force that look at arguments of its task.
+        looking: the active strikes that look at arguments of its task.
     """
     rule = _rule(situation, rules)
     cause = cause_of(situation, rule)
@@ -50,11 +50,11 @@ def explained(
 
 
 def cause_of(situation: Situation, rule: Rule | None = None) -> Cause:
-    """The reason for which an execution stands where it does.
+    """Return the reason for the state of an execution.
 
     Arguments:
-        situation: where that is, and what is around it.
-        rule: the strike in force that concerns it.
+        situation: its place, and its surroundings.
+        rule: the active strike that concerns it.
     """
     match situation.state:
         case ExecutionState.SCHEDULED:
@@ -100,7 +100,7 @@ def _of_queued(situation: Situation, rule: Rule | None) -> Cause:
 
 
 def _in_the_way(situation: Situation, rule: Rule | None) -> Cause | None:
-    """What keeps what is due from being run, however long it waits."""
+    """Return what keeps a due execution from being run, however long it waits."""
     if rule and rule.action != "delay":
         return STRUCK[rule.action]
     if not situation.living:
@@ -138,7 +138,7 @@ def _is_silent(situation: Situation) -> bool:
 
 
 def _serving(situation: Situation) -> list[str]:
-    """The living workers that serve its queue, as far as is known: one that does not say may do so."""
+    """Return the living workers that serve its queue; one that does not say so may do so."""
     return [
         name
         for name, queues in situation.serving.items()
@@ -151,7 +151,7 @@ def _knowing(situation: Situation) -> list[str]:
 
 
 def _rule(situation: Situation, rules: Mapping[str, Rule]) -> Rule | None:
-    """The rule in force that concerns it: the one that has parked it, or that for its whole task."""
+    """Return the active rule that concerns it: the one that has parked it, or that for its whole task."""
     for identity in (situation.strike, f"task:{situation.task}"):
         rule = rules.get(identity)
         if rule and in_force(rule, situation.now):
@@ -160,7 +160,7 @@ def _rule(situation: Situation, rules: Mapping[str, Rule]) -> Rule | None:
 
 
 def _words(situation: Situation, rule: Rule | None) -> dict[str, str]:
-    """What stands for the names in braces; what comes from outside is plain."""
+    """Return the values for the names in braces; those from outside are plain."""
     s, now = situation, situation.now
     ended = s.completed_at or now
     began = s.started_at if s.state is ExecutionState.RUNNING else s.due
@@ -188,7 +188,7 @@ def _words(situation: Situation, rule: Rule | None) -> dict[str, str]:
         "slots": "?" if slot is None or slot.slots is None else str(slot.slots),
         "schedule": plain(turn.schedule) if turn else "",
         "holder": word(holder) if holder else "KEY",
-        "before": f"{waits:,} {'waits' if waits == 1 else 'wait'}" if waits else "nobody waits",
+        "before": f"{waits:,} {'waits' if waits == 1 else 'wait'}" if waits else "none waits",
         "gate": plain(s.moments[0].gate) if s.moments else "",
         "ahead": ("more than " if s.is_least else "") + counted(s.ahead, "other", "others"),
         "crashes": counted(s.crashes, "death", "deaths"),
@@ -313,7 +313,7 @@ def _of_itself(s: Situation, cause: Cause) -> Iterator[Fact]:
     if s.parked_since:
         yield Fact(f"It was parked {span(s.now - s.parked_since)} ago.", "`docket parked ls`")
     if s.is_cancelled and cause is Cause.SILENT:
-        yield Fact("Somebody has asked to cancel it.")
+        yield Fact("There is a request to cancel it.")
     if s.schedule:
         schedule = word(s.schedule)
         yield Fact(f"It is a run of the schedule {schedule}.", f"`docket schedule show {schedule}`")

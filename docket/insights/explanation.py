@@ -1,4 +1,4 @@
-"""What an explanation is, and how it tells of times."""
+"""Explanations, and the way in which they show times."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ROUNDED: Final = (
     (timedelta(hours=1), timedelta(minutes=1)),
     (timedelta(seconds=1), timedelta(seconds=1)),
 )
-"""From which length on how much of it is told."""
+"""Lengths from which on a duration is rounded, and to what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why something stands where it does.
+    """The explanation of a state.
 
     Arguments:
         subject: the key of an execution, or the owner and name of a schedule.
@@ -42,7 +42,7 @@ class Explanation:
         cause: the name of the reason, for programs.
         sentence: the reason, in one sentence.
         advice: what can be done about it; empty where nothing has to be.
-        facts: what belongs to it, the most important first.
+        facts: further facts, the most important first.
     """
 
     subject: str
@@ -62,7 +62,7 @@ def _with(sentence: str, advice: str) -> str:
 
 
 def at(moment: datetime) -> str:
-    """A moment as explanations tell it.
+    """Return a moment as explanations show it.
 
     Example:
         >>> at(datetime(2026, 11, 28, 7, 30, tzinfo=timezone.utc))
@@ -72,7 +72,7 @@ def at(moment: datetime) -> str:
 
 
 def span(length: timedelta) -> str:
-    """A length without more detail than people want to know.
+    """Return a length without more detail than people want to know.
 
     Example:
         >>> span(timedelta(hours=2, minutes=5, seconds=7.3))
@@ -86,7 +86,7 @@ def span(length: timedelta) -> str:
 
 
 def word(text: str) -> str:
-    """A text from outside as one word of a command."""
+    """Return a text from outside as one word of a command."""
     quoted = shlex.quote(plain(text))
     return f"-- {quoted}" if text.startswith("-") else quoted
 
@@ -103,7 +103,7 @@ def named(names: Sequence[str], most: int = 5) -> str:
 
 
 def counted(number: int, one: str, many: str) -> str:
-    """A number and what it is a number of.
+    """Return a number with the noun that it counts.
 
     Example:
         >>> counted(1, "other", "others"), counted(2_000, "other", "others")

@@ -12,11 +12,11 @@ from .schedule import explained_schedule
 
 
 class Insights:
-    """Explains what stands in a docket; ``Docket.insights`` is one.
+    """Explanations of what stands in a docket; ``Docket.insights`` is one.
 
     Arguments:
-        storage: what Redis holds.
-        strikes: reads the rules that are in force.
+        storage: the records in Redis.
+        strikes: reads the active rules.
         silence: how long a worker may be silent before it counts as gone.
 
     Example:
@@ -29,7 +29,7 @@ class Insights:
         self._silence = silence
 
     async def explain(self, key: str) -> Explanation | None:
-        """Why an execution runs, waits or has ended so; None if there is no such execution.
+        """Explain why an execution runs, waits or has ended so; return None if there is no such execution.
 
         It is one command to the server, however much waits there.
 
@@ -51,7 +51,7 @@ class Insights:
         return explained(situation, self._strikes.read(situation.rules), looking)
 
     async def explain_schedule(self, name: str) -> Explanation | None:
-        """Why a schedule has a run or none; None if there is no such schedule.
+        """Explain why a schedule has a run or none; return None if there is no such schedule.
 
         It is one command to the server.
 

@@ -11,16 +11,16 @@ from ..strikelist import Rule
 from .explanation import word
 
 _TYPES: Final[Mapping[type, str]] = {str: "str", int: "int", float: "float", bool: "bool"}
-"""What the values of rules are called on the command line."""
+"""Names of the types of values on the command line."""
 
 
 def in_force(rule: Rule, now: datetime) -> bool:
-    """Whether a rule is not over."""
+    """Return True if a rule is not over."""
     return rule.expires is None or rule.expires > now
 
 
 def named_rule(rule: Rule | None) -> str:
-    """A rule, who made it and why."""
+    """Return a rule, its author and its reason."""
     if rule is None:
         return "a strike that cannot be read here"
     by = f" by {plain(rule.author)}" if rule.author else ""
@@ -28,7 +28,7 @@ def named_rule(rule: Rule | None) -> str:
 
 
 def restoring(rule: Rule | None) -> str:
-    """The command that takes a rule back."""
+    """Return the command that removes a rule."""
     if rule is None:
         return "`docket strikes ls` lists the strikes; docket restore"
     if not rule.conditions:

@@ -1,4 +1,4 @@
-"""Why a schedule has a run or none: from what Redis holds to sentences. Pure."""
+"""Explanations of schedules: from the records in Redis to sentences. Pure."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from .rules import in_force, named_rule, restoring
 from .schedule_causes import OUTCOMES, SCHEDULE_TOLD, ScheduleCause
 
 GRACE: Final = timedelta(seconds=5)
-"""How late a run may be before somebody is told: a supervisor that has died is succeeded within that."""
+"""Lateness of a run before it is reported: a supervisor that has died is succeeded within that."""
 
 _STRUCK: Final = {"drop": "not made", "park": "parked", "delay": "put off"}
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What a definition says, as far as explanations need it."""
+    """The content of a definition, as far as explanations need it."""
 
     task: str
     timing: Mapping[str, Any]
@@ -37,10 +37,10 @@ class Declared:
 
     @classmethod
     def read(cls, known: Known) -> Declared:
-        """What the definition of a schedule says.
+        """Read the definition of a schedule.
 
         Raises:
-            Undecodable: it is none.
+            Undecodable: it is not a definition.
         """
         try:
             told = json.loads(known.definition)
@@ -51,7 +51,7 @@ class Declared:
             name = plain(f"{known.owner}/{known.name}")
             raise Undecodable(
                 f"expected the definition of the schedule {name}, found {known.definition!r:.80}; "
-                "have its supervisor put its configuration in force again"
+                "let its supervisor commit its configuration again"
             ) from error
 
     @property
@@ -61,14 +61,14 @@ class Declared:
 
 
 def explained_schedule(situation: ScheduleSituation, rules: Mapping[str, Rule]) -> Explanation:
-    """Why a schedule has a run or none.
+    """Explain why a schedule has a run or none.
 
     Arguments:
-        situation: how it stands, and what is around it.
+        situation: its state, and its surroundings.
         rules: the strike of its whole task, by its identity, if there is one that can be read.
 
     Raises:
-        Undecodable: its definition is none.
+        Undecodable: its definition cannot be read.
     """
     s = situation
     declared = None if s.known is None else Declared.read(s.known)
@@ -88,12 +88,12 @@ def explained_schedule(situation: ScheduleSituation, rules: Mapping[str, Rule]) 
 def schedule_cause_of(
     s: ScheduleSituation, declared: Declared | None, rule: Rule | None
 ) -> ScheduleCause:
-    """The reason for which a schedule has a run or none.
+    """Return the reason for which a schedule has a run or none.
 
     Arguments:
-        s: how it stands.
-        declared: what its definition says; None if it is not declared.
-        rule: the strike in force of its whole task.
+        s: its state, and its surroundings.
+        declared: the content of its definition; None if it is not declared.
+        rule: the active strike of its whole task.
     """
     if s.known is None or declared is None:
         return ScheduleCause.REMOVED
@@ -125,7 +125,7 @@ def _paused(s: ScheduleSituation, known: Known, declared: Declared) -> ScheduleC
 
 
 def _pause_in_force(s: ScheduleSituation, known: Known) -> Mapping[str, Any] | None:
-    """The pause of an operator, unless it is over."""
+    """Return the pause of an operator, unless it is over."""
     pause = known.pause
     is_over = pause and pause.get("until") and pause["until"] <= to_milliseconds(s.now)
     return None if is_over else pause
@@ -140,7 +140,7 @@ def _without_due_time(known: Known, declared: Declared) -> ScheduleCause:
 
 
 def _state(cause: ScheduleCause) -> str:
-    """The state in one word, for programs."""
+    """Return the state in one word, for programs."""
     if cause.value.startswith("paused"):
         return "paused"
     if cause in (ScheduleCause.OVER, ScheduleCause.HAD_ALL_RUNS):
@@ -149,7 +149,7 @@ def _state(cause: ScheduleCause) -> str:
 
 
 def _words(s: ScheduleSituation, declared: Declared | None, rule: Rule | None) -> dict[str, str]:
-    """What stands for the names in braces; what comes from outside is plain."""
+    """Return the values for the names in braces; those from outside are plain."""
     known = s.known
     due = from_milliseconds(known.next_time) if known and known.next_time else s.now
     period = declared.timing.get("every", 0) if declared else 0
@@ -177,7 +177,7 @@ def _words(s: ScheduleSituation, declared: Declared | None, rule: Rule | None) -
 
 
 def _in_zone(moment: datetime, zone: str) -> str:
-    """A moment, and what the clocks say then in the zone of the schedule."""
+    """Return a moment, and the time of the clocks then in the zone of the schedule."""
     if zone == "UTC":
         return at(moment)
     try:
@@ -188,11 +188,11 @@ def _in_zone(moment: datetime, zone: str) -> str:
 
 
 def _pause(s: ScheduleSituation) -> str:
-    """Who has paused it, since and until when, and why."""
+    """Describe who has paused it, since and until when, and why."""
     known = s.known
     pause = known and (_pause_in_force(s, known) or known.stopped)
     if not pause:
-        return "nobody has paused it"
+        return "it is not paused"
     by = (
         "a row of failures has"
         if pause is (known and known.stopped)
@@ -205,7 +205,7 @@ def _pause(s: ScheduleSituation) -> str:
 
 
 def _told(milliseconds: Any) -> str:
-    """A moment that somebody has written down."""
+    """Return a moment from a record."""
     try:
         return at(from_milliseconds(milliseconds))
     except (TypeError, ValueError, OverflowError):
@@ -226,7 +226,7 @@ def _facts(
     if rule and cause is not ScheduleCause.STRUCK:
         restore = f"{restoring(rule)} takes it back"
         yield Fact(
-            f"Its runs would be {_STRUCK[rule.action]}: {named_rule(rule)} is in force.", restore
+            f"Its runs would be {_STRUCK[rule.action]}: {named_rule(rule)} is active.", restore
         )
     if s.known and (skipped := +s.known.skipped):
         told = ", ".join(f"{count:,} {plain(why)}" for why, count in sorted(skipped.items()))

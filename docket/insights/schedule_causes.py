@@ -10,7 +10,7 @@ from .causes import Told
 
 
 class ScheduleCause(enum.Enum):
-    """Why a schedule has a run or none."""
+    """Reasons why a schedule has a run or none."""
 
     DUE = "due"
     SKIPPED_NEXT = "skipped_next"
@@ -38,7 +38,7 @@ SCHEDULE_TOLD: Final[Mapping[ScheduleCause, Told]] = {
         "It is due in {until}, at {due}.", "`docket schedule trigger {name}` runs it now"
     ),
     ScheduleCause.SKIPPED_NEXT: Told(
-        "Its next due time, in {until}, at {due}, passes without a run, because somebody wanted that.",
+        "Its next due time, in {until}, at {due}, passes without a run, because a skip was requested.",
         "`docket schedule trigger {name}` runs it now",
     ),
     ScheduleCause.OVERLAP_SKIPS: Told(
@@ -55,7 +55,7 @@ SCHEDULE_TOLD: Final[Mapping[ScheduleCause, Told]] = {
     ),
     ScheduleCause.LATE: Told(
         "It was due {late} ago, at {due}, and the supervisor {leader}, which leads, has not run it yet.",
-        "`docket doctor` tells whether Redis is slow, `docket status` whether that supervisor is well",
+        "`docket doctor` shows whether Redis is slow, `docket status` whether that supervisor is well",
     ),
     ScheduleCause.NO_SUPERVISOR: Told(
         "It is due in {until}, at {due}, but no supervisor of {owner} leads that would run it then.",
@@ -76,7 +76,7 @@ SCHEDULE_TOLD: Final[Mapping[ScheduleCause, Told]] = {
         "mend its task, then `docket schedule resume {name}`",
     ),
     ScheduleCause.STRUCK: Told(
-        "Its runs are {struck}: {strike} is in force.", "{restore} takes the strike back"
+        "Its runs are {struck}: {strike} is active.", "{restore} takes the strike back"
     ),
     ScheduleCause.HAD_ALL_RUNS: Told(
         "It is over: it has had all {limit} runs that its `limit` allows.",
@@ -87,8 +87,8 @@ SCHEDULE_TOLD: Final[Mapping[ScheduleCause, Told]] = {
         "give it another time in docket.toml; `docket schedule trigger {name}` runs it once more",
     ),
     ScheduleCause.REMOVED: Told(
-        "No file in force declares it; what has happened to it is remembered for another {forgotten}.",
-        "declare it again; `docket config history` tells which revision did",
+        "No active file declares it; what has happened to it is remembered for another {forgotten}.",
+        "declare it again; `docket config history` shows which revision did",
     ),
 }
 """The sentence of each cause."""
@@ -98,14 +98,14 @@ OUTCOMES: Final[Mapping[str, str]] = {
     "waits": "has the run {key}, which waits for the one before it",
     "parked": "has the run {key}, which a strike has parked",
     "backfilled": "was made up for with the run {key}",
-    "triggered": "is that of the run {key}, which somebody has triggered",
+    "triggered": "is that of the run {key}, which was triggered by hand",
     "cancelled": "had the run {key}, which was cancelled before it began",
-    "missed": "passed without a run, because nobody was there to run it, and a later one stands for it",
+    "missed": "passed without a run, because no supervisor could run it, and a later one stands for it",
     "window": "passed without a run, because it was too late to make up for it (`catchup_window`)",
     "paused": "passed without a run, because it was paused",
-    "asked": "passed without a run, because somebody wanted that",
+    "asked": "passed without a run, because a skip was requested",
     "limit": "passed without a run, because it has had all its runs",
     "struck": "passed without a run, because a strike forbids its task",
     "overlap": "passed without a run, because the run before it was not over",
 }
-"""What became of a due time."""
+"""The outcome of a due time."""

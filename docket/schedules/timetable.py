@@ -166,10 +166,10 @@ class Timetable:
         raise await self.unknown(name)
 
     async def unknown(self, name: str) -> UnknownSchedule:
-        """The error that says that there is no schedule of a name, and what may have been meant.
+        """Return the error for a name without a schedule, with the names that may have been meant.
 
         Arguments:
-            name: what somebody has asked for.
+            name: the name that was asked for.
         """
         if any(one.task == name for one in await self.kept_up()):
             return UnknownSchedule(

@@ -38,11 +38,11 @@ TELLS: Final = {
     "supervisor host-a, which leads, has not run it yet.",
     ScheduleCause.NO_SUPERVISOR: "but no supervisor of owner leads that would run it then.",
     ScheduleCause.NO_SUPERVISOR_AND_LATE: "It was due 2m ago, at 2026-03-01 13:00:00 UTC",
-    ScheduleCause.PAUSED_BY_FILE: "- Its runs would be parked: the strike t() is in force.",
+    ScheduleCause.PAUSED_BY_FILE: "- Its runs would be parked: the strike t() is active.",
     ScheduleCause.PAUSED_BY_OPERATOR: "It has no runs: ann has paused it at 2026-03-01 12:00:00 UTC, until "
     "2026-03-01 13:00:00 UTC (INC-7).\n  To do: `docket schedule resume owner/s`",
     ScheduleCause.PAUSED_BY_FAILURES: "It has no runs: a row of failures has paused it at ",
-    ScheduleCause.STRUCK: "are parked: the strike t() by ann is in force.\n  To do: `docket restore t`",
+    ScheduleCause.STRUCK: "are parked: the strike t() by ann is active.\n  To do: `docket restore t`",
     ScheduleCause.HAD_ALL_RUNS: "it has had all 1 runs that its `limit` allows.",
     ScheduleCause.OVER: "it has no due time after 2026-03-01 12:30:00 UTC.",
     ScheduleCause.REMOVED: "is remembered for another 7d.",
