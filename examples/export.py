@@ -1,4 +1,4 @@
-"""A long export that somebody watches: progress, events, the result, and a cancellation.
+"""A long export that is watched: progress, events, the result, and a cancellation.
 
 python -m examples.export
 """

@@ -38,7 +38,7 @@ async def store(entry: str) -> None:
 
 
 def marker() -> str:
-    """What a dependency is told by a function."""
+    """A function that a dependency asks."""
     return "page"
 
 

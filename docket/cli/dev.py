@@ -55,7 +55,7 @@ def dev(
         _begin(file, init)
     place = url or embedded_url(file)
     over = replace(over, settings=(*over.settings, f"url={json.dumps(place)}"))
-    # Bytecode is told from newer code by the second: what is saved twice in one would be missed.
+    # Bytecode is compared with newer code by the second: a file saved twice in one would be missed.
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     note(f"edit {file}, or any .py beside it, and save; Ctrl-C stops")
     raise SystemExit(run(file, over, follows_code=True))

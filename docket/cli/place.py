@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# The environment is read where everybody reads it, so that one order holds for all.
+# The environment is read where all programs read it, so that one order holds for all.
 Name = Annotated[
     str | None,
     typer.Option(

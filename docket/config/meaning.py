@@ -26,7 +26,7 @@ def _tagged(value: Any) -> Any:
         return {key: _tagged(item) for key, item in cast(dict[str, Any], value).items()}
     if isinstance(value, (list, tuple)):
         return ["array", *(_tagged(item) for item in cast(list[Any], value))]
-    # The tag tells a date from its text, and repr tells nan, -0.0 and 1.0 from each other and from 1.
+    # The tag distinguishes a date from its text, and repr nan, -0.0 and 1.0 from each other and from 1.
     if isinstance(value, float):
         return ["float", repr(float(value))]
     if isinstance(value, (dt.date, dt.time, dt.timedelta)):

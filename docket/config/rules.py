@@ -155,7 +155,7 @@ def _schedules_that_are_over(configuration: Configuration, now: datetime) -> Ite
             if moment is not None and moment <= now:
                 yield Finding(
                     ("schedules", name, key),
-                    f"{moment.isoformat()} is past: nothing is due any more",
+                    f"{moment.isoformat()} is past: nothing will be due",
                     "value",
                     "write a moment that is still to come, or remove the schedule",
                 )

@@ -84,7 +84,7 @@ class Ticker(Service):
 
         Arguments:
             desired: the schedules.
-            due: when each of them is due next; one that is not due any more is left out.
+            due: when each of them is due next; one that is no longer due is left out.
         """
         self._desired = {schedule.name: schedule for schedule in desired}
         self.next_times = dict(due)

@@ -47,7 +47,7 @@ async def _serve_and_exit(line: socket.socket) -> None:
     code = await child.serve(line)
     end_children()
     if child.is_orphaned:
-        # There is no supervisor any more that would kill the rest of the process group.
+        # There is no longer a supervisor that would kill the rest of the process group.
         kill_descendants()
     # Here, and not after the loop: its end would wait for plain functions that were given up on.
     flush()

@@ -25,7 +25,7 @@ class Lookout:
     """A lookout for hanging processes of one pool.
 
     A process speaks every second as long as its event loop turns. One that is silent and computes is busy,
-    not hung: its leases are kept by a thread of its own. One that does neither will do nothing any more.
+    not hung: its leases are kept by a thread of its own. One that does neither is stuck for good.
 
     Arguments:
         pool: the pool, for messages.

@@ -204,7 +204,7 @@ def test_a_schedule_that_is_over_is_warned_of(key: str) -> None:
         warning.render()
         .splitlines()[0]
         .endswith(
-            f"schedules.old.{key}: 2020-01-01T00:00:00+00:00 is past: nothing is due any more; "
+            f"schedules.old.{key}: 2020-01-01T00:00:00+00:00 is past: nothing will be due; "
             "write a moment that is still to come, or remove the schedule"
         )
     )

@@ -22,7 +22,7 @@ from ..kinds import (
 from .base import Level, Table, with_keys
 
 _KEY: Final = (
-    "The parameter whose argument tells limits apart; left out, there is one for the task."
+    "The parameter whose argument distinguishes limits; left out, there is one for the task."
 )
 
 
