@@ -257,7 +257,7 @@ def _refuse_cycle(
 ) -> None:
     """Refuse a dependency that needs itself.
 
-    Parameters of the task that take their values from each other are no such case: a call that gives one of
+    Parameters of the task that take their values from each other are not a cycle: a call that gives one of
     them breaks the circle, and a run without any fails.
     """
     bound: Any = dependency.for_parameter(name)

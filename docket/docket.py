@@ -277,7 +277,7 @@ class Docket(KeyNames):
             replace: let it take the place of another task of this name, which is refused otherwise.
 
         Raises:
-            TypeError: it is no function, or has no name of its own, as a lambda.
+            TypeError: it is not a function, or has no name of its own, as a lambda.
             ValueError: another function is known by this name, or its dependencies cannot be.
         """
         self.registry.register(function, names, replace=replace)

@@ -52,7 +52,7 @@ def _kind_of(error: BaseException) -> str:
 
 
 def _first_of(error: BaseException) -> BaseException:
-    """Return the first exception in a group, however deep, that is no group itself."""
+    """Return the first exception in a group, however deep, that is not a group itself."""
     for _ in range(_DEEPEST):
         inner = _within(error)
         if not inner:

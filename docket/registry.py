@@ -49,7 +49,7 @@ class Registry:
         under a name that is taken may not, unless it is to replace the first.
 
         Raises:
-            TypeError: it is no function, but what one has returned, say; or it has no name of its own.
+            TypeError: it is not a function, but perhaps the result of one; or it has no name of its own.
             ValueError: it declares two dependencies of a kind that there can be only one of, its name is
                 that of another task, or it is to run in a process of its own, and cannot.
             CycleError: one of its dependencies needs itself.

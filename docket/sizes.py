@@ -13,7 +13,7 @@ def parse_size(written: object) -> int:
     """Return the bytes of ``1MiB``, ``64 KiB``, ``10_000`` or a number; at least one.
 
     Raises:
-        ValueError: it is no size.
+        ValueError: it is not a size.
     """
     size = 0
     if isinstance(written, str):

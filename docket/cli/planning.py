@@ -103,7 +103,7 @@ class Preview:
             yield f"  before: {_listed(firing.before)}"
             yield f"  after:  {_listed(firing.after)}"
         for task, count in sorted(self.queued.items()):
-            yield f"tasks.{task}: {count} executions are queued, scheduled or parked"
+            yield f"tasks.{task}: {count} queued, scheduled or parked"
         yield from self.shadowed
         match self.verdict:
             case Verdict.UNCHANGED:

@@ -50,7 +50,7 @@ class SavedPlan:
 
         Raises:
             NotFound: the file is not there.
-            Misused: it is no plan.
+            Misused: it is not a plan.
         """
         try:
             found = json.loads(path.read_text("utf-8"))

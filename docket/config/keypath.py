@@ -54,7 +54,7 @@ def read_path(text: str) -> KeyPath | None:
     while isinstance(table, dict):
         ((name, table),) = cast(dict[str, Any], table).items()
         path = (*path, int(name[1:]) if name.startswith(_MARK) else name)
-    # A string with a value of its own, and our value in a comment, is no path.
+    # A string with a value of its own, and our value in a comment, is not a path.
     return path if table == _MARK else None
 
 

@@ -96,7 +96,7 @@ class TreeSource(PydanticBaseSettingsSource):
 
 
 class Layers(BaseSettings):
-    """Raw trees, merged table by table; of what is no table the first layer that has it wins."""
+    """Raw trees, merged table by table; of what is not a table the first layer that has it wins."""
 
     layers: tuple[dict[str, Any], ...] = ()
     tree: dict[str, Any] = {}

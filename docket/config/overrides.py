@@ -47,7 +47,7 @@ class Overrides:
         return next((v for other, v in self.variables.items() if other[:-1] == path[:-1]), "")
 
     def put(self, path: KeyPath, value: Any, variable: str) -> None:
-        """Note what a variable sets; a part of a value that is no table stays out."""
+        """Note what a variable sets; a part of a value that is not a table stays out."""
         table = self.tree
         for key in path[:-1]:
             inner = table.setdefault(str(key), {})

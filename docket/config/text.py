@@ -79,7 +79,7 @@ def _lines(path: tuple[str, ...], value: Any) -> Iterator[str]:
 
 
 def _masked(path: tuple[str, ...], value: Any) -> Any:
-    """Return the same with every single secret masked: which there are is no secret."""
+    """Return the same with every single secret masked: their names are not secret."""
     if isinstance(value, dict):
         table = cast(dict[str, Any], value)
         return {key: _masked((*path, key), inner) for key, inner in table.items()}

@@ -136,7 +136,7 @@ class Connection(ABC):
     @property
     @abstractmethod
     def client(self) -> redis.asyncio.Redis | redis.asyncio.RedisCluster:
-        """A redis-py client on the shared pool (bytes replies), for everything that is no script."""
+        """A redis-py client on the shared pool (bytes replies), for everything but scripts."""
 
     @abstractmethod
     def waiting(self) -> AbstractAsyncContextManager[redis.asyncio.Redis]:

@@ -318,7 +318,7 @@ def validate_worker_dependencies(
 
     Raises:
         ValueError: a name is reserved.
-        TypeError: something is no dependency.
+        TypeError: something is not a dependency.
     """
     validated: dict[str, Dependency[Any]] = {}
     for label, name, dependency in _named(dependencies or ()):

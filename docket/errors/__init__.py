@@ -18,7 +18,7 @@
     │   └── ForeignData         the keys belong to another program
     ├── TaskError               the author of a task
     │   ├── UnknownTask · SignatureMismatch · ModelMismatch
-    │   ├── Undecodable         stored bytes are no payload; CodecRefused: one that may not be read here
+    │   ├── Undecodable         stored bytes are not a payload; CodecRefused: one that may not be read here
     │   ├── CommandFailed       a command has not ended well
     │   ├── ProcessDied         a process that ran a plain function has ended before it did
     │   ├── CallRefused         an HTTP call was not answered as expected, or must not be made

@@ -122,7 +122,7 @@ class _Answers:
 
     Arguments:
         pages: by path.
-        is_local: whether only this machine can ask; then a foreign name of it is no honest question.
+        is_local: whether only this machine can ask; then a foreign name of it is refused.
     """
 
     def __init__(self, pages: Mapping[str, Callable[[], Answer]], *, is_local: bool) -> None:

@@ -159,7 +159,7 @@ def _decimal(_: Encoder, value: Decimal) -> Any:
     return [MARKS[Tag.DECIMAL], str(value)]
 
 
-# By exact type: an IntEnum is no int and a namedtuple no tuple. None means: not this one.
+# By exact type: an IntEnum is not an int, and a namedtuple not a tuple. None means: not this one.
 _WRITERS: Final[dict[type, Callable[[Encoder, Any], Any]]] = {
     list: _list,
     dict: _dict,

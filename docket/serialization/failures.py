@@ -83,7 +83,7 @@ def _arguments(error: BaseException) -> tuple[list[Any] | None, bool]:
         ]
         Encoder((), pickles=False).words(bounded)
     except Exception:
-        # Too deep, or of values that are no data, or whose own code fails.
+        # Too deep, or of values that are not data, or whose own code fails.
         return None, False
     return bounded, kind is type(error) and not any(state)
 

@@ -68,7 +68,7 @@ def is_data(value: Any) -> bool:
     """Return True if a model is nothing but its fields, and its state beside them."""
     kind = kind_of(value)
     if isinstance(value, enum.Enum):
-        # A combination of flags is no member.
+        # A combination of flags is not a member.
         return value.name in kind.__members__
     if not _keeps_the_default_protocols(kind):
         return False

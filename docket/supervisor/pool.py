@@ -577,7 +577,7 @@ class Pool:
                     if len(self._working()) < self.desired.processes:
                         await self._spawn(self.desired)
             except OperatorError as error:
-                # Neither its code nor its configuration is to blame: it is no crash.
+                # Neither its code nor its configuration is to blame: it is not a crash.
                 self._tell(error)
                 await asyncio.sleep(self._spawning.next_pause())
             except Rejected as error:

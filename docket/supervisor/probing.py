@@ -108,7 +108,7 @@ class Probe:
         args, kwargs = Serializer(codecs=("safe",), max_payload=len(call)).load_call(call)
         objection = next(shape_of(self.functions[task]).objections(args, kwargs), "")
         if objection:
-            message = f"does not call {task}{_shown(signature)}: {objection}"
+            message = f"the arguments do not fit {task}{_shown(signature)}: {objection}"
             self.tell(path, "table", message, "correct args and kwargs")
             return
         places = _places(signature, args, kwargs)

@@ -108,7 +108,7 @@ def test_a_plan_counts_what_is_queued_of_the_tasks_that_it_touches(desk: Desk) -
     asyncio.run(add())
     desk.write('[tasks.die]\nfunction = "work:die"\n', "")
     shown = desk.prints("config", "plan")
-    assert "tasks.die: 3 executions are queued, scheduled or parked\n" in shown
+    assert "tasks.die: 3 queued, scheduled or parked\n" in shown
     assert "tasks.hold: " not in shown
     desk.write('function = "work:hold"', 'function = "work:hold"\nqueue = "slow"')
     item = json.loads(desk.prints("config", "plan", "-o", "json"))["item"]

@@ -217,7 +217,7 @@ every = "1m"
     found = await told(directory, text)
     assert found[1:] == [
         (
-            "docket.toml:11:1: schedules.none: does not call plain(n, name=...): missing"
+            "docket.toml:11:1: schedules.none: the arguments do not fit plain(n, name=...): missing"
             " 'n'; correct args and kwargs"
         ),
         "docket.toml:18:9: schedules.wrong.args[0]: expected what fits int: input should be a valid integer",

@@ -83,7 +83,7 @@ def edit_everything(supervised: Supervised) -> None:
     supervised.edit(('"work:hold"', '"work:nothing"'))
     supervised.until_logged("tasks.hold.function: cannot be imported: AttributeError")
     supervised.append('[schedules.odd]\ntask = "note"\nkwargs = { numbr = 1 }\nevery = "1h"\n')
-    supervised.until_logged("schedules.odd: does not call note(number, customer=...)")
+    supervised.until_logged("schedules.odd: the arguments do not fit note(number, customer=...)")
     supervised.edit(('[schedules.odd]\ntask = "note"\nkwargs = { numbr = 1 }\nevery = "1h"\n', ""))
     supervised.edit(('"work:nothing"', '"work:hold"'))
     supervised.until_logged("Reload: unchanged")

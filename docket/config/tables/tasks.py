@@ -229,14 +229,14 @@ class Task(TaskDefaults):
 
     @model_validator(mode="after")
     def only_commands_have_an_environment(self) -> Self:
-        """Refuse variables for what is no command: a function has all of the worker's."""
+        """Refuse variables without a command: a function has all of the worker's."""
         if self.env and self.command is None:
             raise at("env", list(self.env), "only a command is given variables")
         return self
 
     @model_validator(mode="after")
     def only_functions_have_a_runner(self) -> Self:
-        """Refuse a process for what is no function."""
+        """Refuse a process without a function."""
         if self.runner == "process" and self.function is None:
             raise at("runner", self.runner, "only a function has a runner")
         return self
