@@ -14,6 +14,7 @@ from ..storage.workers import WorkerInfo
 from ..strikelist import Action, LiteralOperator, Operator, Rule
 from .bridge import Bridge, Tied
 from .execution import SyncExecution
+from .insights import SyncInsights
 from .snapshot import SyncDocketSnapshot
 
 P = ParamSpec("P")
@@ -54,6 +55,11 @@ class SyncDocket(Tied):
     def tasks(self) -> Mapping[str, TaskFunction]:
         """The tasks that are known here, by name."""
         return self._docket.tasks.copy()
+
+    @property
+    def insights(self) -> SyncInsights:
+        """What explains why its work runs, waits or has ended so."""
+        return SyncInsights(self._docket.insights, self._bridge)
 
     def labels(self) -> Mapping[str, str]:
         """Return the labels of this docket's metrics and spans."""

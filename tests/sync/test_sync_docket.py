@@ -308,6 +308,16 @@ async def test_what_one_has_the_other_has_unless_there_is_a_reason(
     assert missing == EXCEPTIONS[kind].keys()
 
 
+async def test_it_explains_as_the_other_does(docket: Docket, sync: SyncDocket) -> None:
+    await docket.cancel((await docket.add(greet, key="k")("Jane")).key)
+
+    explained = await in_thread(lambda: sync.insights.explain("k"))
+
+    assert explained is not None
+    assert explained.cause == "cancelled"
+    assert await in_thread(lambda: sync.insights.explain_schedule("s")) is None
+
+
 async def test_many_threads_use_one(docket: Docket, sync: SyncDocket) -> None:
     def program() -> list[str]:
         return [sync.add(greet, soon(3600))("Jane").key for _ in range(10)]

@@ -1,0 +1,27 @@
+"""What explains how work stands, for code that does not await."""
+
+from __future__ import annotations
+
+from ..insights import Explanation, Insights
+from .bridge import Bridge
+
+
+class SyncInsights:
+    """Explains what stands in a docket, as ``Insights``; each call returns when it is done.
+
+    Arguments:
+        insights: what is asked.
+        bridge: where it lives.
+    """
+
+    def __init__(self, insights: Insights, bridge: Bridge) -> None:
+        self._insights = insights
+        self._bridge = bridge
+
+    def explain(self, key: str) -> Explanation | None:
+        """Why an execution runs, waits or has ended so; None if there is no such execution."""
+        return self._bridge.wait(lambda: self._insights.explain(key))
+
+    def explain_schedule(self, name: str) -> Explanation | None:
+        """Why a schedule has a run or none; None if there is no such schedule."""
+        return self._bridge.wait(lambda: self._insights.explain_schedule(name))
