@@ -33,6 +33,10 @@ COMMANDS: Final = {
     "strikes": ("strikes:app", "List the active strikes."),
     "dead": ("dead:app", "Look at what has failed for good."),
     "parked": ("parked:app", "Look at what is parked, and release it."),
+    "ping": (
+        "ping:ping",
+        "Measure how long a call takes from its add to its outcome.",
+    ),
     "doctor": ("doctor:doctor", "Look for what is wrong with a server and a docket."),
     "server": ("server:app", "Start, stop or look at the embedded server."),
 }

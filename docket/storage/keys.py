@@ -223,6 +223,11 @@ class Keys:
         """What workers read."""
         return self.named("codecs")
 
+    @property
+    def worker_queues(self) -> str:
+        """The queues that workers serve."""
+        return self.named("worker-queues")
+
     def task_workers(self, task: str) -> str:
         """The workers that know a task."""
         return self.named(f"task-workers:{task}")

@@ -210,6 +210,18 @@ class Workers:
             set(codecs.decode(errors="replace").split()) for codecs in value_of(reply) if codecs
         ]
 
+    async def served(self, silence: timedelta) -> set[str]:
+        """The queues that the workers heard of within ``silence`` say they serve."""
+        workers = await self.living(silence)
+        if not workers:
+            return set()
+        names = [worker.name for worker in workers]
+        (reply,) = await read_patiently(
+            self._connection, ("HMGET", self._keys.worker_queues, *names)
+        )
+        told = [queues.decode(errors="replace") for queues in value_of(reply) if queues]
+        return {queue for queues in told for queue in queues.split("\n")}
+
     async def knowing(self, task: str, silence: timedelta) -> list[WorkerInfo]:
         """The workers heard of within ``silence`` that know a task."""
         return [worker for worker in await self.living(silence) if task in worker.tasks]

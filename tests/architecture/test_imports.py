@@ -18,7 +18,7 @@ LAYERS = (
     ("worker",),
     ("runners", "tasks"),
     ("dependencies",),
-    ("agenda", "sync"),
+    ("agenda", "pinging", "sync"),
     ("docket",),
     ("insights", "kept", "snapshot"),
     ("execution", "strikelist"),

@@ -20,9 +20,10 @@ CALLS = [
     *(("strike", "f"), ("restore", "f"), ("clear",), ("snapshot",), ("watch", "k")),
     *(("workers", "ls"), ("workers", "for-task", "f")),
     *(("tasks", "trace"), ("tasks", "fail"), ("tasks", "sleep")),
+    *(("task", "explain", "k"), ("schedule", "explain", "s")),
     *(("task", "ls"), ("task", "get", "k"), ("task", "add", "f"), ("task", "cancel", "k")),
     *(("queue", "ls"), ("strikes", "ls"), ("dead", "ls"), ("dead", "show", "k")),
-    *(("parked", "ls"), ("parked", "release"), ("doctor",)),
+    *(("parked", "ls"), ("parked", "release"), ("doctor",), ("ping",)),
     *(("schedule", "ls"), ("schedule", "show", "s"), ("schedule", "next", "s")),
 ]
 
