@@ -40,6 +40,7 @@ from .kept import Kept
 from .keynames import KeyNames
 from .lifecycle import Disposition, ExecutionState
 from .names import check_name
+from .operations import Operations
 from .payloads import serializer_at
 from .readers import Readers
 from .registry import Registry, TaskFunction
@@ -247,6 +248,11 @@ class Docket(KeyNames):
     def insights(self) -> Insights:
         """Explanations of why its work runs, waits or has ended so."""
         return Insights(self.storage, self.strike_list, self.silence)
+
+    @cached_property
+    def operations(self) -> Operations:
+        """Deeds of people on call: retry dead letters, or delete them."""
+        return Operations(self, self.silence)
 
     @property
     def silence(self) -> timedelta:

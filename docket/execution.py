@@ -25,6 +25,7 @@ from .progress import ExecutionProgress
 from .registry import StandIn, TaskFunction, name_of
 from .results import pointer_to
 from .serialization import Context, place_of_call, place_of_result
+from .storage.dead import Retried, read_lineage
 from .storage.exchange import Claimant, Settlement, Verdict
 from .storage.executions import (
     NewExecution,
@@ -129,6 +130,7 @@ class Execution:
         self._trace_context = trace_context
         self._redelivered = redelivered
         self._generation = generation
+        self._lineage = ""
         self._progress: ExecutionProgress | None = None
         self.when = when
         self.attempt = attempt
@@ -191,6 +193,11 @@ class Execution:
 
     def __repr__(self) -> str:
         return f"<Execution {self.call_repr()} {self.state.value}>"
+
+    @property
+    def retries(self) -> list[Retried]:
+        """Retries by hand, with the end before each; the last eight at most."""
+        return read_lineage(self._lineage)
 
     @property
     def docket(self) -> Home:
@@ -717,6 +724,7 @@ class Execution:
         self.error = record.error
         self.reason = record.reason
         self._generation = record.generation
+        self._lineage = record.lineage
         self._find_result(record.has_result)
 
     def _hear(self, event: bytes) -> bool:

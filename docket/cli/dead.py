@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from ..plain import plain_lines
+from .author import author as me
+from .clear import DryRun, Yes
 from .exits import NotFound
+from .lengths import duration_option
 from .listing import MOST, Limit, pick
 from .output import Form, Output, note, say, show, show_one
 from .place import Config, Name, Place, Url, visit
+from .replaying import Choice, chosen, in_slices, parse_changes, parse_rate, summary
 from .tell import of_execution, text, when, wide
 
 if TYPE_CHECKING:
     from ..docket import Docket
+    from ..operations import Done
 
 DEAD: Final = (
     text("key"),
@@ -27,7 +34,7 @@ DEAD: Final = (
 )
 
 app = typer.Typer(
-    help="Look at executions that failed for good.",
+    help="Look at executions that failed for good, run them again, or delete them.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -91,6 +98,86 @@ def show_dead(
     show_one("dead letter", item, output)
     if traceback and "traceback" not in item:
         say("\n" + plain_lines(traceback, "  "))
+
+
+Keys = Annotated[list[str] | None, typer.Argument(metavar="[KEY]...", help="The dead letters.")]
+Task = Annotated[str | None, typer.Option(help="All of this task.")]
+Error = Annotated[str | None, typer.Option(help="All whose error has this text in it.")]
+Since = Annotated[
+    timedelta | None, duration_option("--since", help="All that failed no longer ago than this.")
+]
+
+
+@app.command()
+def retry(
+    *,
+    keys: Keys = None,
+    task: Task = None,
+    error: Error = None,
+    since: Since = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="Run it with this argument, such as amount=int:5."
+        ),
+    ] = None,
+    rate: Annotated[
+        str | None, typer.Option(help="How many, at most, in a while: 10/s, 30/m.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why, for those who wonder.")] = "",
+    author: Annotated[str | None, typer.Option(help="Who wants it so.", show_default="you")] = None,
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Run dead letters once more, from their first attempt: by key, or all that a filter finds."""
+    choice = Choice(keys or (), task, error, since)
+    choice.check()
+    changed = parse_changes(changes or ())
+    most = None if rate is None else parse_rate(rate)
+    by = me() if author is None else author
+
+    async def work(docket: Docket) -> str:
+        async def again(some: Sequence[str]) -> list[Done]:
+            return await docket.operations.retry(*some, changes=changed, author=by, reason=reason)
+
+        found = await chosen(docket, choice, "retry", dry_run=dry_run, yes=yes)
+        return (
+            "" if dry_run else summary(await in_slices(found, again, most), "SCHEDULED", "Retried")
+        )
+
+    if told := visit(Place(docket, url, config), work):
+        say(told)
+
+
+@app.command()
+def discard(
+    *,
+    keys: Keys = None,
+    task: Task = None,
+    error: Error = None,
+    since: Since = None,
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Take dead letters away for good, with their errors: by key, or all that a filter finds."""
+    choice = Choice(keys or (), task, error, since)
+    choice.check()
+
+    async def work(docket: Docket) -> str:
+        async def away(some: Sequence[str]) -> list[Done]:
+            return await docket.operations.discard(*some)
+
+        found = await chosen(docket, choice, "discard", dry_run=dry_run, yes=yes)
+        return "" if dry_run else summary(await in_slices(found, away), "DISCARDED", "Discarded")
+
+    if told := visit(Place(docket, url, config), work):
+        say(told)
 
 
 def _traceback(error: object) -> str:

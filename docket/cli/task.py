@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -94,6 +95,8 @@ def get(
         explanation = await docket.insights.explain(key)
         item = of_execution(execution)
         item["why"] = explanation and explanation.sentence
+        if retries := execution.retries:
+            item["retries"] = [asdict(one) for one in retries]
         item["progress"] = {
             "current": progress.current,
             "total": progress.total,

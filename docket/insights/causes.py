@@ -58,7 +58,9 @@ class Cause(enum.Enum):
 
 
 _CANCEL: Final = "`docket task cancel {key}` gives it up"
-_MEND: Final = "`docket dead show {key}` shows the error; mend the cause and add it again"
+_MEND: Final = (
+    "`docket dead show {key}` shows the error; mend the cause, then `docket dead retry {key}`"
+)
 
 TOLD: Final[Mapping[Cause, Told]] = {
     Cause.DUE_LATER: Told("It is due in {until}, at {due}.", _CANCEL),

@@ -151,6 +151,8 @@ class Record:
     trace: str = ""
     identity: str = ""
     """What tells this acceptance of its key from every other one."""
+    lineage: str = ""
+    """Its retries by hand, as JSON."""
     has_result: bool = False
     """Whether there is a result or a failure of it; only who reads it with its progress is told."""
 
@@ -666,4 +668,5 @@ def _record(key: str, fields: list[bytes]) -> Record | None:
         crashes=int(known.get(b"crashes", 0)),
         trace=text(b"trace") or "",
         identity=text(b"nonce") or key,
+        lineage=text(b"lineage") or "",
     )

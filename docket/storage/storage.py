@@ -9,6 +9,7 @@ from ..connection.traced import Traced
 from ..errors import ForeignData
 from .clock import Clock
 from .configurations import Configurations
+from .dead import DeadLetters
 from .exchange import Claimant, Exchange
 from .executions import Executions
 from .keys import Keys
@@ -42,6 +43,7 @@ class Storage:
         self.keys = Keys(connection.prefix(name))
         self.clock = Clock(connection, self.keys)
         self.configurations = Configurations(connection, self.keys)
+        self.dead = DeadLetters(connection, self.keys)
         self.executions = Executions(connection, self.keys)
         self.limits = Limits(connection, self.keys)
         self.progress = Progresses(connection, self.keys)

@@ -20,7 +20,7 @@ LAYERS = (
     ("dependencies",),
     ("agenda", "pinging", "sync"),
     ("docket",),
-    ("insights", "kept", "snapshot"),
+    ("insights", "kept", "operations", "snapshot"),
     ("execution", "strikelist"),
     ("progress",),
     ("home",),

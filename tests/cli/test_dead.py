@@ -81,3 +81,101 @@ def test_what_is_not_dead_exits_3(shell: Shell) -> None:
         nobody.stderr
     )
     assert "found one that is queued; " in alive.stderr
+
+
+def test_a_dead_letter_is_retried_by_its_key(shell: Shell) -> None:
+    _break_down(shell, "one", "two")
+
+    told = shell.prints("dead", "retry", "one", "--reason", "INC-12", "--author", "ann")
+    item = json.loads(shell.prints("task", "get", "one", "-o", "json"))["item"]
+
+    assert told == "Retried 1 dead letter\n"
+    assert item["state"] == "queued"
+    assert [(one["author"], one["why"]) for one in item["retries"]] == [("ann", "INC-12")]
+    assert [*map(_key, shell.prints("dead", "ls", "-o", "jsonl").splitlines())] == ["two"]
+
+
+def _key(line: str) -> str:
+    return json.loads(line)["key"]
+
+
+def test_dead_letters_are_retried_by_task_error_and_age(shell: Shell) -> None:
+    _break_down(shell, *(f"k{number}" for number in range(8)))
+
+    for words in (("--task", "other"), ("--error", "no till"), ("--since", "0s")):
+        assert shell.prints("dead", "retry", *words, "--yes") == "Retried 0 dead letters\n"
+    dry = shell.type("dead", "retry", "--task", "break_down", "--dry-run")
+    assert dry.stdout == ""
+    assert dry.stderr.startswith(f"Would retry 8 dead letters of docket {shell.name!r}\n")
+    assert dry.stderr.endswith("and 3 more\n")
+    words = ("--task", "break_down", "--error", "the till", "--since", "1h")
+    unasked = shell.type("dead", "retry", *words)
+    assert unasked.exit_code == 2
+    assert "expected --yes, as no terminal can be asked" in unasked.stderr
+    told = shell.prints("dead", "retry", *words, "--rate", "100/s", "--yes")
+
+    assert told == "Retried 8 dead letters\n"
+
+
+def test_an_argument_is_changed_by_its_name(shell: Shell) -> None:
+    _break_down(shell, "one")
+
+    refused = shell.type("dead", "retry", "one", "--set", "colour=red")
+
+    assert refused.exit_code == 4
+    assert "Retried 0 dead letters, and left 1 dead letter alone" in refused.stderr
+    assert "one: nobody says what break_down can be called with" in refused.stderr
+
+
+def test_what_is_not_retried_is_named(shell: Shell) -> None:
+    _break_down(shell, "one")
+
+    some, none = shell.type("dead", "retry", "one", "nobody"), shell.type("dead", "retry", "nobody")
+    again = shell.type("dead", "retry", "one")
+
+    assert (some.exit_code, none.exit_code, again.exit_code) == (6, 3, 4)
+    assert "nobody: there is no such execution" in some.stderr
+    assert "one: it is not a dead letter, it is queued" in again.stderr
+
+
+def test_a_struck_dead_letter_is_left_alone(shell: Shell) -> None:
+    _break_down(shell, *(f"k{number}" for number in range(7)))
+    shell.prints("strike", "break_down")
+
+    refused = shell.type("dead", "retry", "--task", "break_down", "--yes")
+
+    assert refused.exit_code == 4
+    assert "a strike on its task keeps it" in refused.stderr
+    assert refused.stderr.endswith("and 2 more\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ((), "expected which dead letters are meant"),
+        (("one", "--task", "t"), "found both; give one kind"),
+        (("one", "--set", "amount"), "expected NAME=VALUE such as amount=int:5"),
+        (("one", "--rate", "often"), "expected a rate such as 10/s or 30/m, found 'often'"),
+        (("one", "--rate", "0/s"), "expected a rate such as 10/s"),
+        (("one", "--rate", "1/y"), "expected a rate such as 10/s"),
+    ],
+)
+def test_a_retry_that_has_no_meaning_is_refused(
+    shell: Shell, words: tuple[str, ...], expected: str
+) -> None:
+    refused = shell.type("dead", "retry", *words)
+
+    assert refused.exit_code == 2
+    assert expected in refused.stderr
+
+
+def test_dead_letters_are_discarded(shell: Shell) -> None:
+    _break_down(shell, "one", "two")
+
+    code, asked = shell.on_terminal("dead", "discard", "--task", "break_down", typed="n\n")
+    assert code == 4
+    assert "This would discard 2 dead letters" in asked
+    shell.prints("dead", "discard", "one")
+    shell.prints("dead", "discard", "--task", "break_down", "--yes")
+
+    assert shell.type("dead", "ls").stderr == "no dead letters\n"

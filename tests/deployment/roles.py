@@ -190,7 +190,9 @@ WORKER = PRODUCER | Role(
     WORK,
     RULES,
 )
-OPERATOR = PRODUCER | Role(("strike", "acquit", "unpark", "steer", "backfill", "states"))
+OPERATOR = PRODUCER | Role(
+    ("strike", "acquit", "unpark", "steer", "backfill", "states", "retry", "discard")
+)
 SUPERVISOR = OPERATOR | Role(
     (
         "stage",

@@ -1,0 +1,154 @@
+"""The deeds that can be done to a docket."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from ..annotations import get_signature
+from ..binding import Shape, bind_to_any, shape_of
+from ..errors import CallerError, Undecodable, WrongArguments
+from ..home import Home
+from ..plain import plain
+from ..registry import TaskFunction
+from ..serialization.places import place_of_call
+from ..storage.dead import Again, Deed, Done
+from ..storage.executions import Record
+from ..storage.nonces import new_nonce
+
+SHOWN = 200
+"""Characters of a value, in what is remembered of a change."""
+
+
+class Operations:
+    """Acts on what stands in a docket; ``Docket.operations`` is one.
+
+    Arguments:
+        docket: where.
+        silence: how long a worker may be silent before it counts as gone.
+    """
+
+    def __init__(self, docket: Home, silence: timedelta) -> None:
+        self._docket = docket
+        self._silence = silence
+
+    async def retry(
+        self,
+        *keys: str,
+        changes: Mapping[str, Any] | None = None,
+        author: str = "",
+        reason: str = "",
+    ) -> list[Done]:
+        """Run dead letters once more, from their first attempt, at once.
+
+        The key stays and is accepted anew; ``retries`` of the execution then tells what it was before, who
+        retried it and what was changed.
+
+        Arguments:
+            keys: the dead letters.
+            changes: arguments that are to be others, by name.
+            author: who wants it.
+            reason: why.
+
+        Returns the outcome for each key, in their order. One whose arguments cannot be
+        changed is still a dead letter, and its ``detail`` says why.
+
+        Raises:
+            ServerUnavailable: the server did not answer in time; some may have been retried.
+
+        Example:
+            >>> await docket.operations.retry("order-7", changes={"customer": "robert"}, author="ann")
+        """
+        again, done = list[Again](), dict[str, Done]()
+        for one in await self._wanted(list(dict.fromkeys(keys)), changes or {}):
+            if isinstance(one, Again):
+                again.append(one)
+            else:
+                done[one.key] = one
+        for one in await self._docket.storage.dead.retry(again, author, reason):
+            done[one.key] = one
+        return [done[key] for key in keys]
+
+    async def discard(self, *keys: str) -> list[Done]:
+        """Delete dead letters for good, with their errors.
+
+        Arguments:
+            keys: the dead letters.
+
+        Returns the outcome for each key, in their order.
+
+        Raises:
+            ServerUnavailable: the server did not answer in time; some may be gone.
+        """
+        return await self._docket.storage.dead.discard(keys)
+
+    async def _wanted(self, keys: Sequence[str], changes: Mapping[str, Any]) -> list[Again | Done]:
+        """Return what to retry, with its changes, and the outcome of what cannot be."""
+        if not changes:
+            return [Again(key) for key in keys]
+        wanted: list[Again | Done] = []
+        shapes: dict[str, list[Shape]] = {}
+        for key, record in zip(
+            keys, await self._docket.storage.executions.read(*keys), strict=True
+        ):
+            if record is None:
+                wanted.append(Done(key, Deed.UNKNOWN))
+                continue
+            if record.task not in shapes:
+                shapes[record.task] = await self._shapes(record.task)
+            try:
+                wanted.append(self._with(record, shapes[record.task], changes))
+            except (CallerError, Undecodable) as error:
+                wanted.append(Done(key, Deed.FAILED, plain(str(error))))
+        return wanted
+
+    async def _shapes(self, task: str) -> list[Shape]:
+        """Return the shapes of a task: of its code if that is here, else those that workers announce."""
+        function = self._docket.registry.tasks.get(task)
+        if function is not None:
+            return [shape_of(function)]
+        workers = self._docket.storage.workers
+        return [*map(Shape.read, await workers.shapes(task, self._silence, fallbacks=False))]
+
+    def _with(self, record: Record, shapes: list[Shape], changes: Mapping[str, Any]) -> Again:
+        serializer = self._docket.serializer
+        place = place_of_call(record.task, record.key)
+        function: TaskFunction | None = self._docket.registry.tasks.get(record.task)
+        signature = None if function is None else get_signature(function)
+        args, kwargs = serializer.load_call(record.call, signature, context=place)
+        written = serializer.is_written(record.call) and signature is None
+        if signature is None and not _is_kept(args, kwargs):
+            raise WrongArguments(
+                f"the arguments of {record.key} have types that only the code of {record.task} knows; "
+                "register the task here, and change them from Python"
+            )
+        if not shapes:
+            raise WrongArguments(
+                f"nobody says what {record.task} can be called with: start a worker that knows the task, or "
+                "register it here"
+            )
+        placed = shapes[0].positional[: len(args)]
+        args = (
+            *(changes.get(*pair) for pair in zip(placed, args, strict=False)),
+            *args[len(placed) :],
+        )
+        kwargs |= {name: value for name, value in changes.items() if name not in placed}
+        bind_to_any(record.task, shapes, args, kwargs)
+        call = serializer.dump_call(
+            args, kwargs, signature, context=place, nonce=new_nonce(), written=written
+        )
+        return Again(record.key, call, _told(changes))
+
+
+def _is_kept(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """True if what was read without the code of the task is what was written."""
+    return all(type(value) in _KEPT for value in (*args, *kwargs.values()))
+
+
+_KEPT = (str, int, float, bool, bytes, type(None), list, dict)
+
+
+def _told(changes: Mapping[str, Any]) -> str:
+    return json.dumps({name: plain(repr(value))[:SHOWN] for name, value in changes.items()})

@@ -1,0 +1,55 @@
+--! include runs
+--! include strikes
+--! include adding
+-- Has dead letters run once more, each as a new acceptance of its key. Who retried it, and what it was before, stays in
+-- the record.
+--
+-- author    who wants it
+-- why       and the reason, if there is one
+-- REST...   per dead letter: key, nonce, call ('' is the one that it had), what was changed of that (JSON, or '')
+-- returns   per dead letter: {word, state, generation}; word is SCHEDULED, STRUCK (a rule for its task does not let it
+--           run; with the state 'parked' it was parked, else it is still a dead letter), NOT_DEAD (it is in that
+--           state), UNKNOWN (there is no record of it) or FAILED (state is then what is wrong with it)
+
+local FIELDS = 4
+local REMEMBERED = 8     -- retries that a record tells of, the last ones
+local ERROR_SHOWN = 300  -- bytes of each error
+
+local function note(run, text, entry)
+  local lineage = {}
+  for _, earlier in ipairs(text and gates.decoded(text) or {}) do lineage[#lineage + 1] = earlier end
+  lineage[#lineage + 1] = entry
+  while #lineage > REMEMBERED do table.remove(lineage, 1) end
+  redis.call('HSET', run, 'lineage', cjson.encode(lineage))
+end
+
+local function retry(key, nonce, call, changes)
+  local run = run_of(key)
+  local state, task, its_call, queue, trace, schema, its_nonce, ring, generation =
+    unpack(redis.call('HMGET', run, 'state', 'task', 'call', 'queue', 'trace', 'schema', 'nonce', 'ring', 'generation'))
+  if not state then return {'UNKNOWN', '', 0} end
+  if nonce == its_nonce or passed.has(ring, nonce) then return {'SCHEDULED', state, tonumber(generation or FIRST)} end
+  if state ~= 'failed' then return {'NOT_DEAD', state, tonumber(generation or FIRST)} end
+  local attempts, completed, reason, error, lineage =
+    unpack(redis.call('HMGET', run, 'attempt', 'completed', 'reason', 'error', 'lineage'))
+  local reply = add('replace', key, nonce, 0, task, call == '' and its_call or call, queue or '', '1', trace or '', '', '', '0')
+  if reply[2] == 'failed' then return reply end
+  -- Arguments stay in the shape in which they were written, also where some of them are others now.
+  if schema then redis.call('HSET', run, 'schema', schema) else redis.call('HDEL', run, 'schema') end
+  note(run, lineage, {
+    generation = generation or FIRST, attempts = attempts or '1', ended = completed or '', reason = reason or '',
+    error = string.sub(error or '', 1, ERROR_SHOWN), at = integer(now), by = author, why = why, changes = changes})
+  return reply
+end
+
+local function retry_from(at)
+  return retry(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
+end
+
+local replies = {}
+for at = REST, #ARGV, FIELDS do
+  local reply, trouble = attempt(retry_from, at)
+  replies[#replies + 1] = reply or {'FAILED', trouble, 0}
+end
+ring_bells()
+return replies
