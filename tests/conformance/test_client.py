@@ -58,6 +58,16 @@ async def test_the_first_example_of_the_readme_runs_as_printed(server_url: str, 
     assert greeted == ["Hello, Jane", "Howdy, John"]
 
 
+async def test_every_server_can_be_asked_why(docket: Docket) -> None:
+    await docket.add(greet, key="k")("Jane")
+
+    found = await docket.insights.explain("k")
+
+    assert found is not None
+    assert found.cause == "no_worker"
+    assert await docket.insights.explain_schedule("nobody") is None
+
+
 async def test_an_added_execution_is_queued_and_known(docket: Docket) -> None:
     execution = await docket.add(greet)("Jane", greeting="Howdy")
 

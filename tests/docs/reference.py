@@ -9,7 +9,13 @@ import pdoc
 import pdoc.render
 
 MODULES = (
-    *("docket", "docket.dependencies", "docket.errors", "docket.instrumentation"),
+    *(
+        "docket",
+        "docket.dependencies",
+        "docket.errors",
+        "docket.insights",
+        "docket.instrumentation",
+    ),
     *("docket.strikelist", "docket.execution", "docket.tasks", "docket.testing"),
 )
 """What programs import from; everything else is an inner matter of the package."""
