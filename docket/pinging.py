@@ -1,4 +1,4 @@
-"""How long it takes from an add to an outcome, queue by queue."""
+"""The time from an add to an outcome, queue by queue."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from .storage.nonces import FRESH
 from .uuid7 import new_key
 
 TASK: Final = "sleep"
-"""What is added: every worker knows it, and for no time at all it does nothing."""
+"""Task that a ping adds: every worker knows it, and for no time at all it does nothing."""
 
 PATIENCE: Final = timedelta(seconds=10)
-"""How long an answer is waited for unless somebody says otherwise."""
+"""Time that an answer is waited for by default."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pong:
-    """What became of one ping.
+    """The outcome of one ping.
 
     Arguments:
-        queue: where it was added.
-        took: how long it took from the add to the recorded outcome, by the server's clock; None if it has not
-            completed in time.
-        waited: how much of that it waited for a worker.
-        worker: who has run it.
+        queue: the queue that it was added to.
+        took: how long it took from the add to the recorded outcome, by the server's clock; None if it has
+            not completed in time.
+        waited: the part of that in which it waited for a worker.
+        worker: the worker that ran it.
         trouble: why it has not completed; empty if it has.
         advice: what can be done about that.
     """
@@ -70,7 +70,7 @@ async def ping(
 
 
 async def _queues(docket: Docket) -> list[str]:
-    """Where somebody works, or should: the default queue if that is nowhere."""
+    """Return the queues that are served, or should be: the default queue if there are none."""
     storage = docket.storage
     due = (await storage.executions.backlog()).due
     served = await storage.workers.served(docket.silence)

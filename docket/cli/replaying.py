@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..storage.executions import Record
 
 SLICE: Final = 100
-"""How many are done in one round trip, unless a rate says less."""
+"""Number of dead letters in one round trip, unless a rate allows fewer."""
 
 WINDOW: Final = 1.0
 """Seconds in which as many are retried as a rate allows."""
@@ -123,11 +123,11 @@ def parse_rate(text: str) -> float:
 async def chosen(
     docket: Docket, choice: Choice, verb: str, *, dry_run: bool, yes: bool
 ) -> list[str]:
-    """Return the keys of what is meant, after the terminal was asked; none if nothing is to be done.
+    """Return the chosen keys, after a question at the terminal; empty if nothing is to be done.
 
     Raises:
         Refused: the answer was no.
-        Misused: nobody can be asked.
+        Misused: there is no terminal to ask at.
     """
     keys = await choice.find(docket)
     what = f"{_counted(len(keys))} of docket {docket.name!r}"

@@ -43,14 +43,14 @@ class Operations:
     ) -> list[Done]:
         """Run dead letters once more, from their first attempt, at once.
 
-        The key stays and is accepted anew; ``retries`` of the execution then tells what it was before, who
+        The key stays and is accepted anew; ``retries`` of the execution then shows what it was before, who
         retried it and what was changed.
 
         Arguments:
             keys: the dead letters.
-            changes: arguments that are to be others, by name.
-            author: who wants it.
-            reason: why.
+            changes: changed arguments, by name.
+            author: the person who asks for it.
+            reason: the reason.
 
         Returns the outcome for each key, in their order. One whose arguments cannot be
         changed is still a dead letter, and its ``detail`` says why.
@@ -126,7 +126,7 @@ class Operations:
             )
         if not shapes:
             raise WrongArguments(
-                f"nobody says what {record.task} can be called with: start a worker that knows the task, or "
+                f"no worker says what {record.task} can be called with: start a worker that knows it, or "
                 "register it here"
             )
         placed = shapes[0].positional[: len(args)]

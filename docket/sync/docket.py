@@ -58,7 +58,7 @@ class SyncDocket(Tied):
 
     @property
     def insights(self) -> SyncInsights:
-        """What explains why its work runs, waits or has ended so."""
+        """Explanations of why its work runs, waits or has ended so."""
         return SyncInsights(self._docket.insights, self._bridge)
 
     def labels(self) -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""What explains how work stands, for code that does not await."""
+"""Explanations of the work in a docket, for code that does not await."""
 
 from __future__ import annotations
 

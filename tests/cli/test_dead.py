@@ -124,7 +124,7 @@ def test_an_argument_is_changed_by_its_name(shell: Shell) -> None:
 
     assert refused.exit_code == 4
     assert "Retried 0 dead letters, and left 1 dead letter alone" in refused.stderr
-    assert "one: nobody says what break_down can be called with" in refused.stderr
+    assert "one: no worker says what break_down can be called with" in refused.stderr
 
 
 def test_what_is_not_retried_is_named(shell: Shell) -> None:
