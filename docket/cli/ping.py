@@ -73,11 +73,15 @@ def ping(
         raise TimedOut(f"{len(late)} of {len(pongs)} have not completed in time")
 
 
+def _in_seconds(length: timedelta | None) -> float | None:
+    return None if length is None else length.total_seconds()
+
+
 def _of(pong: Pong) -> dict[str, Any]:
     return {
         "queue": pong.queue,
-        "took": pong.took and pong.took.total_seconds(),
-        "waited": pong.waited and pong.waited.total_seconds(),
+        "took": _in_seconds(pong.took),
+        "waited": _in_seconds(pong.waited),
         "worker": pong.worker,
         "trouble": pong.trouble or None,
         "advice": pong.advice or None,

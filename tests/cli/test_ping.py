@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import timedelta
 
 import pytest
 
 from docket import Docket, Worker
+from docket.cli.ping import _of
+from docket.pinging import Pong
 from tests.conformance.conftest import working
 
 from .conftest import Shell
@@ -28,6 +31,12 @@ def test_each_queue_that_is_served_answers_with_how_long_it_took(shell: Shell) -
     for one in document["items"]:
         assert (one["worker"], one["trouble"], one["advice"]) == ("w1", None, None)
         assert 0 <= one["waited"] <= one["took"] < 60
+
+
+def test_a_ping_that_took_no_time_took_a_number_of_seconds() -> None:
+    shown = _of(Pong("default", took=timedelta(), waited=timedelta()))
+
+    assert (shown["took"], shown["waited"]) == (0.0, 0.0)
 
 
 def test_one_that_nobody_answers_exits_8_says_why_and_leaves_nothing(shell: Shell) -> None:
