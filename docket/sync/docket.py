@@ -15,6 +15,7 @@ from ..strikelist import Action, LiteralOperator, Operator, Rule
 from .bridge import Bridge, Tied
 from .execution import SyncExecution
 from .insights import SyncInsights
+from .operations import SyncOperations
 from .snapshot import SyncDocketSnapshot
 
 P = ParamSpec("P")
@@ -60,6 +61,11 @@ class SyncDocket(Tied):
     def insights(self) -> SyncInsights:
         """Explanations of why its work runs, waits or has ended so."""
         return SyncInsights(self._docket.insights, self._bridge)
+
+    @property
+    def operations(self) -> SyncOperations:
+        """The deeds that can be done to it."""
+        return SyncOperations(self._docket.operations, self._bridge)
 
     def labels(self) -> Mapping[str, str]:
         """Return the labels of this docket's metrics and spans."""

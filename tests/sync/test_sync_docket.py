@@ -24,6 +24,7 @@ from docket import (
 )
 from docket.errors import Closed, WouldBlock, WrongArguments
 from docket.execution import ExecutionProgress
+from docket.operations import Deed
 from docket.snapshot import StrikePreview
 from docket.sync import Bridge, SyncExecution
 from tests.compat.conftest import soon, working
@@ -316,6 +317,20 @@ async def test_it_explains_as_the_other_does(docket: Docket, sync: SyncDocket) -
     assert explained is not None
     assert explained.cause == "cancelled"
     assert await in_thread(lambda: sync.insights.explain_schedule("s")) is None
+
+
+async def test_it_does_the_same_deeds(docket: Docket, sync: SyncDocket) -> None:
+    failing = await docket.add("fail", key="k")("Woops!")
+    async with Worker(docket) as worker:
+        await worker.run_until_finished()
+
+    (retried,) = await in_thread(lambda: sync.operations.retry("k", author="ann"))
+    (discarded,) = await in_thread(lambda: sync.operations.discard("k"))
+
+    assert (retried.key, retried.deed) == ("k", Deed.RETRIED)
+    assert discarded.deed is Deed.NOT_DEAD
+    await failing.sync()
+    assert failing.state.is_live
 
 
 async def test_many_threads_use_one(docket: Docket, sync: SyncDocket) -> None:
