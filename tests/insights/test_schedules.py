@@ -12,6 +12,7 @@ from typing import Final
 import pytest
 
 from docket import Docket, Worker
+from docket.connection.base import Command, Reply
 from docket.errors import Undecodable, UnknownSchedule
 from docket.insights import Explanation
 from docket.insights.schedule_causes import OUTCOMES, SCHEDULE_TOLD, ScheduleCause
@@ -192,6 +193,25 @@ async def _(host: Host) -> None:
     await lead(host)
     await host.declare(HOURLY)
     await host.declare("")
+
+
+async def test_one_of_very_many_is_explained_in_one_command(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await host.declare(HOURLY + "".join(HOURLY.replace(".s]", f".t{n}]") for n in range(200)))
+    await explain(host)  # from now on the script is there
+    sent: list[int] = []
+    connection = host.docket.storage.connection
+    send = connection.send
+
+    async def counted(*commands: Command) -> list[Reply]:
+        sent.append(len(commands))
+        return await send(*commands)
+
+    monkeypatch.setattr(connection, "send", counted)
+    await explain(host)
+
+    assert sent == [1]
 
 
 async def test_of_what_is_not_there_nothing_is_said(host: Host) -> None:
