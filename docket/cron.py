@@ -121,14 +121,13 @@ class CronExpression:
         overlap: Overlap | None = None,
         seed: str | None = None,
     ) -> None:
-        fields = _parse(text, seed)
-        follows_elapsed_time = _follows_elapsed_time(fields)
+        follows_elapsed_time, walks = _read(text, seed if "H" in text.upper() else None)
         self.text = text
         self.timezone = timezone
         self.gap: Gap = gap or ("skip" if follows_elapsed_time else "shift")
         self.overlap: Overlap = overlap or ("both" if follows_elapsed_time else "first")
         self._clock = _WallClock(timezone)
-        self._walks = tuple(_walks(text, fields, seed))
+        self._walks = walks
 
     def __repr__(self) -> str:
         return f"CronExpression({self.text!r}, {self.timezone!s}, gap={self.gap}, overlap={self.overlap})"
@@ -359,6 +358,16 @@ class _Field:
             position += len(item) + 1
 
 
+@lru_cache(maxsize=4096)
+def _read(text: str, seed: str | None) -> tuple[bool, tuple[_Walk, ...]]:
+    """Return whether an expression follows the time that really passes, and all ways to be due.
+
+    A file of many schedules is read again with each edit, and most of them are as they were.
+    """
+    fields = _parse(text, seed)
+    return _follows_elapsed_time(fields), tuple(_walks(text, fields, seed))
+
+
 def _parse(text: str, seed: str | None) -> dict[str, _Field]:
     """Return the fields of an expression by name, each of them right in itself."""
     for foreign, advice in _FOREIGN.items():
@@ -403,11 +412,12 @@ def _objection(field: _Field, item: str, seed: str | None) -> str | None:
         unit = _UNITS.get(field.name)
         remedy = f'; write every = "{int(step[1])}{unit}" in the place of cron' if unit else ""
         return f"has a step that leads beyond every {field.name}{remedy}"
-    if not item or not _is_known_to_croniter(field.name, item, seed):
+    if not item or not _is_known_to_croniter(field.name, item, seed if "H" in item else None):
         return f"is no {field.name}: {FIELDS[field.name]}"
     return None
 
 
+@lru_cache(maxsize=1024)
 def _is_known_to_croniter(name: str, item: str, seed: str | None) -> bool:
     from croniter import CroniterError, croniter  # noqa: PLC0415
 

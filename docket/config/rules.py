@@ -81,11 +81,12 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _crons_that_never_fire(tree: Mapping[str, Any], is_hidden: Hidden) -> Iterator[Finding]:
+    docket = str(tree.get("name", Configuration().name))
     for name, schedule in _table(tree.get("schedules")).items():
         cron = _table(schedule).get("cron")
         if isinstance(cron, str):
             # What H stands for, and so whether such a day exists, depends on both names.
-            seed = schedule_seed(str(tree.get("name", Configuration().name)), name)
+            seed = schedule_seed(docket, name)
             yield from _cron_that_never_fires(("schedules", name, "cron"), cron, seed, is_hidden)
 
 
