@@ -6,6 +6,7 @@ import codecs
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ _SECOND_TIME: Final = ("Cannot overwrite", "Cannot declare", "Cannot mutate", "D
 _WORD: Final = re.compile(r"[\w.:-]*")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Document:
     """A file that is TOML.
 
@@ -33,13 +34,16 @@ class Document:
         file: its name as it was given.
         text: its content with plain line ends.
         tree: its values.
-        places: where everything stands.
     """
 
     file: str
     text: str
     tree: dict[str, Any]
-    places: Places
+
+    @cached_property
+    def places(self) -> Places:
+        """The places of all keys and values, found when the first one is asked for."""
+        return locate(self.text)
 
     def problem(self, finding: Finding, unknown: Iterable[KeyPath] = ()) -> Problem:
         """Return the problem that a finding describes, with its place and its line.
@@ -131,7 +135,7 @@ def read_document(data: bytes, file: str, *, is_part: bool = False) -> Document:
     tree = _parsed(text, file)
     if not tree and not is_part:
         raise ConfigurationInvalid([Problem(f"the file sets nothing; {SMALLEST}", file=file)])
-    return Document(file, text, tree, locate(text))
+    return Document(file, text, tree)
 
 
 def _decoded(data: bytes, file: str) -> str:
