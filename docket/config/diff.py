@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final, TypeAlias, cast
 
 from .meaning import canonical
@@ -12,6 +13,10 @@ from .model import PARTS_OF_FILES, Configuration
 from .secrecy import masked
 
 Path: TypeAlias = tuple[str, ...]
+
+
+_PLAIN: Final = frozenset({bool, int, str, timedelta})
+"""Kinds of values that mean the same if they are equal: nearly all that there are."""
 
 
 class Absent(enum.Enum):
@@ -90,4 +95,6 @@ def _masked(path: Path, value: Any) -> Any:
 def _same(before: Any, after: Any) -> bool:
     if before is ABSENT or after is ABSENT:
         return False
-    return canonical(before) == canonical(after)
+    if type(before) is type(after) and type(before) in _PLAIN:
+        return before == after
+    return before is after or canonical(before) == canonical(after)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from typing import Any, cast
+from typing import Any, Final, cast
+
+_PLAIN: Final = frozenset({bool, int, str, type(None)})
+"""Kinds of values that JSON tells from each other: nearly all that there are."""
 
 
 def digest(value: Any) -> str:
@@ -22,8 +25,13 @@ def canonical(value: Any) -> str:
 
 
 def _tagged(value: Any) -> Any:
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, dict):
-        return {key: _tagged(item) for key, item in cast(dict[str, Any], value).items()}
+        return {
+            key: item if type(item) in _PLAIN else _tagged(item)
+            for key, item in cast(dict[str, Any], value).items()
+        }
     if isinstance(value, (list, tuple)):
         return ["array", *(_tagged(item) for item in cast(list[Any], value))]
     # The tag distinguishes a date from its text, and repr nan, -0.0 and 1.0 from each other and from 1.

@@ -33,13 +33,17 @@ def with_own_of(host: Configuration, shared: Configuration) -> Configuration:
     return shared.model_copy(update={"supervisor": supervisor, "logging": host.logging})
 
 
+def _holds_own(path: tuple[str, ...]) -> bool:
+    return any(own[: len(path)] == path for own in OWN)
+
+
 def _without(path: tuple[str, ...], tree: dict[str, Any]) -> dict[str, Any]:
     shared: dict[str, Any] = {}
     for key, value in tree.items():
         inner = (*path, key)
         if inner in OWN:
             continue
-        if isinstance(value, dict) and value:
+        if isinstance(value, dict) and value and _holds_own(inner):
             # A table in which nothing else stands goes with it.
             if rest := _without(inner, cast(dict[str, Any], value)):
                 shared[key] = rest
