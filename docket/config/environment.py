@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ..layering import PREFIX, content_of, variable_of
@@ -50,7 +50,7 @@ def read_environment(environ: Mapping[str, str], tree: Mapping[str, Any]) -> Ove
     overrides = Overrides()
     ours = sorted(name for name, value in environ.items() if value and _may_be_ours(name))
     if ours:
-        reader = _Reader(environ, tree, overrides)
+        reader = _Reader(environ, tree, overrides, ours)
         for variable in ours:
             reader.read(variable)
     return overrides
@@ -66,13 +66,22 @@ def _may_be_ours(variable: str) -> bool:
 
 class _Reader:
     def __init__(
-        self, environ: Mapping[str, str], tree: Mapping[str, Any], overrides: Overrides
+        self,
+        environ: Mapping[str, str],
+        tree: Mapping[str, Any],
+        overrides: Overrides,
+        ours: Sequence[str],
     ) -> None:
         self._environ = environ
         self._tree = tree
         self._overrides = overrides
         self._known: dict[str, list[Known]] = {}
-        for path, shape in known_keys(tree):
+
+        def leads_to_one(path: KeyPath) -> bool:
+            # A large file has tens of thousands of keys, and the environment means a few of them.
+            return any(name.startswith(variable_of(path)) for name in ours)
+
+        for path, shape in known_keys(tree, leads_to_one):
             self._known.setdefault(variable_of(path), []).append((path, shape))
 
     def read(self, variable: str) -> None:
@@ -116,7 +125,8 @@ class _Reader:
 
     def _unknown(self, variable: str) -> Problem:
         message = "no key of the configuration has this variable"
-        match difflib.get_close_matches(variable, sorted(self._known), 1):
+        known = sorted({variable_of(path) for path, _ in known_keys(self._tree)})
+        match difflib.get_close_matches(variable, known, 1):
             case [closest]:
                 suggestion = f"did you mean {closest}?"
             case _:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
@@ -58,13 +58,16 @@ class Overrides:
         self.variables[path] = variable
 
 
-def known_keys(tree: Mapping[str, Any]) -> Iterator[Known]:
+def known_keys(
+    tree: Mapping[str, Any], is_wanted: Callable[[KeyPath], bool] = lambda _: True
+) -> Iterator[Known]:
     """Yield every key that the model has, below names those of the files, tables included.
 
     Arguments:
         tree: what the files say.
+        is_wanted: whether a key, and what is below it, is looked at.
     """
-    for path, shape in _inside((), whole(), tree, _defaults()):
+    for path, shape in _inside((), whole(), tree, _defaults(), is_wanted):
         if path[0] not in PARTS_OF_FILES:
             yield path, shape
 
@@ -91,10 +94,14 @@ def read_value(text: str, shape: Shape) -> Any:
     return text if is_text and not isinstance(value, str) else value
 
 
-def _inside(path: KeyPath, shape: Shape, table: Any, default: Any) -> Iterator[Known]:
+def _inside(
+    path: KeyPath, shape: Shape, table: Any, default: Any, is_wanted: Callable[[KeyPath], bool]
+) -> Iterator[Known]:
     for key, inner in _children(shape, table, default):
-        yield (*path, key), inner
-        yield from _inside((*path, key), inner, entry(table, key), entry(default, key))
+        below = (*path, key)
+        if is_wanted(below):
+            yield below, inner
+            yield from _inside(below, inner, entry(table, key), entry(default, key), is_wanted)
 
 
 def _children(shape: Shape, table: Any, default: Any) -> list[tuple[str, Shape]]:
