@@ -72,7 +72,7 @@ def orders_for(configuration: Configuration, pool: str, path: Path) -> WorkerOrd
     Raises:
         ConfigurationError: a secret cannot be read.
     """
-    workers = configuration.workers[pool]
+    workers, directory = configuration.workers[pool], path.resolve().parent
     return WorkerOrders(
         pool=pool,
         name=configuration.name,
@@ -87,10 +87,7 @@ def orders_for(configuration: Configuration, pool: str, path: Path) -> WorkerOrd
         codecs=tuple(configuration.security.codecs),
         max_payload=configuration.security.max_payload,
         signing_keys=signing_keys(configuration, path),
-        tasks={
-            name: _task_order(task, path.resolve().parent)
-            for name, task in configuration.tasks.items()
-        },
+        tasks={name: _task_order(task, directory) for name, task in configuration.tasks.items()},
         log_level=configuration.logging.level,
         log_format=configuration.logging.format,
         modules=configuration.modules,

@@ -6,7 +6,9 @@ tower and without pydantic.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from typing_extensions import Self
@@ -72,13 +74,14 @@ class WorkerOrders:
     suspects_wait: int | None = 15_000
     """Time in ms for which suspects are left to the process that runs nothing else; None if it is that."""
 
-    def dump(self) -> dict[str, Any]:
-        """Return the orders as JSON can hold them."""
-        return asdict(self)
+    @cached_property
+    def text(self) -> str:
+        """The orders as JSON; all processes of a pool get the same."""
+        return json.dumps(vars(self), default=vars)
 
     @classmethod
     def load(cls, fields: dict[str, Any]) -> Self:
-        """Return the orders that ``dump`` gave, after a journey through JSON."""
+        """Return the orders that JSON tells of."""
         tasks = {name: _load_task(task) for name, task in fields["tasks"].items()}
         settings: dict[str, Any] = {
             **fields,

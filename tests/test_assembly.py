@@ -312,7 +312,7 @@ def behaving(written: Written, monkeypatch: pytest.MonkeyPatch) -> WorkerOrders:
     monkeypatch.setenv("PARTNER_TOKEN", "Bearer 123")
     configuration, path = written(BEHAVIOURS)
     orders = orders_for(configuration, "default", path)
-    return WorkerOrders.load(json.loads(json.dumps(orders.dump())))
+    return WorkerOrders.load(json.loads(orders.text))
 
 
 def test_what_the_file_declares_about_a_task_becomes_its_policy(behaving: WorkerOrders) -> None:

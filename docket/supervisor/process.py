@@ -185,7 +185,9 @@ class WorkerProcess:
             ServerRefused: Redis does not let it in.
         """
         assert self._channel is not None
-        await self._channel.say("configure", revision=revision, orders=orders.dump())
+        await self._channel.send(
+            f'{{"word": "configure", "revision": {revision}, "orders": {orders.text}}}'
+        )
         while True:
             answer = await self._answers.get()
             if answer is None and not self._has_begun:

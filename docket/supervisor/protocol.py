@@ -47,8 +47,12 @@ class Channel:
 
     async def say(self, word: str, **fields: Any) -> None:
         """Say something; it is not an error if the other side is gone."""
+        await self.send(json.dumps({"word": word, **fields}))
+
+    async def send(self, message: str) -> None:
+        """Send a message that is JSON already."""
         try:
-            self._writer.write(json.dumps({"word": word, **fields}).encode() + b"\n")
+            self._writer.write(message.encode() + b"\n")
             await self._writer.drain()
         except ConnectionError:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import sys
@@ -85,7 +86,7 @@ async def test_a_process_without_orders_says_nothing_and_can_be_told_to_go(
 async def test_a_worker_that_is_refused_its_work_waits_until_it_is_allowed_again(
     line: Line, orders: WorkerOrders, own_server: ServerProcess, log: Log
 ) -> None:
-    await line.channel.say("configure", revision=1, orders=orders.dump())
+    await line.channel.say("configure", revision=1, orders=json.loads(orders.text))
     answer = await line.answer()
     assert answer is not None
     assert answer["word"] == "ready"
@@ -108,7 +109,7 @@ async def test_only_a_process_for_suspects_writes_each_line_by_itself(
     monkeypatch.setattr(os, "_exit", os._exit)
     for revision, wait, gathers in ((1, 15_000, True), (2, None, False)):
         changed = replace(orders, suspects_wait=wait)
-        await line.channel.say("configure", revision=revision, orders=changed.dump())
+        await line.channel.say("configure", revision=revision, orders=json.loads(changed.text))
         answer = await line.answer()
         assert answer is not None
         assert answer["word"] == "ready"
@@ -132,7 +133,7 @@ async def test_a_worker_that_is_refused_at_its_start_says_why(
     # Needed by a worker that registers, and by nobody before.
     own_server.call("ACL", "SETUSER", "app", "-sadd")
 
-    await line.channel.say("configure", revision=1, orders=orders.dump())
+    await line.channel.say("configure", revision=1, orders=json.loads(orders.text))
 
     answer = await line.answer()
     assert answer is not None
