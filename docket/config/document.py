@@ -87,10 +87,14 @@ class Document:
             span: what is pointed at.
             unknown: unknown keys: their values may be misplaced secrets.
         """
+        start = span.start - span.column + 1
+        end = _end_of_line(self.text, start)
         hidden = [
             place
             for path, place in self.places.values.items()
-            if is_secret(path) or any(path[: len(key)] == key for key in unknown)
+            if place.start < end
+            and place.end > start
+            and (is_secret(path) or any(path[: len(key)] == key for key in unknown))
         ]
         return _excerpt(self.text, span, hidden)
 
@@ -203,7 +207,7 @@ def _broken_excerpt(text: str, span: Span, places: Places) -> tuple[str, int]:
 
 def _excerpt(text: str, span: Span, hidden: Iterable[Span]) -> tuple[str, int]:
     start = span.start - span.column + 1
-    end = (text + "\n").index("\n", start)
+    end = _end_of_line(text, start)
     places = [place for place in hidden if place.start < end and place.end > start]
     line, caret = "", 0
     for offset in range(start, end):
@@ -213,6 +217,11 @@ def _excerpt(text: str, span: Span, hidden: Iterable[Span]) -> tuple[str, int]:
         if offset == span.start:
             caret = len(line)
     return _shortened(line, caret or len(line) + 1)
+
+
+def _end_of_line(text: str, start: int) -> int:
+    end = text.find("\n", start)
+    return len(text) if end < 0 else end
 
 
 def _shortened(line: str, caret: int) -> tuple[str, int]:
