@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from functools import lru_cache
 from typing import Final
 
 EXPECTED: Final = 'expected a duration such as "500ms", "90s" or "1h30m"'
@@ -56,6 +57,7 @@ def read_duration(written: object) -> timedelta:
     return duration
 
 
+@lru_cache(maxsize=1024)
 def format_duration(duration: timedelta) -> str:
     """Write a duration exactly, as ``parse_duration`` reads it; a negative one with a sign, for logs only.
 
@@ -75,6 +77,7 @@ def format_duration(duration: timedelta) -> str:
     return "".join(parts) or "0s"
 
 
+@lru_cache(maxsize=1024)
 def _read(text: str) -> timedelta | None:
     if _SECONDS.fullmatch(text):
         return timedelta(seconds=float(text))

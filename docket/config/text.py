@@ -32,7 +32,7 @@ def text_of(configuration: Configuration) -> str:
     """Write what hosts share of a configuration as TOML, one line for each value; secrets are masked."""
     tree = configuration.model_dump(by_alias=True, exclude_unset=True, exclude=set(_LEFT_OUT))
     tree = without_own(tree)
-    return "".join(f"{line}\n" for line in _lines((), _masked((), tree)))
+    return "".join(f"{line}\n" for line in _lines("", _masked((), tree)))
 
 
 def rebuilt(text: str, present: Configuration, path: Path) -> Loaded:
@@ -48,7 +48,7 @@ def rebuilt(text: str, present: Configuration, path: Path) -> Loaded:
     """
     tree = tomli.loads(text)
     _fill_in((), tree, present.model_dump(by_alias=True))
-    loaded = _parsed("".join(f"{line}\n" for line in _lines((), tree)), path)
+    loaded = _parsed("".join(f"{line}\n" for line in _lines("", tree)), path)
     return replace(loaded, configuration=with_own_of(present, loaded.configuration))
 
 
@@ -70,12 +70,12 @@ def _parsed(text: str, path: Path) -> Loaded:
     return parse(text or "version = 1\n", path)
 
 
-def _lines(path: tuple[str, ...], value: Any) -> Iterator[str]:
+def _lines(place: str, value: Any) -> Iterator[str]:
     if isinstance(value, dict) and value:
         for key, inner in cast(dict[str, Any], value).items():
-            yield from _lines((*path, key), inner)
-    elif value is not None and path:
-        yield f"{dotted(path)} = {_toml(value)}"
+            yield from _lines(f"{place}.{written(key)}" if place else written(key), inner)
+    elif value is not None and place:
+        yield f"{place} = {_toml(value)}"
 
 
 def _masked(path: tuple[str, ...], value: Any) -> Any:
