@@ -452,7 +452,9 @@ def _walks(text: str, fields: dict[str, _Field], seed: str | None) -> Iterator[_
     for day, weekday in _days(fields["day of month"], fields["day of week"]):
         walk = _walk({**spelled, "day of month": day, "day of week": weekday}, seed)
         try:
-            walk.tick_after(_SAMPLE)
+            # Any weekday comes each month; only its fifth one, and the day of a month, may never.
+            if day != "*" or "#" in weekday:
+                walk.tick_after(_SAMPLE)
         except LookupError:
             reason = "such a day never comes"
             raise _error(text, fields["day of month"].position, reason) from None
