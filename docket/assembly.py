@@ -179,7 +179,11 @@ def instruct(docket: Docket, orders: WorkerOrders) -> None:
     docket.registry.apply_policies({**aliases, **policies})
     for name, task in orders.tasks.items():
         # Without a level of its own a logger follows its parents again.
-        logging.getLogger(f"docket.task.{name}").setLevel((task.log_level or "notset").upper())
+        level = (task.log_level or "notset").upper()
+        told = logging.getLogger(f"docket.task.{name}")
+        # To set a level has all loggers forget what they know, and each task has one.
+        if logging.getLevelName(told.level) != level:
+            told.setLevel(level)
 
 
 def build_worker(docket: Docket, orders: WorkerOrders) -> Worker:
