@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 from pathlib import Path
@@ -67,7 +68,10 @@ def run(file: Path, over: Chosen, *, follows_code: bool = False) -> int:
     from ..supervisor.supervisor import Supervisor  # noqa: PLC0415
 
     try:
-        asyncio.run(Supervisor(file, os.environ, over, follows_code=follows_code).run())
+        supervisor = Supervisor(file, os.environ, over, follows_code=follows_code)
+        # What is there now stays: the event loop waits while a full garbage collection looks at all there is.
+        gc.freeze()
+        asyncio.run(supervisor.run())
     except ConfigurationError as error:
         print(plain_lines(str(error)), file=sys.stderr)
         return INVALID
