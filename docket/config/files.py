@@ -199,7 +199,9 @@ class Surroundings:
         try:
             content = self._path.read_bytes()
             if content != self._content:
-                self._patterns = patterns(tomli.loads(content.decode("utf-8-sig")))
+                # The event loop waits meanwhile: a large file is read only if it may include others, or has.
+                if self._patterns or b"include" in content or b"\\" in content:
+                    self._patterns = patterns(tomli.loads(content.decode("utf-8-sig")))
                 self._content = content
         except (OSError, ValueError, RecursionError):
             pass  # its problems are reported where it is read for good

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from ..address import read_secret
 from ..assembly import orders_for
@@ -24,6 +26,7 @@ from ..config.plan import (
     plan,
 )
 from ..instrumentation.console import set_up_logging
+from ..orders import WorkerOrders
 from .fleet import Fleet
 from .hosts import here
 from .leaving import Leaving
@@ -78,7 +81,7 @@ class Applier:
             for action in apply.actions:
                 if isinstance(action, RollPool):
                     pool = self._fleet.pools[action.name]
-                    desired = self._desired(action.name, new, revision)
+                    desired = await self._desired(action.name, new, revision)
                     staged.canaries[action.name] = await pool.stage(desired)
                 elif isinstance(action, StartPool):
                     await self._start(action.name, new, revision)
@@ -115,7 +118,8 @@ class Applier:
 
     async def undo(self, old: Configuration, new: Configuration, revision: int) -> None:
         """Make every pool again what it was under the old configuration, as far as possible."""
-        back = plan(here(new, self._fleet.host), here(old, self._fleet.host))
+        host = self._fleet.host
+        back = await asyncio.to_thread(plan, here(new, host), here(old, host))
         if not isinstance(back, Apply):
             return
         for action in back.actions:
@@ -124,14 +128,14 @@ class Applier:
             except Exception as error:
                 logger.error("Could not undo %s: %s", type(action).__name__, error)
 
-    def read_secrets(self, configuration: Configuration) -> None:
+    async def read_secrets(self, configuration: Configuration) -> None:
         """Check that every secret of this host's pools can be read.
 
         Raises:
             ConfigurationError: one of them cannot.
         """
         for name in here(configuration, self._fleet.host).workers:
-            self._desired(name, configuration, 0)
+            await self._desired(name, configuration, 0)
 
     def revive(self) -> list[str]:
         """Let pools try again that were given up or have too few processes; return their names."""
@@ -145,7 +149,7 @@ class Applier:
         """
         refreshed: list[str] = []
         for name, pool in self._fleet.pools.items():
-            desired = self._desired(name, configuration, revision)
+            desired = await self._desired(name, configuration, revision)
             told, known = desired.orders, pool.desired.orders
             if desired.environment != pool.desired.environment or told != known:
                 await pool.roll(desired)
@@ -159,7 +163,7 @@ class Applier:
             Rejected: those of a pool cannot work; it, and those after it, stay as they were.
         """
         for name, pool in self._fleet.pools.items():
-            await pool.roll(self._desired(name, configuration, revision))
+            await pool.roll(await self._desired(name, configuration, revision))
 
     async def scale(self, by: int) -> dict[str, int]:
         """Start or stop processes in every pool, until the next configuration; return the new numbers."""
@@ -202,16 +206,19 @@ class Applier:
             case StopPool(name=name):
                 self._fleet.let_go(name)
             case RollPool(name=name):
-                desired = self._desired(name, configuration, revision)
+                desired = await self._desired(name, configuration, revision)
                 await pools[name].roll(desired, staged.canaries.get(name))
             case ReconfigurePool(name=name):
-                await pools[name].reconfigure(self._desired(name, configuration, revision))
+                await pools[name].reconfigure(await self._desired(name, configuration, revision))
             case committed:
                 # Nothing is left to do. A kind of action that is forgotten above does not have this type.
                 _: ReplaceSchedules | ReplaceStrikes = committed
 
-    def _desired(self, name: str, configuration: Configuration, revision: int) -> Desired:
+    async def _desired(self, name: str, configuration: Configuration, revision: int) -> Desired:
         pool, path = configuration.workers[name], self._fleet.path
+        known = self.leaving.known_with(configuration)
+        # In a thread, as all that takes long for thousands of tasks.
+        orders = await asyncio.to_thread(_orders, known, name, path)
         self._fleet.queues.update(pool.queues)
         directory = path.resolve().parent
         secrets = {
@@ -222,7 +229,7 @@ class Applier:
         return Desired(
             revision,
             pool.processes,
-            orders_for(self.leaving.known_with(configuration), name, path),
+            orders,
             str(directory),
             {**pool.env, **secrets},
             pool.max_surge,
@@ -241,7 +248,7 @@ class Applier:
         fleet = self._fleet
         if name in fleet.pools:
             return
-        desired = self._desired(name, configuration, revision)
+        desired = await self._desired(name, configuration, revision)
         pool = Pool(name, desired, brake_of(configuration), fleet.bury, fleet.on_exhausted)
         await pool.start(waits=waits)
         fleet.pools[name] = pool
@@ -250,9 +257,16 @@ class Applier:
         for name, pool in self._fleet.pools.items():
             if name not in configuration.workers:
                 continue
-            desired = self._desired(name, configuration, revision)
+            desired = await self._desired(name, configuration, revision)
             if dict(pool.desired.environment) == desired.environment:  # else it rolls
                 await pool.reconfigure(desired)
+
+
+def _orders(configuration: Configuration, pool: str, path: Path) -> WorkerOrders:
+    """Return the orders of a pool, with the text that all its processes get."""
+    orders = orders_for(configuration, pool, path)
+    assert orders.text
+    return orders
 
 
 def brake_of(configuration: Configuration) -> Brake:

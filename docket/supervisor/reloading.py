@@ -220,10 +220,14 @@ class Reloader:
             self._conditions.tell("Progressing", True, "RollingBack")
             try:
                 found = await self.in_force.revision(number)
-                loaded = rebuilt(found.entry.text, self.configuration, self._path)
+                loaded = await asyncio.to_thread(
+                    rebuilt, found.entry.text, self.configuration, self._path
+                )
                 outcome = await self._change(loaded, f"rolled back to {number}", True)
                 # What the file says was taken back: it waits for an edit.
-                self._held = _meaning_on_disk(self._path, self._environ, self._chosen)
+                self._held = await asyncio.to_thread(
+                    _meaning_on_disk, self._path, self._environ, self._chosen
+                )
             except (DocketError, Rejected) as error:
                 outcome = self._outcome("refused", str(error))
                 logger.error("Rollback refused, %s: %s", GOES_ON, error)
@@ -374,14 +378,10 @@ class Reloader:
 
     async def _carry_out(self, loaded: Loaded, changes: Apply, why: str) -> Outcome:
         old, new = self.loaded, loaded
-        host = self._fleet.host
-        local = await asyncio.to_thread(
-            lambda: plan(here(old.configuration, host), here(new.configuration, host))
-        )
-        steps = local if isinstance(local, Apply) else Apply((), ())
+        steps = await self._steps_here(old.configuration, new.configuration, changes)
         number = self.revision + 1
         try:
-            self.applier.read_secrets(new.configuration)
+            await self.applier.read_secrets(new.configuration)
         except ConfigurationError as error:
             return self._refuse("a secret cannot be read", [str(error)])
         # Without Redis no canary can work, and that would not be the configuration's fault.
@@ -400,6 +400,14 @@ class Reloader:
             await self.applier.unstage(staged)
             raise
         return await self._confirm(old, new, changes, steps, staged)
+
+    async def _steps_here(self, old: Configuration, new: Configuration, changes: Apply) -> Apply:
+        """Return the changes that concern this host: all of them if it runs all pools."""
+        ours = [here(one, self._fleet.host) for one in (old, new)]
+        if all(one.workers == whole.workers for one, whole in zip(ours, (old, new), strict=True)):
+            return changes
+        found = await asyncio.to_thread(plan, *ours)
+        return found if isinstance(found, Apply) else Apply((), ())
 
     async def _confirm(
         self, old: Loaded, new: Loaded, changes: Apply, steps: Apply, staged: Staged

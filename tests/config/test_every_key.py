@@ -6,6 +6,7 @@ the key alone. Where nothing is derived, because the key is read where it is nee
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +21,7 @@ from docket.config.plan import Unchanged, plan
 from docket.schedules.desired import desired_schedules
 from docket.supervisor.apply import Applier, brake_of
 from docket.supervisor.fleet import Fleet
+from docket.supervisor.pool import Desired
 from tests import test_address
 from tests.config import test_layers
 from tests.supervisor import (
@@ -238,8 +240,14 @@ TESTED: dict[str, Any] = {
 def consequences(configuration: Configuration, path: Path) -> dict[str, Any]:
     """All that is derived from a configuration, and reaches the running system."""
     applier = Applier(Fleet(path, cast(Any, None), cast(Any, None)))
+
+    async def pools() -> dict[str, Desired]:
+        return {
+            name: await applier._desired(name, configuration, 1) for name in configuration.workers
+        }
+
     return {
-        "pools": {name: applier._desired(name, configuration, 1) for name in configuration.workers},
+        "pools": asyncio.run(pools()),
         "schedules": [
             (one.definition, one.timing, one.renamed_from)
             for one in desired_schedules(configuration)
