@@ -10,6 +10,8 @@ import pytest
 
 from docket.assembly import serializer_for
 from docket.config.load import Loaded, load
+from docket.connection.base import Command, Reply
+from docket.connection.standalone import Standalone
 from docket.connection.url import connect
 from docket.errors import ServerUnavailable
 from docket.schedules.ticker import Ticker
@@ -176,3 +178,27 @@ async def test_a_configuration_that_redis_has_lost_is_put_in_force_again(
     assert current is not None
     assert current.entry.why == "restored"
     assert [one.name for one in await storage.schedules.known()] == ["hourly"]
+
+
+async def test_a_commit_asks_as_much_of_redis_for_two_thousand_tasks_as_for_one(
+    storage: Storage, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[int] = []
+    send = Standalone.send
+
+    async def counted(self: Standalone, *commands: Command) -> list[Reply]:
+        sent.append(len(commands))
+        return await send(self, *commands)
+
+    monkeypatch.setattr(Standalone, "send", counted)
+    costs: list[tuple[int, int]] = []  # round trips, and the commands in them
+    tasks = "".join(f'[tasks.t{number}]\nfunction = "os:getcwd"\n' for number in range(2_000))
+    for text in (TEXT, TEXT + tasks):
+        file.write_text(text)
+        await House(storage, file).in_force.put(load(file), "applied")
+        sent.clear()
+        file.write_text(text.replace("[tasks.slow]", '[tasks.slow]\ntimeout = "5s"'))
+        await House(storage, file).in_force.put(load(file), "applied")
+        costs.append((len(sent), sum(sent)))
+
+    assert costs == [(9, 10), (9, 10)]

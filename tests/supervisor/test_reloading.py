@@ -6,7 +6,10 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -14,6 +17,7 @@ from docket import Docket
 from docket.config.load import parse
 from docket.errors import ServerUnavailable
 from docket.storage.configurations import Beat, Revision
+from docket.supervisor import apply, in_force, reloading
 from docket.supervisor.supervisor import Supervisor
 
 from .inside import FULL, TEXT, Home, Log, failing, until, up
@@ -336,3 +340,35 @@ async def test_what_fails_on_the_side_is_logged(home: Home, log: Log) -> None:
     async with up(home) as supervisor:
         supervisor._in_background(fail())
         await log.until("What was asked for has failed; the supervisor goes on")
+
+
+async def test_whatever_takes_long_for_a_large_file_is_done_in_threads(
+    home: Home, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, set[int]] = {}
+
+    def note(module: ModuleType, name: str) -> None:
+        real = getattr(module, name)
+
+        def noted(*args: Any) -> Any:
+            seen.setdefault(name, set()).add(threading.get_ident())
+            return real(*args)
+
+        monkeypatch.setattr(module, name, noted)
+
+    long = {
+        reloading: ("load", "shadowed_edits", "plan", "rebuilt"),
+        apply: ("orders_for", "plan"),
+        in_force: ("desired_schedules", "declarations", "text_of"),
+    }
+    for module, names in long.items():
+        for name in names:
+            note(module, name)
+    async with up(home) as supervisor:
+        home.edit('drain = "1s"', 'drain = "2s"')
+        await log.until("applied as revision 2")
+        outcome = await supervisor.reloader.rollback(1)
+
+        assert outcome.result == "applied"
+        assert seen.keys() == {name for names in long.values() for name in names}
+        assert all(threading.get_ident() not in threads for threads in seen.values())
