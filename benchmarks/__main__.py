@@ -31,7 +31,7 @@ SLOW = ["recover_alone"]
 """Measured once: it takes minutes, because the leases of some peers do."""
 
 OURS_ONLY = [
-    *("import", "help", "check", "supervised", "depth", "due_1m", "workers_8"),
+    *("import", "help", "check", "supervised", "large", "depth", "due_1m", "workers_8"),
     *("declaring", "waiters"),
 ]
 PATIENCE = 450
@@ -146,6 +146,7 @@ def _measure_ours(results: dict[str, dict[str, Any]], server: Server, rows: list
         "help": lambda: {"help": ours.help_page()},
         "check": lambda: {"check": ours.check_file()},
         "supervised": lambda: ours.supervised(server),
+        "large": lambda: ours.large(server),
         "depth": lambda: {
             f"depth_{name}": ours.depth(server, future)
             for name, future in (("0", 0), ("100k", 100_000), ("1m", 1_000_000))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import re
 import signal
@@ -113,6 +114,41 @@ def supervised(server: Server) -> dict[str, dict[str, float]]:
         "reload": {"value": reload},
         "rss": {"value": rss},
         "recover": {"value": recover},
+    }
+
+
+def large(server: Server) -> dict[str, dict[str, float]]:
+    """2,000 tasks and 500 schedules: start; save to applied, and how long a schedule of every 50 ms waits."""
+    tasks = "".join(
+        f'[tasks.t{n}]\nfunction = "many:t{n}"\nretry = {{ attempts = 3, delay = "2s" }}\n'
+        for n in range(2_000)
+    )
+    schedules = "".join(
+        f'[schedules.s{n}]\ntask = "t{n}"\ncron = "{n % 60} {n // 60} * * *"\nkwargs = {{ a = {n} }}\n'
+        for n in range(500)
+    )
+    with tempfile.TemporaryDirectory(prefix="docket-benchmark-") as name:
+        directory = Path(name)
+        (directory / "bench_tasks.py").write_text(TASKS)
+        functions = "".join(f"async def t{n}(a: int = 0) -> None: ...\n" for n in range(2_000))
+        (directory / "many.py").write_text(functions)
+        file = directory / "docket.toml"
+        file.write_text(f'url = "{server.url}"\n{CONFIGURATION}{tasks}{schedules}')
+        start = time.time()
+        with _supervisor(file) as log:
+            _until(lambda: "is up at" in log.read_text())
+            up = time.time() - start
+            _until(lambda: len(_ledger(directory, "first")) > 20)
+            saved = time.time()
+            file.write_text(file.read_text().replace('"7 4 * * *"', '"7 5 * * *"'))
+            _until(lambda: "applied as revision 2" in log.read_text())
+            reload = time.time() - saved
+            at = [moment for moment, _ in _ledger(directory, "first") if moment >= saved - 0.1]
+            still = max(after - before for before, after in itertools.pairwise(at))
+    return {
+        "large_start": {"value": up},
+        "large_reload": {"value": reload},
+        "large_still": {"value": still * 1000},
     }
 
 
