@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Literal
@@ -63,6 +63,7 @@ class Patient:
         parked: how many executions are parked.
         dead: how many dead letters are kept.
         strikes: how many strikes are active.
+        paused: the queues that are paused.
         format: the format of what the docket holds; empty if it holds nothing yet.
     """
 
@@ -75,6 +76,7 @@ class Patient:
     parked: int
     dead: int
     strikes: int
+    paused: tuple[str, ...] = ()
     format: str = ""
 
 
@@ -105,6 +107,7 @@ async def _look(docket: Docket) -> Patient:
         parked=await storage.workers.parked(),
         dead=await storage.executions.count_dead(),
         strikes=len(await docket.strikes()),
+        paused=tuple(one.queue for one in await storage.queues.paused()),
         format=await storage.format(),
     )
 
@@ -122,7 +125,17 @@ def examine(patient: Patient) -> Iterator[Finding]:
     yield _count("parked", patient.parked, "`docket parked ls` says why")
     yield _count("dead letters", patient.dead, "`docket dead ls` lists them")
     yield Finding("strikes", "ok", f"{patient.strikes} active")
+    yield _queues(patient.paused)
     yield Finding("format", "ok", patient.format or "nothing is there yet")
+
+
+def _queues(paused: Sequence[str]) -> Finding:
+    if not paused:
+        return Finding("queues", "ok", "none is paused")
+    names = ", ".join("all" if one == "*" else one for one in paused)
+    return Finding(
+        "queues", "warning", f"paused: {names}", "`docket queue ls` says by whom and why"
+    )
 
 
 def _latency(vitals: Vitals) -> Finding:

@@ -30,6 +30,7 @@ class Cause(enum.Enum):
     BEHIND = "behind"
     NEXT = "next"
     SUSPECT = "suspect"
+    QUEUE_PAUSED = "queue_paused"
     NO_WORKER = "no_worker"
     NO_WORKER_FOR_QUEUE = "no_worker_for_queue"
     NO_WORKER_FOR_TASK = "no_worker_for_task"
@@ -102,6 +103,10 @@ TOLD: Final[Mapping[Cause, Told]] = {
         "It is suspected of having killed its process ({crashes} so far): it runs next among few others, "
         "and {before} before it.",
         "`docket strike {task} --park` keeps such calls back until the task is mended",
+    ),
+    Cause.QUEUE_PAUSED: Told(
+        "Its queue {queue} is paused {queue_pause}.",
+        "`docket queue resume {paused}` starts its work again",
     ),
     Cause.NO_WORKER: Told(
         "No worker lives that could run it.",

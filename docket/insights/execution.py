@@ -9,6 +9,7 @@ from typing import Final
 from ..lifecycle import ExecutionState
 from ..plain import plain
 from ..storage.executions import to_milliseconds
+from ..storage.queues import EVERY_QUEUE, QueuePause
 from ..storage.situation import Situation
 from ..strikelist import Rule
 from .causes import DEAD, PARKED, STRUCK, TOLD, Cause
@@ -103,6 +104,8 @@ def _in_the_way(situation: Situation, rule: Rule | None) -> Cause | None:
     """Return what keeps a due execution from being run, however long it waits."""
     if rule and rule.action != "delay":
         return STRUCK[rule.action]
+    if _pause(situation):
+        return Cause.QUEUE_PAUSED
     if not situation.living:
         return Cause.NO_WORKER
     if not _serving(situation):
@@ -110,6 +113,12 @@ def _in_the_way(situation: Situation, rule: Rule | None) -> Cause | None:
     if not _knowing(situation) and not situation.taking:
         return Cause.NO_WORKER_FOR_TASK
     return None
+
+
+def _pause(situation: Situation) -> QueuePause | None:
+    """Return the pause that keeps its queue from being worked on."""
+    active = (one for one in situation.pauses if one.until is None or one.until > situation.now)
+    return next(active, None)
 
 
 def _of_running(situation: Situation) -> Cause:
@@ -192,9 +201,28 @@ def _words(situation: Situation, rule: Rule | None) -> dict[str, str]:
         "gate": plain(s.moments[0].gate) if s.moments else "",
         "ahead": ("more than " if s.is_least else "") + counted(s.ahead, "other", "others"),
         "crashes": counted(s.crashes, "death", "deaths"),
+        "queue_pause": _described(_pause(s)),
+        "paused": _resumed(_pause(s)),
         "strike": named_rule(rule),
         "restore": restoring(rule),
     }
+
+
+def _described(pause: QueuePause | None) -> str:
+    """Describe who has paused a queue, since and until when, and why."""
+    if pause is None:
+        return ""
+    since = f" since {at(pause.since)}" if pause.since else ""
+    until = f", until {at(pause.until)}" if pause.until else ""
+    why = f" ({plain(pause.reason)})" if pause.reason else ""
+    return f"by {plain(pause.by) or 'an unknown author'}{since}{until}{why}"
+
+
+def _resumed(pause: QueuePause | None) -> str:
+    """Return the words by which a pause is taken back."""
+    if pause is None:
+        return ""
+    return "--all" if pause.queue == EVERY_QUEUE else word(pause.queue)
 
 
 def _facts(situation: Situation, rule: Rule | None, cause: Cause) -> Iterator[Fact]:

@@ -1,4 +1,4 @@
-"""Acts on a docket for people on call: retries dead letters, or deletes them.
+"""Acts on a docket for people on call: retries or deletes dead letters, pauses queues.
 
 It owns the deeds, each of which reports an outcome for every key. How they are done atomically is the
 storage's; ``insights`` answers questions.
@@ -7,6 +7,7 @@ storage's; ``insights`` answers questions.
 from __future__ import annotations
 
 from ..storage.dead import Deed, Done
+from ..storage.queues import EVERY_QUEUE, QueuePause
 from .operations import Operations
 
-__all__ = ["Deed", "Done", "Operations"]
+__all__ = ["EVERY_QUEUE", "Deed", "Done", "Operations", "QueuePause"]

@@ -84,6 +84,46 @@ class Operations:
         """
         return await self._docket.storage.dead.discard(keys)
 
+    async def pause_queues(
+        self,
+        *queues: str,
+        lasting: timedelta | None = None,
+        author: str = "",
+        reason: str = "",
+    ) -> None:
+        """Start nothing of these queues from now on; what runs goes on, and what is added waits.
+
+        Arguments:
+            queues: their names; ``EVERY_QUEUE`` is all of them.
+            lasting: how long that lasts; None is until they are resumed.
+            author: who wants it.
+            reason: why.
+
+        Raises:
+            ServerUnavailable: the server did not answer in time.
+
+        Example:
+            >>> await docket.operations.pause_queues("bulk", lasting=timedelta(minutes=30), author="ann")
+        """
+        storage = self._docket.storage
+        since = await storage.executions.now()
+        until = None if lasting is None else since + int(lasting / timedelta(milliseconds=1))
+        pause = {"by": author, "reason": reason, "since": since, "until": until}
+        await storage.queues.pause(queues, pause)
+
+    async def resume_queues(self, *queues: str) -> list[str]:
+        """Start work of these queues again.
+
+        Arguments:
+            queues: their names; ``EVERY_QUEUE`` takes back what was said of all, not of single ones.
+
+        Returns those that were paused.
+
+        Raises:
+            ServerUnavailable: the server did not answer in time.
+        """
+        return await self._docket.storage.queues.resume(queues)
+
     async def _wanted(self, keys: Sequence[str], changes: Mapping[str, Any]) -> list[Again | Done]:
         """Return what to retry, with its changes, and the outcome of what cannot be."""
         if not changes:

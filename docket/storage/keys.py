@@ -13,6 +13,7 @@ Key                                   Type          Holds
 ``P:parked``                          sorted set    parked executions by the time of their parking
 ``P:parked:<reason>:<task>``          sorted set    those for one reason, of one task (by one rule if struck)
 ``P:parked-groups``                   set           the ``<reason>:<task>`` of which anything is parked
+``P:paused-queues``                   hash          queues of which nothing is started, and who wants that
 ``P:queues``                          set           every queue that ever got work ('' is the default one)
 ``P:strikes``                         hash          rules by identity, and their version
 ``P:routes``                          hash          the queue of each task that has one of its own
@@ -160,6 +161,11 @@ class Keys:
     def strikes(self) -> str:
         """The rules; also the channel that tells that they changed."""
         return self.named("strikes")
+
+    @property
+    def paused_queues(self) -> str:
+        """The pauses of queues, by their names."""
+        return self.named("paused-queues")
 
     @property
     def routes(self) -> str:

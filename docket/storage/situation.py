@@ -14,6 +14,7 @@ from ..plain import plain
 from .executions import from_due, from_milliseconds, worker_of
 from .keys import DEFAULT_QUEUE, Keys
 from .patience import run_patiently, value_of
+from .queues import EVERY_QUEUE, QueuePause, read_pause
 from .script import Script
 from .strikes import StoredRule, stored_rule
 
@@ -101,6 +102,7 @@ class Situation:
         heard: when its worker was last heard of.
         parked_since, kept_for: as the names say.
         is_dead: whether it is listed as a dead letter.
+        pauses: the pauses of its queue, and of all queues.
         living: how many workers live.
         knowing: the workers that know its task, and when they were last heard of.
         serving: the queues of the workers that live, by name; None of one that does not say.
@@ -140,6 +142,7 @@ class Situation:
     parked_since: datetime | None = None
     kept_for: timedelta | None = None
     is_dead: bool = False
+    pauses: tuple[QueuePause, ...] = ()
     living: int = 0
     knowing: tuple[Seen, ...] = ()
     serving: Mapping[str, Sequence[str] | None] = field(
@@ -220,6 +223,7 @@ def _situation(key: str, told: _Told, silence: timedelta) -> Situation:
     is_turn = waits.startswith("schedule ")
     now = from_milliseconds(told.number("now"))
     left = told.number("left")
+    queue = told.text("queue") or DEFAULT_QUEUE
     parts, gates = told.texts("serving"), told.texts("moments")
     return Situation(
         key=key,
@@ -228,7 +232,7 @@ def _situation(key: str, told: _Told, silence: timedelta) -> Situation:
         due=from_due(told["due"], told.get("when")),
         now=now,
         silence=silence,
-        queue=told.text("queue") or DEFAULT_QUEUE,
+        queue=queue,
         attempt=told.number("attempt") or 1,
         worker=worker_of(consumer) if consumer else None,
         started_at=told.moment("started"),
@@ -264,6 +268,11 @@ def _situation(key: str, told: _Told, silence: timedelta) -> Situation:
         parked_since=told.moment("parked"),
         kept_for=left * _MILLISECOND if left > 0 else None,
         is_dead="dead" in told,
+        pauses=tuple(
+            read_pause(queue, told[name])
+            for name, queue in (("pause", queue), ("pause_of_all", EVERY_QUEUE))
+            if name in told
+        ),
         living=told.number("living"),
         knowing=told.seen("knowing"),
         serving={

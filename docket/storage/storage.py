@@ -16,6 +16,7 @@ from .keys import Keys
 from .limits import Limits
 from .patience import value_of
 from .progress import Progresses
+from .queues import Queues
 from .schedule_situation import ScheduleSituations
 from .schedules import Schedules
 from .script import Script, run
@@ -47,6 +48,7 @@ class Storage:
         self.executions = Executions(connection, self.keys)
         self.limits = Limits(connection, self.keys)
         self.progress = Progresses(connection, self.keys)
+        self.queues = Queues(connection, self.keys)
         self.schedules = Schedules(connection, self.keys)
         self.schedule_situations = ScheduleSituations(connection, self.keys)
         self.situations = Situations(connection, self.keys)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from ..operations import Done, Operations
@@ -36,3 +37,21 @@ class SyncOperations:
     def discard(self, *keys: str) -> list[Done]:
         """Delete dead letters for good; return the outcome for each key."""
         return self._bridge.wait(lambda: self._operations.discard(*keys))
+
+    def pause_queues(
+        self,
+        *queues: str,
+        lasting: timedelta | None = None,
+        author: str = "",
+        reason: str = "",
+    ) -> None:
+        """Start nothing of these queues from now on, as ``Operations.pause_queues``."""
+        self._bridge.wait(
+            lambda: self._operations.pause_queues(
+                *queues, lasting=lasting, author=author, reason=reason
+            )
+        )
+
+    def resume_queues(self, *queues: str) -> list[str]:
+        """Start work of these queues again; return those that were paused."""
+        return self._bridge.wait(lambda: self._operations.resume_queues(*queues))

@@ -87,7 +87,7 @@ WORK: Final = (
     *("none", "none2"),
 )
 """Keys and channels of work: all but those of configurations, supervisors and what schedules remember."""
-RULES: Final = ("strikes", "routes", "schemas", "schedules")
+RULES: Final = ("strikes", "routes", "schemas", "schedules", "paused-queues")
 """Keys that say what work may do: whoever works reads them, and does not write them."""
 _CALL = re.compile(r"redis\.p?call\('(\w+)'(?:, '(\w+)')?")
 _PART = re.compile(r"^ *--! (?:include|insert) (\w+)$", re.MULTILINE)
@@ -191,7 +191,17 @@ WORKER = PRODUCER | Role(
     RULES,
 )
 OPERATOR = PRODUCER | Role(
-    ("strike", "acquit", "unpark", "steer", "backfill", "states", "retry", "discard")
+    (
+        "strike",
+        "acquit",
+        "unpark",
+        "steer",
+        "backfill",
+        "states",
+        "retry",
+        "discard",
+        "pause_queues",
+    )
 )
 SUPERVISOR = OPERATOR | Role(
     (

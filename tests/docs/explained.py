@@ -34,6 +34,8 @@ EXAMPLES: Final = {
     "last": "TIME",
     "run_word": "KEY",
     "run": "KEY",
+    "paused": "QUEUE",
+    "queue_pause": "by AUTHOR since TIME, until TIME (REASON)",
     "pause": "AUTHOR has paused it at TIME, until TIME (REASON)",
     "restore": "`docket restore TASK`",
 }

@@ -159,6 +159,7 @@ TELLS: Final = {
     Cause.BEHIND: ": 2 others of queue default will be taken before it.",
     Cause.SUSPECT: "- 1 process has died under it, 1 of them while it ran alone; the last one ended with "
     "SIGSEGV.",
+    Cause.QUEUE_PAUSED: "Its queue default is paused by ann since ",
     Cause.NO_WORKER_FOR_QUEUE: "No living worker serves its queue slow.",
     Cause.NO_WORKER_FOR_TASK: "- No worker that is remembered knows its task charge.",
     Cause.PARKED_STRUCK: "It is parked by the strike charge() by ann (INC-7).\n  To do: `docket restore ",
@@ -296,6 +297,15 @@ async def _(stage: Stage) -> str:
         await stage.die(f"w2:{life}")
     await stage.work()
     return "k"
+
+
+@reaches(Cause.QUEUE_PAUSED)
+async def _(stage: Stage) -> str:
+    await stage.living("charge")
+    await stage.docket.operations.pause_queues(
+        "default", author="ann", reason="INC-7", lasting=HOUR
+    )
+    return await stage.add()
 
 
 @reaches(Cause.NO_WORKER)

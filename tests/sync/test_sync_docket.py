@@ -326,6 +326,9 @@ async def test_it_does_the_same_deeds(docket: Docket, sync: SyncDocket) -> None:
 
     (retried,) = await in_thread(lambda: sync.operations.retry("k", author="ann"))
     (discarded,) = await in_thread(lambda: sync.operations.discard("k"))
+    await in_thread(lambda: sync.operations.pause_queues("default", author="ann"))
+    resumed = await in_thread(lambda: sync.operations.resume_queues("default"))
+    assert resumed == ["default"]
 
     assert (retried.key, retried.deed) == ("k", Deed.RETRIED)
     assert discarded.deed is Deed.NOT_DEAD

@@ -1,5 +1,6 @@
 --! include runs
 --! include strikes
+--! include pausing
 -- Hands due executions to a worker: the only way a message reaches one.
 --
 -- consumer      the name in the consumer group, unique to one life of one worker: its name, a colon, a token
@@ -266,9 +267,22 @@ local function for_each_queue(act, ...)
   end
 end
 
--- What is rare, in one question: whether others have lost anything, and whether there are rules.
+local paused = {}   -- queues of which nothing is started
+
+local function find_paused()   --! rare
+  for at = REST, first_held - 1 do
+    local queue = ARGV[at]
+    for _, text in ipairs(redis.call('HMGET', P .. ':paused-queues', '*', queue)) do
+      local ends = text and end_of_pause(text)
+      if text and not (ends and ends <= now) then paused[queue] = true end
+    end
+  end
+end
+
+-- What is rare, in one question: whether others have lost anything, and whether there are rules, or queues that
+-- somebody has paused.
 local function has_any_lost()
-  local places = {P .. ':strikes'}
+  local places = {P .. ':strikes', P .. ':paused-queues'}
   for at = REST, first_held - 1 do
     places[#places + 1] = suffixed('lost', ARGV[at])
     places[#places + 1] = suffixed('suspects', ARGV[at])
@@ -276,7 +290,12 @@ local function has_any_lost()
   local found = redis.call('EXISTS', unpack(places))
   local fields = found > 0 and redis.call('HLEN', P .. ':strikes') or 0
   rules = fields > 1
-  return found > (fields > 0 and 1 or 0)
+  if fields > 0 then found = found - 1 end
+  if found > 0 and redis.call('EXISTS', P .. ':paused-queues') == 1 then
+    found = found - 1
+    find_paused()
+  end
+  return found > 0
 end
 
 -- As full.lua does: what comes first here now and then takes memory.
@@ -299,7 +318,7 @@ if is_recovered then
   end
   if waits ~= '' then
     for_each_queue(function(queue)
-      if #claimed < slots and bytes < INLINE then read(queue) end
+      if #claimed < slots and bytes < INLINE and not paused[queue] then read(queue) end
     end)
   end
 end

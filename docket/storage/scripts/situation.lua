@@ -48,8 +48,11 @@ tell('true_now', milliseconds(server.call('TIME')))   -- leases go by it, also w
 tell('rule', its.strike and ask(redis.pcall('HGET', P .. ':strikes', its.strike)))
 tell('task_rule', its.task and ask(redis.pcall('HGET', P .. ':strikes', 'task:' .. its.task)))
 
--- Who could run it.
+-- Who could run it, and whether anybody may.
 local function tell_workers()
+  local pauses = ask(redis.pcall('HMGET', P .. ':paused-queues', its.queue or '', '*')) or {}
+  tell('pause', pauses[1])
+  tell('pause_of_all', pauses[2])
   local since = string.format('%.0f', now - silence)
   tell('living', ask(redis.pcall('ZCOUNT', P .. ':workers', since, '+inf')))
   local knowing = {}

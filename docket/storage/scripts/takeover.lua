@@ -29,7 +29,7 @@ local function take_over(queue)
     elseif how >= leases.DEAD then
       if moved < leases.SLICE then moved = moved + suspects.suspect_all(queue, other, how == leases.DEAD_ALONE, leases.SLICE - moved) end
       has_dead = has_dead or moved >= leases.SLICE
-    elseif #claimed < slots and waits ~= '' and (how == leases.RELEASED or patient ~= '1') then
+    elseif #claimed < slots and waits ~= '' and not paused[queue] and (how == leases.RELEASED or patient ~= '1') then
       take_over_from(queue, other, how)
     end
   end
@@ -58,7 +58,7 @@ end
 -- Suspects run among few others. A worker that runs other things as well stops taking those while one waits for
 -- its turn; after a while it runs beside them all the same, and its death would say nothing.
 local function take_suspects(queue)
-  if is_in_quarantine(queue) then return end
+  if paused[queue] or is_in_quarantine(queue) then return end
   local waiting = redis.call('ZRANGE', suspects_of(queue), 0, slots - 1, 'WITHSCORES')
   for at = 1, #waiting, 2 do
     local key, since = waiting[at], tonumber(waiting[at + 1])

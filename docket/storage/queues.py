@@ -1,0 +1,109 @@
+"""Queues that an operator has paused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, cast
+
+from ..connection.base import Connection
+from .executions import from_milliseconds, queue_argument
+from .keys import DEFAULT_QUEUE, Keys
+from .patience import read_patiently, run_patiently, value_of
+from .replies import pairs
+from .script import Script, time_query
+
+_PAUSE: Final = Script("pause_queues", ("verb", "pause"))
+
+EVERY_QUEUE: Final = "*"
+"""The name that stands for all queues, also for those to come."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePause:
+    """A pause of a queue: nothing of it is started, what runs goes on.
+
+    Arguments:
+        queue: its name, or ``EVERY_QUEUE``.
+        by: the author.
+        reason: the reason that was given.
+        since: its begin.
+        until: its end; None if it lasts until somebody resumes the queue.
+    """
+
+    queue: str
+    by: str = ""
+    reason: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class Queues:
+    """Pauses queues, and resumes them."""
+
+    def __init__(self, connection: Connection, keys: Keys) -> None:
+        self._connection = connection
+        self._keys = keys
+
+    async def pause(self, queues: Sequence[str], pause: Mapping[str, Any]) -> None:
+        """Start nothing of these queues from now on.
+
+        Arguments:
+            queues: their names; ``EVERY_QUEUE`` is all of them.
+            pause: ``by``, ``reason``, ``since`` and ``until`` (ms; None is without end).
+        """
+        await self._steer("pause", queues, pause)
+
+    async def resume(self, queues: Sequence[str]) -> list[str]:
+        """Start work of these queues again; return those that were paused."""
+        changed = await self._steer("resume", queues, {})
+        return [queue for queue, was_paused in zip(queues, changed, strict=True) if was_paused]
+
+    async def paused(self) -> list[QueuePause]:
+        """Return the pauses in effect, by the names of their queues; one that cannot be read counts."""
+        fields, now = await read_patiently(
+            self._connection,
+            ("HGETALL", self._keys.paused_queues),
+            time_query(self._connection, self._keys),
+        )
+        seconds, microseconds = map(int, value_of(now))
+        moment = from_milliseconds(seconds * 1000 + microseconds // 1000)
+        found = [read_pause(_name(queue), text) for queue, text in pairs(value_of(fields)).items()]
+        return sorted(
+            (one for one in found if one.until is None or one.until > moment),
+            key=lambda one: one.queue,
+        )
+
+    async def _steer(self, verb: str, queues: Sequence[str], pause: Mapping[str, Any]) -> list[int]:
+        names = [one if one == EVERY_QUEUE else queue_argument(one) for one in queues]
+        call = _PAUSE.call(self._keys, verb, json.dumps(dict(pause)), *names)
+        (reply,) = await run_patiently(self._connection, call)
+        return value_of(reply)
+
+
+def read_pause(queue: str, text: bytes) -> QueuePause:
+    """Return what a stored pause says."""
+    try:
+        told = json.loads(text)
+    except ValueError:
+        told = None
+    said = cast("dict[str, Any]", told) if isinstance(told, dict) else {}
+    return QueuePause(
+        queue,
+        str(said.get("by") or ""),
+        str(said.get("reason") or ""),
+        _moment(said.get("since")),
+        _moment(said.get("until")),
+    )
+
+
+def _moment(milliseconds: object) -> datetime | None:
+    if isinstance(milliseconds, int | float) and milliseconds:
+        return from_milliseconds(milliseconds)
+    return None
+
+
+def _name(queue: bytes) -> str:
+    return queue.decode(errors="replace") or DEFAULT_QUEUE

@@ -1,0 +1,58 @@
+"""``docket queue``."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from .conftest import Shell
+
+pytestmark = pytest.mark.fleet
+
+
+def test_queues_are_paused_listed_and_resumed(shell: Shell) -> None:
+    paused = shell.prints(
+        "queue", "pause", "bulk", "--for", "1h", "--reason", "INC-7", "--author", "ann"
+    )
+    (bulk,) = [
+        item
+        for item in map(json.loads, shell.prints("queue", "ls", "-o", "jsonl").splitlines())
+        if item["name"] == "bulk"
+    ]
+    doctor = shell.type("doctor").output
+    resumed = shell.prints("queue", "resume", "bulk")
+    again = shell.type("queue", "resume", "bulk")
+
+    assert paused == f"Paused bulk of docket {shell.name!r}\n"
+    assert (bulk["paused"], bulk["reason"], bulk["due_or_running"]) == ("by ann", "INC-7", 0)
+    assert bulk["paused_until"] > bulk["paused_since"]
+    assert "paused: bulk" in doctor
+    assert resumed == f"Resumed bulk of docket {shell.name!r}\n"
+    assert again.exit_code == 4
+    assert "nobody has paused bulk" in again.stderr
+
+
+def test_all_queues_are_paused_and_resumed(shell: Shell) -> None:
+    assert (
+        shell.prints("queue", "pause", "--all") == f"Paused all queues of docket {shell.name!r}\n"
+    )
+    shell.prints("queue", "pause", "bulk")
+
+    listed = [json.loads(line) for line in shell.prints("queue", "ls", "-o", "jsonl").splitlines()]
+    assert all(item["paused"] for item in listed)
+    assert "paused: all, bulk" in shell.type("doctor").output
+    shell.prints("queue", "resume", "--all")
+
+    assert "paused: " not in shell.type("doctor").output
+    assert shell.type("queue", "resume", "--all").exit_code == 4
+
+
+@pytest.mark.parametrize("words", [("pause",), ("resume", "bulk", "--all")])
+def test_no_queue_and_two_ways_to_name_them_are_refused(
+    shell: Shell, words: tuple[str, ...]
+) -> None:
+    refused = shell.type("queue", *words)
+
+    assert refused.exit_code == 2
+    assert "expected names of queues, or --all" in refused.stderr
