@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -28,10 +28,13 @@ COMMANDS: Final = {
     "task": ("task:app", "Look at executions, add and cancel them."),
     "tasks": ("tasks:app", "Add one of the tasks that every docket knows, to try things out."),
     "workers": ("workers:app", "Look at the workers."),
-    "queue": ("queue:app", "Look at the queues."),
+    "queue": ("queue:app", "Look at the queues, pause and resume them."),
     "schedule": ("schedule:app", "Look at schedules, pause them, run them beside their due times."),
     "strikes": ("strikes:app", "List the active strikes."),
-    "dead": ("dead:app", "Look at what has failed for good."),
+    "dead": (
+        "dead:app",
+        "Look at dead letters, run them again or delete them.",
+    ),
     "parked": ("parked:app", "Look at what is parked, and release it."),
     "ping": (
         "ping:ping",
@@ -44,7 +47,6 @@ COMMANDS: Final = {
 
 app = typer.Typer(
     name="docket",
-    help="Look after a docket. `docket-supervisor` runs what a docket.toml declares.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -84,6 +86,23 @@ def _load(home: str) -> typer.Typer:
 
 for _name, (_home, _summary) in COMMANDS.items():
     _defer(_name, _home, _summary)
+
+
+def _say_version(is_asked: bool) -> None:
+    if is_asked:
+        version()
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version."),
+]
+
+
+@app.callback()
+def docket(*, _version: Version = False) -> None:
+    """Look after a docket. `docket-supervisor` runs what a docket.toml declares."""
 
 
 @app.command()

@@ -34,7 +34,7 @@ DEAD: Final = (
 )
 
 app = typer.Typer(
-    help="Look at executions that failed for good, run them again, or delete them.",
+    help="Look at dead letters, run them again or delete them.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

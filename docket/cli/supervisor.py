@@ -18,6 +18,7 @@ from ..config.report import Format
 from ..errors import ConfigurationError, DocketError
 from ..plain import plain_lines
 from ..supervisor.init import under_init
+from . import Version
 from .checking import checked
 from .exits import FAILED, INVALID, UNREACHABLE, USAGE, WARNINGS
 from .options import Config, Profile, Settings, chosen
@@ -39,6 +40,7 @@ def supervise(
     form: Annotated[
         Format, typer.Option("--format", help="With --check: the format of problems.")
     ] = "text",
+    _version: Version = False,
 ) -> None:
     """Run the workers and schedules of a docket.toml, and follow its changes."""
     file, over = chosen(config, profile, settings)
@@ -86,7 +88,9 @@ def run(file: Path, over: Chosen, *, follows_code: bool = False) -> int:
 
 def main() -> None:
     """Run ``docket-supervisor``."""
-    typer.run(supervise)
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command()(supervise)
+    app()
 
 
 if __name__ == "__main__":

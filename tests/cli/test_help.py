@@ -117,6 +117,7 @@ def test_docket_without_a_command_shows_its_help() -> None:
 
 def test_version_prints_the_version() -> None:
     assert _type("version").stdout == f"{docket.__version__}\n"
+    assert _type("--version").stdout == f"{docket.__version__}\n"
 
 
 @pytest.mark.parametrize(

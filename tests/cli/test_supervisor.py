@@ -60,8 +60,26 @@ def test_a_valid_file_is_counted_and_a_bad_one_explained(
     assert "warning:" in capsys.readouterr().err
 
 
-def test_the_version_is_told() -> None:
+def test_the_version_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert CliRunner().invoke(app, ["version"]).output == f"{__version__}\n"
+    monkeypatch.setattr("sys.argv", ["docket-supervisor", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        supervisor.main()
+    assert (ended.value.code, capsys.readouterr().out) == (0, f"{__version__}\n")
+
+
+def test_the_help_of_both_programs_looks_alike(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["docket-supervisor", "--help"])
+    with pytest.raises(SystemExit):
+        supervisor.main()
+    shown = capsys.readouterr().out
+    assert "  --check " in shown
+    assert "<bool>" not in shown
+    assert "│" not in shown
 
 
 def test_a_noun_is_loaded_when_it_is_asked_for(
