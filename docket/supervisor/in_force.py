@@ -56,6 +56,8 @@ class InForce:
         self._reloads = reloads
         self._conditions = conditions
         self._may_lead = True
+        self._stood_back: tuple[int, str, str] | None = None
+        """The active revision that this host has left alone, and the configuration that it has itself."""
         self._adopted = ""
         """The version of the revision whose schedules are ticked here."""
         self._running = ""
@@ -266,6 +268,8 @@ class InForce:
                 self._reloads.revision, self._running = current.number, current.version
             self._conditions.tell("Drift", False, "InForce")
             return
+        if self._stood_back == (current.number, current.entry.digest, ours.meaning):
+            return  # the condition says why already
         message = (
             f"revision {current.number} of {current.entry.host} is active, and {self._fleet.host} has "
             "another configuration; its pools run, schedules and strikes are the active ones"
@@ -290,6 +294,7 @@ class InForce:
             f"{self._fleet.host} runs its own pools and leaves schedules and strikes alone"
         )
         logger.warning("Drift: %s", told)
+        self._stood_back = current.number, current.entry.digest, ours.meaning
         self._reloads.digest = ours.meaning
         self._conditions.tell("Drift", True, stands.name.title(), told)
 
