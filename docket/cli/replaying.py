@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SLICE: Final = 100
 """Number of dead letters in one round trip, unless a rate allows fewer."""
 
-WINDOW: Final = 1.0
+WINDOW: Final = 0.1
 """Seconds in which as many are retried as a rate allows."""
 
 _WHY: Final = {

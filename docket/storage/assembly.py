@@ -232,6 +232,4 @@ def _set_apart(
 
 def _through(calls: Mapping[str, str], text: str) -> str:
     """Have functions called by other names."""
-    if not calls:
-        return text
     return _NAMED.sub(lambda found: calls.get(found[0], found[0]), text)

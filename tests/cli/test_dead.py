@@ -104,6 +104,8 @@ def test_dead_letters_are_retried_by_task_error_and_age(shell: Shell) -> None:
 
     for words in (("--task", "other"), ("--error", "no till"), ("--since", "0s")):
         assert shell.prints("dead", "retry", *words, "--yes") == "Retried 0 dead letters\n"
+    none = shell.type("dead", "retry", "--task", "other", "--dry-run")
+    assert none.stderr == f"Would retry 0 dead letters of docket {shell.name!r}\n"
     dry = shell.type("dead", "retry", "--task", "break_down", "--dry-run")
     assert dry.stdout == ""
     assert dry.stderr.startswith(f"Would retry 8 dead letters of docket {shell.name!r}\n")
@@ -112,7 +114,7 @@ def test_dead_letters_are_retried_by_task_error_and_age(shell: Shell) -> None:
     unasked = shell.type("dead", "retry", *words)
     assert unasked.exit_code == 2
     assert "expected --yes, as no terminal can be asked" in unasked.stderr
-    told = shell.prints("dead", "retry", *words, "--rate", "100/s", "--yes")
+    told = shell.prints("dead", "retry", *words, "--rate", "40/s", "--yes")
 
     assert told == "Retried 8 dead letters\n"
 

@@ -116,8 +116,8 @@ def test_an_explanation_asks_the_server_once_however_much_waits(
         return [few, await cost(docket)]
 
     monkeypatch.setattr(Standalone, "send", counted)
-    # One command, a script: that asks three times of each worker, and twelve times besides.
-    assert shell.visit(look) == [([1], 3 * 2 + 12)] * 2
+    # One command, a script: that asks three times of each worker, and thirteen times besides.
+    assert shell.visit(look) == [([1], 3 * 2 + 13)] * 2
 
 
 def test_a_schedule_is_explained_and_one_that_is_not_there_exits_3(shell: Shell) -> None:

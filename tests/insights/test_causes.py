@@ -495,6 +495,7 @@ async def test_strikes_on_arguments_are_told_as_what_they_may_do(stage: Stage) -
     await stage.living("charge")
     await stage.add()
     for number in range(6):
+        assert "more strike" not in str(await stage.explain("k"))
         await stage.docket.strike("charge", "what", "==", number, author="ann")
     await stage.docket.strike("fails", "what", "==", 1)
 

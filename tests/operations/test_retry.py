@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
 from docket import Docket, ExecutionState, Retry, Worker
 from docket.operations import Deed, Done
+from docket.storage.dead import read_lineage
 from docket.storage.script import Script, run
 from tests.conformance.conftest import working
 
@@ -207,3 +208,31 @@ async def test_many_are_retried_at_once(docket: Docket) -> None:
     assert {one.deed for one in done} == {Deed.RETRIED}
     assert [one.key for one in done] == keys
     assert await docket.storage.executions.count_dead() == 0
+
+
+async def test_arguments_of_types_that_only_the_code_knows_are_not_changed_elsewhere(
+    docket: Docket,
+) -> None:
+    async def mark(when: datetime, note: str = "") -> None:
+        raise Broken
+
+    docket.register(mark)
+    for key in ("k1", "k2"):
+        await docket.add(mark, key=key)(datetime(2026, 1, 1, tzinfo=timezone.utc))
+    await work_off(docket)
+    async with (
+        Docket(docket.name, "memory://retries") as elsewhere,
+        Worker(docket) as worker,
+        working(worker),
+    ):
+        done = await elsewhere.operations.retry("k1", "k2", changes={"note": "late"})
+
+    assert [one.deed for one in done] == [Deed.FAILED] * 2
+    assert "have types that only the code of mark knows" in done[0].detail
+
+
+@pytest.mark.parametrize(
+    "text", ["", "nonsense", "{}", "[1]", '[{"error": "e"}]', '[{"ended": []}]']
+)
+def test_what_is_damaged_of_earlier_retries_is_left_out(text: str) -> None:
+    assert read_lineage(text) == []

@@ -11,8 +11,9 @@ import pytest
 
 import docket.storage
 from docket import Docket
+from docket.storage import assembly
 from docket.storage.assembly import MODULES
-from docket.storage.script import Script
+from docket.storage.script import Script, run
 
 SCRIPTS = sorted(
     {
@@ -85,3 +86,29 @@ async def test_every_script_is_understood(script: Script) -> None:
         for one in (script, script.movable):
             (reply,) = await docket.storage.connection.send(("SCRIPT", "LOAD", one.source))
             assert reply.decode() == one.sha
+
+
+async def test_a_rare_function_that_is_called_too_early_is_made_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = """
+local function early(number)   --! rare
+  return number + 1
+end
+local first = early(1)
+local function late(number)   --! rare
+  return early(number) + 1
+end
+return {first, late(1)}
+"""
+    read = assembly.read
+    monkeypatch.setattr(
+        assembly, "read", lambda name: text if name == "of the test" else read(name)
+    )
+    script = Script("of the test")
+    async with Docket("modules", "memory://modules") as docket:
+        call = script.call(docket.storage.keys)
+        assert await run(docket.storage.connection, call) == [[2, 3]]
+
+    assert "late" not in made_by_each_call(script.source)
+    assert "early" in made_by_each_call(script.source)
