@@ -211,7 +211,7 @@ async def test_an_automatic_task_that_needs_arguments_is_told_of_and_harms_no_ot
         await worker.run_until_finished()
 
     assert ran == ["other"]
-    assert "The automatic task needy can not run: expected arguments that fit needy" in caplog.text
+    assert "The automatic task needy cannot run: expected arguments that fit needy" in caplog.text
 
 
 async def test_workers_say_what_their_tasks_take_as_long_as_they_live(docket: Docket) -> None:

@@ -1,1 +1,1 @@
-"""What Redis holds: the only code that issues commands."""
+"""The data in Redis: the only code that issues commands."""

@@ -1,8 +1,8 @@
 """The text of a script, put together so that a call makes only the functions that it is likely to use.
 
 Each call of a script makes the functions at its top level anew, 0.2 to 0.3 µs each: for a small script that
-is more than its work. So what most calls do without is made when it is first used: the functions of the files
-in ``MODULES``, those that are marked ``--! rare``, and those that only such functions use.
+is more than its work. So the functions that most calls do without are made when they are first used: those of
+the files in ``MODULES``, those that are marked ``--! rare``, and those that only such functions use.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ MODULES = ("gates", "leases", "parked", "passed", "suspects", "turns")
 _INCLUDE = re.compile(r"^--! include (\w+)$", re.MULTILINE)
 
 _INSERT = re.compile(r"^ *--! insert (\w+)$", re.MULTILINE)
-"""Where a part of a script stands that has a file of its own, because few calls come there."""
+"""Place of a part of a script that has a file of its own, because few calls come there."""
 
 _USES = re.compile(rf"\b({'|'.join(MODULES)})\.(?=\w)")
 
 _NAMES = re.compile(r"^local (?:function )?(\w+(?:, \w+)*)", re.MULTILINE)
-"""What stands at the top level of a file."""
+"""Names that are defined at the top level of a file."""
 
 _FUNCTION = re.compile(r"^local function (\w+)\(.*?( end)?( *--! rare)?$")
 """The first line of a function at the top level; with its ``end`` it is the only one."""
@@ -127,7 +127,7 @@ def _exports(module: str) -> str:
 
 
 class _Chunk(NamedTuple):
-    """A function at the top level of a text, or what stands between two of them."""
+    """A function at the top level of a text, or the lines between two of them."""
 
     text: str
     function: str = ""
@@ -158,7 +158,7 @@ def _rare(shared: Sequence[_Chunk], own: Sequence[_Chunk], seldom: Sequence[str]
     """Return the functions that most calls do without, and those that nothing needs.
 
     Arguments:
-        shared: what several scripts have in common.
+        shared: the part that several scripts have in common.
         own: the body of this one.
         seldom: texts that most calls do not come to.
     """
@@ -167,7 +167,7 @@ def _rare(shared: Sequence[_Chunk], own: Sequence[_Chunk], seldom: Sequence[str]
     always = [_ENDING, *(chunk.code for chunk in chunks if not chunk.function)]
     marked = {chunk.function for chunk in chunks if chunk.is_rare}
     often = _reached(always, {name: text for name, text in code.items() if name not in marked})
-    # What has a name that stands for something else as well cannot be called by another one.
+    # A function whose name stands for something else as well cannot be called by another name.
     ambiguous = _ambiguous([*(chunk.code for chunk in chunks), *seldom])
     rare = set(code) - often - ambiguous
     for part in (shared, own):
@@ -199,7 +199,7 @@ def _ambiguous(texts: Sequence[str]) -> set[str]:
 
 
 def _before_the_last(chunks: Sequence[_Chunk], rare: AbstractSet[str]) -> list[str]:
-    """Return what is done before the last of these functions stands there."""
+    """Return the code that runs before the last of these functions is made."""
     last = max((at for at, chunk in enumerate(chunks) if chunk.function in rare), default=0)
     return [chunk.code for chunk in chunks[:last] if not chunk.function]
 
@@ -210,7 +210,7 @@ def _set_apart(
     """Have rare functions made by another one, which stands where the last of them stood.
 
     Returns:
-        By what each of them is called from outside of it, and the text.
+        The name by which each of them is called from outside of it, and the text.
     """
     calls = {
         name: f"{maker}().{name}" for name in (chunk.function for chunk in chunks) if name in rare

@@ -14,7 +14,7 @@ PATIENCE = 30
 
 
 class Bell:
-    """Waits at the bells of some queues, on a line of its own.
+    """The wait at the bells of some queues, on a line of its own.
 
     Arguments:
         connection: how the server is reached.
@@ -29,7 +29,7 @@ class Bell:
 
     @asynccontextmanager
     async def line(self) -> AsyncGenerator[Line, None]:
-        """A line to wait on, as often as wanted.
+        """Yield a line to wait on, as often as wanted.
 
         Raises:
             ServerUnavailable: the line is lost.
@@ -46,6 +46,6 @@ class Line:
         self._bells = bells
 
     async def rung(self) -> bool:
-        """Wait for a token; False if there was none for a while."""
+        """Wait for a token; return False if there was none for a while."""
         reply = await self._client.blpop(self._bells, timeout=PATIENCE)
         return reply is not None

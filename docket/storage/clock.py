@@ -19,39 +19,39 @@ _CLOCK = Script("clock", ("verb", "at"))
 
 
 class Standing(NamedTuple):
-    """How a docket stands at one moment."""
+    """The state of a docket at one moment."""
 
     now: int
     """Its time in ms."""
     next_due: int | None
-    """When the earliest future execution is due, in ms."""
+    """Due time of the earliest future execution, in ms."""
     due: int
-    """How many executions are due or running."""
+    """Number of executions that are due or running."""
 
 
 class Clock:
-    """Reads and writes ``P:clock``."""
+    """Access to ``P:clock``."""
 
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection
         self._keys = keys
         self.is_movable = connection.is_throwaway
-        """Whether the time can be moved."""
+        """True if the time can be moved."""
 
     async def look(self, queues: Sequence[str] = (DEFAULT_QUEUE,)) -> Standing:
-        """What time it is, and what is due.
+        """Return the time, and what is due.
 
         Arguments:
-            queues: where to count.
+            queues: the queues to count in.
         """
         return _standing(await self._ask("look", 0, queues))
 
     async def stop(self) -> bool:
-        """Let time stand still; False if it does already, because somebody else moves it."""
+        """Stop the time; return False if it stands still already, because another program moves it."""
         return bool(await self._ask("begin"))
 
     async def move(self, to: int) -> None:
-        """Let time stand still at another moment, in ms."""
+        """Stop the time at another moment, in ms."""
         await self._ask("stand", to)
 
     async def go_on(self) -> None:

@@ -24,9 +24,9 @@ class _Waiting(NamedTuple):
 
 
 class Coalescing:
-    """Sends one execution at once, and what comes while it is under way together with what else comes then.
+    """The sender of executions: one goes at once, and those that come while it is under way go together.
 
-    Whoever adds one after the other waits for nothing. Of many tasks that add in the same turn of the
+    A caller that adds one after the other waits for nothing. Of many tasks that add in the same turn of the
     event loop the first one goes alone, and all others together, in their order; each hears its own answer.
 
     Arguments:
@@ -42,7 +42,7 @@ class Coalescing:
     async def schedule(self, mode: Mode, execution: NewExecution) -> Scheduled:
         """Schedule one; what ``send`` raises for the batch that it went with is raised here.
 
-        Whoever is cancelled before it went out has scheduled nothing; after that nobody knows.
+        A caller that is cancelled before it went out has scheduled nothing; after that it is unknown.
         """
         if not self._under_way:
             self._under_way += 1
@@ -83,7 +83,7 @@ class Coalescing:
 
 
 def _batches(waiting: Iterator[_Waiting]) -> Iterator[list[_Waiting]]:
-    """What goes out together: neighbours that mean the same by it, up to ``TOGETHER``."""
+    """Yield the executions that go out together: neighbours of one mode, up to ``TOGETHER``."""
     for _, neighbours in groupby(waiting, lambda one: one.mode):
         batch: list[_Waiting] = []
         size = 0

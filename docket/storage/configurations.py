@@ -1,4 +1,4 @@
-"""The configuration that is in force, those before it, and the supervisors that follow it."""
+"""The active configuration, those before it, and the supervisors that follow it."""
 
 from __future__ import annotations
 
@@ -29,90 +29,90 @@ _BEAT = Script("beat", ("owner", "who", "lease", "about"))
 _RESIGN = Script("resign", ("owner", "who"))
 
 _BRIEFLY = timedelta(seconds=1)
-"""How long a beat is repeated, which the next one follows anyway, and a farewell, which nobody waits for."""
+"""Time for which a beat is repeated, which the next one follows anyway, and a farewell."""
 
 
 class Entry(NamedTuple):
     """One configuration, as it is kept; secrets are masked in it."""
 
     digest: str
-    """What it means, as ``docket.config.meaning`` tells it."""
+    """Its meaning, as ``docket.config.meaning`` gives it."""
     text: str
-    """All that it says, as TOML."""
+    """Its whole content, as TOML."""
     declared: int | None
     """The ``revision`` that the file gives itself."""
     host: str
-    """Where it was put in force."""
+    """The host that made it active."""
     why: str
-    """What made it so: applied, or rolled back to another revision."""
+    """The reason: applied, or rolled back to another revision."""
     seal: str = ""
     """The signature of all this and of the number of the revision; empty if there is none."""
 
 
 class Revision(NamedTuple):
-    """One configuration that was put in force."""
+    """One configuration that was made active."""
 
     number: int
     at: int
-    """When it was put in force, Unix time in ms."""
+    """Time at which it became active, Unix time in ms."""
     entry: Entry
     version: str = ""
-    """Random, and another one for each commit: a number comes again where the data have gone back. Of the
-    history it is not known."""
+    """Random, and another one for each commit: a number comes again where the data have gone back. It is
+    unknown in the history."""
 
 
 class Change(NamedTuple):
-    """What is in force with a configuration."""
+    """The parts that become active with a configuration."""
 
     schedules: Sequence[DeclaredSchedule] = ()
     """All schedules of the owner."""
     lifted: Sequence[str] = ()
-    """The identities of rules that are taken back."""
+    """The identities of rules that are removed."""
     struck: Sequence[StruckRule] = ()
-    """Rules that are put in force."""
+    """Rules that are added."""
     routes: Mapping[str, str] = {}
-    """The queue of each task whose is not the default one."""
+    """The queue of each task that has another one than the default."""
     schemas: Mapping[str, int] = {}
-    """The shape of the arguments of each task whose is not the first one."""
+    """The shape of the arguments of each task that has another one than the first."""
 
 
 class Commit(NamedTuple):
-    """What became of a configuration that was to be put in force."""
+    """The outcome of a commit."""
 
     is_done: bool
     """False if another one had come before."""
     revision: int
-    """The revision in force."""
+    """The active revision."""
     version: str = ""
-    """Of this one, if it is in force."""
+    """The version of this one, if it is active."""
 
 
 class Beat(NamedTuple):
-    """What a supervisor hears when it beats."""
+    """The answer to a beat of a supervisor."""
 
     leads: bool
     revision: int
-    """The revision in force; 0 if there is none."""
+    """The active revision; 0 if there is none."""
     leader: str
     is_unfinished: bool = False
-    """Whether something of a commit is still to follow."""
+    """True while a part of a commit is still to follow."""
     is_full: bool = False
-    """Whether the server has no memory left for anything else that is written."""
+    """True if the server has no memory left for any other write."""
     version: str = ""
-    """Of the revision in force."""
+    """The version of the active revision."""
 
 
 class Supervising(NamedTuple):
-    """A supervisor, as it tells of itself."""
+    """A supervisor, as it describes itself."""
 
     who: str
     heard: int
-    """When, Unix time in ms."""
+    """Time of its last beat, Unix time in ms."""
     about: dict[str, Any]
 
 
 class Configurations:
-    """Reads and writes ``P:configuration:…``, ``P:revisions:…``, ``P:leader:…`` and ``P:supervisors``."""
+    """Access to ``P:configuration:…``, ``P:revisions:…``, ``P:leader:…`` and ``P:supervisors``."""
 
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection
@@ -120,7 +120,7 @@ class Configurations:
         self.staging = Staging(connection, keys)
 
     async def current(self, owner: str) -> Revision | None:
-        """The configuration of an owner that is in force."""
+        """Return the active configuration of an owner; None if there is none."""
         (reply,) = await read_patiently(
             self._connection, ("HMGET", self._keys.configuration(owner), "entry", "token")
         )
@@ -128,7 +128,7 @@ class Configurations:
         return None if stamped is None else _revision(stamped, (version or b"").decode())
 
     async def history(self, owner: str) -> list[Revision]:
-        """The configurations of an owner that are kept, the newest first."""
+        """Return the configurations of an owner that are kept, the newest first."""
         (reply,) = await read_patiently(
             self._connection, ("LRANGE", self._keys.revisions(owner), 0, -1)
         )
@@ -137,17 +137,17 @@ class Configurations:
     async def commit(
         self, owner: str, base: int, entry: Entry, keep: int, change: Change
     ) -> Commit:
-        """Put a configuration in force, unless another one has come before.
+        """Make a configuration active, unless another one has come before.
 
-        Its routes, shapes and strikes of whole tasks are in force with it. Its schedules, and strikes on
-        arguments, follow: ``staging.follow`` has them do so.
+        Its routes, shapes and strikes of whole tasks are active with it. Its schedules, and strikes on
+        arguments, follow: ``staging.follow`` carries them out.
 
         Arguments:
-            owner: whose configuration it is.
+            owner: the owner of the configuration.
             base: the revision that it follows; 0 is none.
             entry: the configuration.
             keep: how many revisions are kept.
-            change: what is in force with it.
+            change: the parts that become active with it.
         """
         struck = [rule for rule in change.struck if rule.is_of_a_task]
         lifted = [identity for identity in change.lifted if is_of_a_task(identity)]
@@ -173,13 +173,13 @@ class Configurations:
                 return Commit(word == b"COMMITTED", int(revision), staged.token)
 
     async def beat(self, owner: str, who: str, lease: int, about: dict[str, Any]) -> Beat:
-        """Tell how a supervisor stands, and have it lead if nobody else does.
+        """Record the state of a supervisor, and let it lead if no other one does.
 
         Arguments:
-            owner: whose configuration it follows.
+            owner: the owner of the configuration that it follows.
             who: the supervisor.
-            lease: for how many ms it leads, unless it beats again; 0 if it may not.
-            about: how it stands.
+            lease: ms for which it leads, unless it beats again; 0 if it may not.
+            about: its state.
         """
         call = _BEAT.call(self._keys, owner, who, lease, json.dumps(about))
         (reply,) = await run_patiently(self._connection, call, patience=_BRIEFLY)
@@ -190,16 +190,16 @@ class Configurations:
         )
 
     async def resign(self, owner: str, who: str) -> None:
-        """Have a supervisor be gone, and lead no longer."""
+        """Record that a supervisor is gone, and no longer leads."""
         call = _RESIGN.call(self._keys, owner, who)
         (reply,) = await run_patiently(self._connection, call, patience=_BRIEFLY)
         value_of(reply)
 
     async def supervisors(self, silence: int) -> list[Supervising]:
-        """The supervisors of all owners that were heard of lately; what is none takes no other with it.
+        """Return the supervisors of all owners that were heard of lately; an unreadable one is left out.
 
         Arguments:
-            silence: for how many ms one may be silent.
+            silence: ms for which one may be silent.
         """
         time, reply = await read_patiently(
             self._connection,
@@ -223,10 +223,10 @@ class Configurations:
 
 
 def supervising_of(who: str, told: bytes) -> Supervising:
-    """A supervisor.
+    """Return a supervisor, read from what is stored of it.
 
     Raises:
-        ValueError, TypeError: what it is said to have told is nothing that one tells.
+        ValueError, TypeError: what is stored is no supervisor.
     """
     heard, _, text = told.partition(b"\n")
     about: Any = json.loads(text)
@@ -239,7 +239,7 @@ _UNREADABLE = Entry("", "", None, "", "not readable")
 
 
 def _revision(stamped: bytes, version: str = "") -> Revision:
-    """A revision, whatever stands there: what is none of ours must not end who looks at it."""
+    """Return a revision, also where something else is stored: that must not end its reader."""
     head, _, entry = stamped.partition(b"\n")
     number = at = 0
     try:

@@ -21,7 +21,7 @@ _RETRY = Script("retry", ("author", "why"))
 _DISCARD = Script("discard")
 
 SLICE = 100
-"""How many dead letters one script retries or discards."""
+"""Maximum number of dead letters that one script retries or discards."""
 
 
 class Deed(Enum):

@@ -29,13 +29,13 @@ _RELEASE = Script("release", ("consumer", "death"))
 
 
 GUARD = 10
-"""Every so many claims the queues are looked at from the last to the first."""
+"""Number of claims of which one looks at the queues from the last to the first."""
 
 MOST = 200
-"""How many executions one script claims, and how many it settles, at most."""
+"""Maximum number of executions that one script claims, and that one settles."""
 
 RENEWED = 500
-"""How many runs one script renews."""
+"""Maximum number of runs that one script renews."""
 
 SLICE_BYTES = 4 << 20
 """Bytes of calls that come with one reply, unless a single one is larger."""
@@ -44,7 +44,7 @@ QUARANTINE = 15_000
 """Milliseconds for which other workers leave suspects to one that runs nothing else, beyond its lease."""
 
 OWN_DEATH = "an unknown end"
-"""How the process of a worker has ended of which no more is known."""
+"""The end of a worker's process of which no more is known."""
 
 
 class Claimed(NamedTuple):
@@ -63,22 +63,22 @@ class Claimed(NamedTuple):
     crashes: int
     trace: str
     slot: str = ""
-    """What was taken for it while it waited: the slots of a concurrency limit, a newline, the limit."""
+    """Slot that was taken for it while it waited: the slots of a concurrency limit, a newline, the limit."""
     schema: int = 1
-    """Which shape its arguments have."""
+    """The shape of its arguments."""
     identity: str = ""
-    """What tells this acceptance of its key from every other one; the same in all its attempts."""
+    """The name of this acceptance of its key, which no other one has; the same in all its attempts."""
     size: int = 0
-    """How many bytes its call has."""
+    """Number of bytes of its call."""
     company: int | None = None
-    """How many others may run beside it, as it may have killed its process; None if any number."""
+    """Number of others that may run beside it, as it may have killed its process; None if any number may."""
 
     when: str = ""
     """The due time in µs, where it is not a whole ms."""
 
     @property
     def is_complete(self) -> bool:
-        """Whether its call has come along."""
+        """True if its call has come along."""
         return len(self.call) >= self.size
 
     @property
@@ -88,7 +88,7 @@ class Claimed(NamedTuple):
 
 
 class Settlement(NamedTuple):
-    """What one run ended with, in the words of the script."""
+    """The outcome of one run, in the words of the script."""
 
     message: bytes
     queue: str
@@ -104,13 +104,13 @@ class Settlement(NamedTuple):
     reason: str = ""
     ttl: int = 0
     identity: str = ""
-    """Of its acceptance: whoever was superseded gives its slots back by it."""
+    """Identity of its acceptance, by which a superseded run gives its slots back."""
     when: str = ""
     """``due`` in µs, where it is not a whole ms."""
 
 
 class Verdict(Enum):
-    """What the server said to a settlement."""
+    """The server's answer to a settlement."""
 
     RECORDED = "RECORDED"
     ALREADY = "ALREADY"
@@ -122,44 +122,44 @@ class Verdict(Enum):
     BROKEN = "BROKEN"
     """Its key holds something that is no record."""
     GONE = "GONE"
-    """There is no record of it any more."""
+    """There is no longer a record of it."""
 
 
 _VERDICTS = {verdict.value.encode(): verdict for verdict in Verdict}
 
 
 class Hold(Enum):
-    """What the server said to the renewal of a lease."""
+    """The server's answer to the renewal of a lease."""
 
     HELD = "HELD"
     CANCEL = "CANCEL"
-    """Held, and somebody wants it cancelled."""
+    """Held, and to be cancelled."""
     LOST = "LOST"
     """Another worker has taken it over."""
     SUPERSEDED = "SUPERSEDED"
     """The key has moved on; the run may end in peace."""
     BROKEN = "BROKEN"
-    """Its key holds something that is no record; its settlement will be told the same."""
+    """Its key holds something that is no record; its settlement will get the same answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Catch:
-    """What a claim brought."""
+    """The result of a claim."""
 
     now: int
     """The server's time in ms."""
     next_due: int | None
-    """When the earliest future execution is due, in ms."""
+    """Due time of the earliest future execution, in ms."""
     next_expiry: int | None
-    """In how many ms the next lease of another worker ends, unless it is renewed."""
+    """Ms until the next lease of another worker ends, unless it is renewed."""
     is_unfinished: bool
-    """Whether there is more to do at once."""
+    """True if there is more to do at once."""
     is_recovered: bool
-    """Whether all that is pending under the worker's name is known to it."""
+    """True if all that is pending under the worker's name is known to it."""
     is_waiting: bool
-    """Whether a suspect waits for the end of what runs here."""
+    """True while a suspect waits for the end of what runs here."""
     stale: int
-    """Messages of generations that are no more, dropped."""
+    """Number of dropped messages, of generations that no longer exist."""
     claimed: list[Claimed]
     struck: list[tuple[str, str]]
     """Key and task of executions that a rule for their task struck out."""
@@ -168,23 +168,23 @@ class Catch:
     parked: list[tuple[str, str]]
     """Key and task of executions that a rule for their task keeps back."""
     broken: list[tuple[str, str]]
-    """What was put aside because it is not what it should be, and what is wrong with it."""
+    """Names of what was put aside because it is damaged, and what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claimant:
-    """Who claims: one life of one worker."""
+    """The claimant: one life of one worker."""
 
     worker: str
     consumer: str
     queues: tuple[str, ...]
     lease: int
-    """How long a silent worker keeps what it holds, in ms."""
+    """Time for which a silent worker keeps what it holds, in ms."""
     ttl: int
     dead_ttl: int
     concurrency: int = 10
     suspects_wait: int | None = 0
-    """For how many ms it leaves suspects to others; None if it runs suspects only."""
+    """Ms for which it leaves suspects to others; None if it runs suspects only."""
 
     @property
     def queue_arguments(self) -> list[str]:
@@ -193,7 +193,7 @@ class Claimant:
 
 
 class Exchange:
-    """Settles and claims for one claimant."""
+    """The round trips of one claimant, which settle and claim."""
 
     def __init__(self, connection: Connection, keys: Keys, claimant: Claimant) -> None:
         self._connection = connection
@@ -204,7 +204,7 @@ class Exchange:
 
     @property
     def is_thorough(self) -> bool:
-        """Whether the next claim looks also at what hardly ever happens; that one has to go alone."""
+        """True if the next claim looks also at what hardly ever happens; that one has to go alone."""
         return time.monotonic() >= self._thorough_at
 
     async def trade(
@@ -220,13 +220,13 @@ class Exchange:
         """Settle and claim in one round trip.
 
         Arguments:
-            settlements: what has ended.
-            slots: how many executions can be taken, ``MOST`` at a time; 0 claims nothing.
+            settlements: the outcomes of what has ended.
+            slots: the number of executions that can be taken, ``MOST`` at a time; 0 claims nothing.
             holding: what this worker holds (``Claimed.holder``), if a reply was lost before: what is pending
                 under its name beyond that is handed to it once more.
             lenient: take over only what was released on purpose, not what is merely late: the server
                 was away, and healthy workers get a moment to renew their leases.
-            held: how many it has already.
+            held: the number of executions that it has already.
             is_alone: whether no other round trip of the claimant is under way, so that ``held`` is exact.
 
         Raises:
@@ -245,7 +245,7 @@ class Exchange:
         return verdicts, _catch(replies[0])
 
     async def next_expiry(self) -> int | None:
-        """Return in how many ms the next lease of another worker ends; None if nobody else has one.
+        """Return the ms until the next lease of another worker ends; None if no other one has a lease.
 
         Raises:
             ServerUnavailable: the server is away.
@@ -290,7 +290,7 @@ class Exchange:
         )
 
     def _queues_in_turn(self) -> list[str]:
-        """Best first, as a rule; now and then the other way round, so that the last one is not starved."""
+        """Return the queues, best first; now and then in reverse, so that the last one is not starved."""
         self._turn = (self._turn + 1) % GUARD
         queues = self.claimant.queue_arguments
         return queues[::-1] if self._turn == 0 else queues
@@ -305,10 +305,10 @@ def renew(
     *,
     is_quarantine: bool = False,
 ) -> list[Hold]:
-    """Renew the lease of a worker, from a thread; tells which of its runs are lost or to be cancelled.
+    """Renew the lease of a worker, from a thread; return the server's answer for each of its runs.
 
     Arguments:
-        lease: for how many ms it is believed from now on.
+        lease: ms for which it is believed from now on.
         is_quarantine: whether it runs suspects only.
     """
     quarantine = lease + QUARANTINE if is_quarantine else 0
@@ -334,12 +334,12 @@ async def release(
     queues: Sequence[str],
     death: str = OWN_DEATH,
 ) -> int:
-    """End the lease of a worker that is known to be gone; tells how many runs it had.
+    """End the lease of a worker that is known to be gone; return the number of runs that it had.
 
     Arguments:
         consumer: its name in the consumer group.
         queues: queues to look at beside those that are known.
-        death: how its process has died; empty if it was ended on purpose, so that nothing it ran is suspect.
+        death: the end of its process; empty if it was ended on purpose, so that nothing it ran is suspect.
     """
     call = _RELEASE.call(keys, consumer, death, *map(queue_argument, queues))
     total = 0

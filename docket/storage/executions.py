@@ -26,16 +26,16 @@ from .replies import pairs
 from .script import Call, Script, run, time_query
 
 CHUNK = 100
-"""How many executions one script call takes: well under a millisecond of the server's time."""
+"""Number of executions that one script call takes: well under a millisecond of the server's time."""
 
 FUTURE = ("queue", "waiting")
-"""Where executions wait that are not due, or wait for a slot of a limit."""
+"""Indexes of executions that are not due, or wait for a slot of a limit."""
 
 SAMPLE = 100
-"""How many of what is overdue say how the others are spread over the queues."""
+"""Number of overdue executions that show how the others are spread over the queues."""
 
 LOOKS = 5
-"""How often it is looked again for what has moved meanwhile, at most."""
+"""Maximum number of looks, the first included, for what has moved meanwhile."""
 
 logger = logging.getLogger("docket.storage")
 
@@ -43,15 +43,15 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MILLISECOND = timedelta(milliseconds=1)
 _MICROSECOND = timedelta(microseconds=1)
 _FURTHEST = 1e18
-"""Ms that no calendar goes as far as."""
+"""Ms beyond the end of every calendar."""
 _EXACT = 8_000_000_000_000
-"""Ms, in the year 2223, up to which a float of seconds tells each ms."""
+"""Ms, in the year 2223, up to which a float of seconds distinguishes each ms."""
 
 _DISPOSITIONS = {one.value.upper().encode(): one for one in Disposition}
 _STATES: dict[bytes, ExecutionState | None] = {b"": None} | {
     one.value.encode(): one for one in ExecutionState
 }
-"""What scripts answer."""
+"""Answers of scripts."""
 
 _SCHEDULE = Script("schedule", ("mode",))
 _CANCEL = Script("cancel", ("key", "ttl"))
@@ -60,7 +60,7 @@ _BEGIN = Script("begin", ("key", "generation", "consumer"))
 
 
 class NewExecution(NamedTuple):
-    """What is to be scheduled, in the words of the script."""
+    """An execution to be scheduled, in the words of the script."""
 
     key: str
     nonce: str
@@ -76,26 +76,26 @@ class NewExecution(NamedTuple):
     when: str = ""
     """``due`` in µs, where it is not a whole ms."""
     late_at: float = math.inf
-    """When its record may be gone should it have been sent before, in seconds of the monotonic clock."""
+    """Time after which its record may be gone, if it was sent before, in seconds of the monotonic clock."""
 
     def arguments(self, now: float) -> tuple[Argument, ...]:
-        """It in the words of the script, as it is sent now."""
+        """Return it in the words of the script, as it is sent now."""
         return (*self[:-1], int(now > self.late_at))
 
 
 class Scheduled(NamedTuple):
-    """What the server did with one new execution."""
+    """The outcome of scheduling one new execution."""
 
     disposition: Disposition
     state: ExecutionState | None
     generation: int
     error: str | None = None
     is_unknown: bool = False
-    """Whether nothing tells what became of it when it was sent first; it was not scheduled now."""
+    """True if it is unknown what became of it when it was sent first; it was not scheduled now."""
 
 
 class Begun(NamedTuple):
-    """One execution that was handed to somebody who has asked for it by its key."""
+    """One execution that was handed to a consumer that has asked for it by its key."""
 
     message: bytes
     queue: str
@@ -107,7 +107,7 @@ class Begun(NamedTuple):
 
 
 class Stock(NamedTuple):
-    """How much waits and runs, counted without reading any of it."""
+    """The amount of waiting and running work, counted without reading any of it."""
 
     running: int
     queued: int
@@ -116,7 +116,7 @@ class Stock(NamedTuple):
 
 
 class Backlog(NamedTuple):
-    """How much work there is."""
+    """The amount of work."""
 
     due: dict[str, int]
     """Due or running, by queue."""
@@ -142,7 +142,7 @@ class Record:
     queue: str = DEFAULT_QUEUE
     fence: int | None = None
     consumer: str | None = None
-    """Who has it, or had it last: one life of a worker."""
+    """Its holder, or the last one: one life of a worker."""
     started_at: datetime | None = None
     completed_at: datetime | None = None
     error: str | None = None
@@ -150,38 +150,38 @@ class Record:
     crashes: int = 0
     trace: str = ""
     identity: str = ""
-    """What tells this acceptance of its key from every other one."""
+    """The name of this acceptance of its key, which no other one has."""
     lineage: str = ""
     """Its retries by hand, as JSON."""
     has_result: bool = False
-    """Whether there is a result or a failure of it; only who reads it with its progress is told."""
+    """True if there is a result or a failure of it; known only if it was read with its progress."""
 
     @property
     def worker(self) -> str | None:
-        """The name that people see of who has it, or had it last."""
+        """The name that people see of its holder, or of the last one."""
         return None if self.consumer is None else worker_of(self.consumer)
 
 
 def worker_of(consumer: str) -> str:
-    """The name that people see of a consumer: without the token of one life of a worker."""
+    """Return the name that people see of a consumer: without the token of one life of a worker."""
     name, colon, token = consumer.rpartition(":")
     return name if colon else token
 
 
 def to_milliseconds(moment: datetime) -> int:
-    """Unix time in ms of an aware moment, rounded up: nothing falls due before its time."""
+    """Return the Unix time in ms of an aware moment, rounded up: nothing falls due before its time."""
     return -((_EPOCH - moment) // _MILLISECOND)
 
 
 def from_milliseconds(milliseconds: bytes | str | float) -> datetime:
-    """The aware moment of a Unix time in ms; the nearest there is, if the calendar does not go so far."""
+    """Return the aware moment of a Unix time in ms; the nearest one, if the calendar does not go so far."""
     if type(milliseconds) is int and 0 <= milliseconds < _EXACT:
         return datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
     return _moment(_whole(milliseconds) * 1000)
 
 
 def to_due(moment: datetime) -> tuple[int, str]:
-    """A due time as the scripts take it: in ms, and in µs if that is not a whole ms.
+    """Return a due time as the scripts take it: in ms, and in µs if that is not a whole ms.
 
     Zero is now; what was due before 1970 is due since then.
     """
@@ -191,12 +191,12 @@ def to_due(moment: datetime) -> tuple[int, str]:
 
 
 def from_due(due: bytes | str | float, when: bytes | str | None) -> datetime:
-    """The moment of a due time that ``to_due`` has told."""
+    """Return the moment of a due time that ``to_due`` has returned."""
     return _moment(int(when)) if when else from_milliseconds(due)
 
 
 def _whole(milliseconds: bytes | str | float) -> int:
-    """Whole ms; a score of a sorted set may be without an end."""
+    """Return whole ms; a score of a sorted set may be infinite."""
     return int(max(-_FURTHEST, min(float(milliseconds), _FURTHEST)))
 
 
@@ -209,12 +209,12 @@ def _moment(microseconds: int) -> datetime:
 
 
 def queue_argument(queue: str) -> str:
-    """How scripts name a queue: the default one is the one without a name."""
+    """Return the name of a queue in scripts: that of the default one is empty."""
     return "" if queue == DEFAULT_QUEUE else queue
 
 
 class Executions:
-    """Reads and writes ``P:runs:*`` and what waits, through one script per change."""
+    """Access to ``P:runs:*`` and what waits, through one script per change."""
 
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection
@@ -246,7 +246,7 @@ class Executions:
     ) -> list[Scheduled]:
         chunks = [executions[at : at + CHUNK] for at in range(0, len(executions), CHUNK)]
         scheduled: list[Scheduled] = []
-        # Made anew each time: how old a call is, the script wants to know.
+        # Made anew each time: the script wants to know how old a call is.
         replies = await patiently(
             self._connection, lambda: run(self._connection, *self._calls(mode, chunks)), patience
         )
@@ -268,18 +268,18 @@ class Executions:
         ]
 
     async def cancel(self, key: str, ttl: timedelta) -> str:
-        """Cancel one execution; tells CANCELLED, REQUESTED, FINISHED or UNKNOWN."""
+        """Cancel one execution; return CANCELLED, REQUESTED, FINISHED or UNKNOWN."""
         call = _CANCEL.call(self._keys, key, int(ttl / timedelta(milliseconds=1)))
         (reply,) = await run_patiently(self._connection, call)
         return value_of(reply).decode()
 
     async def begin(self, key: str, generation: int, consumer: str) -> Begun | None:
-        """Take one execution, known by its key, to run it; None if it is not to be had.
+        """Take one execution, known by its key, to run it; return None if it is not available.
 
         Arguments:
             key: the execution.
-            generation: the one that is meant; 0 is whatever is there.
-            consumer: who takes it.
+            generation: the one that is meant; 0 is any.
+            consumer: the consumer that takes it.
         """
         # Sent once: an answer that is lost leaves it to be delivered again.
         (reply,) = await run(self._connection, _BEGIN.call(self._keys, key, generation, consumer))
@@ -291,7 +291,7 @@ class Executions:
         )
 
     async def read(self, *keys: str) -> list[Record | None]:
-        """The records of these keys, None where there is none.
+        """Return the records of these keys, None where there is none.
 
         Raises:
             Undecodable: something else is stored there.
@@ -302,7 +302,7 @@ class Executions:
         return [_read(key, value_of(reply)) for key, reply in zip(keys, replies, strict=True)]
 
     async def read_with_progress(self, key: str) -> tuple[Record | None, ProgressRecord]:
-        """The record of this key, None if there is none, and how far it has come.
+        """Return the record of this key, None if there is none, and its progress.
 
         Raises:
             Undecodable: something else is stored there.
@@ -319,12 +319,12 @@ class Executions:
         return record, progress_of(value_of(progress))
 
     async def result(self, key: str) -> bytes | None:
-        """The serialized result or failure, None if there is none."""
+        """Return the serialized result or failure, None if there is none."""
         (reply,) = await read_patiently(self._connection, ("GET", self._keys.result(key)))
         return value_of(reply)
 
     async def read_with_result(self, key: str) -> tuple[Record | None, bytes | None]:
-        """The record of this key, and the serialized result or failure, None where there is none.
+        """Return the record of this key, and the serialized result or failure, None where there is none.
 
         Raises:
             Undecodable: something else is stored there.
@@ -338,42 +338,42 @@ class Executions:
         return _read(key, value_of(record)), value_of(result)
 
     async def future(self) -> AsyncIterator[Record]:
-        """All that waits for its due time, earliest first, then all that waits for a slot of a limit."""
+        """Yield what waits for its due time, earliest first, then what waits for a slot of a limit."""
         for index in FUTURE:
             async for record in self._read_pages(self._pages().index(index)):
                 yield record
 
     def dead(self, most: int = PAGE) -> AsyncIterator[Record]:
-        """What has failed for good and is still kept, the last one first; as much is read as is taken.
+        """Iterate over the dead letters that are still kept, the last one first; as much is read as is taken.
 
         Arguments:
-            most: how many the caller takes, about: the size of the first page.
+            most: about how many the caller takes: the size of the first page.
         """
         return self._read_pages(self._pages(most).index("dead", backwards=True))
 
     def parked(self, most: int = PAGE, *, group: Group | None = None) -> AsyncIterator[Record]:
-        """What is parked, the longest parked first; as much is read as is taken.
+        """Iterate over what is parked, the longest parked first; as much is read as is taken.
 
         Arguments:
-            most: how many the caller takes, about: the size of the first page.
+            most: about how many the caller takes: the size of the first page.
             group: only what is parked for this reason and of this task.
         """
         index = "parked" if group is None else f"parked:{group}"
         return self._read_pages(self._pages(most).index(index))
 
     async def due(self, queues: Sequence[str]) -> AsyncIterator[Record]:
-        """All that is due or running in these queues, oldest first, a page per round trip."""
+        """Yield all that is due or running in these queues, oldest first, a page per round trip."""
         for queue in queues:
             async for record in self._read_pages(self._pages().stream(queue)):
                 yield record
 
     async def everything(self, *, parked: bool = False) -> AsyncIterator[Record]:
-        """All that waits or runs, each once, as it stands when it is read.
+        """Yield all that waits or runs, each once, as it stands when it is read.
 
         It is complete although work moves meanwhile between the places where it waits.
 
         Arguments:
-            parked: whether what is parked belongs to it.
+            parked: include what is parked.
         """
         wanted = LIVE if parked else LIVE - {ExecutionState.PARKED}
         indexes = (*FUTURE, "parked") if parked else FUTURE
@@ -393,11 +393,11 @@ class Executions:
     async def listed(
         self, states: Collection[ExecutionState], most: int = PAGE
     ) -> AsyncIterator[Record]:
-        """What waits or runs, those first that run; as much is read as is taken.
+        """Yield what waits or runs, the running ones first; as much is read as is taken.
 
         Arguments:
             states: running, queued, scheduled, or some of them.
-            most: how many the caller takes, about: the size of the first page.
+            most: about how many the caller takes: the size of the first page.
         """
         pages = self._pages(most)
         queues = await self.queues()
@@ -416,7 +416,7 @@ class Executions:
                     yield record
 
     async def clear(self, ttl: timedelta) -> int:
-        """Cancel all that is scheduled or queued; tells how much that was.
+        """Cancel all that is scheduled or queued; return how many that were.
 
         Work moves meanwhile: what falls due, or is put off, is found where it has gone to. What is added
         meanwhile may be cancelled or not.
@@ -442,7 +442,7 @@ class Executions:
         return sum(map(value_of, await run_patiently(self._connection, *calls)))
 
     async def queues(self) -> list[str]:
-        """All queues that work can be in: those that ever got any, and those that tasks are routed to."""
+        """Return all queues that work can be in: those that ever got any, and those of routes."""
         used, routes = await read_patiently(self._connection, *self._queue_queries())
         return _queues(used, routes)
 
@@ -450,10 +450,10 @@ class Executions:
         return ("SMEMBERS", self._keys.queues), ("HVALS", self._keys.routes)
 
     async def depths(self, queues: Sequence[str], now: int = 0) -> tuple[int, int]:
-        """How many are due or running in these queues, and how many wait for a time or a slot.
+        """Return how many are due or running in these queues, and how many wait for a time or a slot.
 
         Arguments:
-            queues: where to count.
+            queues: the queues to count in.
             now: the server's time in ms. What has fallen due by then counts as due, whatever its queue: it
                 waits for a worker, and not for its time, also while none has a slot free to take it.
         """
@@ -472,10 +472,10 @@ class Executions:
         )
 
     async def stock(self) -> Stock:
-        """How much waits and runs, in all queues."""
+        """Count what waits and runs, in all queues."""
         queues = await self.queues()
         due, scheduled = await self.depths(queues)
-        # Where nobody has ever read a stream, it has no group, and nothing of it runs.
+        # A stream that was never read has no group, and nothing of it runs.
         pending = await read_patiently(
             self._connection,
             *(("XPENDING", self._keys.stream(queue), WORKER_GROUP) for queue in queues),
@@ -484,12 +484,12 @@ class Executions:
         return Stock(running, max(0, due - running), scheduled)
 
     async def now(self) -> int:
-        """The server's time in ms."""
+        """Return the server's time in ms."""
         (reply,) = await read_patiently(self._connection, time_query(self._connection, self._keys))
         return _clock(reply)
 
     async def count_dead(self) -> int:
-        """How many dead letters are kept; those whose records have expired are none, listed or not."""
+        """Count the dead letters that are kept; those whose records have expired are none, listed or not."""
         (count,) = await read_patiently(self._connection, self._dead_query(await self.now()))
         return value_of(count)
 
@@ -497,7 +497,7 @@ class Executions:
         return "ZCOUNT", self._keys.dead, f"({now}", "+inf"
 
     async def backlog(self, queues: Collection[str] = ()) -> Backlog:
-        """How much there is of everything.
+        """Count all kinds of work.
 
         Arguments:
             queues: queues to look at beside those that are known.
@@ -534,10 +534,10 @@ class Executions:
         )
 
     async def _overdue(self, found: int, keys: Sequence[str]) -> Counter[str]:
-        """How many have fallen due that no worker had a slot free for, by queue.
+        """Return, by queue, how many have fallen due for which no worker had a free slot.
 
         Arguments:
-            found: how many.
+            found: the number of all of them.
             keys: the first of them, which say how all are spread.
         """
         names: list[Reply] = await read_patiently(
@@ -557,7 +557,7 @@ class Executions:
         return Pages(self._connection, self._keys, max(1, min(most, PAGE)), PAGE)
 
     async def _places(self, indexes: Sequence[str]) -> AsyncIterator[list[str]]:
-        """The keys of all that is in these indexes, then of all that is due or runs: what falls due
+        """Yield the keys of all that is in these indexes, then of all that is due or runs: what falls due
         meanwhile is met there."""
         pages = self._pages()
         for index in indexes:
@@ -571,7 +571,7 @@ class Executions:
     async def _read_pages(
         self, pages: AsyncIterator[list[str]], seen: set[str] | None = None
     ) -> AsyncIterator[Record]:
-        """The records of keys, but for those that were seen before."""
+        """Yield the records of keys, except those that were seen before."""
         seen = set() if seen is None else seen
         async for page in pages:
             new = [key for key in dict.fromkeys(page) if key not in seen]
@@ -580,7 +580,7 @@ class Executions:
                 yield record
 
     async def readable(self, keys: Sequence[str]) -> list[Record]:
-        """The records that there are; one that cannot be read takes no other with it."""
+        """Return the records that exist; one that cannot be read is left out."""
         replies = await read_patiently(
             self._connection, *(("HGETALL", self._keys.run(key)) for key in keys)
         )
@@ -604,13 +604,13 @@ def _queues(used: Reply, routes: Reply) -> list[str]:
 
 
 def _clock(reply: Reply) -> int:
-    """The server's time in ms."""
+    """Return the server's time in ms."""
     seconds, microseconds = map(int, value_of(reply))
     return seconds * 1000 + microseconds // 1000
 
 
 def _suspects(queue: str) -> str:
-    """Where what was in flight in a process that died waits, without the prefix."""
+    """Return the index of what was in flight in a process that died, without the prefix."""
     return Keys("").suspects(queue).lstrip(":")
 
 
@@ -623,7 +623,7 @@ def _scheduled(word: bytes, state: bytes, generation: int) -> Scheduled:
 
 
 def _read(key: str, fields: list[bytes]) -> Record | None:
-    """The record of a key that somebody asks for.
+    """Return the record of a key.
 
     Raises:
         Undecodable: something else is stored there.

@@ -27,7 +27,7 @@ Key                                   Type          Holds
 ``P:staged:<owner>:<token>``          hash          what follows a commit: schedules, strikes on arguments
 ``P:staging:<owner>``                 hash          how far that has followed
 ``P:removing``                        hash          schedules whose pending runs are being cancelled
-``P:configuration:<owner>``           hash          the configuration in force, and its revision
+``P:configuration:<owner>``           hash          the active configuration, and its revision
 ``P:revisions:<owner>``               list          the last configurations, the newest first
 ``P:leader:<owner>``                  string, TTL   the supervisor that ticks the schedules
 ``P:supervisors``                     hash          how each supervisor stands, and when it said so
@@ -43,7 +43,7 @@ Key                                   Type          Holds
 ``P:slots:<limit>``                   sorted set    who holds the slots of a concurrency limit, and since when
 ``P:holding``                         hash          the limits of which an acceptance holds a slot
 ``P:orphans:<consumer>``              set           superseded runs of a consumer that still hold slots
-``P:limits``                          hash          the slots in force of announced limits, and who says so
+``P:limits``                          hash          the active slots of announced limits, and who says so
 ``P:waiters:<limit>``                 sorted set    who waits for a slot, the longest first
 ``P:waiting``                         sorted set    all who wait for a slot
 ``P:sizes``                           hash          the slots of each limit that somebody waits for
@@ -83,15 +83,15 @@ class Keys:
     prefix: str
 
     def named(self, suffix: str) -> str:
-        """A key of this docket, for whatever its users keep beside the work."""
+        """Return a key of this docket, for anything that its users keep beside the work."""
         return f"{self.prefix}:{suffix}"
 
     def stream(self, queue: str = DEFAULT_QUEUE) -> str:
-        """What is due in a queue."""
+        """Return the stream of what is due in a queue."""
         return self.named("stream" if queue == DEFAULT_QUEUE else f"stream:{queue}")
 
     def bell(self, queue: str = DEFAULT_QUEUE) -> str:
-        """The list whose token wakes one idle worker of a queue."""
+        """Return the list whose token wakes one idle worker of a queue."""
         return self.named("bell" if queue == DEFAULT_QUEUE else f"bell:{queue}")
 
     @property
@@ -100,32 +100,32 @@ class Keys:
         return self.named("leases")
 
     def suspects(self, queue: str = DEFAULT_QUEUE) -> str:
-        """The runs that were in flight in a process that died."""
+        """Return the index of the runs that were in flight in a process that died."""
         return self.named("suspects" if queue == DEFAULT_QUEUE else f"suspects:{queue}")
 
     @property
     def future(self) -> str:
-        """What is scheduled; also the key that routes every script of this docket."""
+        """The index of what is scheduled; also the key that routes every script of this docket."""
         return self.named("queue")
 
     def run(self, key: str) -> str:
-        """The one copy of an execution."""
+        """Return the key of the one copy of an execution."""
         return self.named(f"runs:{key}")
 
     def result(self, key: str) -> str:
-        """The result or the failure of an execution."""
+        """Return the key of the result or the failure of an execution."""
         return self.named(f"results:{key}")
 
     def kept(self, collection: str, key: str) -> str:
-        """What a program keeps beside the work."""
+        """Return the key of what a program keeps beside the work."""
         return self.named(f"kept:{collection}:{key}")
 
     def progress(self, key: str) -> str:
-        """How far an execution has come; also the channel that tells so."""
+        """Return the key of the progress of an execution; also the channel of its changes."""
         return self.named(f"progress:{key}")
 
     def state(self, key: str) -> str:
-        """The channel that tells the states of an execution."""
+        """Return the channel of the states of an execution."""
         return self.named(f"state:{key}")
 
     @property
@@ -139,12 +139,12 @@ class Keys:
         return self.named("parked")
 
     def parked_group(self, group: str) -> str:
-        """What is parked for one reason and of one task."""
+        """Return the index of what is parked for one reason and of one task."""
         return self.named(f"parked:{group}")
 
     @property
     def parked_groups(self) -> str:
-        """For which reasons, and of which tasks, anything is parked."""
+        """The reasons for which, and the tasks of which, anything is parked."""
         return self.named("parked-groups")
 
     @property
@@ -159,7 +159,7 @@ class Keys:
 
     @property
     def strikes(self) -> str:
-        """The rules; also the channel that tells that they changed."""
+        """The rules; also the channel of their changes."""
         return self.named("strikes")
 
     @property
@@ -169,12 +169,12 @@ class Keys:
 
     @property
     def routes(self) -> str:
-        """Which queue new executions of a task go to, where it is not the default one."""
+        """The queue of new executions of each task where it is not the default one."""
         return self.named("routes")
 
     @property
     def schemas(self) -> str:
-        """Which shape the arguments of a task have, where it is not the first one."""
+        """The shape of the arguments of each task where it is not the first one."""
         return self.named("schemas")
 
     @property
@@ -183,32 +183,32 @@ class Keys:
         return self.named("schedules")
 
     def schedule(self, name: str) -> str:
-        """What has happened to a schedule; its name is owner/name."""
+        """Return the key of what has happened to a schedule; its name is owner/name."""
         return f"{self.prefix}:schedule:{name}"
 
     def outcomes(self, name: str) -> str:
-        """What became of the last due times of a schedule."""
+        """Return the key of the outcomes of the last due times of a schedule."""
         return f"{self.prefix}:outcomes:{name}"
 
     def ran(self, name: str) -> str:
-        """The due times of a schedule that had a run."""
+        """Return the key of the due times of a schedule that had a run."""
         return f"{self.prefix}:ran:{name}"
 
     def staged(self, owner: str, token: str) -> str:
-        """What is to follow a commit."""
+        """Return the key of what is to follow a commit."""
         return self.named(f"staged:{owner}:{token}")
 
     def configuration(self, owner: str) -> str:
-        """The configuration that is in force."""
+        """Return the key of the active configuration."""
         return self.named(f"configuration:{owner}")
 
     def revisions(self, owner: str) -> str:
-        """The last configurations."""
+        """Return the key of the last configurations."""
         return self.named(f"revisions:{owner}")
 
     @property
     def supervisors(self) -> str:
-        """How each supervisor stands."""
+        """The state of each supervisor."""
         return self.named("supervisors")
 
     @property
@@ -217,16 +217,16 @@ class Keys:
         return self.named("workers")
 
     def worker_tasks(self, worker: str) -> str:
-        """The tasks that a worker knows."""
+        """Return the key of the tasks that a worker knows."""
         return self.named(f"worker-tasks:{worker}")
 
     def worker_shapes(self, worker: str) -> str:
-        """What the tasks of a worker can be called with."""
+        """Return the key of what the tasks of a worker can be called with."""
         return self.named(f"worker-shapes:{worker}")
 
     @property
     def codecs(self) -> str:
-        """What workers read."""
+        """The codecs that workers read."""
         return self.named("codecs")
 
     @property
@@ -235,7 +235,7 @@ class Keys:
         return self.named("worker-queues")
 
     def task_workers(self, task: str) -> str:
-        """The workers that know a task."""
+        """Return the key of the workers that know a task."""
         return self.named(f"task-workers:{task}")
 
     @property

@@ -18,11 +18,11 @@ _ANNOUNCE = Script("announce", ("worker",))
 _REGRANT = Script("regrant", ("cursor",))
 
 CHUNK = 50
-"""How many limits one script call announces."""
+"""Maximum number of limits that one script call announces."""
 
 
 class Word(Enum):
-    """What all gates of a run have said together."""
+    """The common answer of all gates of a run."""
 
     ADMITTED = "ADMITTED"
     DELAYED = "DELAYED"
@@ -32,7 +32,7 @@ class Word(Enum):
 
 
 class Question(NamedTuple):
-    """What one gate asks, in the words of the script."""
+    """The question of one gate, in the words of the script."""
 
     kind: Literal["cooldown", "debounce", "rate", "slot"]
     name: str
@@ -41,7 +41,7 @@ class Question(NamedTuple):
     second: int | str = 0
     """The longest time to settle, the window of a rate, or the definition of a limit."""
     drops: int = 0
-    """Whether it drops what is too many."""
+    """1 if it drops what is too many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +50,21 @@ class Entrant:
 
     key: str
     identity: str
-    """Of its acceptance."""
+    """Identity of its acceptance."""
     attempt: int = 1
     fence: int | None = None
-    """None: a run that nobody has handed out."""
+    """None for a run that was not handed out."""
     consumer: str | None = None
 
 
 class Answer(NamedTuple):
-    """What the gates say: the word, the gate that has decided, and ms."""
+    """The answer of the gates: the word, the gate that has decided, and ms."""
 
     word: Word
     gate: int
     """Its place among the questions."""
     milliseconds: int
-    """How long to wait; when it was let in, on the server's clock, if it was."""
+    """Time to wait; if it was let in, the moment of that on the server's clock."""
 
 
 class Announcement(NamedTuple):
@@ -76,18 +76,18 @@ class Announcement(NamedTuple):
 
 
 class LimitInForce(NamedTuple):
-    """How many slots a limit has now."""
+    """The number of slots that a limit has now."""
 
     definition: str
     size: int
     sizes: dict[str, int]
-    """What each task says."""
+    """The number that each task declares."""
 
 
 class Limits:
-    """Asks whether something may start now; each question may be asked twice.
+    """The gates that let runs start or not; each question may be asked twice.
 
-    Who waits for a slot says so in the settlement of its run, and the end of another run wakes it.
+    A run that waits for a slot says so in its settlement, and the end of another run wakes it.
     """
 
     def __init__(self, connection: Connection, keys: Keys) -> None:
@@ -99,7 +99,7 @@ class Limits:
 
         Arguments:
             entrant: the run.
-            questions: what its gates ask.
+            questions: the questions of its gates.
 
         Raises:
             ServerUnavailable: the server did not answer in time; it may have let the run in.
@@ -120,7 +120,7 @@ class Limits:
     async def announce(
         self, worker: str, announcements: Sequence[Announcement]
     ) -> list[LimitInForce]:
-        """Say which limits a worker knows, and let those go on that fit now; tells what is in force.
+        """Announce the limits of a worker, and let those go on that fit now; return the limits as they are.
 
         Arguments:
             worker: its name.

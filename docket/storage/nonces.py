@@ -1,4 +1,4 @@
-"""Nonces: what tells one call from every other one, however often it is sent."""
+"""Nonces: names that distinguish one call from every other one, however often it is sent."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import secrets
 from itertools import count
 
 FRESH = "*"
-"""The nonce of a key that was made for one call only: whoever finds it there has found that call."""
+"""The nonce of a key that was made for one call only: a call that finds it there has found itself."""
 
 _numbers = count()
 
 
 class _Process:
-    """This process, told from every other one: chance is asked once, and a fork is a process of its own."""
+    """This process under a name of its own: chance is asked once, and a fork is another process."""
 
     name = ""
 
@@ -28,5 +28,5 @@ os.register_at_fork(after_in_child=_process.begin)
 
 
 def new_nonce() -> str:
-    """A nonce that nobody else has: printable, and without what the scripts begin their own with."""
+    """Return a nonce that no other call has: printable, and without what the scripts begin their own with."""
     return f"{_process.name}.{next(_numbers)}"

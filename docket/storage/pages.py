@@ -14,19 +14,19 @@ from .patience import read_patiently, run_patiently, value_of
 from .script import Script
 
 PAGE = 1000
-"""How many keys, or records, are read in one round trip."""
+"""Number of keys, or records, that are read in one round trip."""
 
 _PAGE = Script("page", ("index", "score", "member", "count", "backwards"))
 
 
 class Pages:
-    """Reads indexes and streams.
+    """Indexes and streams, read page by page.
 
     Arguments:
         connection: how the server is reached.
         keys: the docket's.
-        size: how many keys the first page has.
-        most: how many a page has at most: each has twice as many as the one before it; None is as the first.
+        size: the number of keys on the first page.
+        most: the maximum for a page: each has twice as many as the one before it; None is as the first.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Pages:
         self._most = size if most is None else most
 
     async def index(self, name: str, *, backwards: bool = False) -> AsyncIterator[list[str]]:
-        """The members of a sorted set, the lowest score first.
+        """Yield the members of a sorted set, the lowest score first.
 
         Arguments:
             name: the set, without the prefix.
@@ -58,7 +58,7 @@ class Pages:
             member, score = page[-2:]
 
     async def stream(self, queue: str) -> AsyncIterator[list[str]]:
-        """What is due or running in a queue, the oldest first, then what waits there as a suspect."""
+        """Yield what is due or running in a queue, the oldest first, then what waits there as a suspect."""
         first = "-"
         sizes = self._sizes()
         while True:
@@ -77,7 +77,7 @@ class Pages:
             yield page
 
     async def held(self, queue: str) -> AsyncIterator[list[str]]:
-        """What workers hold of a queue, the oldest first."""
+        """Yield what workers hold of a queue, the oldest first."""
         first, stream = "-", self._keys.stream(queue)
         sizes = self._sizes()
         while True:
@@ -97,7 +97,7 @@ class Pages:
             first = "(" + entries[-1][0].decode()
 
     def _sizes(self) -> Iterator[int]:
-        """How many keys each page has."""
+        """Yield the number of keys of each page."""
         size = self._size
         while True:
             yield size
@@ -105,7 +105,7 @@ class Pages:
 
 
 def _keys_of(entries: Sequence[tuple[bytes, list[bytes] | None]]) -> list[str]:
-    """The keys that messages name; one that is none of ours names no record."""
+    """Return the keys that messages name; one that is none of ours names no record."""
     return [_text(fields[1]) for _, fields in entries if fields and len(fields) > 1]
 
 

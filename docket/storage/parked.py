@@ -1,4 +1,4 @@
-"""Parked executions: for which reasons, of which tasks, and what became of those that were released."""
+"""Parked executions: their reasons, their tasks, and what became of those that were released."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ UNREADABLE = (
     "%s is parked, but what is stored under its key is no record: it is no longer listed, "
     "and what is there is left alone"
 )
-"""What the log says of a parked key that holds something else."""
+"""Log message for a parked key that holds something else."""
 
 
 class Group(NamedTuple):
-    """What is parked for one reason and of one task."""
+    """The executions that are parked for one reason and of one task."""
 
     reason: str
     task: str
@@ -20,7 +20,7 @@ class Group(NamedTuple):
 
     @classmethod
     def read(cls, text: bytes) -> Group:
-        """The group of a member of ``P:parked-groups``."""
+        """Return the group of a member of ``P:parked-groups``."""
         reason, _, task = text.decode(errors="replace").partition(":")
         return cls(reason, task)
 
@@ -29,7 +29,7 @@ class Group(NamedTuple):
 
 
 class Released(NamedTuple):
-    """What came of releasing parked executions."""
+    """The outcome of releasing parked executions."""
 
     released: list[tuple[str, str]]
     """Keys and tasks."""
@@ -38,7 +38,7 @@ class Released(NamedTuple):
 
 
 def released_of(reply: list[Any]) -> tuple[bool, Released]:
-    """What a script said: whether there may be more, and what it has done."""
+    """Return True if there may be more, and what a script has released."""
     more, unreadable, *found = reply
     names = [name.decode() for name in found]
     pairs = list(zip(names[::2], names[1::2], strict=True))

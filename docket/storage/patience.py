@@ -1,4 +1,4 @@
-"""How long a call waits for a server that is away, and what its answers mean.
+"""Patience with a server that is away, and the meaning of its answers.
 
 Only calls that may run twice are repeated here: every script of this package, and reads.
 """
@@ -19,10 +19,10 @@ from ..errors import DocketError, LoginRefused, ServerUnavailable
 from .script import Call, run
 
 PATIENCE = timedelta(seconds=10)
-"""How long a caller's own call (an add, a cancel, a read) is repeated before it raises."""
+"""Time for which a caller's own call (an add, a cancel, a read) is repeated before it raises."""
 
 REMEMBERED = timedelta(seconds=30)
-"""How long a finished record stays at least: longer than ``PATIENCE``, so that a repeated call finds it."""
+"""Minimum time for which a finished record stays: longer than ``PATIENCE``, so a repeated call finds it."""
 
 _SHORTEST = 0.02
 _LONGEST = 1.0
@@ -31,7 +31,7 @@ _LONGEST = 1.0
 async def run_patiently(
     connection: Connection, *calls: Call, patience: timedelta = PATIENCE
 ) -> list[Any]:
-    """Run scripts, repeating them while the server is away or can not work, until ``patience`` is over.
+    """Run scripts, repeating them while the server is away or cannot work, until ``patience`` is over.
 
     Replies that are errors for good come back as values of ``DocketError``.
 
@@ -78,7 +78,7 @@ async def patiently(
 
 
 def value_of(reply: Reply) -> Any:
-    """The reply, unless it is an error: that is raised in our words."""
+    """Return the reply, unless it is an error: that is raised in our words."""
     if is_error(reply):
         raise translate(reply)
     if isinstance(reply, DocketError):
@@ -107,17 +107,17 @@ class Backoff:
         self._pause = shortest
 
     def next_pause(self) -> float:
-        """Seconds to wait before the next try."""
+        """Return the seconds to wait before the next try."""
         pause, self._pause = self._pause, min(self._pause * self._factor, self._longest)
         return pause * random.uniform(1 - self._jitter, 1 + self._jitter)  # noqa: S311
 
     def reset(self) -> None:
-        """After a success the next trouble starts with the shortest pause again."""
+        """Start with the shortest pause again, after a success."""
         self._pause = self._shortest
 
 
 def _is_passing(connection: Connection, error: ResponseError) -> bool:
-    """Return whether the same call may not meet this error again.
+    """Return True if the same call may not meet this error again.
 
     A login that is refused after it was accepted is one: a password rotates, or an ACL is loaded late.
     """

@@ -1,4 +1,4 @@
-"""How far an execution has come."""
+"""The progress of executions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ProgressRecord(NamedTuple):
 
 
 class Progresses:
-    """Reads and writes ``P:progress:*``."""
+    """Access to ``P:progress:*``."""
 
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection
@@ -39,26 +39,25 @@ class Progresses:
         return read_progress(current, total, message, updated_at)
 
     async def read(self, key: str) -> ProgressRecord:
-        """Progress as it stands."""
+        """Return the progress as it stands."""
         (reply,) = await read_patiently(self._connection, progress_query(self._keys, key))
         return progress_of(value_of(reply))
 
 
 def progress_query(keys: Keys, key: str) -> tuple[str, ...]:
-    """The command that asks how far the execution with this key has come."""
+    """Return the command that asks for the progress of the execution with this key."""
     return "HMGET", keys.progress(key), "current", "total", "message", "updated_at"
 
 
 def progress_of(reply: list[bytes | None]) -> ProgressRecord:
-    """What the reply to :func:`progress_query` tells."""
+    """Return the progress in the reply to :func:`progress_query`."""
     return read_progress(*(value or b"" for value in reply))
 
 
 def read_progress(
     current: bytes, total: bytes, message: bytes, updated_at: bytes
 ) -> ProgressRecord:
-    """The progress that four fields tell, as they stand in Redis and in the event; of what cannot be read
-    nothing is told."""
+    """Return the progress of four fields, as they stand in Redis and in the event; empty if unreadable."""
     try:
         return ProgressRecord(
             int(current) if current else None,

@@ -30,7 +30,7 @@ class QueuePause:
         by: the author.
         reason: the reason that was given.
         since: its begin.
-        until: its end; None if it lasts until somebody resumes the queue.
+        until: its end; None if it lasts until the queue is resumed.
     """
 
     queue: str
@@ -41,7 +41,7 @@ class QueuePause:
 
 
 class Queues:
-    """Pauses queues, and resumes them."""
+    """The pauses of queues."""
 
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection

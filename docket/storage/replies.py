@@ -6,5 +6,5 @@ from collections.abc import Sequence
 
 
 def pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:
-    """A flat list of names and values as a table, in its order."""
+    """Return a flat list of names and values as a table, in its order."""
     return dict(zip(flat[::2], flat[1::2], strict=True))

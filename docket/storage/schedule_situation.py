@@ -1,4 +1,4 @@
-"""When a schedule is due next, and why not now: all that Redis holds of that, in one question."""
+"""The situation of a schedule: when it is due next, and why not now, in one question."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ _SITUATION = Script("schedule_situation", ("name",))
 _MILLISECOND = timedelta(milliseconds=1)
 _LIVE = ("scheduled", "queued", "running")
 SILENCE = timedelta(seconds=10)
-"""How long a supervisor may be silent and still count: it beats every second."""
+"""Time for which a supervisor may be silent and still count: it beats every second."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduleSituation:
-    """How a schedule stands, and what is around it.
+    """The state of a schedule, and what is around it.
 
     Arguments:
         id: owner/name.
         now: the server's time.
-        known: what Redis holds of it; None if no file in force declares it.
-        forgotten_in: for how long what has happened to it is remembered, if it is not declared.
+        known: what Redis holds of it; None if no active file declares it.
+        forgotten_in: the time for which what has happened to it is remembered, if it is not declared.
         outcomes: what became of its last due times, the latest first.
         run: the key of the run that has its turn, or had it last.
-        run_is_live: whether that run is not over.
+        run_is_live: true while that run is not over.
         waiting: how many of its runs wait for that one.
         leader: the supervisor that runs the schedules of its owner.
         supervisors: those of its owner that live.
@@ -63,14 +63,14 @@ class ScheduleSituation:
 
 
 class ScheduleSituations:
-    """Reads how schedules stand."""
+    """Reader of the situations of schedules."""
 
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection
         self._keys = keys
 
     async def of(self, name: str) -> ScheduleSituation | None:
-        """The situation of a schedule, read in one command; None if there is no such schedule.
+        """Return the situation of a schedule, read in one command; None if there is no such schedule.
 
         Arguments:
             name: owner/name, or the name alone where only one owner has one so called.
@@ -126,7 +126,7 @@ def _situation(told: dict[str, Any]) -> ScheduleSituation:
 
 
 def _living(told: dict[bytes, bytes], owner: str, now: datetime) -> list[Supervising]:
-    """The supervisors of an owner that were heard of lately; what is none is left out."""
+    """Return the supervisors of an owner that were heard of lately; an unreadable one is left out."""
     found: list[Supervising] = []
     for name, text in told.items():
         who = name.decode(errors="replace")

@@ -1,4 +1,4 @@
-"""The schedules that are in force, and the one atomic step from a due time to an execution."""
+"""The active schedules, and the one atomic step from a due time to an execution."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ _BACKFILL = Script("backfill", ("id", "word", "task"))
 _STATES = Script("states")
 
 CHUNK = 250
-"""How many schedules one script reads: two milliseconds of the server's time."""
+"""Number of schedules that one script reads: two milliseconds of the server's time."""
 
 
 class Turn(NamedTuple):
-    """What a due time is to become, beside its execution."""
+    """The orders for a due time, beside its execution."""
 
     overlap: str
-    """What becomes of it while the run before it is not over."""
+    """Its treatment while the run before it is not over."""
     limit: int = 0
-    """How many runs there are in all; 0 is any number."""
+    """Number of runs in all; 0 is any number."""
     rests: bool = False
-    """Whether the next time is known only when this run is over."""
+    """True if the next time is known only when this run is over."""
     missed: int = 0
-    """How many due times before this one have passed without a run."""
+    """Number of due times before this one that have passed without a run."""
     late: int = 0
-    """How many of those have because it is too late for them."""
+    """Number of those that have because it is too late for them."""
 
 
 class DueTime(NamedTuple):
@@ -59,7 +59,7 @@ class DueTime(NamedTuple):
     schedule: str
     """owner/name."""
     turn: Turn
-    """What it is to become."""
+    """The orders for it."""
     expected: int
     """The due time that is known here, in ms."""
     following: int
@@ -67,26 +67,26 @@ class DueTime(NamedTuple):
     due: int
     """The due time of the execution, in ms; later than expected where those before it are missed."""
     key: str
-    """Of the execution; empty if the due time passes without one."""
+    """Key of the execution; empty if the due time passes without one."""
     task: str
     call: bytes
     ttl: timedelta
-    """For how long a run is remembered that is cancelled for this one."""
+    """Time for which a run is remembered that is cancelled for this one."""
     digest: str = ""
-    """Of the definition that is known here; empty is any."""
+    """Digest of the definition that is known here; empty is any."""
 
 
 class Tick(NamedTuple):
-    """What became of one due time."""
+    """The outcome of one due time."""
 
     word: str
-    """FIRED, WAITS, STRUCK, SKIPPED, PASSED, MOVED if somebody else was first, CHANGED if another definition
-    is in force."""
+    """FIRED, WAITS, STRUCK, SKIPPED, PASSED, MOVED if another one was first, CHANGED if another definition
+    is active."""
     next_time: int
     reason: str = ""
-    """Why it was skipped: paused, asked, limit, struck or overlap."""
+    """The reason why it was skipped: paused, asked, limit, struck or overlap."""
     pause: Mapping[str, Any] | None = None
-    """Who has paused it, why, since and until when, if that is why."""
+    """Its pause (author, reason, begin and end), if that is the reason."""
 
 
 class Awaited(NamedTuple):
@@ -95,25 +95,25 @@ class Awaited(NamedTuple):
     schedule: str
     """owner/name."""
     period: int
-    """In ms."""
+    """Its interval, in ms."""
     limit: int
     ends: int
-    """Unix time in ms from which on it is not due any more; 0 is never."""
+    """Unix time in ms from which on it is no longer due; 0 is never."""
 
 
 class Outcome(NamedTuple):
-    """What became of one due time, or of several."""
+    """The outcome of one due time, or of several."""
 
     due: int
     word: str
-    """fired, waits, parked, backfilled, triggered, or why it was skipped."""
+    """fired, waits, parked, backfilled, triggered, or the reason why it was skipped."""
     times: int
-    """Of how many due times this tells; more than one only of those that were skipped."""
+    """Number of due times that this is about; more than one only of those that were skipped."""
     key: str
     end: str = ""
-    """How its run ended: completed, failed, cancelled, parked, replaced; empty if that is not known."""
+    """The end of its run: completed, failed, cancelled, parked, replaced; empty if that is unknown."""
     took: int | None = None
-    """For how many ms it ran."""
+    """Ms for which it ran."""
 
 
 class Known(NamedTuple):
@@ -125,23 +125,23 @@ class Known(NamedTuple):
     next_time: int
     created: int
     last: int
-    """When it was last due with a run; 0 is never."""
+    """Its last due time with a run; 0 is never."""
     last_key: str
     runs: int
     failures: int
-    """How many runs in a row have failed."""
+    """Number of runs in a row that have failed."""
     pause: Mapping[str, Any] | None
-    """Who has paused it, why, since and until when."""
+    """Its pause: author, reason, begin and end."""
     stopped: Mapping[str, Any] | None
-    """Why a row of failures has stopped it, and since when."""
+    """The reason why a row of failures has stopped it, and the moment."""
     skip: int
-    """The due time that passes without a run because somebody wanted that; 0 is none."""
+    """The due time that passes without a run because an operator wanted that; 0 is none."""
     skipped: Counter[str]
-    """How many due times had no run, by reason."""
+    """Number of due times without a run, by reason."""
     seal: str = ""
     """The signature of the definition; empty if there is none."""
     latest: Outcome | None = None
-    """What became of its last due time; None if that is not known."""
+    """The outcome of its last due time; None if that is unknown."""
 
 
 class PausedSchedule(NamedTuple):
@@ -149,13 +149,13 @@ class PausedSchedule(NamedTuple):
 
     name: str
     pause: Mapping[str, Any] | None
-    """The operator's who has paused it: who, why, since and until when."""
+    """The pause by an operator: author, reason, begin and end."""
     stopped: Mapping[str, Any] | None
-    """Why a row of failures has stopped it, and since when."""
+    """The reason why a row of failures has stopped it, and the moment."""
 
 
 class Schedules:
-    """Reads and writes ``P:schedules`` and what has happened to each schedule."""
+    """Access to ``P:schedules`` and what has happened to each schedule."""
 
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection
@@ -163,13 +163,13 @@ class Schedules:
         self.staging = Staging(connection, keys)
 
     async def now(self) -> int:
-        """The server's time in ms, as the scripts see it."""
+        """Return the server's time in ms, as the scripts see it."""
         (reply,) = await self._connection.send(time_query(self._connection, self._keys))
         seconds, microseconds = value_of(reply)
         return int(seconds) * 1000 + int(microseconds) // 1000
 
     async def reconcile(self, owner: str, declared: Sequence[DeclaredSchedule]) -> list[int]:
-        """Make the schedules of ``owner`` equal to these; tells their next times in force, in ms."""
+        """Make the schedules of ``owner`` equal to these; return their next times, in ms."""
         staged = await self.staging.stage(owner, declared)
         call = _RECONCILE.call(self._keys, owner, staged.token)
         (reply,) = await run_patiently(self._connection, call)
@@ -178,9 +178,9 @@ class Schedules:
         return await self.staging.next_times(owner, [one.name for one in declared])
 
     async def tick(self, *due_times: DueTime) -> list[Tick | DocketError]:
-        """Turn due times into executions, all in one round trip, unless somebody else has done so.
+        """Turn due times into executions, all in one round trip, unless that was done before.
 
-        Each one stands for itself: what the server refuses of one is told in its place.
+        Each one stands for itself: the refusal of one stands in its place.
         """
         calls = [
             _TICK.call(
@@ -195,7 +195,7 @@ class Schedules:
         return [one if isinstance(one, DocketError) else _tick(one) for one in replies]
 
     async def awaited(self, schedules: Sequence[Awaited]) -> list[int]:
-        """When schedules are due next that are counted from the end of their runs; 0 if one is not over."""
+        """Return the next due times of schedules, counted from their runs' ends; 0 if one is not over."""
         fields = (field for schedule in schedules for field in schedule)
         (reply,) = await run_patiently(self._connection, _AWAITED.call(self._keys, *fields))
         return [int(moment) for moment in value_of(reply)]
@@ -206,12 +206,12 @@ class Schedules:
         verb: Literal["pause", "resume", "skip"],
         pause: Mapping[str, Any] | None = None,
     ) -> tuple[str, int]:
-        """Do what an operator wants: tells DONE, UNKNOWN or IDLE, and when it is due next, in ms.
+        """Do what an operator wants; return DONE, UNKNOWN or IDLE, and the next due time, in ms.
 
         Arguments:
             schedule: owner/name.
-            verb: pause it, resume it, or have its next due time pass without a run.
-            pause: who pauses it (``by``), why (``reason``), since and until when (ms).
+            verb: pause it, resume it, or let its next due time pass without a run.
+            pause: its author (``by``), its ``reason``, its begin and end (``since``, ``until``, ms).
         """
         call = _STEER.call(self._keys, schedule, verb, json.dumps(pause or {}))
         (reply,) = await run_patiently(self._connection, call)
@@ -225,12 +225,12 @@ class Schedules:
         task: str,
         due: Sequence[tuple[int, str, bytes]],
     ) -> list[str]:
-        """Run a schedule because somebody wants that; tells of each: FIRED, ALREADY (it had a run) or STRUCK.
+        """Run a schedule on request; return for each time FIRED, ALREADY (it had a run) or STRUCK.
 
         Arguments:
             schedule: owner/name.
             why: at due times that have passed, or now.
-            task: what is run.
+            task: the task that is run.
             due: the times in ms, each with key and call of its execution.
         """
         fields = (field for one in due for field in one)
@@ -239,7 +239,7 @@ class Schedules:
         return [word.decode() for word in value_of(reply)]
 
     async def known(self, name: str = "") -> list[Known]:
-        """All schedules of all owners, by owner and name, in a few commands however many there are.
+        """Return all schedules of all owners, by owner and name, in a few commands however many there are.
 
         Arguments:
             name: only those of this name, or owner/name; empty is any.
@@ -268,7 +268,7 @@ class Schedules:
     async def _states(
         self, names: Sequence[str], fields: Mapping[bytes, bytes]
     ) -> list[tuple[list[bytes] | bytes, bytes]]:
-        """What has happened to these schedules, or why that cannot be read, and their last outcomes."""
+        """Return what has happened to these schedules, or why it cannot be read, and their last outcomes."""
         inner = [_inner(name, fields) for name in names]
         calls = [
             _STATES.call(self._keys, *inner[at : at + CHUNK]) for at in range(0, len(inner), CHUNK)
@@ -278,7 +278,7 @@ class Schedules:
         return list(zip(parts[::2], parts[1::2], strict=True))
 
     async def paused(self, owner: str) -> list[PausedSchedule]:
-        """The schedules of an owner that an operator has paused, or a row of failures has stopped."""
+        """Return the schedules of an owner that an operator has paused, or a row of failures has stopped."""
         (reply,) = await run_patiently(self._connection, _PAUSED.call(self._keys, owner))
         parts: list[bytes] = value_of(reply)
         return [
@@ -287,7 +287,7 @@ class Schedules:
         ]
 
     async def outcomes(self, schedule: str) -> list[Outcome]:
-        """What became of the last due times of a schedule, the latest first; what cannot be read is left out.
+        """Return the last outcomes of a schedule, the latest first; unreadable ones are left out.
 
         Arguments:
             schedule: owner/name.
@@ -299,7 +299,7 @@ class Schedules:
         return outcomes_of(schedule, value_of(reply))
 
     async def has_run(self, schedule: str, due: Sequence[int]) -> list[bool]:
-        """Whether due times (ms) of a schedule had a run, as far as that is remembered."""
+        """Return for each due time (ms) of a schedule if it had a run, as far as that is remembered."""
         inner = await self._inner_name(schedule)
         replies = await read_patiently(
             self._connection, *(("ZSCORE", self._keys.ran(inner), moment) for moment in due)
@@ -307,7 +307,7 @@ class Schedules:
         return [value_of(reply) is not None for reply in replies]
 
     async def _inner_name(self, schedule: str) -> str:
-        """The name under which what has happened to a schedule is kept: the first one that it had."""
+        """Return the name under which what has happened to a schedule is kept: the first one that it had."""
         command = ("HGET", self._keys.schedules, f"alias:{schedule}")
         (reply,) = await read_patiently(self._connection, command)
         alias = value_of(reply)
@@ -323,7 +323,7 @@ def _inner(name: str, fields: Mapping[bytes, bytes]) -> str:
 
 
 def outcomes_of(schedule: str, texts: Sequence[bytes]) -> list[Outcome]:
-    """What became of due times; what cannot be read is left out."""
+    """Return the outcomes of due times; unreadable ones are left out."""
     found: list[Outcome] = []
     for text in filter(None, texts):
         try:
@@ -347,13 +347,13 @@ def known_of(
     state: Mapping[bytes, bytes],
     latest: Sequence[Outcome],
 ) -> Known:
-    """All that Redis holds of one schedule.
+    """Return all that Redis holds of one schedule.
 
     Arguments:
         name: owner/name.
-        fields: what stands in ``P:schedules``.
+        fields: the content of ``P:schedules``.
         state: what has happened to it.
-        latest: what became of its last due times.
+        latest: the outcomes of its last due times.
 
     Raises:
         ValueError, LookupError: something else is stored there.
@@ -389,7 +389,7 @@ def known_of(
 
 
 def _pause(text: bytes | None) -> Mapping[str, Any] | None:
-    """A pause; one that cannot be read is in force like any other, as the scripts see it."""
+    """Return a pause; one that cannot be read counts like any other, as for the scripts."""
     if not text:
         return None
     try:

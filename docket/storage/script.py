@@ -23,7 +23,7 @@ from .keys import Keys
 class Script:
     """One Lua file and the names of its arguments.
 
-    ``arguments`` become Lua locals of the same names; whatever is passed beyond them stands in ``ARGV``
+    ``arguments`` become Lua locals of the same names; what is passed beyond them stands in ``ARGV``
     from the index ``REST`` on. ``P`` is the prefix of the docket, ``server`` the server,
     whose time was not moved.
     """
@@ -31,7 +31,7 @@ class Script:
     name: str
     arguments: tuple[str, ...] = field(default=())
     is_movable: bool = False
-    """Whether it sees the time as tests have moved it."""
+    """True if it sees the time as tests have moved it."""
 
     @cached_property
     def source(self) -> str:
@@ -49,7 +49,7 @@ class Script:
         return replace(self, is_movable=True)
 
     def call(self, keys: Keys, *arguments: Argument) -> Call:
-        """The call with these arguments, not yet sent."""
+        """Return the call with these arguments, not yet sent."""
         return Call(self, (keys.future, keys.prefix, *arguments))
 
 
@@ -65,12 +65,12 @@ class Call:
 
     @property
     def command(self) -> Command:
-        """What is sent as a rule: the short form."""
+        """The command that is sent as a rule: the short form."""
         return ("EVALSHA", self.script.sha, 1, *self.arguments)
 
     @property
     def full_command(self) -> Command:
-        """What is sent when the server does not know the script (restart, failover, flush)."""
+        """The command that is sent when the server does not know the script (restart, failover, flush)."""
         return ("EVAL", self.script.source, 1, *self.arguments)
 
 
@@ -91,12 +91,12 @@ async def run(connection: Connection, *calls: Call) -> list[Reply]:
 
 
 def time_query(connection: Connection, keys: Keys) -> Command:
-    """The command that tells the server's time, as the scripts of the docket see it."""
+    """Return the command that asks for the server's time, as the scripts of the docket see it."""
     return _TIME.movable.call(keys).full_command if connection.is_throwaway else ("TIME",)
 
 
 def run_blocking(connection: ThreadConnection, *calls: Call) -> list[Reply]:
-    """As ``run``, for a thread."""
+    """Send all calls as ``run`` does, from a thread."""
     replies = connection.send(*[call.command for call in calls])
     missing = _missing(replies)
     if missing:
@@ -110,7 +110,7 @@ def _missing(replies: Sequence[Reply]) -> list[int]:
 
 
 def _healing(calls: Sequence[Call], missing: Sequence[int]) -> list[Command]:
-    """What was missing once more: the first call of each script brings its text for all that follow."""
+    """Return the missing calls once more: the first one of each script brings its text for the others."""
     told = set[Script]()
     commands: list[Command] = []
     for call in (calls[index] for index in missing):

@@ -1,4 +1,4 @@
-"""Why an execution stands where it does: all that Redis holds of that, in one question."""
+"""The situation of an execution: why it stands where it does, in one question."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 class Seen(NamedTuple):
-    """Something of a name, and a moment of it."""
+    """Something that has a name, and a moment of it."""
 
     name: str
     at: datetime
 
 
 class Moment(NamedTuple):
-    """What a run was given at a gate that has put it off."""
+    """The moment that a run was given at a gate that has put it off."""
 
     kind: str
     """rate or debounce."""
@@ -44,7 +44,7 @@ class SlotWait:
 
     Arguments:
         limit: its name.
-        slots: how many it has; None if that is not known.
+        slots: how many it has; None if that is unknown.
         held: how many of them are held.
         holders: the keys that have held one longest, and since when; ten at most.
         before: how many wait before it.
@@ -65,7 +65,7 @@ class TurnWait:
 
     Arguments:
         schedule: owner/name.
-        holder: the key of the run that has the turn; None if nobody has it.
+        holder: the key of the run that has the turn; None if no run has it.
         before: how many wait before it.
         since: since when it waits.
     """
@@ -78,17 +78,17 @@ class TurnWait:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """Where an execution stands, and what is around it; what does not concern its state is not read.
+    """The state of an execution, and what is around it; what does not concern its state is not read.
 
     Arguments:
-        key, task, state, queue, attempt, due: what it is.
+        key, task, state, queue, attempt, due: the execution.
         now: the server's time.
         silence: how long a worker may be silent before it counts as gone.
-        worker: who has it, or had it last.
+        worker: its holder, or the last one.
         started_at, completed_at, reason, error: as its record says.
         crashes, alone, death: how many processes have died under it, how many of them while it ran alone,
             and how the last one has.
-        is_suspect: whether it waits as a suspect.
+        is_suspect: true while it waits as a suspect.
         is_cancelled: whether its worker was asked to cancel it.
         schedule: the schedule that it is a run of, owner/name.
         strike: the identity of the rule that has parked it.
@@ -98,7 +98,7 @@ class Situation:
         moments: what it was given at gates.
         ahead: how many of its queue are before it that no worker has; with ``is_least``, so many at least.
         suspects_before: how many suspects run before it.
-        lease_left: how long its worker is still believed; negative if it is not, None if nothing tells.
+        lease_left: how long its worker is still believed; negative if it is not, None if that is unknown.
         heard: when its worker was last heard of.
         parked_since, kept_for: as the names say.
         is_dead: whether it is listed as a dead letter.
@@ -151,19 +151,19 @@ class Situation:
     taking: tuple[str, ...] = ()
 
     def is_living(self, heard: datetime) -> bool:
-        """Whether a worker that was last heard of then counts as living."""
+        """Return True if a worker that was last heard of then counts as living."""
         return heard >= self.now - self.silence
 
 
 class Situations:
-    """Reads why executions stand where they do."""
+    """Reader of the situations of executions."""
 
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection
         self._keys = keys
 
     async def of(self, key: str, silence: timedelta) -> Situation | None:
-        """The situation of an execution, read in one command; None if there is no such execution.
+        """Return the situation of an execution, read in one command; None if there is no such execution.
 
         Arguments:
             key: the execution.
@@ -190,7 +190,7 @@ class Situations:
 
 
 class _Told(dict[str, Any]):
-    """What the script has said."""
+    """The answer of the script."""
 
     def text(self, name: str) -> str:
         return _text(self.get(name, b""))

@@ -1,7 +1,7 @@
-"""What follows a commit in slices: its schedules, and its strikes on arguments.
+"""The parts of a commit that follow in slices: its schedules, and its strikes on arguments.
 
-A commit is in force when its record is, in one short script, however many schedules it has. What it
-declares is staged before, and brought over afterwards; whoever leads goes on with that.
+A commit is active when its record is, in one short script, however many schedules it has. What it
+declares is staged before, and brought over afterwards; the leader goes on with that.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class DeclaredSchedule(NamedTuple):
 
     name: str
     timing: str
-    """What decides when it is due; as long as this is the same, so is the next time."""
+    """The fields that decide when it is due; as long as they are the same, so is the next time."""
     definition: str
     next_time: int
-    """Unix time in ms from which it starts if its timing is new; 0 if it is not due any more."""
+    """Unix time in ms from which it starts if its timing is new; 0 if it is no longer due."""
     renamed_from: str
     """The name that it had before; empty if it had none."""
     seal: str = ""
@@ -53,24 +53,24 @@ class StruckRule(NamedTuple):
 
     @property
     def is_of_a_task(self) -> bool:
-        """Whether it strikes every execution of a task."""
+        """True if it strikes every execution of a task."""
         return is_of_a_task(self.identity)
 
 
 def is_of_a_task(identity: str) -> bool:
-    """Whether the rule of this identity strikes every execution of a task."""
+    """Return True if the rule of this identity strikes every execution of a task."""
     return identity.startswith("task:")
 
 
 class Staged(NamedTuple):
-    """What waits to be committed."""
+    """Something that waits to be committed."""
 
     token: str
     size: int
 
 
 class Staging:
-    """Writes ``P:staged:…``, and has what is committed follow.
+    """Access to ``P:staged:…``, and the completion of commits.
 
     Arguments:
         connection: how the server is reached.
@@ -88,13 +88,13 @@ class Staging:
         lifted: Sequence[str] = (),
         struck: Sequence[StruckRule] = (),
     ) -> Staged:
-        """Write down what is to follow a commit; nothing of it is in force.
+        """Write down what is to follow a commit; nothing of it is active.
 
         Arguments:
-            owner: whose schedules and strikes these are.
+            owner: the owner of these schedules and strikes.
             declared: all schedules of the owner.
-            lifted: the identities of rules that are taken back.
-            struck: rules that are put in force.
+            lifted: the identities of rules that are removed.
+            struck: rules that are added.
         """
         fields: dict[str, Argument] = {f"row:{one.name}": json.dumps(one[1:]) for one in declared}
         fields |= {f"heir:{one.renamed_from}": one.name for one in declared if one.renamed_from}
@@ -115,14 +115,14 @@ class Staging:
         return staged
 
     async def follow(self, owner: str, most: int | None = None) -> bool:
-        """Have what is committed follow; tells whether all of it has.
+        """Carry out what is committed; return True if all of it is done.
 
         Arguments:
-            owner: whose.
-            most: how many slices at most; None is any number.
+            owner: the owner of the commit.
+            most: the maximum number of slices; None is any number.
 
         Raises:
-            ServerUnavailable: Redis did not answer in time; whoever calls again goes on.
+            ServerUnavailable: Redis did not answer in time; another call goes on.
         """
         done = 0
         while most is None or done < most:
@@ -134,7 +134,7 @@ class Staging:
         return False
 
     async def next_times(self, owner: str, names: Sequence[str]) -> list[int]:
-        """When schedules are due next, in ms; 0 for those that are not due any more."""
+        """Return the next due times of schedules, in ms; 0 for those that are no longer due."""
         moments: list[int] = []
         for at in range(0, len(names), CHUNK):
             fields = [f"next:{owner}/{name}" for name in names[at : at + CHUNK]]

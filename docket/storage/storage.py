@@ -27,7 +27,7 @@ from .workers import Workers
 
 _OPEN = Script("open")
 _GLOB = re.compile(r"[*?\[\]^\\]")
-"""What a name must not mean in a pattern of keys."""
+"""Characters with a meaning in a pattern of keys, which they must not have in a name."""
 
 
 class Storage:
@@ -57,7 +57,7 @@ class Storage:
         self.subscriptions = Subscriptions(connection, self.keys.strikes)
 
     def exchange(self, claimant: Claimant, *, is_shown: bool = False) -> Exchange:
-        """The round trip of a worker.
+        """Return the round trips of a worker.
 
         Arguments:
             claimant: the worker.
@@ -72,9 +72,9 @@ class Storage:
         """Reach the server and see that the keys are ours.
 
         Arguments:
-            lazy: open it also where nothing answers; whoever asks first of what is there reaches it.
+            lazy: open it also where nothing answers; the first use of what is there reaches it.
 
-        Returns whether it was reached.
+        Returns True if it was reached.
 
         Raises:
             ServerUnavailable: nothing answers there.
@@ -84,7 +84,7 @@ class Storage:
         return await self.connection.open(self._look_at_what_is_there, lazy=lazy)
 
     async def format(self) -> str:
-        """The format of what is there; empty if there is nothing yet."""
+        """Return the format of what is there; empty if there is nothing yet."""
         (reply,) = await run(self.connection, _OPEN.call(self.keys))
         return value_of(reply)[1].decode()
 

@@ -18,17 +18,17 @@ _VERSION = b"version"
 
 
 class Change(NamedTuple):
-    """What a change has come to; times are Unix times in ms."""
+    """The outcome of a change; times are Unix times in ms."""
 
     version: str
-    """Which version the rules are now; it was made for this change."""
+    """The version of the rules now; it was made for this change."""
     before: str
-    """Which version they were."""
+    """Their version before."""
     over: int
-    """How many rules were removed because their time was over."""
+    """Number of rules that were removed because their time was over."""
     since: int
     ends: int
-    """When the rule ends; 0 is never."""
+    """The end of the rule; 0 is never."""
 
 
 class StoredRule(NamedTuple):
@@ -54,7 +54,7 @@ class StoredRules(NamedTuple):
 
 
 class StrikeRules:
-    """Reads and writes ``P:strikes``. What a rule means is not known here."""
+    """Access to ``P:strikes``. The meaning of a rule is unknown here."""
 
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection
@@ -79,7 +79,7 @@ class StrikeRules:
             rule: the rule in the words of its readers.
             action: drop, park or delay.
             ends: when the rule is over, in ms; 0 is never.
-            lasts: for how many ms it lasts, in the place of ``ends``.
+            lasts: ms for which it lasts, in place of ``ends``.
         """
         version = new_nonce()
         call = _STRIKE.call(self._keys, direction, field, rule, action, ends, lasts, version)
@@ -88,7 +88,7 @@ class StrikeRules:
         return Change(version, before.decode(), *map(int, numbers))
 
     async def read(self) -> StoredRules:
-        """The rules as they stand."""
+        """Return the rules as they stand."""
         time, reply = await read_patiently(
             self._connection,
             time_query(self._connection, self._keys),
@@ -103,12 +103,12 @@ class StrikeRules:
         return StoredRules(seconds * 1000 + microseconds // 1000, version, rules)
 
     async def version(self) -> str:
-        """The version of the rules; empty if there never were any."""
+        """Return the version of the rules; empty if there never were any."""
         (reply,) = await read_patiently(self._connection, ("HGET", self._keys.strikes, _VERSION))
         return (value_of(reply) or b"").decode(errors="replace")
 
     async def acquit(self) -> Released:
-        """Put back what rules have parked that are no longer in force."""
+        """Put back what was parked by rules that are no longer active."""
         done, is_more = Released([], []), True
         while is_more:
             (reply,) = await run_patiently(self._connection, _ACQUIT.call(self._keys))
@@ -119,11 +119,11 @@ class StrikeRules:
 
 
 def stored_rule(text: bytes) -> StoredRule:
-    """The rule that a field of ``P:strikes`` holds."""
+    """Return the rule that a field of ``P:strikes`` holds."""
     head, _, rule = text.partition(b"\n")
     match head.split(b" "):
         case [action, ends, since] if ends.isdigit() and since.isdigit():
             return StoredRule(action.decode(errors="replace"), int(ends), int(since), rule)
         case _:
-            # None of ours: whoever reads the rule will say so.
+            # None of ours: the reader of the rule will say so.
             return StoredRule("drop", 0, 0, b"")

@@ -1,4 +1,4 @@
-"""One pub/sub connection for everybody who waits in this docket, however many they are."""
+"""One pub/sub connection for all that wait in this docket, however many there are."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ so read the state. It is no text, because any text can be published: a key that 
 Event: TypeAlias = "bytes | _Gap"
 
 SILENCE = 10.0
-"""Seconds without an event after which one looks whether another server publishes by now."""
+"""Seconds without an event after which it is checked if another server publishes by now."""
 
 
 class Listener:
@@ -44,7 +44,7 @@ class Listener:
         self._events.put_nowait(event)
 
     async def next(self) -> tuple[str, Event]:
-        """The next channel and event.
+        """Return the next channel and event.
 
         Raises:
             ServerRefused: this user may not subscribe.
@@ -65,13 +65,13 @@ class Listener:
 
 
 class Subscriptions:
-    """Hands the events of channels to listeners; a channel is subscribed while somebody listens.
+    """The events of channels for their listeners; a channel is subscribed while it has a listener.
 
     The line is opened with the first listener and found again when it is lost.
 
     Arguments:
         connection: how the server is reached.
-        anchor: a channel that stays subscribed, because a line without one can not wait.
+        anchor: a channel that stays subscribed, because a line without one cannot wait.
     """
 
     def __init__(self, connection: Connection, anchor: str) -> None:
@@ -140,9 +140,9 @@ class Subscriptions:
                 await asyncio.sleep(backoff.next_pause())
 
     def _is_to_go_on(self, error: DocketError) -> bool:
-        """Tell those about a refusal who never heard anything; return whether there are others.
+        """Tell a refusal to those that never heard anything; return True if there are others.
 
-        Whoever has heard something before may again: a password rotates, or an ACL is loaded late.
+        One that has heard something before may hear again: a password rotates, or an ACL is loaded late.
         """
         is_login = isinstance(error, LoginRefused) and self._connection.has_worked
         known, unknown = set[Listener](), set[Listener]()
@@ -180,7 +180,7 @@ class Subscriptions:
             self._confirmed.clear()
 
     async def _subscribe_all(self, line: Channels) -> None:
-        """Subscribe to everything, also to what somebody begins to listen to meanwhile."""
+        """Subscribe to everything, also to channels that get a listener meanwhile."""
         subscribed = {self._anchor}
         while missing := {one for one, who in self._listeners.items() if who} - subscribed:
             await line.subscribe(*missing)

@@ -1,4 +1,4 @@
-"""How a server fares: how fast it answers, what its clock says, whether it writes everything down."""
+"""The health of a server: its latency, its clock, its memory and its durability."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from .patience import read_patiently, value_of
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """How much of its memory a server uses, in bytes."""
+    """The memory that a server uses, and its limit, in bytes."""
 
     used: int
     limit: int
 
     @property
     def share(self) -> float:
-        """Return the used share of it."""
+        """The used share of it."""
         return self.used / self.limit
 
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """How a server fares.
+    """The health of a server.
 
     Arguments:
-        latency: how long a round trip takes.
+        latency: the duration of a round trip.
         skew: how far its clock is ahead of the one here, give or take a round trip.
-        memory: how much of its memory it uses; None where there is no limit, or this user may not know.
+        memory: its use of memory; None where there is no limit, or this user may not know.
         is_durable: whether it writes down every change (``appendonly``); None where this user may not know.
     """
 
@@ -41,7 +41,7 @@ class Vitals:
 
 
 async def look(connection: Connection) -> Vitals:
-    """Ask a server how it fares.
+    """Measure the health of a server.
 
     Raises:
         ServerUnavailable: it does not answer.

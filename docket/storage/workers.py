@@ -1,4 +1,4 @@
-"""Who is at work: heartbeats, and which worker knows which task."""
+"""The workers: their heartbeats, and the tasks that each of them knows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RETIRE = Script("retire", ("worker", "consumer"))
 _UNPARK = Script("unpark", ("quiet", "most"))
 
 ANY_TASK = ""
-"""In the place of a task's name: all that the worker does not know by name."""
+"""In place of a task's name: all that the worker does not know by name."""
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -39,7 +39,7 @@ class WorkerInfo:
 
 
 class Workers:
-    """Reads and writes ``P:workers``, ``P:worker-*:*``, ``P:task-workers:*`` and ``P:codecs``."""
+    """Access to ``P:workers``, ``P:worker-*:*``, ``P:task-workers:*`` and ``P:codecs``."""
 
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection
@@ -58,11 +58,11 @@ class Workers:
 
         Arguments:
             worker: its name.
-            tasks: what it knows.
+            tasks: those that it knows.
             silence: after which a worker counts as gone.
             shapes: what tasks can be called with, by name; by ``ANY_TASK``, that it takes all others, too.
             codecs: those that it reads.
-            queues: those that it serves; none is not said.
+            queues: those that it serves; empty if it does not say so.
 
         Returns the server's time in ms.
         """
@@ -77,7 +77,7 @@ class Workers:
         return int(value_of(reply))
 
     async def beat(self, worker: str, now: int) -> bool:
-        """Say that the worker lives, at ``now`` ms of the server's time; tells whether it was known still.
+        """Say that the worker lives, at ``now`` ms of the server's time; return True if it was still known.
 
         It is not where the server was emptied, or has not heard of it for so long that others forgot it.
         """
@@ -85,17 +85,17 @@ class Workers:
         return not value_of(reply)
 
     async def beat_at_a_full_server(self, worker: str, now: int) -> bool:
-        """As ``beat``, where that is refused for want of memory."""
+        """Do as ``beat`` does, where that is refused for want of memory."""
         (reply,) = await run(self._connection, _HEARTBEAT.call(self._keys, worker, now))
         return not value_of(reply)
 
     async def parked(self) -> int:
-        """How many executions are parked."""
+        """Return the number of parked executions."""
         (reply,) = await self._connection.send(("ZCARD", self._keys.parked))
         return value_of(reply)
 
     async def retire(self, worker: str, consumer: str, queues: Sequence[str]) -> int:
-        """Say goodbye, and hand back what is still pending; tells how much that was."""
+        """Say goodbye, and hand back what is still pending; return how much that was."""
         call = _RETIRE.call(self._keys, worker, consumer, *map(queue_argument, queues))
         total = 0
         while True:
@@ -106,12 +106,12 @@ class Workers:
                 return total
 
     async def parked_groups(self) -> list[Group]:
-        """For which reasons, and of which tasks, anything is parked."""
+        """Return the reasons for which, and the tasks of which, anything is parked."""
         (reply,) = await self._connection.send(("SMEMBERS", self._keys.parked_groups))
         return sorted(Group.read(text) for text in value_of(reply))
 
     async def parked_by_group(self) -> dict[Group, int]:
-        """How many executions are parked, for which reasons and of which tasks."""
+        """Return the number of parked executions by reason and task."""
         groups = await self.parked_groups()
         if not groups:
             return {}
@@ -145,7 +145,7 @@ class Workers:
         return done
 
     async def living(self, silence: timedelta) -> list[WorkerInfo]:
-        """The workers that were heard of within ``silence``."""
+        """Return the workers that were heard of within ``silence``."""
         now, seen = await read_patiently(
             self._connection,
             time_query(self._connection, self._keys),
@@ -169,7 +169,7 @@ class Workers:
         ]
 
     async def count_living(self, silence: timedelta, now: int) -> int:
-        """How many workers were heard of within ``silence``, by the server's time in ms."""
+        """Count the workers that were heard of within ``silence``, by the server's time in ms."""
         since = now - _milliseconds(silence)
         (reply,) = await read_patiently(
             self._connection, ("ZCOUNT", self._keys.workers, since, "+inf")
@@ -177,12 +177,12 @@ class Workers:
         return value_of(reply)
 
     async def shapes(self, task: str, silence: timedelta, *, fallbacks: bool = True) -> list[str]:
-        """What the workers heard of within ``silence`` say that a task can be called with.
+        """Return what a task can be called with, as the workers heard of within ``silence`` say.
 
         Arguments:
             task: its name.
             silence: after which a worker counts as gone.
-            fallbacks: whether those count that take tasks which they do not know.
+            fallbacks: count those as well that take tasks which they do not know.
         """
         workers = await self.living(silence)
         if not workers:
@@ -211,7 +211,7 @@ class Workers:
         ]
 
     async def served(self, silence: timedelta) -> set[str]:
-        """The queues that the workers heard of within ``silence`` say they serve."""
+        """Return the queues that the workers heard of within ``silence`` say they serve."""
         workers = await self.living(silence)
         if not workers:
             return set()
@@ -223,7 +223,7 @@ class Workers:
         return {queue for queues in told for queue in queues.split("\n")}
 
     async def knowing(self, task: str, silence: timedelta) -> list[WorkerInfo]:
-        """The workers heard of within ``silence`` that know a task."""
+        """Return the workers heard of within ``silence`` that know a task."""
         return [worker for worker in await self.living(silence) if task in worker.tasks]
 
 

@@ -1,4 +1,4 @@
-"""Runs executions: one occupation per file, wired together in ``worker``."""
+"""The worker, which runs executions: one service per file, wired together in ``worker``."""
 
 from .fallback import default_fallback_task
 from .worker import Worker

@@ -1,4 +1,4 @@
-"""Hears which running executions somebody wants cancelled."""
+"""The cancellation of running executions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .running import End, Running
 
 
 class Cancellation(Service):
-    """Ends the runs whose keys are called out; wakes for nothing else.
+    """The listener that ends the runs whose keys are called out; it wakes for nothing else.
 
     The wish is durable in the record of the execution. What is called out while the line is down is
     found when the line is back, by having the leases looked at.

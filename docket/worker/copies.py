@@ -13,17 +13,17 @@ import traceback
 from .leftovers import flush
 
 _CAN_NOT_WAIT = RuntimeError(
-    "a child that a task has forked can not await: its event loop is its parent's; end it with os._exit() "
+    "a child that a task has forked cannot await: its event loop is its parent's; end it with os._exit() "
     "before, or use multiprocessing"
 )
 
 
 def leave_if_copied(original: int, error: BaseException | None = None) -> None:
-    """End this process if it is a copy; does nothing in the process that the task was started in.
+    """End this process if it is a copy; do nothing in the process that the task was started in.
 
     Arguments:
         original: the process that the task was started in.
-        error: what the task has raised.
+        error: the error that the task has raised.
     """
     if os.getpid() == original:
         return
@@ -43,7 +43,7 @@ def refuse_to_wait(original: int) -> None:
 
 
 def _exit_code(error: BaseException | None) -> int:
-    """The exit code of a program that ends with an error, which is shown as there."""
+    """Return the exit code of a program that ends with an error, which is shown as there."""
     if error is None:
         return 0
     if isinstance(error, SystemExit):

@@ -1,4 +1,4 @@
-"""Waits for somebody to say that there is work."""
+"""The wait for a ring, which says that there is work."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..storage.patience import Backoff
 
 
 class Doorbell(Service):
-    """Calls ``answer`` whenever the bell rings while there is a free slot.
+    """The wait at the bell, which calls ``answer`` on each ring while there is a free slot.
 
     A worker without a free slot does not stand at the bell, so that the token wakes one that has.
 

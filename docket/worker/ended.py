@@ -1,4 +1,4 @@
-"""How a coroutine has ended, as a value."""
+"""The end of a coroutine, as a value."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """A coroutine has raised this, whatever it is."""
+    """The error that a coroutine has raised, of any kind."""
 
     error: BaseException
 

@@ -64,10 +64,10 @@ from .running import End, Run
 from .threads import Threads
 
 BLOCKED_PAUSE = timedelta(milliseconds=100)
-"""After which an execution comes again that a gate keeps out without saying for how long."""
+"""Pause after which an execution comes again that a gate keeps out without saying for how long."""
 
 _NAMES = ("__name__", "__qualname__")
-"""What a runtime may want to know of the function that it calls."""
+"""Attributes that a runtime may want to know of the function that it calls."""
 
 _ENDS: dict[End, Outcome] = {
     End.CANCELLED: Cancelled(),
@@ -92,15 +92,15 @@ _ENDINGS: dict[type[Outcome], str] = {
 
 
 def ordered(run: Run, error: BaseException, is_ending: bool) -> Outcome | None:
-    """The outcome that somebody has ordered, if an error is the answer to an order.
+    """Return the outcome that was ordered, if an error is the answer to an order.
 
-    Nobody has ordered it where a future was cancelled that the task waits for, or where the task cancels
+    None was ordered where a future was cancelled that the task waits for, or where the task cancels
     itself: then it has failed, like with any other error. What others ask of the task counts only when
     the whole event loop is told to end; the run is handed back then.
 
     Arguments:
-        run: what has ended.
-        error: what it has ended with.
+        run: the run that has ended.
+        error: the error that it has ended with.
         is_ending: whether all tasks of the event loop were cancelled.
     """
     if isinstance(error, LeaseLost):
@@ -117,11 +117,11 @@ class Host(Protocol):
 
     @property
     def name(self) -> str:
-        """What executions show."""
+        """The name that executions show."""
         ...
 
     async def complete(self, run: Run) -> bool:
-        """Read what has not come along with a claim; False if another worker has taken the run over."""
+        """Read what a claim has not brought along; return False if another worker has taken the run over."""
         ...
 
     @property
@@ -131,33 +131,33 @@ class Host(Protocol):
 
     @property
     def docket(self) -> Docket:
-        """Where the tasks are known, and the strikes."""
+        """The docket, which knows the tasks and the strikes."""
         ...
 
     @property
     def dependencies(self) -> Mapping[str, Dependency[Any]]:
-        """What is wrapped around every task."""
+        """The dependencies that are wrapped around every task."""
         ...
 
     @property
     def redelivery_timeout(self) -> timedelta:
-        """After what time others take over what it holds, if it is silent."""
+        """Time after which others take over what it holds, if it is silent."""
         ...
 
     @property
     def is_ending(self) -> bool:
-        """Whether all tasks of its event loop were cancelled, as at the end of ``asyncio.run``."""
+        """True if all tasks of its event loop were cancelled, as at the end of ``asyncio.run``."""
         ...
 
 
 class Executor:
-    """Runs tasks, each to exactly one outcome; nothing that a task does escapes from here.
+    """The runner of tasks, each to exactly one outcome; nothing that a task does escapes from here.
 
     Arguments:
         host: the worker.
         observer: hears what happens.
-        fallback: called in the place of tasks that are not known; without it they are parked.
-        timer: tells seconds that only measure how long a run has taken.
+        fallback: called in place of unknown tasks; without it they are parked.
+        timer: gives seconds that only measure how long a run has taken.
     """
 
     def __init__(
@@ -186,10 +186,10 @@ class Executor:
         await self._shared.close()
 
     async def outcome(self, run: Run, now: int) -> Outcome:
-        """Run one execution and tell what it ended with.
+        """Run one execution and return its outcome.
 
         Arguments:
-            run: what was claimed.
+            run: the claimed execution.
             now: the server's time in ms.
         """
         told = run.end
@@ -248,7 +248,7 @@ class Executor:
         return outcome
 
     def _prepare(self, claimed: Claimed, plan: Plan, now: int) -> Execution | Outcome:
-        """The execution, ready to be called, or the outcome of one that can not be."""
+        """Return the execution, ready to be called, or the outcome of one that cannot be."""
         try:
             execution = self._execution(claimed, plan, now)
         except ModelMismatch as error:
@@ -277,7 +277,7 @@ class Executor:
         return Parked(ParkedReason.STRUCK, rule.identity)
 
     async def _is_automatic_elsewhere(self, claimed: Claimed) -> bool:
-        """Whether it looks like an automatic task of a newer worker, which no fallback must swallow."""
+        """Return True if it looks like a newer worker's automatic task, which no fallback must swallow."""
         if claimed.key != claimed.task:
             return False
         return bool(await self._docket.task_workers(claimed.task))
@@ -313,7 +313,7 @@ class Executor:
         return execution
 
     def _brought_up(self, claimed: Claimed, plan: Plan) -> bytes:
-        """The arguments in the shape that the task has now."""
+        """Return the arguments in the shape that the task has now."""
         policy = plan.policy
         if claimed.schema == policy.args_schema or policy.upcast is None:
             return claimed.call
@@ -383,7 +383,7 @@ class Executor:
         try:
             if attempt.plan.is_coroutine:
                 return checkpointed(function(*args, **kwargs), run)
-            # Of a plain function nobody can tell a call that fails from one that can not be made.
+            # With a plain function, a call that fails looks like one that cannot be made.
             bind(execution.function_name, function, args, kwargs)
             if attempt.plan.policy.in_process:
                 return self._processes.call(execution.function_name, function, args, kwargs)
@@ -438,7 +438,7 @@ class Executor:
         return Delayed(block.reason, pause, was_let_in=bool(execution.admitted_by))
 
     async def _failed(self, run: Run, attempt: _Attempt, error: BaseException) -> Outcome:
-        """What follows a failure: another attempt, the next run of a perpetual task, or nothing."""
+        """Return what follows a failure: another attempt, the next run of a perpetual task, or nothing."""
         execution = attempt.execution
         attempt.error = error
         outcome = await ended(self._after_failure(attempt, error))
@@ -461,7 +461,7 @@ class Executor:
         return outcome
 
     def _unarranged(self, trouble: BaseException) -> Outcome:
-        """What becomes of a run whose handlers could not say what follows.
+        """Return the outcome of a run whose handlers could not say what follows.
 
         Where Redis was in their way, the run comes again: a chain must not end because of that.
         """
@@ -482,7 +482,7 @@ class Executor:
         return Failed(error)
 
     async def _unfit(self, attempt: _Attempt, error: SignatureMismatch) -> Outcome:
-        """What becomes of a call that does not fit here: another release that is at work may take it."""
+        """Return the outcome of a call that does not fit here: another release at work may take it."""
         execution, function = attempt.execution, attempt.plan.function
         args, kwargs = execution.args, execution.kwargs
         if not shape_of(function).fits(args, kwargs):
@@ -504,7 +504,7 @@ class Executor:
         return pause is not None
 
     def _following(self, execution: Execution, ended: Completed | Failed) -> Outcome:
-        """What a handler has arranged to follow."""
+        """Return the outcome that a handler has arranged."""
         if execution.next_run is None:
             return HandledElsewhere()
         return Perpetuated(execution.next_run, ended, execution.successor())
@@ -529,13 +529,13 @@ async def until_ended(thread: asyncio.Future[Any], given_up: asyncio.Future[None
             cancellation = error
     if cancellation is None and thread.done():
         return thread.result()
-    # Nobody looks at it any more, and the loop may be closed when the thread ends.
+    # Nothing looks at it any more, and the loop may be closed when the thread ends.
     thread.cancel()
     raise cancellation or asyncio.CancelledError
 
 
 class _Attempt:
-    """One try of one execution: what it is to be, and what has been resolved for it so far."""
+    """One try of one execution: its plan, and what has been resolved for it so far."""
 
     def __init__(self, execution: Execution, plan: Plan, timer: Callable[[], float]) -> None:
         self.execution = execution
@@ -546,31 +546,31 @@ class _Attempt:
         self._start = timer()
 
     def ending(self, outcome: Outcome) -> str:
-        """What observers call the end: a run that raised has failed, whatever follows."""
+        """Return the observers' word for its end: a run that raised has failed, even if something follows."""
         if self.error is not None and not isinstance(outcome, Retry):
             return "failed"
         return _ENDINGS[type(outcome)]
 
     def role(self, kind: type[Any]) -> Any:
-        """The dependency that plays a role, if there is one."""
+        """Return the dependency that plays a role; None if there is none."""
         return None if self.resolution is None else self.resolution.role(kind)
 
     @property
     def runtime(self) -> Any:
-        """How the task is called; what the configuration says goes before what the code says."""
+        """The runtime that calls the task; the configuration goes before the code."""
         if (timeout := self.plan.policy.timeout) is not None:
             return Timeout(timeout)
         return self.role(Runtime)
 
     def outcome(self, result: Any = None, exception: BaseException | None = None) -> TaskOutcome:
-        """How it has ended, in the words of the handlers."""
+        """Return its outcome, in the words of the handlers."""
         duration = timedelta(seconds=self._timer() - self._start)
         return TaskOutcome(duration, result, exception)
 
 
 @types.coroutine
 def checkpointed(coroutine: Coroutine[Any, Any, Any], run: Run) -> Generator[Any, Any, Any]:
-    """Drive a coroutine, telling it ``LeaseLost`` where it would be told of a cancellation.
+    """Drive a coroutine, and raise ``LeaseLost`` in it in place of a cancellation if its lease is lost.
 
     asyncio can only throw ``CancelledError`` into a task. Between the task and its coroutine stands this
     generator, which says the truth instead when the lease is gone.
@@ -607,7 +607,7 @@ def _told(run: Run) -> LeaseLost:
 
 
 def _once(describe: Describe) -> Describe:
-    """A description that is made when somebody asks for it, and only once: it is in every line of a run."""
+    """Return a description that is made when it is needed, and only once: each line of a run has it."""
     said = ""
 
     def describe_once() -> str:

@@ -1,4 +1,4 @@
-"""The task of pydocket that takes the place of those that are not known."""
+"""The task of pydocket that takes the place of unknown ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ async def default_fallback_task(
     logger: logging.LoggerAdapter[logging.Logger] = TaskLogger(),
     **kwargs: Any,
 ) -> None:
-    """Drop a call of a task that is not known, with a warning; without a fallback it is parked.
+    """Drop a call of an unknown task, with a warning; without a fallback it is parked.
 
     Arguments:
         args, kwargs: the arguments of the call.

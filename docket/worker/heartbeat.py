@@ -1,4 +1,4 @@
-"""Says that a worker lives and what it knows."""
+"""The heartbeat, which says that a worker lives and which tasks it knows."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ LOOK_EVERY = 5
 """Beats between two looks at strikes that may have changed without a word."""
 
 ASTRAY = 5.0
-"""Seconds by which the clock here may differ from the server's before somebody is told."""
+"""Seconds by which the clock here may differ from the server's before it is reported."""
 
 
 class Heartbeat(Service):
-    """Beats every ``heartbeat_interval`` of the docket; wakes for nothing else.
+    """The beat of a worker every ``heartbeat_interval`` of the docket; it wakes for nothing else.
 
     Arguments:
         docket: where the worker works.
@@ -64,9 +64,9 @@ class Heartbeat(Service):
         self._may_be_forgotten = False
         self._is_astray = False
         self.last_contact: float | None = None
-        """When the server last answered, on the clock of the event loop."""
+        """Time of the server's last answer, on the clock of the event loop."""
         self.outage = ""
-        """That the server is full, in a sentence; empty if it is not."""
+        """A sentence that says that the server is full; empty if it is not."""
 
     silence = 120.0
 
@@ -125,12 +125,12 @@ class Heartbeat(Service):
             self._observer.depths(*await executions.depths(self._queues(), self._clock.now()))
 
     async def _say(self) -> bool:
-        """Say that the worker lives; tells whether it was known still."""
+        """Say that the worker lives; return True if it was still known."""
         workers, now = self._docket.storage.workers, self._clock.now()
         try:
             is_known = await workers.beat(self._worker, now)
         except ServerFull as error:
-            # What runs and waits goes on there, and nobody else would say so.
+            # What runs and waits goes on there, and nothing else would say so.
             self.outage = str(error)
             self._observer.disrupted(error, self._docket.heartbeat_interval.total_seconds())
             return await workers.beat_at_a_full_server(self._worker, now)
@@ -140,7 +140,7 @@ class Heartbeat(Service):
         return is_known
 
     async def _announce(self, limits: Mapping[tuple[str, str], int]) -> None:
-        """Say which limits there are, and which are not any more; one that has grown lets more in at once."""
+        """Announce the limits, and those that no longer exist; one that has grown lets more in at once."""
         gone = dict.fromkeys(self._announced.keys() - limits.keys(), 0)
         announcements = [Announcement(*names, size) for names, size in {**limits, **gone}.items()]
         in_force = await self._docket.storage.limits.announce(self._worker, announcements)

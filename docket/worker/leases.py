@@ -1,4 +1,4 @@
-"""Keeps the leases of what is in flight, from a thread, so that a blocked event loop loses none."""
+"""The leases of what is in flight, renewed from a thread, so that a blocked event loop loses none."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from .running import End, Run, Running
 logger = logging.getLogger("docket.worker")
 
 STUCK = 60.0
-"""Seconds without a turn of the thread after which it is told that leases are not renewed."""
+"""Seconds without a turn of the thread after which it is reported that leases are not renewed."""
 
 BLOCKED = 1.0
 """Seconds without a turn of the event loop after which the task that blocks it is reported."""
 
 
 class Leases(Service):
-    """Renews every third of a lease whatever is held, and ends runs that are not held any more.
+    """The renewal of all leases, every third of a lease; runs that are no longer held are ended.
 
     The thread has a connection of its own and touches nothing of the event loop but through
-    ``call_soon_threadsafe``. It also watches the event loop, because a loop that does not turn can not
+    ``call_soon_threadsafe``. It also watches the event loop, because a loop that does not turn cannot
     say so itself.
 
     Arguments:
@@ -133,14 +133,14 @@ class Leases(Service):
     def _renew(
         self, loop: asyncio.AbstractEventLoop, ask: Callable[[list[Run]], list[Hold]]
     ) -> float:
-        """Renew what is held; tells in how many seconds to look again."""
+        """Renew what is held; return the seconds until the next look."""
         held = self._running.held()
         if not held:
             return self._interval
         try:
             answers = ask(held)
         except DocketError:
-            # Whoever trades hears of it as well and reports it; leases outlive short troubles.
+            # The trade hears of it as well and reports it; leases outlive short troubles.
             return min(0.25, self._interval)
         except Exception as error:
             # One answer that makes no sense must not end the renewal of all leases.

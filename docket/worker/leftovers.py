@@ -1,4 +1,4 @@
-"""What tasks have left running when their worker ends: child processes, and threads that nothing ends."""
+"""Leftovers of tasks when their worker ends: child processes, and threads that nothing ends."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def leave_threads(known: Collection[threading.Thread]) -> None:
     """End this process now if threads are left that would keep it; else do nothing.
 
     Arguments:
-        known: threads that are none of what tasks have started.
+        known: threads that no task has started.
     """
     executor: Any = getattr(asyncio.get_running_loop(), "_default_executor", None)
     if executor is not None:

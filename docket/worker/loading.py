@@ -1,4 +1,4 @@
-"""Reads the calls that were too large to come along with a claim, a slice at a time."""
+"""The calls that were too large to come along with a claim, read a slice at a time."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from .running import Run
 
 
 class Loading:
-    """Completes runs that are held already, in the order in which they were claimed.
+    """The completion of runs that are held already, in the order in which they were claimed.
 
-    On a slow line a reply with all calls of a claim would take longer than anybody waits for a reply; it
+    On a slow line a reply with all calls of a claim would take longer than a reply is waited for; it
     would be asked for again, and never come.
 
     Arguments:
@@ -26,7 +26,7 @@ class Loading:
         self._reading: asyncio.Task[None] | None = None
 
     async def complete(self, run: Run) -> bool:
-        """Wait until the call of a run is there; False if another worker has taken the run over."""
+        """Wait until the call of a run is there; return False if another worker has taken the run over."""
         there: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((run, there))
         if self._reading is None:
@@ -41,7 +41,7 @@ class Loading:
                     await self._read_slice(batch)
                     backoff.reset()
                 except Exception:
-                    # Who trades hears of a server that is away and reports it. A run must not wait for ever.
+                    # The trade hears of a server that is away and reports it. A run must not wait for ever.
                     self._waiting.extendleft(reversed(batch))
                     await asyncio.sleep(backoff.next_pause())
         finally:
@@ -56,7 +56,7 @@ class Loading:
                 there.set_result(call is not None)
 
     def _next_slice(self) -> list[tuple[Run, asyncio.Future[bool]]]:
-        """Take what is read with the next reply; who has been stopped meanwhile waits no longer."""
+        """Take the runs of the next reply; one that was stopped meanwhile no longer waits."""
         batch: list[tuple[Run, asyncio.Future[bool]]] = []
         size = 0
         while self._waiting:

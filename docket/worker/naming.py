@@ -12,7 +12,7 @@ Holder = TypeVar("Holder")
 
 
 class Names(Generic[Holder]):
-    """Who has which name here; a name is free again when its holder lets it go, or is no more.
+    """The names and their holders here; a name is free again when its holder lets it go, or no longer exists.
 
     Two workers of one docket that shared a name would be one in its heartbeats, metrics and logs.
     """
@@ -21,10 +21,10 @@ class Names(Generic[Holder]):
         self._holders: WeakValueDictionary[tuple[str, str], Holder] = WeakValueDictionary()
 
     def take(self, holder: Holder, docket: str) -> str:
-        """A name that no other holder here has at this docket.
+        """Return a name that no other holder here has at this docket.
 
         Arguments:
-            holder: who is to be called so.
+            holder: the one that gets the name.
             docket: where the name is used.
 
         Example:
@@ -38,6 +38,6 @@ class Names(Generic[Holder]):
         return name
 
     def give_back(self, holder: Holder, docket: str, name: str) -> None:
-        """Let a name go; nothing happens if somebody else has it."""
+        """Let a name go; nothing happens if another holder has it."""
         if self._holders.get((docket, name)) is holder:
             del self._holders[docket, name]

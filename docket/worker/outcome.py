@@ -1,4 +1,4 @@
-"""What a run ended with, as a value, and what is written down about it.
+"""The outcome of a run, as a value, and what is written down about it.
 
 Deciding (here, without I/O) and settling (one script) are kept apart.
 """
@@ -51,7 +51,7 @@ class Perpetuated:
 
     next: NextRun
     ended: Completed | Failed
-    """How it has ended: what is written down should nothing follow."""
+    """Its end, which is written down if nothing follows."""
     successor: Execution
     """The next run."""
 
@@ -63,7 +63,7 @@ class Delayed:
     reason: str
     pause: timedelta
     was_let_in: bool | None = None
-    """Whether gates had let it in before another one did not; None where no gate was asked."""
+    """True if gates had let it in before another one did not; None where no gate was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class HandledElsewhere:
-    """Somebody else has seen to what follows, and has told nobody what that is."""
+    """A handler has seen to what follows, and has not said what that is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +89,13 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """The task can not run here and now; it waits for whoever can change that."""
+    """The task cannot run here and now; it waits until that changes."""
 
     reason: ParkedReason
     rule: str = ""
     """The identity of the strike that keeps it back, if one does."""
     detail: str = ""
-    """What is said of the reason beside its name."""
+    """Detail of the reason, beside its name."""
 
     @property
     def why(self) -> str:
@@ -105,7 +105,7 @@ class Parked:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """Somebody cancelled the run."""
+    """The run was cancelled on request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,16 +135,16 @@ Outcome: TypeAlias = (
 
 
 _DELAYS = {None: "again", False: "delay", True: "undo"}
-"""What becomes of what a delayed run has at gates: given back, kept, or undone as far as it was let in."""
+"""Treatment of what a delayed run has at gates: given back, kept, or undone as far as it was let in."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bookkeeping:
-    """How outcomes are written down.
+    """The translation of outcomes into what is written down.
 
     Arguments:
-        serializer: how results become bytes.
-        dump_call: how the arguments of a call, given by task and key, become bytes.
+        serializer: makes bytes of results.
+        dump_call: makes bytes of the arguments of a call, given by task and key.
         result_ttl: how long finished executions and their results are kept; no results are if it is zero.
         dead_ttl: how long dead letters are kept.
         own_ttl: how long a task, given by its name, wants its records and results to be kept, if it has a
@@ -158,11 +158,11 @@ class Bookkeeping:
     own_ttl: Callable[[str], timedelta | None]
 
     def settlement(self, run: Claimed, outcome: Outcome, now: int) -> Settlement | None:
-        """The outcome in the words of the storage; None if there is nothing to write. Never fails.
+        """Return the outcome in the words of the storage; None if there is nothing to write. Never fails.
 
         Arguments:
-            run: what has ended.
-            outcome: what it ended with.
+            run: the run that has ended.
+            outcome: its outcome.
             now: the server's time in ms.
         """
         try:
@@ -202,7 +202,7 @@ class Bookkeeping:
                 return self._nothing(outcome)
 
     def _nothing(self, outcome: Superseded) -> None:
-        """What a newer submission of the key has taken is not ours to settle; no other outcome ends here."""
+        """Settle nothing of a key that a newer submission has taken; no other outcome ends here."""
         del outcome
 
     def _again(self, run: Claimed, word: str, following: NextRun, now: int) -> Settlement:
@@ -271,7 +271,7 @@ def _place_of(run: Claimed) -> Context:
 
 @lru_cache(maxsize=256)
 def _remembered(result_ttl: timedelta) -> int:
-    """For how many ms a record stays: most tasks of a docket have one answer."""
+    """Return the ms for which a record stays: most tasks of a docket have one answer."""
     return _milliseconds(max(result_ttl, REMEMBERED))
 
 

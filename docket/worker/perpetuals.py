@@ -1,4 +1,4 @@
-"""Sees to it that automatic perpetual tasks are always scheduled."""
+"""Automatic perpetual tasks, which are always scheduled."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from ..storage.executions import from_milliseconds
 logger = logging.getLogger("docket.worker")
 
 RESEED = 60.0
-"""Seconds after which they are looked at in any case: somebody may have cancelled or lost one."""
+"""Seconds after which they are looked at in any case: one may have been cancelled or lost."""
 
 
 class Perpetuals(Service):
-    """Adds every automatic task under its name; one that is scheduled already is left alone.
+    """The adding of every automatic task under its name; one that is scheduled already is left alone.
 
-    Wakes every minute, when it is asked to, and when tasks or strikes have changed since the last look: a
+    It wakes every minute, when it is asked to, and when tasks or strikes have changed since the last look: a
     restored task must come back to life.
 
     Arguments:
-        docket: whose tasks.
+        docket: the docket of the tasks.
         clock: the server's time.
     """
 
@@ -60,7 +60,7 @@ class Perpetuals(Service):
                 self.look()  # the trade reports it; the next look comes soon
 
     async def _until_reason(self) -> None:
-        # Nobody tells when a task is registered: looking costs nothing, it is a glance at a set.
+        # Nothing says when a task is registered: looking costs nothing, it is a glance at a set.
         pause = self._docket.heartbeat_interval.total_seconds()
         for _ in range(max(1, int(RESEED / pause))):
             await asyncio.sleep(pause)
@@ -78,7 +78,7 @@ class Perpetuals(Service):
                 await self._add(function, perpetual)
 
     def _perpetual(self, function: TaskFunction) -> Perpetual | None:
-        """What the configuration says, or else the code."""
+        """Return what the configuration declares, or else the code."""
         policy = self._docket.registry.policy(self._docket.registry.name_of(function))
         declared = [one for one in configured(policy) if isinstance(one, Perpetual)]
         return next(iter(declared), get_single_dependency_parameter_of_type(function, Perpetual))
@@ -89,5 +89,5 @@ class Perpetuals(Service):
         try:
             await self._docket.add(function, when, name)()
         except WrongArguments as error:
-            # Nobody can give it any: said each time that it is looked at, and no harm to the others.
-            logger.error("The automatic task %s can not run: %s", name, error)
+            # It never gets any: said each time that it is looked at, and no harm to the others.
+            logger.error("The automatic task %s cannot run: %s", name, error)

@@ -1,4 +1,4 @@
-"""What a worker knows of a task before it runs: looked up once, and again where any of it has changed."""
+"""The plan of a task: known before it runs, looked up once, and again where any of it has changed."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from ..registry import Registry, TaskFunction
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a task is run."""
+    """The way in which a task is run."""
 
     function: TaskFunction
     policy: TaskPolicy
     signature: inspect.Signature
     """Its own, with annotations resolved."""
     returns: Any
-    """The annotation of what it returns."""
+    """The annotation of its result."""
     instead: tuple[Dependency[Any], ...]
-    """What the configuration declares in the place of the code."""
+    """The dependencies that the configuration declares in place of the code."""
     is_bare: bool
-    """Whether nothing is resolved for it."""
+    """True if nothing is resolved for it."""
     is_coroutine: bool
-    """Whether it runs in the event loop."""
+    """True if it runs in the event loop."""
 
     @classmethod
     def of(cls, function: TaskFunction, policy: TaskPolicy) -> Self:
@@ -61,7 +61,7 @@ class Plans:
         self._known: dict[str, Plan] = {}
 
     def find(self, task: str) -> Plan | None:
-        """Return how the task of this name is run now; None if it is not known here."""
+        """Return the present plan of the task of this name; None if it is unknown here."""
         function = self._registry.tasks.get(task)
         if function is None:
             return None
@@ -79,6 +79,6 @@ class Plans:
         return plan
 
     def instead_of_unknown(self, task: str, fallback: TaskFunction) -> Plan:
-        """Return how a fallback is run for a task that is not known here."""
+        """Return the plan of a fallback for a task that is unknown here."""
         # Not kept: such names come from outside and have no bound.
         return Plan.of(fallback, self._registry.policy(task))

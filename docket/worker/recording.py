@@ -9,7 +9,7 @@ from typing_extensions import override
 
 
 class RecordingTask(asyncio.Task[None]):
-    """Counts the cancellations that come from outside of it, so that its end can be told by who asked.
+    """A task that counts the cancellations from outside of it, so that its end shows who has asked for it.
 
     A ``CancelledError`` alone says nothing: it also comes out of a future that was cancelled, and a task
     can raise it. What the task asks of itself does not count, and ``uncancel`` takes a request back, as
@@ -21,25 +21,25 @@ class RecordingTask(asyncio.Task[None]):
     _has_begun = False
 
     def begin(self) -> None:
-        """Say that it has taken its first step; what was asked of it before reaches it now."""
+        """Note that it has taken its first step; what was asked of it before reaches it now."""
         self._has_begun = True
         if self._requests:
             super().cancel()
 
     @property
     def is_cancelled_by_others(self) -> bool:
-        """Whether somebody else wants it to end, and has not thought better of it."""
+        """True if others want it to end, and have not taken that back."""
         return self._requests > 0
 
     @override
     def cancel(self, msg: Any | None = None) -> bool:
         if asyncio.current_task(self.get_loop()) is not self:
             self._requests += 1
-        # A task that is cancelled before its first step never runs: nobody would hear of its end.
+        # A task that is cancelled before its first step never runs: its end would go unnoticed.
         return super().cancel(msg) if self._has_begun else not self.done()
 
     def uncancel(self) -> int:
-        """Take one request back: whoever has made it deals with it."""
+        """Take one request back: the one that has made it deals with it."""
         self._requests = max(0, self._requests - 1)
         uncancel: Any = getattr(super(), "uncancel", None)
         return self._requests if uncancel is None else uncancel()

@@ -16,7 +16,7 @@ others wait for an innocent one that is only slow."""
 
 
 class End(enum.Enum):
-    """Why a run is ended from outside."""
+    """The reason why a run is ended from outside."""
 
     CANCELLED = "cancelled"
     INTERRUPTED = "interrupted"
@@ -33,45 +33,45 @@ class Run:
         self.holder = claimed.holder
         self.end: End | None = None
         self.turn_ends = _now() + TURN * 2**claimed.crashes if claimed.company is not None else 0.0
-        """Until when it runs among few others only, because it is a suspect."""
+        """Time until which it runs among few others only, because it is a suspect."""
         self._task: RecordingTask | None = None
         self._given_up: asyncio.Future[None] | None = None
 
     def begin(self, task: RecordingTask) -> None:
-        """The run has a task now."""
+        """Give the run its task."""
         self._task = task
 
     def begin_work(self) -> None:
-        """Its task has taken its first step; from now on a cancellation reaches what it awaits."""
+        """Note that its task has taken its first step; from now on a cancellation reaches what it awaits."""
         if self._task is not None:
             self._task.begin()
 
     @property
     def is_cancelled_by_others(self) -> bool:
-        """Whether somebody but the worker and the task itself has cancelled the run's task."""
+        """True if others than the worker and the task itself have cancelled the run's task."""
         # What ``stop`` asks for has an end that says so, and is looked at first.
         return self._task is not None and self._task.is_cancelled_by_others
 
     def stop(self, end: End) -> None:
-        """End the run at its next checkpoint; what was said first counts."""
+        """End the run at its next checkpoint; the first reason counts."""
         if self.end is None and self._task is not None:
             self.end = end
             self._task.cancel()
 
     def give_up(self) -> None:
-        """Have nothing waited for that the run can not stop: its worker is about to be gone."""
+        """Wait no longer for what the run cannot stop: its worker is about to be gone."""
         if not (given_up := self.until_given_up()).done():
             given_up.set_result(None)
 
     def until_given_up(self) -> asyncio.Future[None]:
-        """Return what is done as soon as the run is given up."""
+        """Return a future that is done as soon as the run is given up."""
         if self._given_up is None:
             self._given_up = asyncio.get_running_loop().create_future()
         return self._given_up
 
     @property
     def has_ended(self) -> bool:
-        """Whether the task is over."""
+        """True if the task is over."""
         return self._task is not None and self._task.done()
 
 
@@ -80,7 +80,7 @@ def _now() -> float:
 
 
 class Running:
-    """What this worker holds, and how much more it can take.
+    """The runs that this worker holds, and the number of those that it can still take.
 
     A slot is taken from the claim until the settlement has been recorded, except that ``free`` counts a
     run that has ended as gone: its slot is refilled in the round trip that settles it.
@@ -97,11 +97,11 @@ class Running:
 
     @property
     def free(self) -> int:
-        """How many more runs can be taken."""
+        """Number of further runs that can be taken."""
         return max(0, min(self.concurrency, self._company()) - len(self._runs))
 
     def _company(self) -> int:
-        """How many runs there may be with the suspects among them, as long as it is their turn."""
+        """Return how many runs there may be with the suspects among them, as long as it is their turn."""
         if not self._suspects:
             return self.concurrency
         now = _now()
@@ -114,7 +114,7 @@ class Running:
 
     @property
     def turn_ends_in(self) -> float | None:
-        """In how many seconds the turn of a suspect is over that keeps others away; None if there is none."""
+        """Seconds until the turn of a suspect is over that keeps others away; None if there is none."""
         ends = [left for run in self._suspects.values() if (left := run.turn_ends - _now()) > 0]
         return min(ends, default=None)
 
@@ -135,12 +135,12 @@ class Running:
         self._changed.set()
 
     def held(self) -> list[Run]:
-        """What is in flight; safe to call from the thread that renews the leases."""
+        """Return what is in flight; safe to call from the thread that renews the leases."""
         # Copied in one step: the event loop may change it meanwhile.
         return list(self._runs.copy().values())
 
     def find(self, key: str) -> Iterable[Run]:
-        """The runs of a key: one, or two if the older one is superseded."""
+        """Return the runs of a key: one, or two if the older one is superseded."""
         return [run for run in self._runs.values() if run.claimed.key == key]
 
     async def until_changed(self) -> None:

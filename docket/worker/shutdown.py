@@ -1,4 +1,4 @@
-"""How a worker that runs is told to stop, and how others wait until it has."""
+"""The shutdown of a running worker: it is asked to stop, and others wait until it has."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LAST_WORDS = 1.0
 class Shutdown:
     """The end of one stay of a worker: asked for here, and waited for.
 
-    It holds a task that nobody but the end of the event loop cancels: where it was cancelled, all tasks were.
+    It holds a task that only the end of the event loop cancels: where it was cancelled, all tasks were.
     """
 
     def __init__(self) -> None:
@@ -29,11 +29,11 @@ class Shutdown:
         self._working: asyncio.Task[Any] | None = None
         self._sentinel: RecordingTask | None = None
         self.is_urgent = False
-        """Whether what runs must not be waited for."""
+        """True if what runs must not be waited for."""
 
     @contextmanager
     def awaited(self) -> Generator[asyncio.Task[None], None, None]:
-        """For as long as the worker works; yields a task that ends when somebody asks it to stop."""
+        """Yield, for as long as the worker works, a task that ends when the worker is asked to stop."""
         self._working = asyncio.current_task()
         self._sentinel = RecordingTask(self._until_asked(), name="docket shutdown")
         try:
@@ -44,17 +44,17 @@ class Shutdown:
 
     @property
     def is_ending(self) -> bool:
-        """Whether all tasks of the event loop were cancelled, as at the end of ``asyncio.run``."""
+        """True if all tasks of the event loop were cancelled, as at the end of ``asyncio.run``."""
         return self._sentinel is not None and self._sentinel.is_cancelled_by_others
 
     async def ask(self, at_once: bool) -> None:
-        """Have the worker stop, and wait until it has.
+        """Ask the worker to stop, and wait until it has.
 
-        Whoever is cancelled meanwhile waits no longer, and neither does the worker: it hands back what
+        A caller that is cancelled meanwhile waits no longer, and neither does the worker: it hands back what
         runs.
 
         Arguments:
-            at_once: have it hand back what runs, instead of finishing it.
+            at_once: let it hand back what runs, instead of finishing it.
         """
         if self._working is None:
             return

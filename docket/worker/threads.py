@@ -25,7 +25,7 @@ class Threads(Executor):
         self._idle = 0
         """Threads that have nothing to do, and no call coming."""
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()
-        """What idle threads are to do next; None ends them."""
+        """Calls for idle threads; None ends them."""
 
     @override
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -39,13 +39,13 @@ class Threads(Executor):
         if is_one_idle:
             self._calls.put(call)
         else:
-            # Given to the thread, not to the queue: if it cannot be started, nobody else runs the call.
+            # Given to the thread, not to the queue: if it cannot be started, nothing else runs the call.
             threading.Thread(target=self._work, args=call, name="docket-task", daemon=True).start()
         return future
 
     @override
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End all threads as soon as they are idle, and do not wait for that. Nothing is called any more."""
+        """End all threads as soon as they are idle, without waiting for that. Nothing is called then."""
         self._calls.put(None)
 
     def _work(self, future: Future[Any], function: Callable[[], Any]) -> None:
@@ -53,7 +53,7 @@ class Threads(Executor):
         del future, function
         while call is not None:
             _perform(*call)
-            del call  # what was returned lives no longer than whoever wants it
+            del call  # what was returned lives no longer than its receiver
             with self._lock:
                 self._idle += 1
             call = self._calls.get()

@@ -45,15 +45,15 @@ class Trip:
 
     batch: list[tuple[Claimed, Settlement]]
     slots: int
-    """How many executions it asks for: nobody else asks for these slots meanwhile."""
+    """Number of executions that it asks for: no other trip asks for these slots meanwhile."""
     is_alone: bool
-    """Whether no other one is under way meanwhile, so that what the worker holds is known exactly."""
+    """True if no other one is under way meanwhile, so that what the worker holds is known exactly."""
     holding: list[bytes]
-    """What the worker holds, if it wants to hear of what it does not know to be its own."""
+    """The runs that the worker holds, if it wants to hear of those that it does not know to be its own."""
 
     @property
     def settlements(self) -> list[Settlement]:
-        """What it takes along."""
+        """The settlements that it takes along."""
         return [settlement for _, settlement in self.batch]
 
 
@@ -64,8 +64,8 @@ class Trading(Service):
     gather while they are under way and go out with the next one. A settlement whose reply is lost is sent
     again until it is answered: the script knows it by its fence.
 
-    What needs to know exactly what the worker holds goes alone: the recovery after a lost reply, the search
-    for consumers that are forgotten, and the claim that gives a suspect its turn.
+    A trip goes alone that needs to know exactly what the worker holds: the recovery after a lost reply,
+    the search for consumers that are forgotten, and the claim that gives a suspect its turn.
 
     Arguments:
         exchange: the round trip.
@@ -113,13 +113,13 @@ class Trading(Service):
         self._is_full = False
         self._relief: asyncio.TimerHandle | None = None
         self.outage = ""
-        """Why the server does not do what it is asked for; empty if it does."""
+        """The reason why the server does not do what it is asked for; empty if it does."""
         self.on_idle: Callable[[bool], None] = lambda _: None
         self.last_contact: float | None = None
-        """When the server last answered, on the clock of the event loop."""
+        """Time of the server's last answer, on the clock of the event loop."""
 
     def settle(self, claimed: Claimed, settlement: Settlement | None) -> None:
-        """Write down what a run ended with, with the next round trip, if there is anything to write."""
+        """Write down the outcome of a run with the next round trip, if there is anything to write."""
         if settlement is None:
             return
         self._settlements.append((claimed, settlement))
@@ -127,23 +127,23 @@ class Trading(Service):
         self._wake.set()
 
     def look(self) -> None:
-        """There may be work: claim as soon as there is a free slot."""
+        """Claim as soon as there is a free slot: there may be work."""
         self._look = True
         self._wake.set()
 
     def stop_claiming(self) -> None:
-        """From now on only settle."""
+        """Only settle from now on."""
         self._claiming = False
         self._stand_by(False)
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is in flight, nothing is to be written down, and nothing was to be had."""
+        """True if nothing is in flight, nothing is to be written down, and nothing was to be had."""
         return not (self._look or self._unanswered or len(self._running))
 
     @property
     def is_under_way(self) -> bool:
-        """Whether there is a round trip whose reply has not been heard."""
+        """True while there is a round trip whose reply has not been heard."""
         return bool(self._under_way)
 
     async def until_landed(self) -> None:
@@ -163,7 +163,7 @@ class Trading(Service):
             await self.until_traded()
 
     async def prepare(self) -> None:
-        """A worker that was drained claims again."""
+        """Claim again, also after a drain."""
         self._claiming = self._look = True
         self._lenient_until = self._now() + self._grace
 
@@ -187,19 +187,19 @@ class Trading(Service):
                 await end(trip)
 
     def is_final(self, error: Exception) -> bool:
-        """Return whether this user may not work here at all: refused before anything has worked."""
+        """Return True if this user may not work here at all: refused before anything has worked."""
         return isinstance(error, ServerRefused) and self.last_contact is None
 
     @property
     def _free(self) -> int:
-        """How many slots nobody has asked for."""
+        """Number of free slots that no trip has asked for."""
         return self._running.free - sum(trip.slots for trip in self._under_way)
 
     def _has_reason(self) -> bool:
         return bool(self._settlements) or (self._look and self._claiming and self._free > 0)
 
     def _next_trip(self) -> Trip | None:
-        """What is to go out now; None if there is nothing, or if it has to wait for what is under way."""
+        """Return the trip that is to go out now; None if there is none, or if it waits for one under way."""
         if not self._has_reason():
             return None
         is_alone = (
@@ -244,12 +244,12 @@ class Trading(Service):
             raise failure
 
     async def _look_at_leases(self) -> None:
-        """Claim if a lease of somebody else has ended; to know that takes one command."""
+        """Claim if a lease of another worker has ended; to know that takes one command."""
         self._peek = False
         try:
             left = await self._exchange.next_expiry()
         except DocketError:
-            left = 0  # who claims hears of it as well, and reports it
+            left = 0  # the claim hears of it as well, and reports it
         if left is None or left > 0:
             self._set_timer(left)
         else:
@@ -355,7 +355,7 @@ class Trading(Service):
         self._set_timer(catch.next_expiry)
 
     def _pause(self, catch: Catch) -> float:
-        """Return after how many seconds to claim again, whatever happens."""
+        """Return the seconds after which to claim again in any case."""
         pauses = [FALLBACK]
         if catch.next_due is not None:
             pauses.append(max(0.0, (catch.next_due - catch.now) / 1000))
@@ -366,13 +366,13 @@ class Trading(Service):
         return min(pauses)
 
     def _set_timer(self, next_expiry: int | None) -> None:
-        """Claim when it is time, or look before that whether a lease of somebody else has ended."""
+        """Claim when it is time, or look before that if a lease of another worker has ended."""
         if self._timer is not None:
             self._timer.cancel()
         loop = asyncio.get_running_loop()
         until_claim = max(0.0, self._look_at - self._now())
         if next_expiry is not None:
-            # Whoever is lenient takes over nothing before.
+            # A lenient claim takes over nothing before.
             until_end = max(next_expiry / 1000, self._lenient_until - self._now())
             until_end += random.uniform(0.01, JITTER)  # noqa: S311
             if until_end < until_claim:
@@ -400,7 +400,7 @@ class Trading(Service):
 
 
 def _meant_by(claimed: Claimed, settlement: Settlement) -> str:
-    """What would have followed the run: nothing (worker), another try (retry), its next run (on_complete)."""
+    """Return what would have followed: nothing (worker), another try (retry), its next run (on_complete)."""
     if settlement.word == "next":
         return "on_complete"
     is_retried = settlement.word == "again" and settlement.attempt > claimed.attempt

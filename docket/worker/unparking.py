@@ -1,4 +1,4 @@
-"""Takes up what was parked for want of a worker that knows it."""
+"""The release of what was parked for want of a worker that knows it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SLICE_EVERY = 0.05
 
 
 class Unparking(Service):
-    """Frees what is parked and can be run here, no more at a time than is taken up at once.
+    """The release of what is parked and can be run here, no more at a time than is taken up at once.
 
     What lay on the stream any longer would be found, and parked again, by workers that do not know it: in
     a deploy old and new ones are mixed.
@@ -35,7 +35,7 @@ class Unparking(Service):
         docket: where the tasks are known.
         observer: hears what is released.
         free: gives how many more executions the worker can take.
-        look: has the worker look for work.
+        look: makes the worker look for work.
     """
 
     def __init__(
@@ -50,10 +50,10 @@ class Unparking(Service):
         self._free = free
         self._call_for_work = look
         self.is_under_way = True
-        """Whether there may be something to take up: so it is until somebody has looked."""
+        """True while there may be something to take up, as before the first look."""
 
     async def prepare(self) -> None:
-        """Know nothing of what is parked: more may be known here than when it was looked at last."""
+        """Forget the last look at what is parked: more may be known here by now."""
         self.is_under_way = True
 
     async def run(self) -> None:
@@ -72,7 +72,7 @@ class Unparking(Service):
             await asyncio.sleep(SLICE_EVERY if self.is_under_way else pause)
 
     async def _take_up(self) -> bool:
-        """Release a slice; tells whether there may be more."""
+        """Release a slice; return True if there may be more."""
         ours = self._ours(await self._docket.storage.workers.parked_groups())
         free = self._free()
         if not ours or not free:
@@ -80,7 +80,7 @@ class Unparking(Service):
         return any([await self._release(reason, tasks, free) for reason, tasks in ours.items()])
 
     def _ours(self, groups: Iterable[Group]) -> dict[str, list[str]]:
-        """The parked work that can be run here: its tasks by the reason why it is parked."""
+        """Return the parked work that can be run here: its tasks by the reason why it is parked."""
         found: dict[str, list[str]] = {}
         for reason, task in groups:
             if self._can_run(reason, task):
@@ -94,14 +94,14 @@ class Unparking(Service):
         if word == ParkedReason.ARGS_SCHEMA.value and detail.isdigit():
             return self._docket.registry.policy(task).can_read(int(detail))
         if word == ParkedReason.SIGNATURE.value:
-            # Whoever has parked it has types that it was not made of; ours may be others.
+            # The worker that has parked it has types that it was not made of; ours may be others.
             return detail != outline(self._docket.tasks[task])
         if word == ParkedReason.CODEC.value:
             return PICKLE in self._docket.serializer.codecs
         return word == ParkedReason.UNKNOWN_TASK.value
 
     async def _release(self, reason: str, tasks: list[str], most: int) -> bool:
-        # Whoever frees it takes it: no bell is rung.
+        # This worker takes what it frees: no bell is rung.
         workers = self._docket.storage.workers
         done = await workers.unpark(reason, tasks, is_quiet=True, most=most)
         for key, task in done.released:

@@ -1,4 +1,4 @@
-"""The worker: wires the occupations together, runs them, and drains."""
+"""The worker: wires its services together, runs them, and drains."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ from .trading import Trading
 from .unparking import Unparking
 
 DEAD_LETTER_TTL = timedelta(days=7)
-"""How long dead letters are kept for replay, where finished executions are kept at all."""
+"""Time for which dead letters are kept for replay, where finished executions are kept at all."""
 
 _RECHECK = timedelta(milliseconds=100)
 
@@ -69,14 +69,14 @@ _names: Names[Worker] = Names()
 
 
 class Worker:
-    """Runs the executions of a docket, as many at a time as it has slots.
+    """A worker, which runs the executions of a docket, as many at a time as it has slots.
 
     Use it as an async context manager inside the docket's own.
 
     Arguments:
-        docket: where the work is.
-        name: what people see; the host and the process, if left out, and a number beside others of these.
-        concurrency: how many executions run at a time.
+        docket: the docket that has the work.
+        name: the name that people see; if left out, the host and the process, and a number beside others.
+        concurrency: the number of executions that run at a time.
         redelivery_timeout: the lease: how long a silent worker keeps what it holds. It is renewed while
             a task runs, however long that takes.
         reconnection_delay: accepted for compatibility; the pause after trouble starts at 50 ms and
@@ -85,11 +85,11 @@ class Worker:
         scheduling_resolution: accepted as an upper bound, too.
         schedule_automatic_tasks: start perpetual tasks that ask for it.
         enable_internal_instrumentation: show the worker's own Redis traffic in traces.
-        fallback_task: called in the place of tasks that are not known; without it they are parked.
-        dependencies: what is wrapped around every task, by name or in order; tasks do not see the values.
+        fallback_task: called in place of unknown tasks; without it they are parked.
+        dependencies: those wrapped around every task, by name or in order; tasks do not see the values.
         message_batch: accepted for compatibility; a claim takes as many as there are free slots.
         queues: the queues to work on, best first.
-        suspects_wait: for how many milliseconds it leaves what was in flight in a process that died
+        suspects_wait: the milliseconds for which it leaves what was in flight in a process that died
             to others; None if it runs nothing else. The supervisor says so.
         is_introduced: write to the log that it starts, and which tasks it knows.
 
@@ -101,7 +101,7 @@ class Worker:
     """
 
     clock_type: ClassVar[type[ServerClock]] = ServerClock
-    """How it tells the server's time between its answers."""
+    """The clock that keeps the server's time between its answers."""
 
     def __init__(
         self,
@@ -155,13 +155,13 @@ class Worker:
         self._started = asyncio.Event()
         self._shutdown = Shutdown()
         self._is_drained = False
-        """Whether it was drained by a deadline: then it waits for nothing any more."""
+        """True if it was drained by a deadline: then it no longer waits for anything."""
         self._runs_of_keys: Counter[str] | None = None
-        """How often each key has run, while somebody counts."""
+        """Number of runs of each key, while they are counted."""
         self._wire()
 
     def _wire(self) -> None:
-        """Make the occupations and tell them of each other."""
+        """Make the services and connect them."""
         docket, storage, observer = self.docket, self.docket.storage, self._observer
         lease = self.redelivery_timeout.total_seconds()
         dead_ttl = (
@@ -231,7 +231,7 @@ class Worker:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            # Whoever leaves with an error does not wait for what runs.
+            # A block that ends with an error does not wait for what runs.
             await self._shutdown.ask(at_once=exc_type is not None)
         finally:
             await self._executor.close()
@@ -239,7 +239,7 @@ class Worker:
 
     @property
     def concurrency(self) -> int:
-        """How many executions run at a time; can be changed while they do."""
+        """Number of executions that run at a time; can be changed while they do."""
         return self._running.concurrency
 
     @concurrency.setter
@@ -259,7 +259,7 @@ class Worker:
         self._trading.look()
 
     async def complete(self, run: Run) -> bool:
-        """Read the call of a run that has come without; False if another worker has taken the run over."""
+        """Read the call of a run that came without; return False if another worker has taken it over."""
         return await self._loading.complete(run)
 
     async def until_started(self) -> None:
@@ -268,17 +268,17 @@ class Worker:
 
     @property
     def is_ending(self) -> bool:
-        """Whether all tasks of its event loop were cancelled, as at the end of ``asyncio.run``."""
+        """True if all tasks of its event loop were cancelled, as at the end of ``asyncio.run``."""
         return self._shutdown.is_ending
 
     @property
     def in_flight(self) -> int:
-        """How many executions run now."""
+        """Number of executions that run now."""
         return len(self._running)
 
     @property
     def last_contact(self) -> float | None:
-        """When the server last answered, on the clock of the event loop."""
+        """Time of the server's last answer, on the clock of the event loop."""
         contacts = [
             at
             for at in (self._trading.last_contact, self._heartbeat.last_contact)
@@ -288,15 +288,15 @@ class Worker:
 
     @property
     def outage(self) -> str:
-        """Why Redis does not do what it is asked for; empty if it does."""
+        """The reason why Redis does not do what it is asked for; empty if it does."""
         return self._trading.outage or self._heartbeat.outage
 
     def stuck(self) -> list[str]:
-        """Return which of its background loops no longer do their work. Safe to call from any thread."""
+        """Return the background loops that no longer do their work. Safe to call from any thread."""
         return self._services.stuck()
 
     def labels(self) -> Mapping[str, str]:
-        """What metrics and spans of this worker are labelled with."""
+        """Return the labels of the metrics and spans of this worker."""
         return {**self.docket.labels(), "docket.worker": self.name}
 
     @property
@@ -305,11 +305,11 @@ class Worker:
         return self.docket.storage.keys.workers
 
     def worker_tasks_set(self, worker_name: str) -> str:
-        """The key of the set of tasks that a worker knows."""
+        """Return the key of the set of tasks that a worker knows."""
         return self.docket.storage.keys.worker_tasks(worker_name)
 
     def task_workers_set(self, task_name: str) -> str:
-        """The key of the set of workers that know a task."""
+        """Return the key of the set of workers that know a task."""
         return self.docket.storage.keys.task_workers(task_name)
 
     def validate_task_dependencies(
@@ -318,7 +318,7 @@ class Worker:
         arguments: Mapping[str, Any],
         annotations: Mapping[str, Sequence[Any]],
     ) -> dict[str, FailedDependency]:
-        """Where this worker and a task both declare what there can be only one of.
+        """Return the conflicts where this worker and a task both declare what there can be only one of.
 
         Without dependencies of its own a worker has nothing to look for: the task was checked when it
         was registered.
@@ -332,7 +332,7 @@ class Worker:
         return detect_single_conflicts(arguments, annotations) if self.dependencies else {}
 
     def register(self, function: TaskFunction, names: Sequence[str] | None = None) -> None:
-        """Make a task known; the same as ``docket.register``."""
+        """Make a task known, as does ``docket.register``."""
         self.docket.register(function, names)
 
     async def run_forever(self) -> None:
@@ -345,14 +345,14 @@ class Worker:
         await self._run(asyncio.Event().wait)
 
     async def run_until_finished(self) -> None:
-        """Work until nothing is queued, scheduled or running; waits for future executions.
+        """Work until nothing is queued, scheduled or running; wait for future executions as well.
 
-        What is parked is not waited for: a warning tells how much that is.
+        What is parked is not waited for: a warning says how much that is.
         """
         await self._run(self._until_finished)
 
     async def run_at_most(self, iterations_by_key: Mapping[str, int]) -> None:
-        """As ``run_until_finished``, running each of these keys so many times at most.
+        """Work as ``run_until_finished`` does, running each of these keys so many times at most.
 
         Arguments:
             iterations_by_key: how often an execution of a key may run; others run as they come.
@@ -374,7 +374,7 @@ class Worker:
         """Claim no more and finish what runs.
 
         Arguments:
-            deadline: after which whatever still runs is handed back to the queue, its attempt unspent. A
+            deadline: after which what still runs is handed back to the queue, its attempt unspent. A
                 task that does not let itself be ended, and a server that does not answer, are given up a
                 moment later; without a deadline they are waited for.
         """
@@ -396,7 +396,7 @@ class Worker:
 
     def _interrupt(self) -> None:
         for run in self._running.held():
-            # Whoever is cancelled with the whole loop is cancelled once.
+            # A run that is cancelled with the whole loop is cancelled once.
             if not (self.is_ending and run.is_cancelled_by_others):
                 run.stop(End.INTERRUPTED)
             run.give_up()
@@ -440,7 +440,7 @@ class Worker:
                 await self._wind_up()
 
     async def _is_reached(self, asked: asyncio.Task[None]) -> bool:
-        """Wait until the server is there and its strikes are known; False if there is to be an end before."""
+        """Wait until the server is there and its strikes are known; return False if it is to end before."""
         reaching = asyncio.ensure_future(self._reach())
         try:
             await asyncio.wait({asked, reaching}, return_when=asyncio.FIRST_COMPLETED)
@@ -478,7 +478,7 @@ class Worker:
         finished: Callable[[], Awaitable[object]],
         failure: asyncio.Task[None],
     ) -> None:
-        """Work until somebody wants an end of it, or it cannot go on."""
+        """Work until the worker is asked to stop, or cannot go on."""
         ending = asyncio.ensure_future(finished())
         try:
             await asyncio.wait({asked, ending, failure}, return_when=asyncio.FIRST_COMPLETED)
@@ -493,7 +493,7 @@ class Worker:
             failure.result()
 
     async def _wind_up(self) -> None:
-        """Let what runs come to its end; whoever insists has it handed back at once."""
+        """Let what runs come to its end; a second request has it handed back at once."""
         try:
             if not (self._is_drained or self.is_ending):
                 if self.in_flight:
@@ -531,7 +531,7 @@ class Worker:
                     await self._tell_parked()
                     return
                 if due:
-                    # Another worker's, or just added: nobody tells when it is gone. One look per while.
+                    # Another worker's, or just added: nothing says when it is gone. One look per while.
                     self._trading.look()
                     await asyncio.sleep(_RECHECK.total_seconds())
                     continue
@@ -539,7 +539,7 @@ class Worker:
                 await asyncio.wait_for(self._trading.until_traded(), _RECHECK.total_seconds())
 
     async def _tell_parked(self) -> None:
-        """Whoever waits for the end of all work is told of what has none."""
+        """Warn of parked work, which has no end, at the end of all other work."""
         backlog = await self.docket.storage.executions.backlog(self.queues)
         if backlog.parked:
             self._observer.left_parked(backlog.parked)
@@ -549,11 +549,11 @@ class Worker:
         run.begin(RecordingTask(self._perform(run), name=claimed.key))
 
     async def _perform(self, run: Run) -> None:
-        """One run, from its claim to its settlement; this task never fails."""
+        """Take one run from its claim to its settlement; this task never fails."""
         try:
             outcome = await self._executor.outcome(run, self._clock.now())
             if self._runs_of_keys is not None and not isinstance(outcome, (Delayed, Waiting)):
-                # Whoever had to wait at a gate has not run.
+                # A run that had to wait at a gate has not run.
                 self._runs_of_keys[run.claimed.key] += 1
             strikes = self.docket.strike_list
             if isinstance(outcome, Perpetuated) and strikes.meets_condition(outcome.successor):
@@ -567,7 +567,7 @@ class Worker:
         self._trading.settle(run.claimed, settlement)
 
     def _is_kept_elsewhere(self, result: bytes) -> bool:
-        """Whether a result goes to the user's own storage; that there is none, only Redis is told."""
+        """Return True if a result goes to the user's own storage; the lack of one is noted in Redis only."""
         return bool(result) and self.docket.results.are_elsewhere and not says_nothing(result)
 
     async def _keep_result(self, run: Run, settlement: Settlement) -> Settlement | None:
@@ -613,11 +613,11 @@ class Worker:
             until_finished: end when there is nothing left to do.
             healthcheck_port: where ``/livez`` and ``/readyz`` answer; nowhere, if left out.
             metrics_port: where Prometheus reads ``/metrics``; nowhere, if left out.
-            host: where these two listen; loopback, unless told otherwise.
-            fallback_task: called in the place of unknown tasks, as ``package.module:attribute``; an empty
-                text is none.
-            dependencies: what is wrapped around every task, or ``package.module:attribute`` of that; an
-                empty text is nothing.
+            host: where these two listen; loopback by default.
+            fallback_task: called in place of unknown tasks, as ``package.module:attribute``; an empty
+                string is none.
+            dependencies: those that are wrapped around every task, or ``package.module:attribute`` of
+                them; an empty string is none.
 
         The others are those of ``Worker``.
         """
@@ -662,7 +662,7 @@ async def _until_told(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _within(seconds: float, work: Coroutine[Any, Any, None]) -> None:
-    """Give something so many seconds, and no more."""
+    """Await work for so many seconds, and no longer."""
     with contextlib.suppress(asyncio.TimeoutError):
         await asyncio.wait_for(work, seconds)
 

@@ -176,7 +176,7 @@ def test_a_fork_that_comes_back_out_of_its_task_ends_there(
 def test_a_fork_that_ends_by_an_error_shows_it(said: tuple[list[str], str]) -> None:
     assert "a word" in said[1]
     assert "ValueError: error" in said[1]
-    assert "a child that a task has forked can not await" in said[1]
+    assert "a child that a task has forked cannot await" in said[1]
 
 
 def test_a_fork_of_any_other_program_keeps_its_signals(tmp_path: Path) -> None:
