@@ -155,7 +155,7 @@ TELLS: Final = {
     Cause.SLOT: "1 of 1 are held, and none waits before it.\n  To do: raise the limit, or see what holds "
     "the slots: `docket task explain first`\n- first has held a slot for ",
     Cause.TURN: "s@2026-03-01T12:01:00Z has the turn, and none waits before it.",
-    Cause.RATE: "It waits for its moment of the rate limit limited: in 1h, at ",
+    Cause.RATE: "It waits for its moment of the rate limit limited: in ",
     Cause.BEHIND: ": 2 others of queue default will be taken before it.",
     Cause.SUSPECT: "- 1 process has died under it, 1 of them while it ran alone; the last one ended with "
     "SIGSEGV.",

@@ -102,9 +102,11 @@ end
 return {first, late(1)}
 """
     read = assembly.read
-    monkeypatch.setattr(
-        assembly, "read", lambda name: text if name == "of the test" else read(name)
-    )
+
+    def also(name: str) -> str:
+        return text if name == "of the test" else read(name)
+
+    monkeypatch.setattr(assembly, "read", also)
     script = Script("of the test")
     async with Docket("modules", "memory://modules") as docket:
         call = script.call(docket.storage.keys)

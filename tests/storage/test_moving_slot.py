@@ -85,7 +85,7 @@ async def test_a_script_waits_for_the_end_of_the_move_and_does_nothing_before(
 
 
 async def test_what_is_read_meanwhile_is_right(cluster: Cluster, docket: Docket) -> None:
-    keys = [f"key-{number}" for number in range(30)]
+    keys = [f"key-{number}" for number in range(12)]
     await docket.add_many(docket.call(double, key=key)(1) for key in keys)
     anchor = docket.storage.keys.stream("default")
     target = cluster.other(anchor)
@@ -93,7 +93,7 @@ async def test_what_is_read_meanwhile_is_right(cluster: Cluster, docket: Docket)
     found: list[Execution | None] = []
     # What needs more than one key waits, and misses nothing.
     counting = asyncio.create_task(docket.snapshot())
-    while cluster.carry(anchor, target, most=8):
+    while cluster.carry(anchor, target, most=3):
         found += [await docket.get_execution(key) for key in keys]
         assert await docket.get_execution("unknown") is None
     await asyncio.to_thread(cluster.finish_move, anchor, target)
