@@ -74,7 +74,7 @@ def test_queues_are_listed_with_what_is_due_in_each(shell: Shell) -> None:
     done = shell.type("queue", "ls")
 
     assert done.stdout.splitlines() == [
-        "NAME     DUE OR RUNNING",
+        "NAME     DUE OR RUNNING  PAUSED  UNTIL",
         "default  1",
         "slow     1",
     ]
