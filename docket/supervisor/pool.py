@@ -332,12 +332,10 @@ class Pool:
             # Until the first one is ready nothing old has been touched.
             if not fresh:
                 fresh.append(await self._spawn(desired))
+            self._retire_surplus(old, len(old) + len(fresh) - desired.processes)
             while (missing := desired.processes - len(fresh)) > 0:
                 fresh += await self._spawn_several(desired, min(missing, desired.surge))
-                surplus = len(old) + len(fresh) - desired.processes
-                for process in old[: max(0, surplus)]:
-                    old.remove(process)
-                    self._retire_later(process)
+                self._retire_surplus(old, len(old) + len(fresh) - desired.processes)
         except (Rejected, OperatorError):
             self.desired = previous
             await self._retire(fresh, 0)
@@ -347,6 +345,12 @@ class Pool:
                     await self._spawn(previous)
             raise
         for process in old:
+            self._retire_later(process)
+
+    def _retire_surplus(self, old: list[WorkerProcess], surplus: int) -> None:
+        """Let go of the oldest, so that there are never more processes than the surge allows."""
+        for process in old[: max(0, surplus)]:
+            old.remove(process)
             self._retire_later(process)
 
     @property
