@@ -37,6 +37,5 @@ def _tagged(value: Any) -> Any:
     # The tag distinguishes a date from its text, and repr nan, -0.0 and 1.0 from each other and from 1.
     if isinstance(value, float):
         return ["float", repr(float(value))]
-    if isinstance(value, (dt.date, dt.time, dt.timedelta)):
-        return [type(value).__name__, repr(value)]
-    return value
+    is_moment = isinstance(value, (dt.date, dt.time, dt.timedelta))
+    return [type(value).__name__, repr(value)] if is_moment else value
