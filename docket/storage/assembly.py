@@ -31,11 +31,13 @@ _NAMES = re.compile(r"^local (?:function )?(\w+(?:, \w+)*)", re.MULTILINE)
 _FUNCTION = re.compile(r"^local function (\w+)\(.*?( end)?( *--! rare)?$")
 """The first line of a function at the top level; with its ``end`` it is the only one."""
 
-_NAMED = re.compile(r"(?<![\w.'])[a-z]\w*\b(?!'| = )")
-"""A name that may be that of a function: no field, no key of a table, and no text."""
+_WORDS = re.compile(r"([\w.']+)( = )?")
+"""Words, of which some are names of functions: no fields, no keys of tables, and no texts."""
 
-_VARIABLES = re.compile(
-    r"local (?!function)([\w, ]+)|function[ \w.]*\(([^)]*)\)|for ([\w, ]+)(?: in|=)"
+_VARIABLES = (
+    re.compile(r"local (?!function)([\w, ]+)"),
+    re.compile(r"function[ \w.]*\(([^)]*)\)"),
+    re.compile(r"for ([\w, ]+)(?: in|=)"),
 )
 
 _ENDING = """
@@ -89,7 +91,7 @@ def assemble(name: str, arguments: Sequence[str], *, is_movable: bool) -> str:
         *included,
     ]
     making = _making(modules) if modules else ""
-    shared, own = _chunks("\n".join(head)), _chunks(body)
+    shared, own = [chunk for part in head for chunk in _chunks(part)], _chunks(body)
     rare = _rare(shared, own, [making, *inserted.values()])
     shared_names, shared_text = _set_apart(shared, rare, "rarely")
     own_names, own_text = _set_apart(own, rare, "rarely_here")
@@ -106,7 +108,9 @@ def assemble(name: str, arguments: Sequence[str], *, is_movable: bool) -> str:
         ]
     )
     # A table that makes itself when it is first looked into costs each call more than this.
-    return _USES.sub(r"use('\1').", text)
+    for module in modules:
+        text = _replaced(text, rf"{module}\.(?=\w)", f"use('{module}').")
+    return text
 
 
 def _making(modules: Sequence[str]) -> str:
@@ -136,10 +140,31 @@ class _Chunk(NamedTuple):
     @property
     def code(self) -> str:
         """The text without its comments."""
-        return re.sub(r"--.*", "", self.text)
+        return _code(self.text)
 
 
-def _chunks(text: str) -> list[_Chunk]:
+# Scripts have most of their files in common: what is found in one is found once.
+@cache
+def _code(text: str) -> str:
+    return re.sub(r"--.*", "", text)
+
+
+@cache
+def _named(code: str) -> frozenset[str]:
+    found = (word.partition(".")[0] for word, assigned in _WORDS.findall(code) if not assigned)
+    return frozenset(name for name in found if "'" not in name)
+
+
+@cache
+def _declared(text: str) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Return the variables and parameters of a text, and its functions."""
+    variables = " ".join(name for kind in _VARIABLES for name in kind.findall(text))
+    functions = re.findall(r"local function (\w+)", text)
+    return frozenset(re.findall(r"\w+", variables)), tuple(functions)
+
+
+@cache
+def _chunks(text: str) -> tuple[_Chunk, ...]:
     chunks: list[_Chunk] = []
     lines: list[str] = []
     begun: re.Match[str] | None = None
@@ -151,7 +176,7 @@ def _chunks(text: str) -> list[_Chunk]:
         if begun is not None and (line == "end" or begun[2]):
             chunks.append(_Chunk("\n".join(lines), begun[1], bool(begun[3])))
             lines, begun = [], None
-    return [*chunks, _Chunk("\n".join(lines))]
+    return (*chunks, _Chunk("\n".join(lines)))
 
 
 def _rare(shared: Sequence[_Chunk], own: Sequence[_Chunk], seldom: Sequence[str]) -> set[str]:
@@ -181,7 +206,7 @@ def _reached(texts: Iterable[str], code: Mapping[str, str]) -> set[str]:
     reached = set[str]()
     waiting = list(texts)
     while waiting:
-        new = set(_NAMED.findall(waiting.pop())) & code.keys() - reached
+        new = _named(waiting.pop()) & code.keys() - reached
         reached |= new
         waiting += [code[name] for name in new]
     return reached
@@ -189,12 +214,10 @@ def _reached(texts: Iterable[str], code: Mapping[str, str]) -> set[str]:
 
 def _ambiguous(texts: Sequence[str]) -> set[str]:
     """Return the names of variables, parameters, and functions that there are two of."""
-    text = "\n".join(texts)
-    variables = ("".join(found) for found in _VARIABLES.findall(text))
-    functions = Counter(re.findall(r"local function (\w+)", text))
-    return {
-        *(name for names in variables for name in re.findall(r"\w+", names)),
-        *(name for name, count in functions.items() if count > 1),
+    declared = [_declared(text) for text in texts]
+    functions = Counter(name for _, names in declared for name in names)
+    return {name for names, _ in declared for name in names} | {
+        name for name, count in functions.items() if count > 1
     }
 
 
@@ -232,4 +255,16 @@ def _set_apart(
 
 def _through(calls: Mapping[str, str], text: str) -> str:
     """Have functions called by other names."""
-    return _NAMED.sub(lambda found: calls.get(found[0], found[0]), text)
+    for name, call in calls.items():
+        text = _replaced(text, rf"{name}\b(?!'| = )", call)
+    return text
+
+
+def _replaced(text: str, pattern: str, by: str) -> str:
+    """Replace words; one that begins a pattern is found far faster than what must not stand before it."""
+
+    def replace(found: re.Match[str]) -> str:
+        before = text[found.start() - 1 : found.start()]
+        return found[0] if before and (before in "._'" or before.isalnum()) else by
+
+    return re.sub(pattern, replace, text)
