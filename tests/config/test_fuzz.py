@@ -43,7 +43,7 @@ def test_every_truncation_is_read_or_refused() -> None:
         max_size=4,
     )
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=90, deadline=None)
 def test_every_mutation_is_read_or_refused(edits: list[tuple[int, int, bytes]]) -> None:
     content = WHOLE
     for start, removed, inserted in edits:
@@ -66,7 +66,7 @@ def test_no_truncation_shows_the_password() -> None:
 
 
 @given(st.integers(0, len(WHOLE)), st.sampled_from(PIECES))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=90, deadline=None)
 def test_no_mutation_shows_the_password(position: int, piece: bytes) -> None:
     assert "app:hunter2" not in outcome(WHOLE[:position] + piece + WHOLE[position:])
 
@@ -150,7 +150,7 @@ def test_whatever_any_layer_says_it_is_read_or_refused(
 
 
 @given(st.integers(0, len(WHOLE)), st.integers(0, 3), st.sampled_from(PIECES))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_the_secrets_of_a_profile_are_in_no_message(position: int, cut: int, piece: bytes) -> None:
     content = WHOLE.replace(b"url = ", b"[profiles.dev]\nurl = ", 1)
     content = content.replace(b'timezone = "E', b'[profiles]\ntimezone = "E', 1)

@@ -90,7 +90,7 @@ programs = st.builds(
 SETTLE = timedelta(milliseconds=500)
 """Within this all submissions come to the gate, also where the machine has much else to do."""
 
-small = budget(examples=12, steps=1, thorough=40)
+small = budget(examples=8, steps=1, thorough=60)
 
 
 class Stage:

@@ -187,7 +187,7 @@ class Performance:
             assert len(mine) == behaviour.starts, "nothing is started without need"
 
 
-@budget(examples=40, steps=1, thorough=40)
+@budget(examples=26, steps=1, thorough=60)
 @given(programs)
 def test_every_execution_ends_once_as_the_last_of_its_runs_did(program: Program) -> None:
     async def perform() -> None:

@@ -536,5 +536,5 @@ def test_every_verb_gate_and_fault_in_any_order() -> None:
     run_state_machine_as_test(
         cast(Any, lambda: WorldMachine("memory://properties")),
         # Which of two workers is the faster one differs from run to run: no story can be made smaller.
-        settings=settings(budget(examples=13, steps=25, thorough=140), phases=[Phase.generate]),
+        settings=settings(budget(examples=10, steps=25, thorough=180), phases=[Phase.generate]),
     )

@@ -119,11 +119,12 @@ async def test_a_roll_never_has_fewer_processes_that_work_than_are_desired(
     await pool.start()
     ready: list[int] = []
     there: list[int] = []
+    alive = (ProcessState.STARTING, ProcessState.READY)
 
     async def watch() -> None:
         while True:
             ready.append(pool.ready)
-            there.append(sum(one.state is not ProcessState.DRAINING for one in pool.processes))
+            there.append(sum(one.state in alive for one in pool.processes))
             await asyncio.sleep(0.005)
 
     watching = asyncio.create_task(watch())
