@@ -9,6 +9,9 @@ from .errors import InvalidName
 LONGEST_NAME: Final = 200
 """Bytes of a name."""
 
+EVERY_QUEUE: Final = "*"
+"""The name that stands for all queues, also for those to come."""
+
 KEYS: Final = frozenset(
     {
         *(

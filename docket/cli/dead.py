@@ -11,12 +11,12 @@ import typer
 from ..plain import plain_lines
 from .author import author as me
 from .clear import DryRun, Yes
+from .dead_letters import Choice, chosen, in_slices, parse_changes, parse_rate, summary
 from .exits import NotFound
 from .lengths import duration_option
 from .listing import MOST, Limit, pick
 from .output import Form, Output, note, say, show, show_one
 from .place import Config, Name, Place, Url, visit
-from .replaying import Choice, chosen, in_slices, parse_changes, parse_rate, summary
 from .tell import of_execution, text, when, wide
 
 if TYPE_CHECKING:
@@ -140,12 +140,14 @@ def retry(
     by = me() if author is None else author
 
     async def work(docket: Docket) -> str:
+        from ..operations import Deed  # noqa: PLC0415 - --help needs none of it
+
         async def again(some: Sequence[str]) -> list[Done]:
             return await docket.operations.retry(*some, changes=changed, author=by, reason=reason)
 
         found = await chosen(docket, choice, "retry", dry_run=dry_run, yes=yes)
         return (
-            "" if dry_run else summary(await in_slices(found, again, most), "SCHEDULED", "Retried")
+            "" if dry_run else summary(await in_slices(found, again, most), Deed.RETRIED, "Retried")
         )
 
     if told := visit(Place(docket, url, config), work):
@@ -170,11 +172,13 @@ def discard(
     choice.check()
 
     async def work(docket: Docket) -> str:
+        from ..operations import Deed  # noqa: PLC0415 - --help needs none of it
+
         async def away(some: Sequence[str]) -> list[Done]:
             return await docket.operations.discard(*some)
 
         found = await chosen(docket, choice, "discard", dry_run=dry_run, yes=yes)
-        return "" if dry_run else summary(await in_slices(found, away), "DISCARDED", "Discarded")
+        return "" if dry_run else summary(await in_slices(found, away), Deed.DISCARDED, "Discarded")
 
     if told := visit(Place(docket, url, config), work):
         say(told)

@@ -20,7 +20,7 @@ from .output import note
 TASKS: Final = "tasks.py"
 
 CODE: Final = '''\
-"""What docket.toml names: change it while everything runs, and save."""
+"""Tasks that docket.toml names: change them while everything runs, and save."""
 
 from __future__ import annotations
 

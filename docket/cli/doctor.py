@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import typer
 
 from ..durations import format_duration
+from ..names import EVERY_QUEUE
 from .exits import FAILED
 from .output import Form, Output, show
 from .place import Config, Name, Place, Url, visit
@@ -132,7 +133,7 @@ def examine(patient: Patient) -> Iterator[Finding]:
 def _queues(paused: Sequence[str]) -> Finding:
     if not paused:
         return Finding("queues", "ok", "none is paused")
-    names = ", ".join("all" if one == "*" else one for one in paused)
+    names = ", ".join("all" if one == EVERY_QUEUE else one for one in paused)
     return Finding(
         "queues", "warning", f"paused: {names}", "`docket queue ls` says by whom and why"
     )

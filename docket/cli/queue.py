@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from ..names import EVERY_QUEUE
 from ..plain import plain
 from .author import author as me
 from .exits import Misused, Refused
@@ -51,7 +52,7 @@ def list_queues(
     """List the queues, how much is due or running in each, and which are paused."""
 
     async def look(docket: Docket) -> tuple[list[dict[str, Any]], int]:
-        from ..storage.queues import EVERY_QUEUE, QueuePause  # noqa: PLC0415 - --help needs none of it
+        from ..storage.queues import QueuePause  # noqa: PLC0415 - --help needs none of it
 
         backlog = await docket.storage.executions.backlog()
         pauses = {one.queue: one for one in await docket.storage.queues.paused()}
@@ -129,8 +130,8 @@ def _meant(queues: Sequence[str] | None, *, every: bool) -> list[str]:
     if bool(queues) == every:
         found = "both" if every else "none of them"
         raise Misused(f"expected names of queues, or --all, found {found}")
-    return ["*"] if every else [*dict.fromkeys(queues or ())]
+    return [EVERY_QUEUE] if every else [*dict.fromkeys(queues or ())]
 
 
 def _told(queues: Sequence[str]) -> str:
-    return "all queues" if "*" in queues else ", ".join(map(plain, queues))
+    return "all queues" if EVERY_QUEUE in queues else ", ".join(map(plain, queues))

@@ -7,9 +7,10 @@ from datetime import timedelta
 from typing import Final
 
 from ..lifecycle import ExecutionState
+from ..names import EVERY_QUEUE
 from ..plain import plain
 from ..storage.executions import to_milliseconds
-from ..storage.queues import EVERY_QUEUE, QueuePause
+from ..storage.queues import QueuePause
 from ..storage.situation import Situation
 from ..strikelist import Rule
 from .causes import DEAD, PARKED, STRUCK, TOLD, Cause

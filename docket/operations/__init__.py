@@ -6,8 +6,9 @@ storage's; ``insights`` answers questions.
 
 from __future__ import annotations
 
+from ..names import EVERY_QUEUE
 from ..storage.dead import Deed, Done
-from ..storage.queues import EVERY_QUEUE, QueuePause
+from ..storage.queues import QueuePause
 from .operations import Operations
 
 __all__ = ["EVERY_QUEUE", "Deed", "Done", "Operations", "QueuePause"]

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Final, cast
 
 from ..connection.base import Connection
+from ..names import EVERY_QUEUE
 from .executions import from_milliseconds, queue_argument
 from .keys import DEFAULT_QUEUE, Keys
 from .patience import read_patiently, run_patiently, value_of
@@ -16,9 +17,6 @@ from .replies import pairs
 from .script import Script, time_query
 
 _PAUSE: Final = Script("pause_queues", ("verb", "pause"))
-
-EVERY_QUEUE: Final = "*"
-"""The name that stands for all queues, also for those to come."""
 
 
 @dataclass(frozen=True, slots=True)

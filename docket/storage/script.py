@@ -15,8 +15,8 @@ from functools import cached_property
 from redis.exceptions import NoScriptError
 
 from ..connection.base import Argument, Command, Connection, Reply, ThreadConnection
-from .assembly import assemble
 from .keys import Keys
+from .script_source import assemble
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 from ..connection.base import Connection
 from ..errors import Undecodable
 from ..lifecycle import ExecutionState
+from ..names import EVERY_QUEUE
 from ..plain import plain
 from .executions import from_due, from_milliseconds, worker_of
 from .keys import DEFAULT_QUEUE, Keys
 from .patience import run_patiently, value_of
-from .queues import EVERY_QUEUE, QueuePause, read_pause
+from .queues import QueuePause, read_pause
 from .script import Script
 from .strikes import StoredRule, stored_rule
 

@@ -19,9 +19,9 @@ class SyncInsights:
         self._bridge = bridge
 
     def explain(self, key: str) -> Explanation | None:
-        """Why an execution runs, waits or has ended so; None if there is no such execution."""
+        """Explain why an execution runs, waits or has ended so; None if there is no such execution."""
         return self._bridge.wait(lambda: self._insights.explain(key))
 
     def explain_schedule(self, name: str) -> Explanation | None:
-        """Why a schedule has a run or none; None if there is no such schedule."""
+        """Explain why a schedule has a run or none; None if there is no such schedule."""
         return self._bridge.wait(lambda: self._insights.explain_schedule(name))

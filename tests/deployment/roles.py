@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from docket.storage import script
-from docket.storage.assembly import used_modules
+from docket.storage.script_source import used_modules
 
 SCRIPTS: Final = Path(script.__file__).parent / "scripts"
 DIRECTORY: Final = Path(__file__).parents[2] / "config" / "acl"

@@ -11,9 +11,9 @@ import pytest
 
 import docket.storage
 from docket import Docket
-from docket.storage import assembly
-from docket.storage.assembly import MODULES
+from docket.storage import script_source
 from docket.storage.script import Script, run
+from docket.storage.script_source import MODULES
 
 SCRIPTS = sorted(
     {
@@ -101,12 +101,12 @@ local function late(number)   --! rare
 end
 return {first, late(1)}
 """
-    read = assembly.read
+    read = script_source.read
 
     def also(name: str) -> str:
         return text if name == "of the test" else read(name)
 
-    monkeypatch.setattr(assembly, "read", also)
+    monkeypatch.setattr(script_source, "read", also)
     script = Script("of the test")
     async with Docket("modules", "memory://modules") as docket:
         call = script.call(docket.storage.keys)

@@ -17,7 +17,7 @@ from .values import parse_argument
 
 if TYPE_CHECKING:
     from ..docket import Docket
-    from ..operations import Done
+    from ..operations import Deed, Done
     from ..storage.executions import Record
 
 SLICE: Final = 100
@@ -166,12 +166,12 @@ async def in_slices(
     return done
 
 
-def summary(done: Sequence[Done], good: str, verb: str) -> str:
+def summary(done: Sequence[Done], good: Deed, verb: str) -> str:
     """Return the outcome in one line.
 
     Arguments:
         done: each.
-        good: the word of those to which it was done.
+        good: the outcome that was wanted.
         verb: what was done to them.
 
     Raises:
@@ -179,9 +179,9 @@ def summary(done: Sequence[Done], good: str, verb: str) -> str:
         Refused: none of them is a dead letter that lets it be done.
         Partial: it was done to some of them only.
     """
-    counts = Counter(one.deed.value for one in done)
-    told = f"{verb} {_counted(counts[good])}"
-    rest = [one for one in done if one.deed.value != good]
+    counts = Counter(one.deed.name for one in done)
+    told = f"{verb} {_counted(counts[good.name])}"
+    rest = [one for one in done if one.deed is not good]
     if not rest:
         return told
     reasons = [f"{plain(one.key)}: {_why(one)}" for one in rest]
@@ -194,9 +194,9 @@ def summary(done: Sequence[Done], good: str, verb: str) -> str:
 
 
 def _why(one: Done) -> str:
-    if one.deed.value == "NOT_DEAD":
+    if one.deed.name == "NOT_DEAD":
         return f"it is not a dead letter{f', it is {one.detail}' if one.detail else ''}"
-    return _WHY.get(one.deed.value) or plain(one.detail)
+    return _WHY.get(one.deed.name) or plain(one.detail)
 
 
 def _counted(number: int) -> str:
