@@ -13,6 +13,7 @@ import pytest
 from docket import Docket, ExecutionState, Worker
 from docket.operations import EVERY_QUEUE, QueuePause
 from docket.storage.exchange import Claimant, release
+from docket.storage.executions import from_milliseconds
 from docket.storage.queues import read_pause
 from tests.conformance.conftest import until, working
 from tests.routing import route
@@ -76,10 +77,17 @@ async def test_all_queues_are_paused_at_once(docket: Docket) -> None:
         bell = docket.storage.keys.bell
         await until(lambda: _is_empty(docket, bell("default")))
         await until(lambda: _is_empty(docket, bell("bulk")))
+        for execution in waiting:
+            await execution.sync()
         assert [one.state for one in waiting] == [ExecutionState.QUEUED] * 2
+        resumed_at = from_milliseconds(await docket.storage.executions.now())
 
         assert await docket.operations.resume_queues(EVERY_QUEUE) == [EVERY_QUEUE]
         assert [await one.get_result(timeout=SOON) for one in waiting] == ["one", "two"]
+        for execution in waiting:
+            await execution.sync()
+            assert execution.started_at is not None
+            assert execution.started_at >= resumed_at
 
 
 async def _is_empty(docket: Docket, bell: str) -> bool:
