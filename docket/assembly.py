@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from .address import read_secret
+from .call_options import lane
 from .config.load import resolved_url
 from .config.model import Configuration
 from .config.tables.strikes import Strike
@@ -200,7 +201,7 @@ def build_worker(docket: Docket, orders: WorkerOrders) -> Worker:
 
 def lane_of(task: Task) -> str:
     """Return the lane in which executions of a task wait: its queue, or the part of it for its priority."""
-    return task.queue if task.priority == "normal" else f"{task.queue}/{task.priority}"
+    return lane(task.queue, task.priority)
 
 
 def _lanes(queue: str, tasks: Iterable[Task]) -> Iterator[str]:

@@ -23,16 +23,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, TypeVar, overload
 
-from typing_extensions import Self
+from typing_extensions import Self, Unpack
 
 from . import address
 from .annotations import get_signature
 from .binding import bind
+from .call_options import CallOptions, Options
 from .connection.base import Credentials, RedisClient
 from .connection.traced import Traced
 from .connection.url import connect
 from .durations import format_duration
-from .errors import InvalidKey, InvalidSetting, Undecodable
+from .errors import InvalidKey, InvalidOption, InvalidSetting, Undecodable
 from .execution import Execution, TaskCall, new_execution
 from .insights import Insights
 from .instrumentation import logs, telemetry, tracing
@@ -302,16 +303,25 @@ class Docket(KeyNames):
         function: Callable[P, Awaitable[R]],
         when: datetime | None = None,
         key: str | None = None,
+        **options: Unpack[Options],
     ) -> Callable[P, Awaitable[Execution]]: ...
 
     @overload
     def add(
-        self, function: Callable[P, R], when: datetime | None = None, key: str | None = None
+        self,
+        function: Callable[P, R],
+        when: datetime | None = None,
+        key: str | None = None,
+        **options: Unpack[Options],
     ) -> Callable[P, Awaitable[Execution]]: ...
 
     @overload
     def add(
-        self, function: str, when: datetime | None = None, key: str | None = None
+        self,
+        function: str,
+        when: datetime | None = None,
+        key: str | None = None,
+        **options: Unpack[Options],
     ) -> Callable[..., Awaitable[Execution]]: ...
 
     def add(
@@ -319,6 +329,7 @@ class Docket(KeyNames):
         function: Callable[..., Any] | str,
         when: datetime | None = None,
         key: str | None = None,
+        **options: Unpack[Options],
     ) -> Callable[..., Awaitable[Execution]]:
         """Schedule a call of a task; it is durable when the returned coroutine has returned.
 
@@ -329,9 +340,14 @@ class Docket(KeyNames):
             function: the task, or the name of a registered one.
             when: when it is due; now, if left out.
             key: what it is known by; a new unique key, if left out.
+            options: options of this call, by name: ``queue``, ``priority`` (high, normal, low), ``expires``
+                (a moment, or how long after it is due: what has not begun by then ends), ``timeout`` of an
+                attempt, ``tags``, ``once`` (how long its key stays taken after its end; True is as long as
+                its record lasts: then the execution says ``Disposition.ALREADY_DONE``).
 
         Raises:
             KeyError: no task of this name is registered.
+            InvalidOption, InvalidName: an option cannot be so.
             WrongArguments: the arguments do not fit the task; a ``TypeError``.
             InvalidKey, PayloadTooLarge, NotSerializable: the call cannot be stored.
             ServerUnavailable: the server did not answer in time, or it is not known whether it had
@@ -345,31 +361,40 @@ class Docket(KeyNames):
             >>> await docket.add(greet, when=soon)("John", greeting="Howdy")
         """
         name, task = self.registry.named(function)
+        checked = CallOptions.of(options)
 
         async def schedule(*args: Any, **kwargs: Any) -> Execution:
             bind(name, task, args, kwargs)
-            call = _task_call(task, name, args, kwargs, when, key, is_used_once=True)
+            call = _task_call(task, name, args, kwargs, when, key, checked, is_used_once=True)
             return await self._schedule_one("add", call)
 
         return schedule
 
     @overload
     def replace(
-        self, function: Callable[P, Awaitable[R]], when: datetime, key: str
+        self,
+        function: Callable[P, Awaitable[R]],
+        when: datetime,
+        key: str,
+        **options: Unpack[Options],
     ) -> Callable[P, Awaitable[Execution]]: ...
 
     @overload
     def replace(
-        self, function: Callable[P, R], when: datetime, key: str
+        self, function: Callable[P, R], when: datetime, key: str, **options: Unpack[Options]
     ) -> Callable[P, Awaitable[Execution]]: ...
 
     @overload
     def replace(
-        self, function: str, when: datetime, key: str
+        self, function: str, when: datetime, key: str, **options: Unpack[Options]
     ) -> Callable[..., Awaitable[Execution]]: ...
 
     def replace(
-        self, function: Callable[..., Any] | str, when: datetime, key: str
+        self,
+        function: Callable[..., Any] | str,
+        when: datetime,
+        key: str,
+        **options: Unpack[Options],
     ) -> Callable[..., Awaitable[Execution]]:
         """Schedule a call of a task in place of any execution with this key.
 
@@ -379,16 +404,18 @@ class Docket(KeyNames):
             function: the task, or the name of a registered one.
             when: when it is due.
             key: its key.
+            options: as for ``add``; those of what it replaces are gone.
 
         Raises:
             as ``add``.
         """
         name, task = self.registry.named(function)
+        checked = CallOptions.of(options)
 
         async def schedule(*args: Any, **kwargs: Any) -> Execution:
             bind(name, task, args, kwargs)
             return await self._schedule_one(
-                "replace", _task_call(task, name, args, kwargs, when, key)
+                "replace", _task_call(task, name, args, kwargs, when, key, checked)
             )
 
         return schedule
@@ -399,16 +426,25 @@ class Docket(KeyNames):
         function: Callable[P, Awaitable[R]],
         when: datetime | None = None,
         key: str | None = None,
+        **options: Unpack[Options],
     ) -> Callable[P, TaskCall]: ...
 
     @overload
     def call(
-        self, function: Callable[P, R], when: datetime | None = None, key: str | None = None
+        self,
+        function: Callable[P, R],
+        when: datetime | None = None,
+        key: str | None = None,
+        **options: Unpack[Options],
     ) -> Callable[P, TaskCall]: ...
 
     @overload
     def call(
-        self, function: str, when: datetime | None = None, key: str | None = None
+        self,
+        function: str,
+        when: datetime | None = None,
+        key: str | None = None,
+        **options: Unpack[Options],
     ) -> Callable[..., TaskCall]: ...
 
     def call(
@@ -416,6 +452,7 @@ class Docket(KeyNames):
         function: Callable[..., Any] | str,
         when: datetime | None = None,
         key: str | None = None,
+        **options: Unpack[Options],
     ) -> Callable[..., TaskCall]:
         """Describe a call without scheduling it, for ``add_many`` and ``replace_many``.
 
@@ -423,16 +460,18 @@ class Docket(KeyNames):
             function: the task, or the name of a registered one.
             when: when it is due; now, if left out.
             key: what it is known by; a new unique key, if left out.
+            options: as for ``add``.
 
         Example:
             >>> await docket.add_many(docket.call(greet)(name) for name in names)
         """
         name, task = self.registry.named(function)
+        checked = CallOptions.of(options)
         given = name if isinstance(function, str) else None
 
         def describe(*args: Any, **kwargs: Any) -> TaskCall:
             bind(name, task, args, kwargs)
-            return _task_call(task, given, args, kwargs, when, key)
+            return _task_call(task, given, args, kwargs, when, key, checked)
 
         return describe
 
@@ -474,6 +513,7 @@ class Docket(KeyNames):
             execution.key,
             execution.when,
             execution.function_name,
+            options=execution.options,
         )
         with tracing.spanning("docket.schedule", lambda: self._about(execution)) as span:
             await self._schedule("schedule", [(execution, call)], 1)
@@ -752,7 +792,7 @@ class Docket(KeyNames):
         }
 
     def _execution(self, call: TaskCall) -> Execution:
-        return Execution(
+        execution = Execution(
             self,
             call.function,
             call.args,
@@ -762,6 +802,8 @@ class Docket(KeyNames):
             attempt=1,
             function_name=call.function_name or self.registry.name_of(call.function),
         )
+        execution.options = call.options
+        return execution
 
 
 def _task_call(
@@ -771,10 +813,12 @@ def _task_call(
     kwargs: dict[str, Any],
     when: datetime | None,
     key: str | None,
+    options: CallOptions,
     *,
     is_used_once: bool = False,
 ) -> TaskCall:
     due = datetime.now(timezone.utc) if when is None else _aware(when)
+    _check_options(options, when, key)
     if key is None:
         fresh = new_key()
         return TaskCall(
@@ -787,6 +831,7 @@ def _task_call(
             immediate=when is None,
             is_fresh=is_used_once,
             is_bound=True,
+            options=options,
         )
     if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidKey(f"expected a string as the key, found {key!r}")
@@ -802,7 +847,22 @@ def _task_call(
             f"expected a key of at most {LONGEST_KEY} bytes, found {key[:80]!r}… ({size} bytes); shorten it, "
             "take a digest of it, or leave it out to get a unique one"
         )
-    return TaskCall(task, args, kwargs, key, due, name, immediate=when is None, is_bound=True)
+    return TaskCall(
+        task, args, kwargs, key, due, name, immediate=when is None, is_bound=True, options=options
+    )
+
+
+def _check_options(options: CallOptions, when: datetime | None, key: str | None) -> None:
+    if options.once and key is None:
+        raise InvalidOption(
+            "expected a key with once: a call that is made again is known by its key; give it one"
+        )
+    expires = options.expires
+    if isinstance(expires, datetime) and when is not None and expires <= when:
+        raise InvalidOption(
+            f"expected expires after when ({when.isoformat()}), found {expires.isoformat()}: it could never "
+            "begin"
+        )
 
 
 def _bind(execution: Execution) -> None:

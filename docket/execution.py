@@ -15,6 +15,7 @@ from typing_extensions import Self
 
 from .annotations import compact_signature, get_signature, logged_parameters
 from .annotations import plain_signatures as _signature_cache
+from .call_options import NO_OPTIONS, CallOptions
 from .errors import DocketError, ServerRefused, ServerUnavailable, Undecodable
 from .events import ProgressEvent, StateEvent, iso
 from .home import Home
@@ -77,6 +78,8 @@ class TaskCall:
     """True if its key was made for this one use, and is not shared."""
     is_bound: bool = field(default=False, kw_only=True)
     """True if its arguments are known to fit."""
+    options: CallOptions = field(default=NO_OPTIONS, kw_only=True)
+    """Its queue, its tags and the like, where they are its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +159,8 @@ class Execution:
         self.slot: str | None = None
         """Slot that it was given while it waited: the slots of a concurrency limit, a newline, the limit."""
         self.queue = DEFAULT_QUEUE
+        self.options = NO_OPTIONS
+        """The options of its call, which hold for all its attempts."""
         self.next_run: NextRun | None = None
         """The run that a handler has decided to follow the one under way."""
 
@@ -252,6 +257,11 @@ class Execution:
         }
 
     @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags of its call."""
+        return self.options.tags
+
+    @property
     def redelivered(self) -> bool:
         """True if a worker has lost it before."""
         return self._redelivered
@@ -331,10 +341,12 @@ class Execution:
         args = self._args if following.args is None else following.args
         kwargs = self._kwargs if following.kwargs is None else following.kwargs
         when = following.at or datetime.now(timezone.utc) + following.after
-        return Execution(
+        successor = Execution(
             self._home, self._function, args, kwargs, self._key, when, following.attempt,
             function_name=self._function_name,
         )  # fmt: skip
+        successor.options = self.options
+        return successor
 
     def learn(self, answer: Scheduled) -> None:
         """Take over the outcome of the call that scheduled it."""
@@ -725,6 +737,7 @@ class Execution:
         self.reason = record.reason
         self._generation = record.generation
         self._lineage = record.lineage
+        self.options = CallOptions.read(record.options)
         self._find_result(record.has_result)
 
     def _hear(self, event: bytes) -> bool:
@@ -771,10 +784,12 @@ def new_execution(
         due=due,
         task=execution.function_name,
         call=dump_call(execution),
+        queue=execution.options.lane,
         attempt=execution.attempt,
         trace=trace,
         strike=strike,
         when=when,
+        options=execution.options.text,
     )
 
 

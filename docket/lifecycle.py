@@ -21,7 +21,7 @@ class ExecutionState(str, enum.Enum):
     FAILED = "failed"
     """The task has failed for good; kept as a dead letter."""
     CANCELLED = "cancelled"
-    """Was cancelled by a person, or struck out."""
+    """Was cancelled by a person, struck out, dropped by a limit, or has not begun in time."""
 
     # As of a plain enumeration, and the same on every Python.
     __str__ = enum.Enum.__str__
@@ -78,6 +78,8 @@ class Disposition(enum.Enum):
     """The call was accepted and is durable."""
     ALREADY_SCHEDULED = "already_scheduled"
     """An execution with this key is live; nothing was touched."""
+    ALREADY_DONE = "already_done"
+    """An execution with this key is over, and was to run once; nothing was touched."""
     STRUCK = "struck"
     """A strike forbids it; nothing was touched."""
     SUPERSEDED = "superseded"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -11,6 +11,7 @@ import typer
 from ..errors import Undecodable
 from ..lifecycle import ExecutionState
 from ..plain import plain
+from .call_options import Expires, Once, Priority, Queue, Tags, Timeout, call_options
 from .exits import Misused, NotFound, Partial, Refused
 from .explaining import show_explanation
 from .lengths import duration_option, later
@@ -19,7 +20,7 @@ from .loading import register
 from .output import Form, Output, note, say, show, show_one
 from .place import Config, Name, Place, Url, visit
 from .tell import EXECUTIONS, known_tasks, meant, of_execution
-from .values import parse_argument, parse_value
+from .values import parse_argument, parse_moment
 
 if TYPE_CHECKING:
     from ..docket import Docket
@@ -148,6 +149,12 @@ def add(
     when: Annotated[
         str | None, typer.Option(help="When it is due, such as 2026-07-01T12:00:00+02:00.")
     ] = None,
+    queue: Queue = None,
+    priority: Priority = None,
+    expires: Expires = None,
+    timeout: Timeout = None,
+    tags: Tags = None,
+    once: Once = None,
     tasks: Annotated[
         list[str] | None,
         typer.Option(
@@ -165,16 +172,20 @@ def add(
     Example: docket task add greet name=Jane times=int:3 --delay 5m
     """
     args, kwargs = _arguments(arguments or [])
-    due = later(delay) if when is None else _moment(when)
+    due = later(delay) if when is None else parse_moment(when)
+    options = call_options(queue, priority, expires, timeout, tags, once)
 
     async def work(docket: Docket) -> str:
         for path in tasks or []:
             register(docket.registry, path)
         await _know(docket, task, args, kwargs)
         meant = _meant(docket, task, args, kwargs)
-        execution = await docket.add(task, when=due, key=key)(*meant[0], **meant[1])
+        execution = await docket.add(task, when=due, key=key, **options)(*meant[0], **meant[1])
         _expect_scheduled(execution)
-        note(f"Added {task} to docket {docket.name!r}")
+        if execution.disposition.value == "already_done":
+            note(f"{plain(execution.key)} is {execution.state.value} already, and runs once only")
+        else:
+            note(f"Added {task} to docket {docket.name!r}")
         return execution.key
 
     say(visit(Place(docket, url, config), work))
@@ -265,13 +276,6 @@ def _arguments(texts: list[str]) -> tuple[list[Any], dict[str, Any]]:
     return args, kwargs
 
 
-def _moment(text: str) -> datetime:
-    moment: datetime = parse_value(f"datetime:{text}")
-    if moment.tzinfo is None:
-        raise Misused(f"expected a moment with a zone, such as {text}+02:00 or {text}Z")
-    return moment
-
-
 async def _know(docket: Docket, task: str, args: list[Any], kwargs: dict[str, Any]) -> None:
     """Register a task here that workers know: to add it, its name and what they report of it are enough."""
     from ..binding import Shape, bind_to_any  # noqa: PLC0415 - --help needs none of it
@@ -311,7 +315,7 @@ def _expect_scheduled(execution: Execution) -> None:
             f"{execution.function_name} is struck; `docket strikes ls` says why, and "
             "`docket restore` takes it back"
         )
-    if word != "scheduled":
+    if word not in ("scheduled", "already_done"):
         raise Refused(
             f"{execution.key!r} is there already; `docket task get {plain(execution.key)}` shows it"
         )

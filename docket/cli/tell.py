@@ -29,6 +29,8 @@ def of_execution(execution: Execution) -> dict[str, Any]:
         "completed_at": execution.completed_at,
         "reason": execution.reason,
         "error": execution.error,
+        "tags": list(execution.tags),
+        "expires": execution.options.expires,
         "call": execution.call_repr(),
     }
 

@@ -73,6 +73,18 @@ def parse_value(text: str) -> Any:
         raise Misused(f"expected {expected} after {name}:, found {rest!r}") from None
 
 
+def parse_moment(text: str) -> datetime:
+    """Return the moment that was typed, with its zone.
+
+    Raises:
+        Misused: it is none, or has no zone.
+    """
+    moment: datetime = parse_value(f"datetime:{text}")
+    if moment.tzinfo is None:
+        raise Misused(f"expected a moment with a zone, such as {text}+02:00 or {text}Z")
+    return moment
+
+
 def parse_range(text: str) -> tuple[Any, Any]:
     """Return the two ends that were typed as ``LOW,HIGH``; the type of the first holds for both.
 

@@ -5,8 +5,8 @@
     │   ├── InvalidSetting      one value of it; CronError · UnknownZone
     │   └── Misconfigured       the server is there, but not as its URL says
     ├── CallerError             the caller of the API
-    │   ├── InvalidKey · InvalidName · InvalidUrl · WrongArguments · PayloadTooLarge · NotSerializable
-    │   ├── UnknownSchedule · TooManyRuns · Closed · OpenedElsewhere · WouldBlock
+    │   ├── InvalidKey · InvalidName · InvalidOption · InvalidUrl · WrongArguments · PayloadTooLarge
+    │   ├── NotSerializable · UnknownSchedule · TooManyRuns · Closed · OpenedElsewhere · WouldBlock
     │   └── ImmovableTime · EndlessWork, in tests
     ├── OperatorError           the operator of the servers
     │   ├── ServerUnavailable   it may heal: the call can be repeated
@@ -52,6 +52,7 @@ __all__ = [
     "ImmovableTime",
     "InvalidKey",
     "InvalidName",
+    "InvalidOption",
     "InvalidSetting",
     "InvalidUrl",
     "LeaseLost",
@@ -142,6 +143,10 @@ class InvalidName(CallerError, ValueError):
 
 class InvalidKey(CallerError, ValueError):
     """A key is too long, or not a string that UTF-8 can encode."""
+
+
+class InvalidOption(CallerError, ValueError):
+    """An option of a call cannot be so."""
 
 
 class PayloadTooLarge(CallerError, ValueError):

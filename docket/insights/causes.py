@@ -55,6 +55,7 @@ class Cause(enum.Enum):
     SIGNATURE = "signature"
     CANCELLED = "cancelled"
     CANCELLED_STRUCK = "cancelled_struck"
+    EXPIRED = "expired"
     DROPPED = "dropped"
 
 
@@ -193,6 +194,10 @@ TOLD: Final[Mapping[Cause, Told]] = {
     Cause.CANCELLED: Told("It was cancelled {ago} ago, at {ended}."),
     Cause.CANCELLED_STRUCK: Told(
         "A strike cancelled it {ago} ago, at {ended}.", "`docket strikes ls` lists the strikes"
+    ),
+    Cause.EXPIRED: Told(
+        "It expired {ago} ago, at {ended}: it had to begin by {expires}, and has not run.",
+        "add it again, or with more time; `docket queue ls` shows how long work waits",
     ),
     Cause.DROPPED: Told(
         "It was dropped {ago} ago, at {ended}, and has not run: {reason} did not let it in.",

@@ -24,6 +24,8 @@ ALONE, IN_ALL = 3, 10
 _DOES: Final = {"drop": "cancels", "park": "parks", "delay": "puts off"}
 """The effect of a strike on what it meets."""
 
+_WAITING: Final = (ExecutionState.SCHEDULED, ExecutionState.QUEUED, ExecutionState.PARKED)
+
 SHOWN: Final = 5
 """Maximum number of strikes on arguments that are named."""
 
@@ -138,6 +140,8 @@ def _of_parked(situation: Situation) -> Cause:
 def _of_cancelled(situation: Situation) -> Cause:
     if situation.reason == "struck":
         return Cause.CANCELLED_STRUCK
+    if situation.reason == "expired":
+        return Cause.EXPIRED
     return Cause.CANCELLED if situation.reason in ("", "cancelled") else Cause.DROPPED
 
 
@@ -189,6 +193,7 @@ def _words(situation: Situation, rule: Rule | None) -> dict[str, str]:
         "failed": str(s.attempt - 1),
         "worker": plain(s.worker or "?"),
         "ended": at(ended),
+        "expires": at(s.expires or ended),
         "ago": span(now - ended),
         "error": plain(s.error or "no error was recorded").rstrip("."),
         "reason": plain(s.reason or "none was recorded"),
@@ -239,6 +244,8 @@ def _facts(situation: Situation, rule: Rule | None, cause: Cause) -> Iterator[Fa
     waits = s.slot or s.turn
     if waits and waits.since:
         yield Fact(f"It has been waiting for {span(s.now - waits.since)}.")
+    if s.expires and s.attempt == 1 and s.state in _WAITING:
+        yield Fact(f"It must have begun by {at(s.expires)}, in {span(s.expires - s.now)}.")
     if rule:
         yield _of_rule(rule, cause)
     if s.state is ExecutionState.RUNNING:

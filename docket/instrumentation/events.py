@@ -52,6 +52,9 @@ class Observer:
     def struck(self, task: str, key: str) -> None:
         """A strike kept an execution from running."""
 
+    def expired(self, task: str, key: str) -> None:
+        """Report that an execution has not begun by the moment by which it must have."""
+
     def crashed(self, task: str, key: str) -> None:
         """An execution has become a dead letter, because workers died under it too often."""
 

@@ -30,6 +30,9 @@ TASKS_STRICKEN = _meter.create_counter(
     "1",
     "Executions that a strike kept from being scheduled or from running.",
 )
+TASKS_EXPIRED = _meter.create_counter(
+    "docket_tasks_expired", "1", "Executions that have not begun in time."
+)
 TASKS_SUPERSEDED = _meter.create_counter(
     "docket_tasks_superseded", "1", "Runs whose end was not recorded, because a newer one counts."
 )

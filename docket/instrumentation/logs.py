@@ -140,6 +140,10 @@ class WorkerLog(Observer):
         worker.warning("🗙 %s{%s}: a strike forbids it", plain(task), plain(key))
 
     @override
+    def expired(self, task: str, key: str) -> None:
+        worker.warning("Expired %s{%s}: it has not begun in time", plain(task), plain(key))
+
+    @override
     def crashed(self, task: str, key: str) -> None:
         worker.error("Dead letter %s{%s}: workers died under it too often", plain(task), plain(key))
 

@@ -56,6 +56,10 @@ class Tally(Observer):
         self.counts["docket_tasks_stricken", task] += 1
 
     @override
+    def expired(self, task: str, key: str) -> None:
+        self.counts["docket_tasks_expired", task] += 1
+
+    @override
     def crashed(self, task: str, key: str) -> None:
         self.counts["docket_tasks_dead", task] += 1
 

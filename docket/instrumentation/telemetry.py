@@ -22,6 +22,7 @@ from .instruments import (
     TASKS_CANCELLED,
     TASKS_COMPLETED,
     TASKS_DEAD,
+    TASKS_EXPIRED,
     TASKS_FAILED,
     TASKS_INTERRUPTED,
     TASKS_PARKED,
@@ -172,6 +173,10 @@ class WorkerTelemetry(Observer):
     @override
     def struck(self, task: str, key: str) -> None:
         TASKS_STRICKEN.add(1, {**self._about(task), "docket.where": "worker"})
+
+    @override
+    def expired(self, task: str, key: str) -> None:
+        TASKS_EXPIRED.add(1, self._about(task))
 
     @override
     def crashed(self, task: str, key: str) -> None:

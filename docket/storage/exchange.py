@@ -75,6 +75,8 @@ class Claimed(NamedTuple):
 
     when: str = ""
     """The due time in µs, where it is not a whole ms."""
+    options: str = ""
+    """The options of its call, as JSON."""
 
     @property
     def is_complete(self) -> bool:
@@ -169,6 +171,8 @@ class Catch:
     """Key and task of executions that a rule for their task keeps back."""
     broken: list[tuple[str, str]]
     """Names of what was put aside because it is damaged, and what is wrong with it."""
+    expired: list[tuple[str, str]]
+    """Key and task of executions that have not begun in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,7 +366,9 @@ def _call_of(claimed: Claimed, reply: Reply) -> bytes | None:
 
 
 def _catch(reply: list[Any]) -> Catch:
-    now, next_due, next_expiry, *flags, stale, claimed, struck, crashed, parked, broken = reply
+    now, next_due, next_expiry, *flags, stale, claimed, struck, crashed, parked, broken, expired = (
+        reply
+    )
     due, expiry = int(float(next_due)), int(next_expiry)
     is_unfinished, is_recovered, is_waiting = map(bool, flags)
     return Catch(
@@ -378,12 +384,13 @@ def _catch(reply: list[Any]) -> Catch:
         crashed=[(key.decode(), _text(task)) for key, task in crashed],
         parked=[(key.decode(), _text(task)) for key, task in parked],
         broken=[(what.decode(errors="replace"), why.decode()) for what, why in broken],
+        expired=[(key.decode(), _text(task)) for key, task in expired],
     )
 
 
 def _claimed(entry: list[bytes]) -> Claimed:
     message, queue, key, generation, fence, task, call, attempt, due, crashes, *more = entry
-    trace, slot, schema, identity, size, company, when = more
+    trace, slot, schema, identity, size, company, when, options = more
     return Claimed(
         message,
         queue.decode(),
@@ -402,6 +409,7 @@ def _claimed(entry: list[bytes]) -> Claimed:
         int(size),
         int(company) if company != b"" else None,
         _text(when),
+        _text(options),
     )
 
 

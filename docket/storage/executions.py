@@ -69,12 +69,15 @@ class NewExecution(NamedTuple):
     task: str
     call: bytes
     queue: str = ""
+    """Empty is that of its task, ``default`` the one without a name, ``/high`` its task's at a priority."""
     attempt: int = 1
     trace: str = ""
     strike: str = ""
     """The rule that parks it, if its caller has found one."""
     when: str = ""
     """``due`` in µs, where it is not a whole ms."""
+    options: str = ""
+    """The options of its call, as JSON."""
     late_at: float = math.inf
     """Time after which its record may be gone, if it was sent before, in seconds of the monotonic clock."""
 
@@ -153,6 +156,8 @@ class Record:
     """The name of this acceptance of its key, which no other one has."""
     lineage: str = ""
     """Its retries by hand, as JSON."""
+    options: str = ""
+    """The options of its call, as JSON."""
     has_result: bool = False
     """True if there is a result or a failure of it; known only if it was read with its progress."""
 
@@ -669,4 +674,5 @@ def _record(key: str, fields: list[bytes]) -> Record | None:
         trace=text(b"trace") or "",
         identity=text(b"nonce") or key,
         lineage=text(b"lineage") or "",
+        options=text(b"options") or "",
     )

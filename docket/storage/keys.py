@@ -9,6 +9,7 @@ Key                                   Type          Holds
 ``P:results:<key>``                   string, TTL   the result or the failure
 ``P:kept:<collection>:<key>``         string        what programs keep in ``result_storage``
 ``P:progress:<key>``                  hash          current, total, message
+``P:expiring``                        sorted set    what must begin, by the moment until when, in ms
 ``P:dead``                            sorted set    dead letters by when their records go
 ``P:parked``                          sorted set    parked executions by the time of their parking
 ``P:parked:<reason>:<task>``          sorted set    those for one reason, of one task (by one rule if struck)

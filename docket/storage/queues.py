@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Final, cast
 
 from ..connection.base import Connection
+from ..errors import DocketError
 from ..names import EVERY_QUEUE
 from .executions import from_milliseconds, queue_argument
 from .keys import DEFAULT_QUEUE, Keys
@@ -39,11 +40,20 @@ class QueuePause:
 
 
 class Queues:
-    """The pauses of queues."""
+    """The names of queues, and their pauses."""
 
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection
         self._keys = keys
+
+    async def used(self) -> frozenset[str]:
+        """Return the names of all queues that ever got work; none if they cannot be read.
+
+        Raises:
+            ServerUnavailable: the server does not answer.
+        """
+        (reply,) = await self._connection.send(("SMEMBERS", self._keys.queues))
+        return frozenset() if isinstance(reply, DocketError) else frozenset(map(_name, reply))
 
     async def pause(self, queues: Sequence[str], pause: Mapping[str, Any]) -> None:
         """Start nothing of these queues from now on.

@@ -87,6 +87,7 @@ class Situation:
         silence: how long a worker may be silent before it counts as gone.
         worker: its holder, or the last one.
         started_at, completed_at, reason, error: as its record says.
+        expires: the moment by which it must have begun.
         crashes, alone, death: how many processes have died under it, how many of them while it ran alone,
             and how the last one has.
         is_suspect: true while it waits as a suspect.
@@ -123,6 +124,7 @@ class Situation:
     completed_at: datetime | None = None
     reason: str = ""
     error: str = ""
+    expires: datetime | None = None
     crashes: int = 0
     alone: int = 0
     death: str = ""
@@ -240,6 +242,7 @@ def _situation(key: str, told: _Told, silence: timedelta) -> Situation:
         completed_at=told.moment("completed"),
         reason=told.text("reason"),
         error=told.text("error"),
+        expires=told.moment("expires"),
         crashes=told.number("crashes"),
         alone=told.number("alone"),
         death=told.text("death"),

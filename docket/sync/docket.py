@@ -6,6 +6,9 @@ from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable,
 from datetime import datetime, timedelta
 from typing import Any, ParamSpec, TypeVar, overload
 
+from typing_extensions import Unpack
+
+from ..call_options import Options
 from ..docket import Docket
 from ..execution import Execution, TaskCall
 from ..registry import TaskFunction
@@ -99,16 +102,25 @@ class SyncDocket(Tied):
         function: Callable[P, Awaitable[R]],
         when: datetime | None = None,
         key: str | None = None,
+        **options: Unpack[Options],
     ) -> Callable[P, SyncExecution]: ...
 
     @overload
     def add(
-        self, function: Callable[P, R], when: datetime | None = None, key: str | None = None
+        self,
+        function: Callable[P, R],
+        when: datetime | None = None,
+        key: str | None = None,
+        **options: Unpack[Options],
     ) -> Callable[P, SyncExecution]: ...
 
     @overload
     def add(
-        self, function: str, when: datetime | None = None, key: str | None = None
+        self,
+        function: str,
+        when: datetime | None = None,
+        key: str | None = None,
+        **options: Unpack[Options],
     ) -> Callable[..., SyncExecution]: ...
 
     def add(
@@ -116,6 +128,7 @@ class SyncDocket(Tied):
         function: Callable[..., Any] | str,
         when: datetime | None = None,
         key: str | None = None,
+        **options: Unpack[Options],
     ) -> Callable[..., SyncExecution]:
         """Schedule a call of a task; it is durable when the call returns.
 
@@ -128,31 +141,45 @@ class SyncDocket(Tied):
         self._expect_known(function)
 
         def schedule(*args: Any, **kwargs: Any) -> SyncExecution:
-            return self._kept(lambda: self._docket.add(function, when, key)(*args, **kwargs))
+            return self._kept(
+                lambda: self._docket.add(function, when, key, **options)(*args, **kwargs)
+            )
 
         return schedule
 
     @overload
     def replace(
-        self, function: Callable[P, Awaitable[R]], when: datetime, key: str
+        self,
+        function: Callable[P, Awaitable[R]],
+        when: datetime,
+        key: str,
+        **options: Unpack[Options],
     ) -> Callable[P, SyncExecution]: ...
 
     @overload
     def replace(
-        self, function: Callable[P, R], when: datetime, key: str
+        self, function: Callable[P, R], when: datetime, key: str, **options: Unpack[Options]
     ) -> Callable[P, SyncExecution]: ...
 
     @overload
-    def replace(self, function: str, when: datetime, key: str) -> Callable[..., SyncExecution]: ...
+    def replace(
+        self, function: str, when: datetime, key: str, **options: Unpack[Options]
+    ) -> Callable[..., SyncExecution]: ...
 
     def replace(
-        self, function: Callable[..., Any] | str, when: datetime, key: str
+        self,
+        function: Callable[..., Any] | str,
+        when: datetime,
+        key: str,
+        **options: Unpack[Options],
     ) -> Callable[..., SyncExecution]:
         """Schedule a call of a task in the place of what the key stands for, as ``Docket.replace``."""
         self._expect_known(function)
 
         def schedule(*args: Any, **kwargs: Any) -> SyncExecution:
-            return self._kept(lambda: self._docket.replace(function, when, key)(*args, **kwargs))
+            return self._kept(
+                lambda: self._docket.replace(function, when, key, **options)(*args, **kwargs)
+            )
 
         return schedule
 
@@ -162,16 +189,25 @@ class SyncDocket(Tied):
         function: Callable[P, Awaitable[R]],
         when: datetime | None = None,
         key: str | None = None,
+        **options: Unpack[Options],
     ) -> Callable[P, TaskCall]: ...
 
     @overload
     def call(
-        self, function: Callable[P, R], when: datetime | None = None, key: str | None = None
+        self,
+        function: Callable[P, R],
+        when: datetime | None = None,
+        key: str | None = None,
+        **options: Unpack[Options],
     ) -> Callable[P, TaskCall]: ...
 
     @overload
     def call(
-        self, function: str, when: datetime | None = None, key: str | None = None
+        self,
+        function: str,
+        when: datetime | None = None,
+        key: str | None = None,
+        **options: Unpack[Options],
     ) -> Callable[..., TaskCall]: ...
 
     def call(
@@ -179,13 +215,14 @@ class SyncDocket(Tied):
         function: Callable[..., Any] | str,
         when: datetime | None = None,
         key: str | None = None,
+        **options: Unpack[Options],
     ) -> Callable[..., TaskCall]:
         """Describe a call without scheduling it, for ``add_many`` and ``replace_many``."""
         self._expect_known(function)
 
         def describe(*args: Any, **kwargs: Any) -> TaskCall:
             async def described() -> TaskCall:
-                return self._docket.call(function, when, key)(*args, **kwargs)
+                return self._docket.call(function, when, key, **options)(*args, **kwargs)
 
             return self._bridge.wait(described)
 

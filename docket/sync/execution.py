@@ -7,6 +7,7 @@ from collections.abc import Generator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from ..call_options import CallOptions
 from ..events import ProgressEvent, StateEvent
 from ..execution import Execution
 from ..lifecycle import Disposition, ExecutionState
@@ -112,6 +113,16 @@ class SyncExecution(Tied):
     def function(self) -> TaskFunction:
         """The task."""
         return self._execution.function
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags of its call."""
+        return self._execution.tags
+
+    @property
+    def options(self) -> CallOptions:
+        """The options of its call."""
+        return self._execution.options
 
     @property
     def function_name(self) -> str:

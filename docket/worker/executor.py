@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from ..annotations import compact_signature
 from ..binding import Shape, bind, shape_of
+from ..call_options import CallOptions
 from ..connection.errors import is_of_redis
 from ..dependencies.base import (
     AdmissionBlocked,
@@ -304,6 +305,7 @@ class Executor:
         )
         execution.state = ExecutionState.RUNNING
         execution.queue = claimed.queue
+        execution.options = CallOptions.read(claimed.options)
         execution.fence = claimed.fence
         execution.slot = claimed.slot or None
         execution.worker = self._host.name
@@ -557,10 +559,16 @@ class _Attempt:
 
     @property
     def runtime(self) -> Any:
-        """The runtime that calls the task; the configuration goes before the code."""
-        if (timeout := self.plan.policy.timeout) is not None:
+        """The runtime that calls it: the call goes before the configuration, and both before the code."""
+        timeout = self.execution.options.timeout or self.plan.policy.timeout
+        runtime = self.role(Runtime)
+        if timeout is None:
+            return runtime
+        if not isinstance(runtime, Timeout):
             return Timeout(timeout)
-        return self.role(Runtime)
+        # The one that the task has, and may ask how much time is left.
+        runtime.base = timeout
+        return runtime
 
     def outcome(self, result: Any = None, exception: BaseException | None = None) -> TaskOutcome:
         """Return its outcome, in the words of the handlers."""

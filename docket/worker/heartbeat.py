@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from ..binding import ANYTHING, announced
 from ..clock import ServerClock
@@ -16,7 +16,7 @@ from ..storage.limits import Announcement
 from ..storage.workers import ANY_TASK
 
 LOOK_EVERY = 5
-"""Beats between two looks at strikes that may have changed without a word."""
+"""Beats between two looks at strikes that may have changed, and at queues that are new."""
 
 ASTRAY = 5.0
 """Seconds by which the clock here may differ from the server's before it is reported."""
@@ -31,6 +31,7 @@ class Heartbeat(Service):
         clock: the server's time.
         observer: hears how much waits, and of a clock that is wrong.
         queues: gives the queues that the worker looks at.
+        look_for_queues: has the worker look for more of them.
         on_forgotten: called when the server may have lost what it knew of the worker, and so all else.
         limits: gives the slots of the concurrency limits of its tasks, by definition and task.
         takes_all: whether it has a fallback for tasks that it does not know.
@@ -45,6 +46,7 @@ class Heartbeat(Service):
         clock: ServerClock,
         observer: Observer,
         queues: Callable[[], Sequence[str]],
+        look_for_queues: Callable[[], Awaitable[None]],
         on_forgotten: Callable[[], None],
         limits: Callable[[], Mapping[tuple[str, str], int]],
         takes_all: bool = False,
@@ -54,6 +56,7 @@ class Heartbeat(Service):
         self._clock = clock
         self._observer = observer
         self._queues = queues
+        self._look_for_queues = look_for_queues
         self._on_forgotten = on_forgotten
         self._limits = limits
         self._takes_all = takes_all
@@ -83,6 +86,7 @@ class Heartbeat(Service):
                 await self._beat()
                 if beats % LOOK_EVERY == 0:
                     await self._docket.strike_list.catch_up()
+                    await self._look_for_queues()
                 beats += 1
             except ServerUnavailable:
                 # The trade reports it; a server that was started again may have kept nothing.

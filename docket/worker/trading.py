@@ -337,6 +337,8 @@ class Trading(Service):
             self._observer.parked(task, key, ParkedReason.STRUCK.value)
         for key, task in catch.crashed:
             self._observer.crashed(task, key)
+        for key, task in catch.expired:
+            self._observer.expired(task, key)
         for what, trouble in catch.broken:
             self._observer.broken(what, trouble)
         if catch.stale:

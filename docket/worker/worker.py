@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from typing_extensions import Self
 
 from ..annotations import compact_signature, get_signature
+from ..call_options import with_priorities
 from ..clock import ServerClock
 from ..dependencies.lifecycles import lifecycles
 from ..dependencies.limits_of import limits_of
@@ -144,7 +145,9 @@ class Worker:
         self.schedule_automatic_tasks = schedule_automatic_tasks
         self.enable_internal_instrumentation = enable_internal_instrumentation
         self.fallback_task = fallback_task
-        self.queues = tuple(check_name("queue", queue) for queue in queues)
+        self._asked = self.queues = tuple(check_name("queue", queue) for queue in queues)
+        """The queues that it is to work on; ``queues`` are these and their priorities that are used."""
+        self._used: frozenset[str] = frozenset()
         self.suspects_wait = suspects_wait
         self.is_introduced = is_introduced
         self.tally = Tally()
@@ -213,6 +216,7 @@ class Worker:
             self._clock,
             observer,
             lambda: self.queues,
+            self._look_for_priorities,
             self._perpetuals.look,
             lambda: limits_of(self),
             takes_all=self.fallback_task is not None,
@@ -250,13 +254,24 @@ class Worker:
 
     async def work_on(self, queues: Sequence[str]) -> None:
         """Work on other queues from now on, best first; what runs goes on."""
-        if tuple(queues) == self.queues:
-            return
-        self.queues = self._bell.queues = tuple(queues)
-        self._exchange.claimant = replace(self._exchange.claimant, queues=self.queues)
-        await self._doorbell.stop()
-        await self._doorbell.start()
-        self._trading.look()
+        self._asked = tuple(queues)
+        if self._serve():
+            await self._doorbell.stop()
+            await self._doorbell.start()
+            self._trading.look()
+
+    def _serve(self) -> bool:
+        """Serve the queues that it is asked to, with their priorities; return True if they are others."""
+        queues = with_priorities(self._asked, self._used)
+        if queues == self.queues:
+            return False
+        self.queues = self._bell.queues = queues
+        self._exchange.claimant = replace(self._exchange.claimant, queues=queues)
+        return True
+
+    async def _look_for_priorities(self) -> None:
+        self._used = await self.docket.storage.queues.used()
+        await self.work_on(self._asked)
 
     async def complete(self, run: Run) -> bool:
         """Read the call of a run that came without; return False if another worker has taken it over."""
@@ -458,7 +473,7 @@ class Worker:
         backoff, is_away = Backoff(0.05, 1.4), False
         while True:
             try:
-                await self.docket.storage.connection.send(("PING",))
+                self._used = await self.docket.storage.queues.used()
                 break
             except ServerUnavailable as error:
                 is_away, pause = True, backoff.next_pause()
@@ -466,6 +481,7 @@ class Worker:
                 await asyncio.sleep(pause)
         if is_away:
             self._observer.recovered()
+        self._serve()
         await self.docket.wait_for_strikes_loaded()
 
     def _described_tasks(self) -> Iterator[str]:

@@ -29,7 +29,7 @@ LAYERS = (
     ("annotations",),
     ("storage",),
     ("connection",),
-    ("address", "events", "instrumentation", "serialization", "service"),
+    ("address", "call_options", "events", "instrumentation", "serialization", "service"),
 )
 """From the top down; what stands in one row does not import each other."""
 

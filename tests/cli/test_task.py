@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -64,6 +64,44 @@ def test_a_task_is_added_for_later(shell: Shell) -> None:
 
     assert _found(shell, at).when == datetime(2126, 7, 1, 12, tzinfo=timezone.utc)
     assert _found(shell, after).state.value == "scheduled"
+
+
+def test_a_task_is_added_with_options(shell: Shell) -> None:
+    options = (
+        "--queue",
+        "bulk",
+        "--priority",
+        "low",
+        "--timeout",
+        "90s",
+        "--tag",
+        "a",
+        "--tag",
+        "b",
+    )
+    later = _found(shell, _add(shell, "greet", "Jane", *options, "--expires", "10m"))
+    by = _found(shell, _add(shell, "greet", "Jane", "--expires", "2126-07-01T12:00:00Z"))
+
+    assert later.queue == "bulk/low"
+    assert later.tags == ("a", "b")
+    assert later.options.timeout == timedelta(seconds=90)
+    assert later.options.expires == timedelta(minutes=10)
+    assert by.options.expires == datetime(2126, 7, 1, 12, tzinfo=timezone.utc)
+    refused = shell.type("task", "add", "greet", "x", "--once", "1h", "--tasks", "shop:tasks")
+    assert refused.exit_code == 2
+    assert "expected a key with once" in refused.stderr
+
+
+@pytest.mark.parametrize("once", ["always", "1h"])
+def test_a_key_that_runs_once_is_done_already(shell: Shell, once: str) -> None:
+    words = ("greet", "Jane", "--key", "k", "--once", once)
+    _add(shell, *words)
+    shell.prints("task", "cancel", "k")
+
+    done = shell.type("task", "add", *words, "--tasks", "shop:tasks")
+
+    assert (done.exit_code, done.stdout) == (0, "k\n")
+    assert done.stderr == "k is cancelled already, and runs once only\n"
 
 
 def test_a_moment_needs_a_zone(shell: Shell) -> None:

@@ -56,6 +56,7 @@ WORK: Final = (
     ),
     *(
         "dead",
+        "expiring",
         "parked",
         "parked:*",
         "parked-groups",

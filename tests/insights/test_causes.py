@@ -166,6 +166,7 @@ TELLS: Final = {
     Cause.PARKED_ARGS_SCHEMA: "its arguments have shape 2, which",
     Cause.FAILED: "ValueError: bank is closed.\n  To do: `docket dead show k`",
     Cause.CRASHED: "because its process died under it: Crashed: 3 workers died",
+    Cause.EXPIRED: ": it had to begin by ",
     Cause.DROPPED: "cooldown (1:00:00) on limited did not let it in.",
     Cause.RUNNING: "It has been running on worker w2 for ",
     Cause.SILENT: "- The lease of its worker ended ",
@@ -480,6 +481,14 @@ async def _(stage: Stage) -> str:
 async def _(stage: Stage) -> str:
     await stage.add()
     await stage.docket.cancel("k")
+    return "k"
+
+
+@reaches(Cause.EXPIRED)
+async def _(stage: Stage) -> str:
+    await stage.docket.add("charge", key="k", expires=timedelta(milliseconds=1))()
+    assert "It must have begun by " in str(await stage.explain("k"))
+    await stage.work()
     return "k"
 
 

@@ -30,6 +30,7 @@ def tell_everything(observer: Observer) -> None:
     observer.parked("work", "key", "unknown_task")
     observer.released("work", "key")
     observer.struck("work", "key")
+    observer.expired("work", "key")
     observer.crashed("work", "key")
     observer.undecodable("work", "key", ValueError("torn"))
     observer.lost("work", "key")
@@ -53,6 +54,7 @@ def test_everything_is_said_and_counted(caplog: pytest.LogCaptureFixture) -> Non
         "↫ [ 250ms] work(){key}", "⏳ work(){key} waits 0.500 s: a rate", "⏭ work(){key} dropped: a cooldown",
         "failed, again in 1.5s: ValueError: no good", "failed for good", "Parked work{key}: unknown_task",
         "Released work{key}", "🗙 work{key}", "Dead letter work{key}: workers died",
+        "Expired work{key}: it has not begun in time",
         "Dead letter work{key}: torn",
         "Lost the lease of work{key}", "↬ work{key}: superseded", "the outcome was refused (stale)",
         "Redis is away (gone); it is tried again until it works", "Redis is back",

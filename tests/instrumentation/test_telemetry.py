@@ -92,6 +92,7 @@ def test_a_run_after_a_lost_one_is_redelivered(
         ("perpetuated", ("work", describe, 1), "perpetuated", None),
         ("parked", ("work", "k", "unknown_task"), "parked", None),
         ("crashed", ("work", "k"), "dead", None),
+        ("expired", ("work", "k"), "expired", None),
         ("undecodable", ("work", "k", ValueError()), "dead", None),
     ],
 )

@@ -56,7 +56,7 @@ async def in_thread(function: Callable[[], T]) -> T:
 
 async def test_a_call_is_added_and_its_result_is_had(docket: Docket, sync: SyncDocket) -> None:
     def program() -> tuple[SyncExecution, SyncExecution, Any]:
-        execution = sync.add(greet, key="one")("Jane", greeting="Hi")
+        execution = sync.add(greet, key="one", tags=["a"])("Jane", greeting="Hi")
         later = sync.add("greet", soon(3600), "two")("Jane")
         again = sync.add("greet", key=later.key)("Jane")
         result = execution.get_result(timeout=PATIENCE)
@@ -67,6 +67,8 @@ async def test_a_call_is_added_and_its_result_is_had(docket: Docket, sync: SyncD
         execution, again, result = await in_thread(program)
 
     assert result == "Hi, Jane"
+    assert execution.tags == ("a",)
+    assert execution.options.queue is None
     assert (execution.key, execution.function_name, execution.attempt) == ("one", "greet", 1)
     assert (execution.args, execution.kwargs) == (("Jane",), {"greeting": "Hi"})
     assert again.disposition is Disposition.ALREADY_SCHEDULED

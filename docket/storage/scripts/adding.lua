@@ -23,15 +23,32 @@ local function forget_death(key, nonce)
   if nonce ~= '*' then redis.call('ZREM', P .. ':dead', key) end
 end
 
+-- The queue of a call that names one: 'default' is the one without a name, '/high' that of its task at a priority.
+local function queue_of_call(queue, task)   --! rare
+  if string.sub(queue, 1, 1) ~= '/' then return queue == 'default' and '' or queue end
+  local route = is_declared and redis.call('HGET', P .. ':routes', task) or 'default'
+  route = string.match(route, '^(.*)/high$') or string.match(route, '^(.*)/low$') or route
+  if queue ~= '/normal' then return route .. queue end
+  return route == 'default' and '' or route
+end
+
+-- Whether the key of an execution that is over stays taken: the call that was accepted has said for how long.
+local function is_taken(run, options)   --! rare
+  local once = string.match(options, '"once":(%w+)')
+  return once == 'true' or (once and tonumber(redis.call('HGET', run, 'completed') or 0) + tonumber(once) > now)
+end
+
 -- Returns {word, state, generation}. Sent twice it answers as the first time: a nonce that is already
 -- recorded, or that was before another call has displaced it, is this very call. A nonce of '*' says that the key itself was made for this call, so that
 -- any record of it is ours. What is struck by a rule that parks is stored, and STRUCK with the state
 -- 'parked'; `rule` is one that its caller has found, because it looks at arguments ('' if there is none).
 -- One that was first sent so long ago that its record may be gone (`is_late` is '1') is UNKNOWN if nothing tells of it.
 -- `when` is the moment in us where that is not a whole ms (''). With a `slot` it waits for that: the caller makes it one of those who do.
-local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rule, when, is_late, slot)
+-- `options` are those of the call, as JSON (''): the record keeps them as they are.
+local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rule, when, is_late, slot, options)
   local run = run_of(key)
-  local state, before, its_nonce, its_ring = unpack(redis.call('HMGET', run, 'state', 'generation', 'nonce', 'ring'))
+  local state, before, its_nonce, its_ring, its_options =
+    unpack(redis.call('HMGET', run, 'state', 'generation', 'nonce', 'ring', 'options'))
   local generation = state and tonumber(before or FIRST) or 0
 
   if state then
@@ -39,6 +56,7 @@ local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rul
       return {state == 'parked' and redis.call('HEXISTS', run, 'strike') == 1 and 'STRUCK' or 'SCHEDULED', state, generation}
     end
     if mode == 'add' and LIVE[state] then return {'ALREADY_SCHEDULED', state, generation} end
+    if mode == 'add' and its_options and is_taken(run, its_options) then return {'ALREADY_DONE', state, generation} end
   end
   -- It may have been accepted, have run and be forgotten.
   if is_late == '1' then return {'UNKNOWN', '', generation} end
@@ -61,9 +79,12 @@ local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rul
       turns.leave_schedule(key, schedule, state == 'running' and gates.owner_of(key, its_nonce))
     end
     redis.call('DEL', run, P .. ':results:' .. key, P .. ':progress:' .. key)
+    if its_options then redis.call('ZREM', P .. ':expiring', key) end
   end
 
-  if queue == '' and is_declared then queue = redis.call('HGET', P .. ':routes', task) or '' end
+  if queue ~= '' then queue = queue_of_call(queue, task)
+  elseif is_declared then queue = redis.call('HGET', P .. ':routes', task) or ''
+  end
   generation = generation + 1
   local number = integer(generation)
   if due == 0 then due = now end
@@ -78,9 +99,12 @@ local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rul
   with('when', when or '', '')
   with('nonce', nonce, '*')
   with('ring', ring, nil)
+  with('options', options or '', '')
   with('schema', is_declared and schema_of(task) or nil, nil)
+  local expires = options and options ~= '' and expiry_of(options, due)
   if keeper then
     redis.call('HSET', run, unpack(fields))
+    if expires then expire_at(key, expires) end
     forget_death(key, nonce)
     park_struck(key, keeper, now, integer(due))
     return {'STRUCK', 'parked', generation}
@@ -96,6 +120,7 @@ local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rul
     state = 'scheduled'
   end
   redis.call('HSET', run, 'state', state, unpack(fields))
+  if expires then expire_at(key, expires) end
   if state == 'scheduled' and not slot then put_in_future(key, queue, integer(due)) end
   announce(key, state, told_due(integer(due), when))
   forget_death(key, nonce)

@@ -19,12 +19,13 @@
 --               that are pending under its name but that it does not hold (a reply was lost on the way)
 -- returns       {now in ms, the next due time in ms or -1, ms until the next lease of others ends or -1,
 --                1 if there is more to do at once, 1 if everything is recovered, 1 if a suspect waits for others to end,
---                stale messages dropped, {claimed ...}, {struck ...}, {crashed ...}, {parked ...}, {broken ...}}
+--                stale messages dropped, {claimed ...}, {struck ...}, {crashed ...}, {parked ...}, {broken ...},
+--                {expired ...}}
 --               claimed: {message, queue, key, generation, fence, task, call (nil: to be read), attempt, due, crashes,
 --               trace, slot, schema, identity, size of the call, how many others may run beside it or '',
---               when (the due time in us, if it is not a whole ms; '')};
+--               when (the due time in us, if it is not a whole ms; ''), options of the call};
 --               slot: what was taken for it while it waited ('<slots of the limit>\n<limit>'), or ''
---               struck, crashed, parked (by a strike): {key, task}; broken: {key or message, what is wrong}
+--               struck, crashed, parked (by a strike), expired: {key, task}; broken: {key or message, what is wrong}
 --
 -- Work per call is bounded: PROMOTED future tasks, EXPIRED leases, SLICE entries of the dead, and as many executions
 -- as there are slots. Their calls come along up to INLINE bytes, one at least: how large they are is known only
@@ -43,7 +44,7 @@ local concurrency = tonumber(concurrency)
 local now = milliseconds()
 local started = integer(now)
 local true_now = own_milliseconds()
-local claimed, struck, crashed, kept, broken, stale = {}, {}, {}, {}, {}, 0
+local claimed, struck, crashed, kept, broken, expired, stale = {}, {}, {}, {}, {}, {}, 0
 local first_held = REST + queues
 local bytes = 0
 local rules
@@ -126,6 +127,28 @@ local function give_up_damaged(queue, message, key, nonce, at_gates, numbers)   
   put_aside(key, words)
 end
 
+-- Ends what has not begun in time, wherever it waits; tells whether it has. What was tried before has begun, and so has
+-- what died with its process.
+local function end_if_expired(key)   --! rare
+  local known = redis.call('HMGET', run_of(key), 'state', 'expires', 'queue', 'message', 'due', 'task', 'attempt', 'crashes')
+  local state, expires = known[1], tonumber(known[2])
+  if not expires or expires > now or (known[7] or FIRST) ~= FIRST or known[8] then return false end
+  if state ~= 'scheduled' and state ~= 'queued' and state ~= 'parked' then return false end
+  detach(key, state, known[3], known[4])
+  finish(key, 'cancelled', now, ttl, 'expired', nil, nil, nil, known[5])
+  expired[#expired + 1] = {key, known[6]}
+  return true
+end
+
+-- Looks for all of that, also where no worker takes anything: a slice per call.
+local function end_expired()   --! rare
+  for _, key in ipairs(redis.call('ZRANGEBYSCORE', P .. ':expiring', '-inf', integer(now), 'LIMIT', 0, PROMOTED)) do
+    redis.call('ZREM', P .. ':expiring', key)
+    local _, trouble = attempt(end_if_expired, key)
+    if trouble then put_aside(key, trouble) end
+  end
+end
+
 -- Who has had the entry so far is `holder`: nobody if it is fresh. `how` says how that one has lost it, if it has.
 local function take_one(queue, message, fields, holder, how)
   local entry = {}
@@ -138,9 +161,9 @@ local function take_one(queue, message, fields, holder, how)
   local run = run_of(key)
   local has_room = bytes < INLINE
   -- A field that a record does not have is looked for in all of it: what is rare is asked for where it is needed.
-  local state, generation, task, call, number, due, crashes, trace, cancel, current, had_by, schema, nonce, at_gates, when =
+  local state, generation, task, call, number, due, crashes, trace, cancel, current, had_by, schema, nonce, at_gates, when, options =
     unpack(redis.call('HMGET', run, 'state', 'generation', 'task', has_room and 'call' or 'none', 'attempt', 'due',
-      'crashes', 'trace', 'cancel', 'message', 'consumer', 'schema', 'nonce', 'gates', 'when'))
+      'crashes', 'trace', 'cancel', 'message', 'consumer', 'schema', 'nonce', 'gates', 'when', 'options'))
 
   -- The number counts, too: a key that was forgotten and used again counts its generations anew.
   if (generation or FIRST) ~= entry.generation or current ~= message or (state ~= 'queued' and state ~= 'running') then
@@ -158,6 +181,7 @@ local function take_one(queue, message, fields, holder, how)
     finish(key, 'cancelled', now, ttl, 'cancelled', nil, nil, nil, due)
     return
   end
+  if options and state == 'queued' and end_if_expired(key) then return end
   local action = strike_on(task)
   if action == 'park' then
     let_go(queue, message, key, nonce, at_gates)
@@ -199,7 +223,7 @@ local function take_one(queue, message, fields, holder, how)
   claimed[#claimed + 1] = {
     message, queue, key, entry.generation, fence, task, comes_along and call, number or '1', due, crashes or 0, trace or '',
     at_gates and state == 'queued' and redis.call('HGET', run, 'slot') or '', schema or '1', identity_of(key, nonce), size,
-    level > 0 and suspects.company(concurrency, level) or '', when or ''}
+    level > 0 and suspects.company(concurrency, level) or '', when or '', options or ''}
 end
 
 local function take(queue, message, fields, holder, how)
@@ -279,10 +303,10 @@ local function find_paused()   --! rare
   end
 end
 
--- What is rare, in one question: whether others have lost anything, and whether there are rules, or queues that
--- somebody has paused.
+-- What is rare, in one question: whether others have lost anything, and whether there are rules, queues that somebody
+-- has paused, or moments by which something must have begun.
 local function has_any_lost()
-  local places = {P .. ':strikes', P .. ':paused-queues'}
+  local places = {P .. ':strikes', P .. ':paused-queues', P .. ':expiring'}
   for at = REST, first_held - 1 do
     places[#places + 1] = suffixed('lost', ARGV[at])
     places[#places + 1] = suffixed('suspects', ARGV[at])
@@ -294,6 +318,10 @@ local function has_any_lost()
   if found > 0 and redis.call('EXISTS', P .. ':paused-queues') == 1 then
     found = found - 1
     find_paused()
+  end
+  if found > 0 and redis.call('EXISTS', P .. ':expiring') == 1 then
+    found = found - 1
+    end_expired()
   end
   return found > 0
 end
@@ -331,4 +359,4 @@ if is_full or #claimed >= slots then
   for at = REST, first_held - 1 do ring(ARGV[at]) end
 end
 return {integer(now), next_due or '-1', next_end, has_dead and 1 or 0,
-  is_recovered and 1 or 0, is_waiting and 1 or 0, stale, claimed, struck, crashed, kept, broken}
+  is_recovered and 1 or 0, is_waiting and 1 or 0, stale, claimed, struck, crashed, kept, broken, expired}

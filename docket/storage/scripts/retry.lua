@@ -23,17 +23,30 @@ local function note(run, text, entry)
   redis.call('HSET', run, 'lineage', cjson.encode(lineage))
 end
 
+-- Whether options of a call name any of these.
+local function is_in(options, ...)
+  local its = gates.decoded(options)
+  for _, name in ipairs({...}) do
+    if its[name] then return true end
+  end
+  return false
+end
+
 local function retry(key, nonce, call, changes)
   local run = run_of(key)
-  local state, task, its_call, queue, trace, schema, its_nonce, ring, generation =
-    unpack(redis.call('HMGET', run, 'state', 'task', 'call', 'queue', 'trace', 'schema', 'nonce', 'ring', 'generation'))
+  local state, task, its_call, queue, trace, schema, its_nonce, ring, generation, options =
+    unpack(redis.call('HMGET', run, 'state', 'task', 'call', 'queue', 'trace', 'schema', 'nonce', 'ring', 'generation', 'options'))
   if not state then return {'UNKNOWN', '', 0} end
   if nonce == its_nonce or passed.has(ring, nonce) then return {'SCHEDULED', state, tonumber(generation or FIRST)} end
   if state ~= 'failed' then return {'NOT_DEAD', state, tonumber(generation or FIRST)} end
   local attempts, completed, reason, error, lineage =
     unpack(redis.call('HMGET', run, 'attempt', 'completed', 'reason', 'error', 'lineage'))
-  local reply = add('replace', key, nonce, 0, task, call == '' and its_call or call, queue or '', '1', trace or '', '', '', '0')
+  -- A call that has named the default queue stays there; any other goes where its task does now.
+  if not queue then queue = options and is_in(options, 'queue', 'priority') and 'default' or '' end
+  local reply = add('replace', key, nonce, 0, task, call == '' and its_call or call, queue, '1', trace or '', '', '', '0', nil, options)
   if reply[2] == 'failed' then return reply end
+  -- Whoever has it run again wants that also where it should have begun long ago.
+  if options and redis.call('HDEL', run, 'expires') == 1 then redis.call('ZREM', P .. ':expiring', key) end
   -- Arguments stay in the shape in which they were written, also where some of them are others now.
   if schema then redis.call('HSET', run, 'schema', schema) else redis.call('HDEL', run, 'schema') end
   note(run, lineage, {

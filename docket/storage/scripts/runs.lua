@@ -194,11 +194,31 @@ local function detach(key, state, queue, message)   --! rare
   gates.leave_marks(key, owner, known[2], known[3])
 end
 
+-- P:expiring names what has to begin by a moment. The moment stands in the record, which is asked whenever the index is.
+local function expire_at(key, moment)   --! rare
+  redis.call('HSET', run_of(key), 'expires', integer(moment))
+  redis.call('ZADD', P .. ':expiring', integer(moment), key)
+end
+
+-- By when an execution with these options must have begun that is due then; nil if it has as much time as it takes.
+local function expiry_of(options, due)   --! rare
+  local moment, within = string.match(options, '"expires":(%d+)'), string.match(options, '"within":(%d+)')
+  return moment and tonumber(moment) or within and due + tonumber(within) or nil
+end
+
+-- The end of an execution whose call had options; returns the ms for which its record stays.
+local function end_of_options(key, options, ttl)   --! rare
+  redis.call('ZREM', P .. ':expiring', key)
+  return math.max(tonumber(ttl), tonumber(string.match(options, '"once":(%d+)') or 0))
+end
+
 -- A terminal state: recorded, announced, and from now on allowed to expire. `schedule` is that of which it is a
--- run, and `progress` what says that it has told some: false if the caller knows that there is none.
-local function finish(key, state, now, ttl, reason, error, worker, started, due, schedule, progress)
+-- run, `progress` what says that it has told some (false if the caller knows that there is none), `options` those of its
+-- call. Returns the ms for which the record stays.
+local function finish(key, state, now, ttl, reason, error, worker, started, due, schedule, progress, options)
   local run = run_of(key)
-  if schedule == nil then schedule = redis.call('HGET', run, 'schedule') end
+  if schedule == nil then schedule, options = unpack(redis.call('HMGET', run, 'schedule', 'options')) end
+  if options then ttl = end_of_options(key, options, ttl) end
   if schedule then turns.turn_over(key, schedule, state, now) end
   local fields = {'state', state, 'completed', integer(now)}
   if reason and reason ~= '' then table.insert(fields, 'reason'); table.insert(fields, reason) end
@@ -209,6 +229,7 @@ local function finish(key, state, now, ttl, reason, error, worker, started, due,
   redis.call('PEXPIRE', run, ttl)
   if progress ~= false then redis.call('PEXPIRE', P .. ':progress:' .. key, ttl) end
   announce(key, state, due, worker, started, integer(now), error)
+  return ttl
 end
 
 -- A dead letter: kept for replay, for `ttl` ms and among the latest DEAD_LETTERS. The index goes by when each record

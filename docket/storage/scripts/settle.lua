@@ -102,6 +102,12 @@ local function pass_gates(run, key, word, fence, nonce, written)
   if gates.free_slots(owner) then redis.call('HDEL', run, 'slot') end
 end
 
+-- The run that follows is due at another time, and so is the moment by which it must have begun.
+local function expire_next(key, run, options)   --! rare
+  local expires = expiry_of(options, tonumber(redis.call('HGET', run, 'due')))
+  if expires then expire_at(key, expires) end
+end
+
 local function following(generation)   --! rare
   return integer(tonumber(generation) + 1)
 end
@@ -112,9 +118,9 @@ local function settle(at)
     ARGV[at + 8], ARGV[at + 9], ARGV[at + 10], ARGV[at + 11], ARGV[at + 12], ARGV[at + 13], ARGV[at + 14]
   local run = run_of(key)
   -- A field that a record does not have is looked for in all of it: what is rare is asked for where it is needed.
-  local state, current, latest, holder, started, its_due, cancel, its_message, schedule, nonce, at_gates, progress =
+  local state, current, latest, holder, started, its_due, cancel, its_message, schedule, nonce, at_gates, progress, options =
     unpack(redis.call('HMGET', run, 'state', 'generation', 'fence', 'consumer', 'started', 'due', 'cancel', 'message',
-      'schedule', 'nonce', 'gates', 'progress'))
+      'schedule', 'nonce', 'gates', 'progress', 'options'))
   current = current or FIRST
 
   if not state then
@@ -144,6 +150,7 @@ local function settle(at)
   end
   if word == 'again' or word == 'next' or word == 'delay' or word == 'undo' then
     again(key, run, queue, following(generation), due, attempt, call, when)
+    if word == 'next' and options then expire_next(key, run, options) end
   elseif word == 'back' then
     -- Of the same generation: the gates that have let it in know it by that.
     again(key, run, queue, generation, due, attempt, '')
@@ -157,7 +164,7 @@ local function settle(at)
     parked.park(key, reason, now, its_due)
     if schedule then turns.turn_over(key, schedule, 'parked', now) end
   else
-    finish(key, word, now, ttl, reason, error, worker, started, its_due, schedule, progress)
+    ttl = finish(key, word, now, ttl, reason, error, worker, started, its_due, schedule, progress, options)
     -- Last: a record never outlives its result.
     if result ~= '' then redis.call('SET', P .. ':results:' .. key, result, 'PX', ttl) end
     if word == 'failed' then bury(key, now, tonumber(ttl)) end

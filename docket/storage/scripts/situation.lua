@@ -30,7 +30,7 @@ local function milliseconds(time)
 end
 
 local FIELDS = {'state', 'task', 'due', 'when', 'queue', 'attempt', 'consumer', 'started', 'completed', 'reason', 'error',
-  'crashes', 'alone', 'suspect', 'silent', 'death', 'cancel', 'message', 'waits', 'gates', 'strike', 'schedule', 'nonce'}
+  'crashes', 'alone', 'suspect', 'silent', 'death', 'cancel', 'message', 'waits', 'gates', 'strike', 'schedule', 'nonce', 'expires'}
 local run = P .. ':runs:' .. key
 local values = redis.call('HMGET', run, unpack(FIELDS))
 if not values[1] then return {} end
