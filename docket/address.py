@@ -36,10 +36,16 @@ DEFAULT_NAME = "docket"
 DEFAULT_URL = "redis://localhost:6379/0"
 FILE = "docket.toml"
 
-VALUES = (("security", "codecs"), ("security", "signing_keys"), ("security", "max_payload"))
+VALUES = (
+    *(("security", "codecs"), ("security", "signing_keys"), ("security", "max_payload")),
+    *(("history", "enabled"), ("history", "max_memory")),
+)
 """Keys that are not strings."""
 
-SHARED = (("name",), ("url",), ("execution_ttl",), ("security", "profile"), *VALUES)
+SHARED = (
+    *(("name",), ("url",), ("execution_ttl",), ("security", "profile"), ("history", "keep")),
+    *VALUES,
+)
 """Keys that count for every user of a docket."""
 
 
@@ -54,6 +60,7 @@ class Address:
         codecs: the codecs that are allowed.
         signing_keys: secrets by id, the first one signs.
         max_payload: the limit of serialized arguments in bytes.
+        has_history, history_keep, history_memory: how much is remembered of what has ended.
         is_strict: whether nothing may be pickled, and all must be signed with long keys.
     """
 
@@ -63,6 +70,9 @@ class Address:
     codecs: tuple[str, ...] | None = None
     signing_keys: tuple[tuple[str, bytes], ...] | None = None
     max_payload: int | None = None
+    has_history: bool | None = None
+    history_keep: timedelta | None = None
+    history_memory: int | None = None
     is_strict: bool = False
 
 
@@ -94,7 +104,7 @@ def find(
             # Its file is there to be relied on: nothing is unpickled that it does not allow.
             below["security"] = {"codecs": ["safe"]}
         table = laid_over(below, table)
-    security = _table(table, "security")
+    security, _ = _table(table, "security"), _table(table, "history")
     address = Address(
         name=name or _text(table, "name") or DEFAULT_NAME,
         url=url or _text(table, "url") or DEFAULT_URL,
@@ -102,6 +112,9 @@ def find(
         codecs=_codecs(security),
         signing_keys=_secrets(security, environ, file),
         max_payload=_parsed(("security", "max_payload"), table, parse_size, environ),
+        has_history=_parsed(("history", "enabled"), table, _flag, environ),
+        history_keep=_parsed(("history", "keep"), table, read_duration, environ),
+        history_memory=_parsed(("history", "max_memory"), table, parse_size, environ),
         is_strict=_is_strict(security),
     )
     if address.is_strict:
@@ -243,6 +256,12 @@ def _secrets(
             )
         keys.append((identity, read_secret(reference, environ, directory).encode()))
     return tuple(keys)
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"expected true or false, found {value!r}")
+    return value
 
 
 def _parsed(

@@ -31,6 +31,7 @@ from .registry import TaskFunction, is_named, load, name_of
 from .runners.command import command_task
 from .runners.http import HttpCall, http_task
 from .serialization import Serializer
+from .storage.history import NO_HISTORY, HistoryLimits
 from .strictness import STRICT, check_strict
 from .strikelist import Condition, Operator, Rule
 from .worker import Worker
@@ -67,6 +68,12 @@ def serializer_for(configuration: Configuration, path: Path) -> Serializer:
     )
 
 
+def history_limits(configuration: Configuration) -> HistoryLimits:
+    """Return how much a configuration has remembered of what has ended."""
+    history = configuration.history
+    return HistoryLimits(history.keep, history.max_memory) if history.enabled else NO_HISTORY
+
+
 def orders_for(configuration: Configuration, pool: str, path: Path) -> WorkerOrders:
     """Return the orders for the processes of a pool.
 
@@ -74,6 +81,7 @@ def orders_for(configuration: Configuration, pool: str, path: Path) -> WorkerOrd
         ConfigurationError: a secret cannot be read.
     """
     workers, directory = configuration.workers[pool], path.resolve().parent
+    history = history_limits(configuration)
     return WorkerOrders(
         pool=pool,
         name=configuration.name,
@@ -84,6 +92,8 @@ def orders_for(configuration: Configuration, pool: str, path: Path) -> WorkerOrd
         ),
         drain=workers.drain.total_seconds(),
         execution_ttl=configuration.execution_ttl.total_seconds(),
+        history_keep=history.keep.total_seconds(),
+        history_memory=history.max_memory,
         lease=LEASE.total_seconds(),
         codecs=tuple(configuration.security.codecs),
         max_payload=configuration.security.max_payload,
@@ -127,6 +137,7 @@ def build_docket(orders: WorkerOrders) -> Docket:
         orders.name,
         orders.url,
         execution_ttl=timedelta(seconds=orders.execution_ttl),
+        history=HistoryLimits(timedelta(seconds=orders.history_keep), orders.history_memory),
         codecs=orders.codecs,
         signing_keys={identity: key.encode() for identity, key in orders.signing_keys.items()},
         max_payload=orders.max_payload,

@@ -49,6 +49,7 @@ from .results import Results, ResultStorage
 from .serialization import place_of_call
 from .snapshot import DocketSnapshot, RunningExecution, StrikePreview, snapshot_of
 from .storage.executions import NewExecution, Record
+from .storage.history import NO_HISTORY, HistoryLimits
 from .storage.nonces import FRESH, new_nonce
 from .storage.patience import REMEMBERED
 from .storage.storage import Storage
@@ -118,6 +119,7 @@ class Docket(KeyNames):
         max_payload: the limit of serialized arguments in bytes.
         lazy: enter it also while nothing answers at the url: workers wait until something does, and calls
             try for a while. Left out, it is so where a url is given.
+        history: how much is remembered of what has ended; left out, ``[history]`` of the docket.toml says it.
 
     Raises:
         ConfigurationError: a file or a variable has an impossible value; an argument is an
@@ -146,6 +148,7 @@ class Docket(KeyNames):
         signing_keys: Mapping[str, bytes] | None = None,
         max_payload: int | None = None,
         lazy: bool | None = None,
+        history: HistoryLimits | None = None,
     ) -> None:
         self.lazy = _is_elsewhere(url) if lazy is None else lazy
         found = address.find(name, url, config=config)
@@ -167,7 +170,7 @@ class Docket(KeyNames):
         self._users: list[Callable[[bool], Awaitable[None]]] = []
         """Users that have to end before the docket can be left."""
         self._connection = Traced(connection) if enable_internal_instrumentation else connection
-        self.storage = Storage(self._connection, self.name)
+        self.storage = Storage(self._connection, self.name, history or _history_at(found))
         self.unanswered = UnansweredCalls(self.record_ttl)
         self._readers = Readers(self.storage.workers, self.silence, self.heartbeat_interval)
         self.result_storage: ResultStorage = (
@@ -867,6 +870,16 @@ def _check_options(options: CallOptions, when: datetime | None, key: str | None)
 
 def _bind(execution: Execution) -> None:
     bind(execution.function_name, execution.function, execution.args, execution.kwargs)
+
+
+def _history_at(found: address.Address) -> HistoryLimits:
+    if found.has_history is False:
+        return NO_HISTORY
+    usual = HistoryLimits()
+    return HistoryLimits(
+        usual.keep if found.history_keep is None else found.history_keep,
+        found.history_memory or usual.max_memory,
+    )
 
 
 def _aware(when: datetime) -> datetime:

@@ -69,6 +69,10 @@ class WorkerOrders:
     tasks: dict[str, TaskOrder]
     log_level: str
     log_format: str
+    history_keep: float = 0.0
+    """Seconds that is remembered what has ended; 0 remembers nothing."""
+    history_memory: int = 0
+    """Bytes that it takes in Redis."""
     modules: tuple[str, ...] = ()
     """Modules that are imported beside the functions of the tasks."""
     suspects_wait: int | None = 15_000
@@ -89,6 +93,8 @@ class WorkerOrders:
             "codecs": tuple(fields["codecs"]),
             "modules": tuple(fields["modules"]),
             "suspects_wait": fields["suspects_wait"],
+            "history_keep": fields["history_keep"],
+            "history_memory": fields["history_memory"],
             "tasks": tasks,
         }
         return cls(**settings)

@@ -12,7 +12,7 @@ import pytest
 
 from docket import Docket
 from docket.address import Address, find, read_secret
-from docket.assembly import serializer_for
+from docket.assembly import history_limits, serializer_for
 from docket.config.load import load
 from docket.connection.url import _ENVIRONMENTS
 from docket.errors import ConfigurationError, InvalidSetting, NotSerializable
@@ -106,6 +106,8 @@ def test_a_docket_from_a_configuration_follows_it(directory: Path) -> None:
         ("name = 5\n", "name: expected a string in quotes, found 5"),
         ("security = 5\n", "security: expected a table, found 5"),
         ('execution_ttl = "soon"\n', "execution_ttl: expected a duration"),
+        ('history.enabled = "no"\n', "history.enabled: expected true or false, found 'no'"),
+        ("history = 5\n", "history: expected a table, found 5"),
         ('security.max_payload = "much"\n', "security.max_payload: expected a size"),
         ("security.max_payload = [1]\n", "security.max_payload: "),
         ('security.codecs = "safe"\n', r'codecs: expected \["safe"\] or .*, found \'safe\''),
@@ -169,6 +171,8 @@ VARIABLES: dict[str, dict[str, str]] = {
     "how long records are kept": {"DOCKET_EXECUTION_TTL": "2h"},
     "how large arguments may be": {"DOCKET_SECURITY__MAX_PAYLOAD": "64KiB"},
     "the same as a number": {"DOCKET_SECURITY__MAX_PAYLOAD": "65536"},
+    "what is remembered": {"DOCKET_HISTORY__KEEP": "5h", "DOCKET_HISTORY__MAX_MEMORY": "5MiB"},
+    "that nothing is": {"DOCKET_HISTORY__ENABLED": "false"},
     "the codecs": {"DOCKET_SECURITY__CODECS": '["safe"]'},
     "one key": {"DOCKET_SECURITY__SIGNING_KEYS__KEY_1": KEY},
     "all keys": {"DOCKET_SECURITY__SIGNING_KEYS": f'{{ third = "{KEY}" }}'},
@@ -195,6 +199,7 @@ def test_a_program_and_a_supervisor_read_the_same(
 
     assert (docket.name, docket.url) == (configuration.name, configuration.url)
     assert docket.execution_ttl == configuration.execution_ttl
+    assert docket.storage.history.limits == history_limits(configuration)
     assert docket.serializer == serializer_for(configuration, file)
 
 

@@ -24,6 +24,7 @@ from .kinds import (
     unique,
 )
 from .tables.base import Table
+from .tables.history import History
 from .tables.logging import Logging
 from .tables.pools import Pool
 from .tables.schedules import Schedule, ScheduleDefaults
@@ -79,6 +80,9 @@ class Configuration(Table):
     execution_ttl: Duration = Field(
         default=timedelta(minutes=15),
         description="The time that finished executions and their results are kept.",
+    )
+    history: History = Field(
+        default=History(), description="How much is remembered of what has ended."
     )
     security: Security = Field(default=Security(), description="The bytes that are trusted.")
     logging: Logging = Field(

@@ -19,11 +19,27 @@ from .script import Call, Script, run, run_blocking
 _CLAIM = Script(
     "claim",
     (
-        *("consumer", "worker", "slots", "held", "concurrency", "lease", "patient", "thorough"),
+        *(
+            "HISTORY",
+            "consumer",
+            "worker",
+            "slots",
+            "held",
+            "concurrency",
+            "lease",
+            "patient",
+            "thorough",
+        ),
         *("waits", "queues", "ttl", "dead_ttl"),
     ),
 )
-_SETTLE = Script("settle", ("consumer",))
+_SETTLE = Script(
+    "settle",
+    (
+        "HISTORY",
+        "consumer",
+    ),
+)
 _RENEW = Script("renew", ("consumer", "lease", "quarantine"))
 _RELEASE = Script("release", ("consumer", "death"))
 
@@ -109,6 +125,14 @@ class Settlement(NamedTuple):
     """Identity of its acceptance, by which a superseded run gives its slots back."""
     when: str = ""
     """``due`` in µs, where it is not a whole ms."""
+    seconds: str = ""
+    """Seconds that the run has taken, for the history; empty if it has not begun."""
+    about: str = ""
+    """The rest that the history is to tell of it, as JSON."""
+
+    def told(self, seconds: str, about: str) -> Settlement:
+        """Return the same outcome, and what the history is to tell of it."""
+        return Settlement(*self[:-2], seconds, about)
 
 
 class Verdict(Enum):

@@ -54,8 +54,14 @@ _STATES: dict[bytes, ExecutionState | None] = {b"": None} | {
 """Answers of scripts."""
 
 _SCHEDULE = Script("schedule", ("mode",))
-_CANCEL = Script("cancel", ("key", "ttl"))
-_CLEAR = Script("clear", ("ttl",))
+_CANCEL = Script("cancel", ("HISTORY", "key", "ttl"))
+_CLEAR = Script(
+    "clear",
+    (
+        "HISTORY",
+        "ttl",
+    ),
+)
 _BEGIN = Script("begin", ("key", "generation", "consumer"))
 
 

@@ -57,6 +57,9 @@ Key                                   Type          Holds
 ``P:suspects`` ``P:suspects:<queue>`` sorted set    runs that were in flight in a process that died
 ``P:quarantine`` ``…:<queue>``        string, TTL   the worker that runs suspects only
 ``P:death:<consumer>``                string, TTL   how the process of a worker has died
+``P:history``                         stream, TTL   what did not complete, and each attempt that has failed
+``P:history:completed``               stream, TTL   what completed
+``P:trimmed``                         hash, TTL     why the oldest entries of a stream are gone: age or memory
 ``P:clock``                           string        how far time was moved, at a throw-away server
 ====================================  ============  ==============================================
 
@@ -79,9 +82,15 @@ WORKER_GROUP = "docket-workers"
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys under one prefix."""
+    """The keys under one prefix.
+
+    Arguments:
+        prefix: what all of them begin with.
+        history: how much is remembered of what has ended, as scripts read it; empty is nothing.
+    """
 
     prefix: str
+    history: str = ""
 
     def named(self, suffix: str) -> str:
         """Return a key of this docket, for anything that its users keep beside the work."""
@@ -211,6 +220,21 @@ class Keys:
     def supervisors(self) -> str:
         """The state of each supervisor."""
         return self.named("supervisors")
+
+    @property
+    def history_of_failures(self) -> str:
+        """The ends of what did not complete, and each attempt that has failed."""
+        return self.named("history")
+
+    @property
+    def history_of_completed(self) -> str:
+        """The ends of what completed."""
+        return self.named("history:completed")
+
+    @property
+    def trimmed(self) -> str:
+        """Reasons why the oldest entries of streams are gone."""
+        return self.named("trimmed")
 
     @property
     def workers(self) -> str:

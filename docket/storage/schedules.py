@@ -25,7 +25,7 @@ _PAUSED = Script("paused", ("owner",))
 _TICK = Script(
     "tick",
     (
-        *("id", "expected", "following", "due", "key", "task", "call"),
+        *("HISTORY", "id", "expected", "following", "due", "key", "task", "call"),
         *("overlap", "limit", "rests", "ttl", "missed", "late", "digest"),
     ),
 )

@@ -16,7 +16,7 @@ from redis.exceptions import NoScriptError
 
 from ..connection.base import Argument, Command, Connection, Reply, ThreadConnection
 from .keys import Keys
-from .script_source import assemble
+from .script_source import REMEMBERS, assemble
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Script:
 
     ``arguments`` become Lua locals of the same names; what is passed beyond them stands in ``ARGV``
     from the index ``REST`` on. ``P`` is the prefix of the docket, ``server`` the server,
-    whose time was not moved.
+    whose time was not moved. ``HISTORY`` is known to the caller: scripts that end executions name it first.
     """
 
     name: str
@@ -50,7 +50,8 @@ class Script:
 
     def call(self, keys: Keys, *arguments: Argument) -> Call:
         """Return the call with these arguments, not yet sent."""
-        return Call(self, (keys.future, keys.prefix, *arguments))
+        remembered = (keys.history,) if self.arguments[:1] == (REMEMBERS,) else ()
+        return Call(self, (keys.future, keys.prefix, *remembered, *arguments))
 
 
 _TIME = Script("time")

@@ -15,7 +15,7 @@ from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
-MODULES = ("gates", "leases", "parked", "passed", "suspects", "turns")
+MODULES = ("gates", "history", "leases", "parked", "passed", "suspects", "turns")
 """Files whose functions are used as ``gates.leave``, and are made when the first of a file is used."""
 
 _INCLUDE = re.compile(r"^--! include (\w+)$", re.MULTILINE)
@@ -39,6 +39,12 @@ _VARIABLES = (
     re.compile(r"function[ \w.]*\(([^)]*)\)"),
     re.compile(r"for ([\w, ]+)(?: in|=)"),
 )
+
+REMEMBERS = "HISTORY"
+"""First argument of the scripts that end executions: how much is remembered of what has ended."""
+
+_SENDING = "send_events()\n"
+_BOUNDING = "if is_noted then history.bound() end\n"
 
 _ENDING = """
 -- What was done before an error is told like the rest: nobody does it again, and somebody may wait for it.
@@ -76,6 +82,7 @@ def assemble(name: str, arguments: Sequence[str], *, is_movable: bool) -> str:
         arguments: the names of the Lua locals that hold its arguments.
         is_movable: whether it sees the time as tests have moved it.
     """
+    remembers = REMEMBERS in arguments
     names = ["P", *arguments]
     values = [f"ARGV[{index}]" for index in range(1, len(names) + 1)]
     body = read(name)
@@ -85,6 +92,7 @@ def assemble(name: str, arguments: Sequence[str], *, is_movable: bool) -> str:
     head = [
         f"local {', '.join(names)} = {', '.join(values)}",
         f"local REST = {len(names) + 1}",
+        *([] if remembers else [f"local {REMEMBERS} = ''"]),
         "local server = redis",
         *map(read, ["probe", *["moved"] * is_movable, "format", "events"]),
         *(["local use"] if modules else []),
@@ -104,7 +112,7 @@ def assemble(name: str, arguments: Sequence[str], *, is_movable: bool) -> str:
             "local function script()",
             _through(shared_names, own_text),
             "end",
-            _ENDING,
+            _ENDING.replace(_SENDING, f"{_BOUNDING}{_SENDING}") if remembers else _ENDING,
         ]
     )
     # A table that makes itself when it is first looked into costs each call more than this.

@@ -18,7 +18,13 @@ from .patience import read_patiently, run_patiently, value_of
 from .script import Script
 
 _STAGE = Script("stage", ("owner", "token", "kept"))
-_FOLLOW = Script("follow", ("owner",))
+_FOLLOW = Script(
+    "follow",
+    (
+        "HISTORY",
+        "owner",
+    ),
+)
 
 CHUNK = 200
 """Fields that one script stages."""

@@ -12,6 +12,7 @@ from .configurations import Configurations
 from .dead import DeadLetters
 from .exchange import Claimant, Exchange
 from .executions import Executions
+from .history import History, HistoryLimits
 from .keys import Keys
 from .limits import Limits
 from .patience import value_of
@@ -36,12 +37,17 @@ class Storage:
     Arguments:
         connection: how the server is reached; opened and closed with the storage.
         name: the docket; on a cluster it pins all its keys to one slot.
+        history: how much is remembered of what has ended.
     """
 
-    def __init__(self, connection: Connection, name: str) -> None:
+    def __init__(
+        self, connection: Connection, name: str, history: HistoryLimits | None = None
+    ) -> None:
         self.connection = connection
         self.name = name
-        self.keys = Keys(connection.prefix(name))
+        limits = HistoryLimits() if history is None else history
+        self.keys = Keys(connection.prefix(name), limits.words)
+        self.history = History(connection, self.keys, limits)
         self.clock = Clock(connection, self.keys)
         self.configurations = Configurations(connection, self.keys)
         self.dead = DeadLetters(connection, self.keys)

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from ..assembly import serializer_for
+from ..assembly import history_limits, serializer_for
 from ..config.files import Surroundings
 from ..config.load import NOTHING, Chosen, load
 from ..config.model import Configuration
@@ -83,7 +83,7 @@ class Supervisor:
         self._stopping = asyncio.Event()
         self._port: int | None = None
         _refuse_memory(loaded.url)
-        storage = Storage(connect(loaded.url), configuration.name)
+        storage = Storage(connect(loaded.url), configuration.name, history_limits(configuration))
         owner = configuration.owned_by
         ticker = Ticker(storage.schedules, serializer_for(configuration, path), owner)
         # Until everything is up, and this supervisor is known to lead, nothing fires here.

@@ -238,10 +238,11 @@ class Executor:
             claimed.crashes,
             prepared.attempt,
         )
+        run.execution = prepared
         start = time.perf_counter()
         attempt = _Attempt(prepared, plan, self._timer)
         outcome = await self._attempt(run, attempt)
-        seconds = time.perf_counter() - start
+        seconds = run.seconds = time.perf_counter() - start
         if isinstance(outcome, Perpetuated):
             self._observer.perpetuated(claimed.task, describe, seconds)
         self._observer.ended(claimed.task, describe, seconds, attempt.ending(outcome))

@@ -7,6 +7,7 @@ import enum
 import time
 from collections.abc import Iterable
 
+from ..execution import Execution
 from ..storage.exchange import Claimed
 from .recording import RecordingTask
 
@@ -26,7 +27,16 @@ class End(enum.Enum):
 class Run:
     """One claimed execution while this worker holds it."""
 
-    __slots__ = ("_given_up", "_task", "claimed", "end", "holder", "turn_ends")
+    __slots__ = (
+        "_given_up",
+        "_task",
+        "claimed",
+        "end",
+        "execution",
+        "holder",
+        "seconds",
+        "turn_ends",
+    )
 
     def __init__(self, claimed: Claimed) -> None:
         self.claimed = claimed
@@ -34,6 +44,10 @@ class Run:
         self.end: End | None = None
         self.turn_ends = _now() + TURN * 2**claimed.crashes if claimed.company is not None else 0.0
         """Time until which it runs among few others only, because it is a suspect."""
+        self.execution: Execution | None = None
+        """The call, once it could be read."""
+        self.seconds: float | None = None
+        """Time that the call has taken; None if it was not made."""
         self._task: RecordingTask | None = None
         self._given_up: asyncio.Future[None] | None = None
 

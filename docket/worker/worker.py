@@ -45,6 +45,7 @@ from ..storage.bell import Bell
 from ..storage.exchange import Claimant, Claimed, Settlement
 from ..storage.keys import DEFAULT_QUEUE
 from ..storage.patience import Backoff
+from .account import with_account
 from .cancellation import Cancellation
 from .doorbell import Doorbell
 from .ended import Raised, ended
@@ -53,7 +54,7 @@ from .heartbeat import Heartbeat
 from .leases import Leases
 from .loading import Loading
 from .naming import Names
-from .outcome import Bookkeeping, Delayed, Failed, Perpetuated, Waiting
+from .outcome import Bookkeeping, Delayed, Failed, Outcome, Perpetuated, Waiting
 from .perpetuals import Perpetuals
 from .recording import RecordingTask
 from .running import End, Run, Running
@@ -170,6 +171,7 @@ class Worker:
         dead_ttl = (
             max(docket.record_ttl, DEAD_LETTER_TTL) if docket.execution_ttl else docket.record_ttl
         )
+        self._has_history = bool(storage.keys.history)
         self._clock = self.clock_type()
         self._bookkeeping = Bookkeeping(
             docket.serializer,
@@ -577,7 +579,9 @@ class Worker:
                 outcome = outcome.ended
             settlement = self._bookkeeping.settlement(run.claimed, outcome, self._clock.now())
             if settlement is not None and self._is_kept_elsewhere(settlement.result):
-                settlement = await self._keep_result(run, settlement)
+                outcome, settlement = await self._keep_result(run, outcome, settlement)
+            if settlement is not None and self._has_history:
+                settlement = with_account(run, outcome, settlement)
         finally:
             self._running.remove(run)
         self._trading.settle(run.claimed, settlement)
@@ -586,16 +590,18 @@ class Worker:
         """Return True if a result goes to the user's own storage; the lack of one is noted in Redis only."""
         return bool(result) and self.docket.results.are_elsewhere and not says_nothing(result)
 
-    async def _keep_result(self, run: Run, settlement: Settlement) -> Settlement | None:
+    async def _keep_result(
+        self, run: Run, outcome: Outcome, settlement: Settlement
+    ) -> tuple[Outcome, Settlement | None]:
         """Take the result to the user's own storage, before its end is written down."""
         key = f"{settlement.key}:{settlement.generation}"
         keeping = self.docket.results.keep(key, settlement.result, settlement.ttl / 1000)
         kept = await ended(keeping)
         if not isinstance(kept, Raised):
-            return settlement._replace(result=kept)
+            return outcome, settlement._replace(result=kept)
         # The work is done; without its result it has failed, and the error stays in Redis.
         outcome = ordered(run, kept.error, self.is_ending) or Failed(kept.error)
-        return self._bookkeeping.settlement(run.claimed, outcome, self._clock.now())
+        return outcome, self._bookkeeping.settlement(run.claimed, outcome, self._clock.now())
 
     @classmethod
     async def run(  # noqa: PLR0917 - the order is given by compatibility

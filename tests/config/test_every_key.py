@@ -94,6 +94,9 @@ when = { customer = { op = "==", value = "acme" } }
 
 OTHERS: dict[str, str] = {
     "execution_ttl": '"7m"',
+    "history.enabled": "false",
+    "history.keep": '"5h"',
+    "history.max_memory": '"5MiB"',
     "timezone": '"Asia/Tokyo"',
     "modules": '["json"]',
     "url": '"redis://elsewhere:6379/0"',

@@ -38,7 +38,7 @@ READS: Final = (
         "hlen",
         "hexists",
     ),
-    *("llen", "lrange", "smembers", "xlen", "xrange", "xpending"),
+    *("llen", "lrange", "smembers", "xlen", "xrange", "xrevrange", "xread", "xpending"),
     *("zcard", "zrange", "zrangebyscore", "zrevrange", "zscore", "zrank", "zscan"),
 )
 WORK: Final = (
@@ -85,6 +85,7 @@ WORK: Final = (
     ),
     *("slots:*", "holding", "orphans:*", "waiters:*", "waiting", "sizes", "limits"),
     *("cooldown:*", "rate:*", "moments:*", "debounce:*"),
+    *("history", "history:completed", "trimmed"),
     *("none", "none2"),
 )
 """Keys and channels of work: all but those of configurations, supervisors and what schedules remember."""
@@ -92,7 +93,7 @@ RULES: Final = ("strikes", "routes", "schemas", "schedules", "paused-queues")
 """Keys that say what work may do: whoever works reads them, and does not write them."""
 _CALL = re.compile(r"redis\.p?call\('(\w+)'(?:, '(\w+)')?")
 _PART = re.compile(r"^ *--! (?:include|insert) (\w+)$", re.MULTILINE)
-_CONTAINERS = ("xgroup",)
+_CONTAINERS = ("memory", "xgroup")
 _PUBSUB = frozenset({"publish", "spublish", "pubsub", "subscribe", "unsubscribe"})
 
 

@@ -212,6 +212,18 @@ local function end_of_options(key, options, ttl)   --! rare
   return math.max(tonumber(ttl), tonumber(string.match(options, '"once":(%d+)') or 0))
 end
 
+-- An end that no run has brought, as far as its record tells of it. Scripts that have ended anything bound what they
+-- have noted when they end.
+local is_noted = false
+
+local function note_end(key, state, reason, error)   --! rare
+  local task, queue, number, due, started, options =
+    unpack(redis.call('HMGET', run_of(key), 'task', 'queue', 'attempt', 'due', 'started', 'options'))
+  local about = {error = string.match(error or '', '^(%w+):'), tags = options and (gates.decoded(options) or {}).tags}
+  history.note(state, reason or '', key, task or '', queue or '', number or '1', due or '', started or '', '', '',
+    next(about) and cjson.encode(about) or '')
+end
+
 -- A terminal state: recorded, announced, and from now on allowed to expire. `schedule` is that of which it is a
 -- run, `progress` what says that it has told some (false if the caller knows that there is none), `options` those of its
 -- call. Returns the ms for which the record stays.
@@ -225,7 +237,10 @@ local function finish(key, state, now, ttl, reason, error, worker, started, due,
   if error and error ~= '' then table.insert(fields, 'error'); table.insert(fields, error) end
   redis.call('HSET', run, unpack(fields))
   -- An end that no run has brought: whoever runs it still must not take it for its own.
-  if not worker then redis.call('HDEL', run, 'fence') end
+  if not worker then
+    redis.call('HDEL', run, 'fence')
+    if HISTORY ~= '' then note_end(key, state, reason, error) end
+  end
   redis.call('PEXPIRE', run, ttl)
   if progress ~= false then redis.call('PEXPIRE', P .. ':progress:' .. key, ttl) end
   announce(key, state, due, worker, started, integer(now), error)

@@ -4,14 +4,16 @@
 --
 -- consumer  who had the runs, by its name in the consumer group
 -- REST...   per run: message, queue, key, generation, fence, word, due, attempt, call, result, error,
---           reason, ttl (ms), identity, when (`due` in us, if it is not a whole ms; '')
+--           reason, ttl (ms), identity, when (`due` in us, if it is not a whole ms; ''), seconds (that it has taken;
+--           '' if it has not begun), about (the task's own account of it for the history, as JSON; '')
 --           word:
 --             completed, failed, cancelled   an end
 --             dropped   an end as well: cancelled before it has started
---             again     another try at `due`, with `call` if it is not empty
+--             again     another try at `due`, with `call` if it is not empty; with `about` the last one has failed
 --             delay     the same try at `due`: a gate does not let it in now
 --             undo      likewise, after other gates had let it in
---             next      the run that follows this one: an acceptance of its own
+--             next      the run that follows this one: an acceptance of its own; `reason` is how this one has
+--                       ended: completed or failed
 --             back      the same run once more, as if it had not begun
 --             parked    by the rule `error`, if it is not empty and still in force
 --             waiting   for a slot of the limit `reason`, defined as `error`, which has `due` slots
@@ -22,7 +24,7 @@
 -- Fence and consumer decide: only the run that was handed the latest fence may record. A run whose lease was
 -- lost leaves the message alone, because it belongs to the worker that took it over.
 
-local FIELDS = 15
+local FIELDS = 17
 local GOES_ON = {again = true, delay = true, undo = true, next = true, back = true, waiting = true, parked = true}   -- not an end
 local now = milliseconds()
 local worker = name_of(consumer)
@@ -108,19 +110,28 @@ local function expire_next(key, run, options)   --! rare
   if expires then expire_at(key, expires) end
 end
 
+-- The state under which the history has a run that has ended so; nil if it has none.
+local function remembered_as(word, reason, about)
+  if word == 'again' then return about ~= '' and 'retried' or nil end
+  if word == 'next' then return reason ~= '' and reason or nil end
+  return not GOES_ON[word] and word or nil
+end
+
 local function following(generation)   --! rare
   return integer(tonumber(generation) + 1)
 end
 
 local function settle(at)
-  local message, queue, key, generation, fence, word, due, attempt, call, result, error, reason, ttl, identity, when =
+  local message, queue, key, generation, fence, word, due, attempt, call, result, error, reason, ttl, identity, when, seconds, about =
     ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7],
-    ARGV[at + 8], ARGV[at + 9], ARGV[at + 10], ARGV[at + 11], ARGV[at + 12], ARGV[at + 13], ARGV[at + 14]
+    ARGV[at + 8], ARGV[at + 9], ARGV[at + 10], ARGV[at + 11], ARGV[at + 12], ARGV[at + 13], ARGV[at + 14],
+    ARGV[at + 15], ARGV[at + 16]
   local run = run_of(key)
   -- A field that a record does not have is looked for in all of it: what is rare is asked for where it is needed.
-  local state, current, latest, holder, started, its_due, cancel, its_message, schedule, nonce, at_gates, progress, options =
+  local state, current, latest, holder, started, its_due, cancel, its_message, schedule, nonce, at_gates, progress, options,
+    task, number =
     unpack(redis.call('HMGET', run, 'state', 'generation', 'fence', 'consumer', 'started', 'due', 'cancel', 'message',
-      'schedule', 'nonce', 'gates', 'progress', 'options'))
+      'schedule', 'nonce', 'gates', 'progress', 'options', 'task', 'attempt'))
   current = current or FIRST
 
   if not state then
@@ -144,8 +155,13 @@ local function settle(at)
   pass_gates(run, key, word, fence, nonce, at_gates)
   if GOES_ON[word] then note_passing(run, word, fence, nonce) end
   if word == 'dropped' then word = 'cancelled' end
+  local told = HISTORY ~= '' and remembered_as(word, reason, about)
+  if told then
+    history.note(told, word == 'next' and '' or reason, key, task or '', queue, number or '1', its_due or '', started or '',
+      seconds, worker, about)
+  end
   -- Another try is not suspected of what the last one may have done. One that only waits is.
-  if word == 'next' or (word == 'again' and attempt ~= (redis.call('HGET', run, 'attempt') or '1')) then
+  if word == 'next' or (word == 'again' and attempt ~= (number or '1')) then
     redis.call('HDEL', run, 'crashes', 'alone', 'silent', 'suspect', 'death', 'before')
   end
   if word == 'again' or word == 'next' or word == 'delay' or word == 'undo' then
