@@ -1,9 +1,9 @@
 """F42: everything breaks for a while, at random; `make soak` does the same for as long as one likes.
 
 Worker programs, and a supervisor whose file is edited: kills, frozen processes, drains, strikes; on one
-server cut lines, lost replies and restarts, on a cluster a slot that moves. Twelve seconds of them each, and four faults at least. What
-holds is read off the ledger: nothing lost, one outcome each, limits never exceeded, nothing left behind, and
-nobody told a falsehood.
+server cut lines, lost replies and restarts, on a cluster a slot that moves. Twelve
+seconds of them each, and four faults at least. What holds is read off the ledger: nothing lost, one outcome
+each, limits never exceeded, nothing left behind, and nobody told a falsehood.
 """
 
 from __future__ import annotations

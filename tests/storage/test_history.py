@@ -117,9 +117,7 @@ async def test_what_no_run_has_ended_is_remembered_by_its_record(here: Docket) -
         await any_client.hset(here.runs_key("damaged"), "due", "never")
     await work(here)
 
-    assert [
-        (one.key, one.ending, one.tags, one.error) for one in await ended(here, FAILURES)
-    ] == [
+    assert [(one.key, one.ending, one.tags, one.error) for one in await ended(here, FAILURES)] == [
         ("struck", "struck", ("a ]", "b"), ""),
         ("damaged", "failed", (), "Undecodable"),
     ]
