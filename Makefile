@@ -35,8 +35,8 @@ format: $(STAMP)  ## Format the code
 	$(BIN)/ruff check --fix .
 
 schema: $(STAMP)  ## Write the schema and the reference of docket.toml again
-	$(BIN)/python -m docket.config.schema
-	$(BIN)/python -m docket.config.reference
+	$(BIN)/python -m docket.config.describing.schema
+	$(BIN)/python -m docket.config.describing.reference
 
 test: check  ## Everything: lint, types, all servers, faults, coverage, the oldest Python
 	rm -f .coverage .coverage.*
@@ -66,7 +66,7 @@ soak: $(STAMP)  ## Ten minutes under random faults: SOAK=seconds, SEED=number, S
 	SERVER=$(SERVER) $(BIN)/python -m tests.faults.soaking $(or $(SOAK),600) $(SEED)
 
 innocents: $(STAMP)  ## Fifty tasks that kill their process, beside innocents (an hour)
-	DOCKET_INNOCENTS=50 $(BIN)/python -m pytest -q tests/faults/test_f31.py
+	DOCKET_INNOCENTS=50 $(BIN)/python -m pytest -q tests/faults/test_f31_suspects.py
 
 bench: $(STAMP)  ## Measure us and the peers in one run
 	$(BIN)/python -m benchmarks

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from .docket import Docket
     from .errors import DocketError
     from .execution import Execution, ExecutionCancelled, TaskCall
-    from .lifecycle import Disposition, ExecutionState
+    from .foundation.lifecycle import Disposition, ExecutionState
     from .strikelist import StrikeList
     from .sync import SyncDocket
     from .worker import Worker
@@ -59,12 +59,12 @@ _HOMES = {
     "CycleError": "dependencies",
     "Debounce": "dependencies",
     "Depends": "dependencies",
-    "Disposition": "lifecycle",
+    "Disposition": "foundation.lifecycle",
     "Docket": "docket",
     "DocketError": "errors",
     "Execution": "execution",
     "ExecutionCancelled": "execution",
-    "ExecutionState": "lifecycle",
+    "ExecutionState": "foundation.lifecycle",
     "ExponentialRetry": "dependencies",
     "Logged": "annotations",
     "Perpetual": "dependencies",

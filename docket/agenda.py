@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple, ParamSpec, TypeVar, overload
 
+from .calls.registry import TaskFunction
 from .docket import Docket
 from .execution import Execution
-from .registry import TaskFunction
 
 P = ParamSpec("P")
 R = TypeVar("R")

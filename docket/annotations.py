@@ -19,7 +19,7 @@ from uncalled_for.functional import _FunctionalDependency
 from uncalled_for.introspection import _signature_cache
 from uncalled_for.introspection import get_signature as _plain_signature
 
-from .error_text import attempt, cut
+from .foundation.error_text import attempt, cut
 from .instrumentation import telemetry
 
 _ANYTHING: Final = inspect.Signature(

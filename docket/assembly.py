@@ -10,15 +10,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
-from .address import read_secret
-from .call_options import lane
+from .calls.registry import TaskFunction, is_named, load, name_of
 from .config.load import resolved_url
 from .config.model import Configuration
 from .config.tables.strikes import Strike
 from .config.tables.tasks import Http, Retry, Task
+from .discovery.address import read_secret
 from .docket import Docket
-from .orders import RetryOrder, TaskOrder, WorkerOrders
-from .policy import (
+from .foundation.call_options import lane
+from .foundation.policy import (
     ConcurrencyPolicy,
     CooldownPolicy,
     DebouncePolicy,
@@ -27,12 +27,12 @@ from .policy import (
     RetryPolicy,
     TaskPolicy,
 )
-from .registry import TaskFunction, is_named, load, name_of
+from .foundation.strictness import STRICT, check_strict
+from .foundation.worker_spec import RetryOrder, TaskOrder, WorkerOrders
 from .runners.command import command_task
 from .runners.http import HttpCall, http_task
 from .serialization import Serializer
 from .storage.history import NO_HISTORY, HistoryLimits
-from .strictness import STRICT, check_strict
 from .strikelist import Condition, Operator, Rule
 from .worker import Worker
 

@@ -25,33 +25,35 @@ from typing import Any, Literal, ParamSpec, TypeVar, overload
 
 from typing_extensions import Self, Unpack
 
-from . import address
 from .annotations import get_signature
-from .binding import bind
-from .call_options import CallOptions, Options
+from .calls.binding import bind
+from .calls.payloads import serializer_at
+from .calls.readers import Readers
+from .calls.registry import Registry, TaskFunction
+from .calls.results import Results, ResultStorage
+from .calls.unanswered import UnansweredCalls
+from .compat import KeyNames
 from .connection.base import Credentials, RedisClient
 from .connection.traced import Traced
 from .connection.url import connect
-from .durations import format_duration
+from .discovery import address
 from .errors import InvalidKey, InvalidOption, InvalidSetting, Undecodable
 from .execution import Execution, TaskCall, new_execution
+from .foundation.call_options import CallOptions, Options
+from .foundation.durations import format_duration
+from .foundation.lifecycle import Disposition, ExecutionState
+from .foundation.names import check_name
+from .foundation.uuid7 import new_key
 from .insights import Insights
+from .insights.snapshot import DocketSnapshot, RunningExecution, StrikePreview, snapshot_of
 from .instrumentation import logs, telemetry, tracing
-from .kept import Kept
-from .keynames import KeyNames
-from .lifecycle import Disposition, ExecutionState
-from .names import check_name
 from .operations import Operations
-from .payloads import serializer_at
-from .readers import Readers
-from .registry import Registry, TaskFunction
-from .results import Results, ResultStorage
+from .result_storage import Kept
 from .serialization import place_of_call
-from .snapshot import DocketSnapshot, RunningExecution, StrikePreview, snapshot_of
 from .storage.executions import NewExecution, Record
 from .storage.history import NO_HISTORY, HistoryLimits
-from .storage.nonces import FRESH, new_nonce
-from .storage.patience import REMEMBERED
+from .storage.scripting.nonces import FRESH, new_nonce
+from .storage.scripting.retrying import REMEMBERED
 from .storage.storage import Storage
 from .storage.workers import WorkerInfo
 from .strikelist import (
@@ -65,8 +67,6 @@ from .strikelist import (
     StrikeList,
     rule_for,
 )
-from .unanswered import UnansweredCalls
-from .uuid7 import new_key
 
 __all__ = [
     "Disposition",

@@ -15,19 +15,19 @@ from typing_extensions import Self
 
 from .annotations import compact_signature, get_signature, logged_parameters
 from .annotations import plain_signatures as _signature_cache
-from .call_options import NO_OPTIONS, CallOptions
+from .calls.context import Home
+from .calls.progress import ExecutionProgress
+from .calls.registry import StandIn, TaskFunction, name_of
+from .calls.results import pointer_to
 from .errors import DocketError, ServerRefused, ServerUnavailable, Undecodable
-from .events import ProgressEvent, StateEvent, iso
-from .home import Home
+from .foundation.call_options import NO_OPTIONS, CallOptions
+from .foundation.events import ProgressEvent, StateEvent, iso
+from .foundation.lifecycle import Disposition, ExecutionState
+from .foundation.plain import plain
 from .instrumentation import tracing
-from .lifecycle import Disposition, ExecutionState
-from .plain import plain
-from .progress import ExecutionProgress
-from .registry import StandIn, TaskFunction, name_of
-from .results import pointer_to
 from .serialization import Context, place_of_call, place_of_result
+from .storage.claims import Claimant, Settlement, Verdict
 from .storage.dead import Retried, read_lineage
-from .storage.exchange import Claimant, Settlement, Verdict
 from .storage.executions import (
     NewExecution,
     Record,
@@ -39,7 +39,7 @@ from .storage.executions import (
 )
 from .storage.keys import DEFAULT_QUEUE
 from .storage.limits import Question
-from .storage.nonces import new_nonce
+from .storage.scripting.nonces import new_nonce
 from .storage.subscriptions import RESYNC, Event
 
 __all__ = [

@@ -11,10 +11,10 @@ from typing import Final
 
 from .docket import Docket
 from .execution import Execution
-from .lifecycle import Disposition, ExecutionState
+from .foundation.lifecycle import Disposition, ExecutionState
+from .foundation.uuid7 import new_key
 from .storage.executions import NewExecution, queue_argument
-from .storage.nonces import FRESH
-from .uuid7 import new_key
+from .storage.scripting.nonces import FRESH
 
 TASK: Final = "sleep"
 """Task that a ping adds: every worker knows it, and for no time at all it does nothing."""

@@ -39,7 +39,7 @@ def _docket() -> None:
 
 
 def _supervisor() -> None:
-    from .cli.supervisor import main  # noqa: PLC0415
+    from .cli.commands.supervisor import main  # noqa: PLC0415
 
     main()
 

@@ -16,17 +16,17 @@ from typing import Any, ClassVar, Literal, Protocol, TypeAlias, cast
 
 from typing_extensions import Self, override
 
-from . import address
-from .clock import ServerClock
+from .calls.payloads import serializer_at
 from .connection.base import Credentials
 from .connection.traced import Traced
 from .connection.url import connect
+from .discovery import address
 from .errors import ServerRefused, Undecodable
+from .foundation.clock import ServerClock
+from .foundation.plain import plain
+from .foundation.service import end
 from .instrumentation import telemetry
-from .payloads import serializer_at
-from .plain import plain
 from .serialization import Serializer
-from .service import end
 from .storage.executions import from_milliseconds, to_milliseconds
 from .storage.parked import UNREADABLE
 from .storage.staging import is_of_a_task

@@ -11,8 +11,8 @@ from collections.abc import Collection
 from typing import Any
 
 from docket import Docket
-from docket.storage.patience import value_of
-from docket.storage.replies import pairs
+from docket.storage.scripting.replies import pairs
+from docket.storage.scripting.retrying import value_of
 from tests.properties.snapshot import Snapshot
 
 LASTING = re.compile(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from docket.connection.base import Command
-from docket.storage.patience import value_of
+from docket.storage.scripting.retrying import value_of
 from docket.storage.storage import Storage
 
 

@@ -28,8 +28,7 @@ from docket.assembly import (
 from docket.config.load import load
 from docket.config.model import Configuration
 from docket.errors import ConfigurationError, DocketError, InvalidSetting
-from docket.orders import RetryOrder, TaskOrder, WorkerOrders
-from docket.policy import (
+from docket.foundation.policy import (
     DEFAULT_POLICY,
     ConcurrencyPolicy,
     CooldownPolicy,
@@ -39,6 +38,7 @@ from docket.policy import (
     RetryPolicy,
     TaskPolicy,
 )
+from docket.foundation.worker_spec import RetryOrder, TaskOrder, WorkerOrders
 from docket.runners.http import HttpCall, http_task
 from docket.runners.template import fill_in
 from docket.strikelist import Condition, Operator, Rule

@@ -23,8 +23,8 @@ def interrupted():
     print("goes on", flush=True)
     signal.raise_signal(signal.SIGINT)
 
-sys.modules["docket.cli.supervisor"] = type(sys)("docket.cli.supervisor")
-sys.modules["docket.cli.supervisor"].main = interrupted
+sys.modules["docket.cli.commands.supervisor"] = type(sys)("docket.cli.commands.supervisor")
+sys.modules["docket.cli.commands.supervisor"].main = interrupted
 programs.supervisor()
 """
 

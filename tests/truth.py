@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from docket.cron import Gap, Overlap
+from docket.foundation.cron import Gap, Overlap
 
 UTC = timezone.utc
 MINUTE = timedelta(minutes=1)

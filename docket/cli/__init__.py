@@ -11,37 +11,43 @@ import typer
 
 from .. import __version__
 from ..errors import DocketError
-from ..plain import PlainFormatter, plain_lines
-from .exits import exit_code
+from ..foundation.plain import PlainFormatter, plain_lines
+from .terminal.exit_codes import exit_code
 
 COMMANDS: Final = {
-    "dev": ("dev:dev", "Run a docket.toml with a server of its own, and follow its code."),
-    "status": ("status:status", "Show how a supervisor stands, or all of them."),
-    "reload": ("reload:reload", "Have the supervisor read its file again."),
-    "config": ("config:app", "Check, show and explain a configuration; plan a change."),
-    "worker": ("worker:worker", "Run a worker until it is asked to stop."),
-    "strike": ("strike:strike", "Strike out a task, or everything with such an argument."),
-    "restore": ("strike:restore", "Take a strike back."),
-    "clear": ("clear:clear", "Cancel everything that is queued or scheduled."),
-    "snapshot": ("snapshot:snapshot", "Show what is due, what runs, and who works."),
-    "watch": ("watch:watch", "Follow one execution to its end."),
-    "task": ("task:app", "Look at executions, add and cancel them."),
-    "tasks": ("tasks:app", "Add one of the tasks that every docket knows, to try things out."),
-    "workers": ("workers:app", "Look at the workers."),
-    "queue": ("queue:app", "Look at the queues, pause and resume them."),
-    "schedule": ("schedule:app", "Look at schedules, pause them, run them beside their due times."),
-    "strikes": ("strikes:app", "List the active strikes."),
+    "dev": ("commands.dev:dev", "Run a docket.toml with a server of its own, and follow its code."),
+    "status": ("commands.status:status", "Show how a supervisor stands, or all of them."),
+    "reload": ("commands.reload:reload", "Have the supervisor read its file again."),
+    "config": ("commands.config:app", "Check, show and explain a configuration; plan a change."),
+    "worker": ("commands.worker:worker", "Run a worker until it is asked to stop."),
+    "strike": ("commands.strike:strike", "Strike out a task, or everything with such an argument."),
+    "restore": ("commands.strike:restore", "Take a strike back."),
+    "clear": ("commands.clear:clear", "Cancel everything that is queued or scheduled."),
+    "snapshot": ("commands.snapshot:snapshot", "Show what is due, what runs, and who works."),
+    "watch": ("commands.watch:watch", "Follow one execution to its end."),
+    "task": ("commands.task:app", "Look at executions, add and cancel them."),
+    "tasks": (
+        "commands.tasks:app",
+        "Add one of the tasks that every docket knows, to try things out.",
+    ),
+    "workers": ("commands.workers:app", "Look at the workers."),
+    "queue": ("commands.queue:app", "Look at the queues, pause and resume them."),
+    "schedule": (
+        "commands.schedule:app",
+        "Look at schedules, pause them, run them beside their due times.",
+    ),
+    "strikes": ("commands.strikes:app", "List the active strikes."),
     "dead": (
-        "dead:app",
+        "commands.dead:app",
         "Look at dead letters, run them again or delete them.",
     ),
-    "parked": ("parked:app", "Look at what is parked, and release it."),
+    "parked": ("commands.parked:app", "Look at what is parked, and release it."),
     "ping": (
-        "ping:ping",
+        "commands.ping:ping",
         "Measure how long a call takes from its add to its outcome.",
     ),
-    "doctor": ("doctor:doctor", "Look for what is wrong with a server and a docket."),
-    "server": ("server:app", "Start, stop or look at the embedded server."),
+    "doctor": ("commands.doctor:doctor", "Look for what is wrong with a server and a docket."),
+    "server": ("commands.server:app", "Start, stop or look at the embedded server."),
 }
 """The place of each command, and its summary before it is loaded."""
 

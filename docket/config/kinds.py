@@ -14,14 +14,14 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Wi
 from pydantic_core import PydanticCustomError
 from typing_extensions import LiteralString
 
-from .. import durations, sizes
-from ..cron import exact_zone, zone_names
-from ..durations import format_duration, read_duration
+from ..discovery.layering import SCHEMES, is_beside
 from ..errors import UnknownZone
-from ..layering import SCHEMES, is_beside
-from ..names import trouble_with, trouble_with_docket
-from ..sizes import parse_size
-from .findings import did_you_mean
+from ..foundation import durations, sizes
+from ..foundation.cron import exact_zone, zone_names
+from ..foundation.durations import format_duration, read_duration
+from ..foundation.names import trouble_with, trouble_with_docket
+from ..foundation.sizes import parse_size
+from .checking.findings import did_you_mean
 
 _PART: Final = r"[^\W\d]\w*"
 _MODULE: Final = re.compile(rf"{_PART}(\.{_PART})*")

@@ -12,24 +12,24 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from ..layering import embedded_url
-from .commandline import read_settings
-from .diff import tree_of
-from .document import read_file
-from .environment import read_environment
-from .explain import Hidden, explain
-from .files import Files, Joined, join, read_files
-from .findings import Finding
-from .keypath import KeyPath, dotted
-from .layers import Written, merged, with_defaults
-from .meaning import canonical, digest
+from ..discovery.layering import embedded_url
+from .checking.findings import Finding
+from .checking.problems import ConfigurationInvalid, Problem
+from .checking.pydantic_errors import Hidden, explain
+from .checking.rules import broken_rules, surprises
+from .layers.commandline import read_settings
+from .layers.environment import read_environment
+from .layers.merging import Written, merged, with_defaults
+from .layers.overrides import Overrides
+from .layers.profiles import choose_profile, misplaced_keys, profile_layers, profiles_of
 from .model import Configuration
-from .overrides import Overrides
-from .own import without_own
-from .problems import ConfigurationInvalid, Problem
-from .profiles import choose_profile, misplaced_keys, profile_layers, profiles_of
-from .rules import broken_rules, surprises
-from .sources import Origin, Sources
+from .planning.diff import tree_of
+from .planning.meaning import canonical, digest
+from .reading.document import read_file
+from .reading.files import Files, Joined, join, read_files
+from .reading.keypath import KeyPath, dotted
+from .reading.own import without_own
+from .reading.sources import Origin, Sources
 
 _EMPTY: Final[Mapping[str, str]] = MappingProxyType({})
 

@@ -31,8 +31,8 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 from typing_extensions import override
 
-from ..deaths import describe_exit
 from ..errors import OperatorError, ServerMissing, ServerUnavailable
+from ..foundation.deaths import describe_exit
 from ..instrumentation.tracing import suppressed
 from .standalone import Standalone, Target
 

@@ -13,7 +13,7 @@ from uncalled_for import Dependency
 
 from ..docket import Docket
 from ..execution import Execution
-from ..plain import plain
+from ..foundation.plain import plain
 
 T_co = TypeVar("T_co", covariant=True)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from uncalled_for import Dependency
 
-from ..policy import TaskPolicy
+from ..foundation.policy import TaskPolicy
 from .concurrency_limit import ConcurrencyLimit
 from .cooldown import Cooldown
 from .debounce import Debounce

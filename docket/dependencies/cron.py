@@ -7,8 +7,8 @@ from datetime import datetime, timezone, tzinfo
 
 from typing_extensions import Self, override
 
-from ..cron import CronExpression
 from ..execution import Execution
+from ..foundation.cron import CronExpression
 from .base import TaskOutcome, current_execution
 from .perpetual import Perpetual
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from uncalled_for import Dependency, get_annotation_dependencies, get_dependency_parameters
 
-from ..registry import TaskFunction
+from ..calls.registry import TaskFunction
 from .resolution import Host
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from uncalled_for import get_annotation_dependencies, get_dependency_parameters
 
-from ..policy import TaskPolicy
-from ..registry import TaskFunction
+from ..calls.registry import TaskFunction
+from ..foundation.policy import TaskPolicy
 from .concurrency_limit import ConcurrencyLimit
 from .configured import configured
 from .resolution import Host

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from typing_extensions import Self, override
 
-from ..binding import bind
+from ..calls.binding import bind
 from ..execution import Execution, NextRun
 from .base import CompletionHandler, TaskOutcome, current_execution
 

@@ -22,9 +22,9 @@ from uncalled_for.frames import Frame, _current_frame
 from uncalled_for.functional import _Depends
 
 from ..annotations import get_signature, is_plain
+from ..calls.registry import TaskFunction
 from ..docket import Docket
 from ..execution import Execution
-from ..registry import TaskFunction
 from ..storage.limits import Question
 from .admission import Gate, ask
 from .base import (

@@ -12,7 +12,7 @@ from typing import Any
 from typing_extensions import Self, override
 
 from ..execution import Execution
-from ..plain import plain
+from ..foundation.plain import plain
 from .base import Runtime
 
 

@@ -6,7 +6,7 @@ import enum
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from ..lifecycle import DeadReason, ParkedReason
+from ..foundation.lifecycle import DeadReason, ParkedReason
 from ..strikelist import Action
 
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
-from ..lifecycle import ExecutionState
-from ..names import EVERY_QUEUE
-from ..plain import plain
+from ..foundation.lifecycle import ExecutionState
+from ..foundation.names import EVERY_QUEUE
+from ..foundation.plain import plain
 from ..storage.executions import to_milliseconds
 from ..storage.queues import QueuePause
-from ..storage.situation import Situation
+from ..storage.situations.execution import Situation
 from ..strikelist import Rule
 from .causes import DEAD, PARKED, STRUCK, TOLD, Cause
 from .explanation import Explanation, Fact, at, counted, named, span, word

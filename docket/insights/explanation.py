@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Final
 
-from ..durations import format_duration
-from ..plain import plain
+from ..foundation.durations import format_duration
+from ..foundation.plain import plain
 
 _ROUNDED: Final = (
     (timedelta(days=2), timedelta(hours=1)),

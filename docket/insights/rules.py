@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
-from ..plain import plain
+from ..foundation.plain import plain
 from ..strikelist import Rule
 from .explanation import word
 

@@ -10,10 +10,10 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from ..errors import Undecodable
-from ..plain import plain
+from ..foundation.plain import plain
 from ..storage.executions import from_milliseconds, to_milliseconds
-from ..storage.schedule_situation import ScheduleSituation
 from ..storage.schedules import Known, Outcome
+from ..storage.situations.schedule import ScheduleSituation
 from ..strikelist import Rule
 from .explanation import Explanation, Fact, at, counted, named, span, word
 from .rules import in_force, named_rule, restoring

@@ -11,7 +11,7 @@ from typing import TextIO
 
 from typing_extensions import override
 
-from ..plain import PlainFormatter, plain_lines
+from ..foundation.plain import PlainFormatter, plain_lines
 from . import tracing
 from .gathering import Gathering, Lines, StandardStream, gather
 from .subject import fields_of_run

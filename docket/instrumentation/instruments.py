@@ -9,7 +9,7 @@ from __future__ import annotations
 from opentelemetry import metrics
 
 from .._version import __version__
-from .spread import BOUNDS
+from .histogram import BOUNDS
 
 _meter = metrics.get_meter("docket", __version__)
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 
 from typing_extensions import override
 
-from ..error_text import is_unwieldy, line_of, message_of
 from ..errors import ConfigurationError, ServerFull, ServerRefused
-from ..plain import plain
+from ..foundation.error_text import is_unwieldy, line_of, message_of
+from ..foundation.plain import plain
 from . import gathering
 from .events import Describe, Observer
 

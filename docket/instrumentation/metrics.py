@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from typing_extensions import override
 
 from .events import Describe, Observer
-from .spread import Spread
+from .histogram import Spread
 
 _ENDINGS = {
     "completed": ("docket_tasks_succeeded",),

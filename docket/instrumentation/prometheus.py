@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, cast
 from opentelemetry import metrics
 
 from .health import LOOPBACK
+from .histogram import BOUNDS, Spread
 from .pages import Answer, HealthServer
-from .spread import BOUNDS, Spread
 from .telemetry import is_measured
 
 logger = logging.getLogger(__name__)

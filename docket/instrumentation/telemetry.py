@@ -8,7 +8,7 @@ from typing import Protocol
 from opentelemetry import metrics
 from typing_extensions import override
 
-from ..lifecycle import Disposition
+from ..foundation.lifecycle import Disposition
 from .events import Describe, Observer
 from .instruments import (
     CACHE_SIZE,

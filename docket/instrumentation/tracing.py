@@ -16,7 +16,7 @@ from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanKind, Status, Stat
 from typing_extensions import Self
 
 from .._version import __version__
-from ..error_text import is_unwieldy, message_of
+from ..foundation.error_text import is_unwieldy, message_of
 from . import subject
 from .carrier import Carrier, message_getter, message_setter, packed, unpacked
 from .subject import Subject

@@ -6,7 +6,7 @@ storage's; ``insights`` answers questions.
 
 from __future__ import annotations
 
-from ..names import EVERY_QUEUE
+from ..foundation.names import EVERY_QUEUE
 from ..storage.dead import Deed, Done
 from ..storage.queues import QueuePause
 from .operations import Operations

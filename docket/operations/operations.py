@@ -8,15 +8,15 @@ from datetime import timedelta
 from typing import Any
 
 from ..annotations import get_signature
-from ..binding import Shape, bind_to_any, shape_of
+from ..calls.binding import Shape, bind_to_any, shape_of
+from ..calls.context import Home
+from ..calls.registry import TaskFunction
 from ..errors import CallerError, Undecodable, WrongArguments
-from ..home import Home
-from ..plain import plain
-from ..registry import TaskFunction
+from ..foundation.plain import plain
 from ..serialization.places import place_of_call
 from ..storage.dead import Again, Deed, Done
 from ..storage.executions import Record
-from ..storage.nonces import new_nonce
+from ..storage.scripting.nonces import new_nonce
 
 SHOWN = 200
 """Characters of a value, in what is remembered of a change."""

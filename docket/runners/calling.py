@@ -23,9 +23,9 @@ from typing import Any, Final
 
 from typing_extensions import override
 
-from ..beside import Beside
-from ..error_text import message_of
+from ..discovery.beside import Beside
 from ..errors import FailedElsewhere
+from ..foundation.error_text import message_of
 from .signals import disregard
 
 PROGRAM: Final = (

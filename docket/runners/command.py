@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypedDict
 
-from ..deaths import describe_exit
 from ..errors import CommandFailed
+from ..foundation.deaths import describe_exit
 from . import processes
 from .environment import allowed
 from .template import fill_in, signature_of

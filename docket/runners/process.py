@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from ..beside import directories
-from ..deaths import describe_exit
+from ..discovery.beside import directories
 from ..errors import ProcessDied, RemoteTraceback
+from ..foundation.deaths import describe_exit
 from .calling import LENGTH, MAIN, PROGRAM
 
 IDLE: Final = 300.0

@@ -11,8 +11,8 @@ from typing import Any, Final, Literal, TypeAlias
 
 from ..config.model import Configuration
 from ..config.tables.schedules import Schedule, schedule_seed
+from .codec import decode, dump, encode, next_after_of
 from .timing import NextAfter, count_between, jitter_of, latest
-from .words import decode, dump, encode, next_after_of
 
 MOST_CAUGHT_UP: Final = 100
 """Maximum number of runs that are made up for, where all of them are."""

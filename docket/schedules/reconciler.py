@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import Final
 
 from ..errors import NotTrusted
-from ..plain import plain
+from ..foundation.plain import plain
 from ..serialization import Serializer
 from ..storage.executions import from_milliseconds, to_milliseconds
 from ..storage.schedules import Known, Schedules

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import NotTrusted
-from ..plain import plain
+from ..foundation.plain import plain
 from ..serialization import Serializer, Trust, place_of_call
 from .desired import DesiredSchedule
 

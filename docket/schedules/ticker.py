@@ -8,18 +8,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from ..clock import ServerClock
 from ..errors import DocketError, ServerUnavailable
+from ..foundation.clock import ServerClock
+from ..foundation.service import Service
 from ..serialization import Serializer
-from ..service import Service
 from ..storage.executions import from_milliseconds, to_milliseconds
-from ..storage.patience import Backoff
 from ..storage.schedules import Awaited, Schedules, Tick
+from ..storage.scripting.retrying import Backoff
 from .desired import DesiredSchedule, Owed
 from .firing import Firing
+from .log import key_of, tell_missed, tell_tick
 from .reconciler import reconcile
 from .signing import call_of
-from .telling import key_of, tell_missed, tell_tick
 
 logger = logging.getLogger("docket.schedules")
 

@@ -11,13 +11,13 @@ from typing import Final, Literal, NamedTuple
 
 from ..docket import Docket
 from ..errors import TooManyRuns, UnknownSchedule
-from ..lifecycle import ExecutionState
-from ..plain import plain
+from ..foundation.lifecycle import ExecutionState
+from ..foundation.plain import plain
 from ..storage.executions import Record, from_milliseconds, to_milliseconds
 from ..storage.schedules import Known, Outcome
 from .desired import DesiredSchedule
+from .log import key_of, utc
 from .signing import call_of, check_seal
-from .telling import key_of, utc
 from .upcoming import Due, between, upcoming
 
 logger = logging.getLogger("docket.schedules")

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 
-from ..cron import exact_zone
+from ..foundation.cron import exact_zone
+from .codec import expression_of
 from .desired import DesiredSchedule
 from .timing import NextAfter
-from .words import expression_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from typing_extensions import override
 
-from ..plain import plain
+from ..foundation.plain import plain
 from .decoding import NOTHING, Decoder
 from .envelope import kind_and_codec, parse
 from .words import Kind, as_parts

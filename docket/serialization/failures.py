@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from .. import errors
-from ..error_text import LONGEST, attempt, cut, is_unwieldy, line_of, message_of
 from ..errors import FailedElsewhere, NotSerializable, RemoteTraceback, Undecodable
+from ..foundation.error_text import LONGEST, attempt, cut, is_unwieldy, line_of, message_of
 from . import pickling
 from .encoding import Encoder
 from .models import name_of

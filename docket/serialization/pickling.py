@@ -6,8 +6,8 @@ import pickle
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-from ..error_text import line_of
 from ..errors import NotSerializable, Undecodable
+from ..foundation.error_text import line_of
 
 LONGEST_PREVIEW: Final = 100
 LONGEST_REASON: Final = 1000

@@ -15,8 +15,8 @@ from datetime import date, time, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
-from ..durations import parse_duration
 from ..errors import ModelMismatch
+from ..foundation.durations import parse_duration
 from .words import PLAIN, kind_of
 
 if TYPE_CHECKING:

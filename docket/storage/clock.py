@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple
 from ..connection.base import Connection
 from .executions import queue_argument
 from .keys import DEFAULT_QUEUE, Keys
-from .patience import value_of
-from .script import Script, run
+from .scripting.retrying import value_of
+from .scripting.script import Script, run
 
 _CLOCK = Script("clock", ("verb", "at"))
 

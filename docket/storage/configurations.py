@@ -9,11 +9,11 @@ from datetime import timedelta
 from typing import Any, NamedTuple, cast
 
 from ..connection.base import Connection
-from ..plain import plain
+from ..foundation.plain import plain
 from .keys import Keys
-from .patience import read_patiently, run_patiently, value_of
-from .replies import pairs
-from .script import Script, time_query
+from .scripting.replies import pairs
+from .scripting.retrying import read_patiently, run_patiently, value_of
+from .scripting.script import Script, time_query
 from .staging import DeclaredSchedule, Staging, StruckRule, is_of_a_task
 
 logger = logging.getLogger("docket.storage")
@@ -36,7 +36,7 @@ class Entry(NamedTuple):
     """One configuration, as it is kept; secrets are masked in it."""
 
     digest: str
-    """Its meaning, as ``docket.config.meaning`` gives it."""
+    """Its meaning, as ``docket.config.planning.meaning`` gives it."""
     text: str
     """Its whole content, as TOML."""
     declared: int | None

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, cast
 from ..connection.base import Connection
 from .executions import from_milliseconds
 from .keys import Keys
-from .nonces import new_nonce
-from .patience import run_patiently, value_of
-from .script import Script
+from .scripting.nonces import new_nonce
+from .scripting.retrying import run_patiently, value_of
+from .scripting.script import Script
 
 _RETRY = Script("retry", ("author", "why"))
 _DISCARD = Script("discard")

@@ -14,16 +14,16 @@ from typing import NamedTuple
 
 from ..connection.base import Argument, Command, Connection, Reply
 from ..errors import DocketError, Undecodable
-from ..lifecycle import LIVE, Disposition, ExecutionState
-from ..plain import plain
+from ..foundation.lifecycle import LIVE, Disposition, ExecutionState
+from ..foundation.plain import plain
 from .coalescing import Coalescing, Mode
 from .keys import DEFAULT_QUEUE, WORKER_GROUP, Keys
 from .pages import PAGE, Pages
 from .parked import Group
-from .patience import PATIENCE, patiently, read_patiently, run_patiently, value_of
 from .progress import ProgressRecord, progress_of, progress_query
-from .replies import pairs
-from .script import Call, Script, run, time_query
+from .scripting.replies import pairs
+from .scripting.retrying import PATIENCE, patiently, read_patiently, run_patiently, value_of
+from .scripting.script import Call, Script, run, time_query
 
 CHUNK = 100
 """Number of executions that one script call takes: well under a millisecond of the server's time."""

@@ -11,9 +11,9 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 from ..connection.base import Command, Connection
 from .executions import from_milliseconds
 from .keys import DEFAULT_QUEUE, Keys
-from .patience import read_patiently, value_of
-from .replies import pairs
-from .script import time_query
+from .scripting.replies import pairs
+from .scripting.retrying import read_patiently, value_of
+from .scripting.script import time_query
 
 Scalar: TypeAlias = "str | int | float | bool | None"
 

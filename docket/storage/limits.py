@@ -10,8 +10,8 @@ from typing import Literal, NamedTuple
 
 from ..connection.base import Connection
 from .keys import Keys
-from .patience import run_patiently, value_of
-from .script import Script, run
+from .scripting.retrying import run_patiently, value_of
+from .scripting.script import Script, run
 
 _ADMIT = Script("admit", ("key", "fence", "consumer", "identity", "number"))
 _ANNOUNCE = Script("announce", ("worker",))

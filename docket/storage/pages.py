@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 from ..connection.base import Connection, is_error
 from .keys import WORKER_GROUP, Keys
-from .patience import read_patiently, run_patiently, value_of
-from .script import Script
+from .scripting.retrying import read_patiently, run_patiently, value_of
+from .scripting.script import Script
 
 PAGE = 1000
 """Number of keys, or records, that are read in one round trip."""

@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple
 
 from ..connection.base import Connection
 from .keys import Keys
-from .patience import read_patiently, value_of
-from .script import Script, run
+from .scripting.retrying import read_patiently, value_of
+from .scripting.script import Script, run
 
 _PROGRESS = Script("progress", ("key", "verb", "value", "now"))
 

@@ -10,12 +10,12 @@ from typing import Any, Final, cast
 
 from ..connection.base import Connection
 from ..errors import DocketError
-from ..names import EVERY_QUEUE
+from ..foundation.names import EVERY_QUEUE
 from .executions import from_milliseconds, queue_argument
 from .keys import DEFAULT_QUEUE, Keys
-from .patience import read_patiently, run_patiently, value_of
-from .replies import pairs
-from .script import Script, time_query
+from .scripting.replies import pairs
+from .scripting.retrying import read_patiently, run_patiently, value_of
+from .scripting.script import Script, time_query
 
 _PAUSE: Final = Script("pause_queues", ("verb", "pause"))
 

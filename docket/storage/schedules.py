@@ -11,11 +11,11 @@ from typing import Any, Literal, NamedTuple
 
 from ..connection.base import Connection
 from ..errors import DocketError, ServerRefused
-from ..plain import plain
+from ..foundation.plain import plain
 from .keys import Keys
-from .patience import read_patiently, run_patiently, value_of
-from .replies import pairs
-from .script import Script, time_query
+from .scripting.replies import pairs
+from .scripting.retrying import read_patiently, run_patiently, value_of
+from .scripting.script import Script, time_query
 from .staging import DeclaredSchedule, Staging
 
 logger = logging.getLogger("docket.storage")

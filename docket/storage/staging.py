@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from ..connection.base import Argument, Connection
 from .keys import Keys
-from .patience import read_patiently, run_patiently, value_of
-from .script import Script
+from .scripting.retrying import read_patiently, run_patiently, value_of
+from .scripting.script import Script
 
 _STAGE = Script("stage", ("owner", "token", "kept"))
 _FOLLOW = Script(

@@ -7,21 +7,21 @@ import re
 from ..connection.base import Connection
 from ..connection.traced import Traced
 from ..errors import ForeignData
+from .claims import Claimant, Exchange
 from .clock import Clock
 from .configurations import Configurations
 from .dead import DeadLetters
-from .exchange import Claimant, Exchange
 from .executions import Executions
 from .history import History, HistoryLimits
 from .keys import Keys
 from .limits import Limits
-from .patience import value_of
 from .progress import Progresses
 from .queues import Queues
-from .schedule_situation import ScheduleSituations
 from .schedules import Schedules
-from .script import Script, run
-from .situation import Situations
+from .scripting.retrying import value_of
+from .scripting.script import Script, run
+from .situations.execution import Situations
+from .situations.schedule import ScheduleSituations
 from .strikes import StrikeRules
 from .subscriptions import Subscriptions
 from .workers import Workers

@@ -6,11 +6,11 @@ from typing import Literal, NamedTuple
 
 from ..connection.base import Connection
 from .keys import Keys
-from .nonces import new_nonce
 from .parked import Released, released_of
-from .patience import read_patiently, run_patiently, value_of
-from .replies import pairs
-from .script import Script, time_query
+from .scripting.nonces import new_nonce
+from .scripting.replies import pairs
+from .scripting.retrying import read_patiently, run_patiently, value_of
+from .scripting.script import Script, time_query
 
 _STRIKE = Script("strike", ("direction", "field", "rule", "action", "ends", "lasts", "version"))
 _ACQUIT = Script("acquit")

@@ -13,8 +13,8 @@ from typing import Final, TypeAlias
 from ..connection.base import Connection
 from ..connection.channels import Channels
 from ..errors import DocketError, LoginRefused, ServerUnavailable
-from ..service import Reports, end
-from .patience import Backoff
+from ..foundation.service import Reports, end
+from .scripting.retrying import Backoff
 
 logger = logging.getLogger("docket.docket")
 

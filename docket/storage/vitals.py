@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from ..connection.base import Connection, Reply
-from .patience import read_patiently, value_of
+from .scripting.retrying import read_patiently, value_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from ..connection.base import Connection
 from .executions import from_milliseconds, queue_argument
 from .keys import Keys
 from .parked import Group, Released, released_of
-from .patience import read_patiently, value_of
-from .replies import pairs
-from .script import Script, run, time_query
+from .scripting.replies import pairs
+from .scripting.retrying import read_patiently, value_of
+from .scripting.script import Script, run, time_query
 
 _REGISTER = Script("register", ("worker", "silence", "codecs", "queues"))
 _HEARTBEAT = Script("heartbeat", ("worker", "now"))

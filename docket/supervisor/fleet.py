@@ -12,10 +12,10 @@ from typing import Any
 
 from ..errors import DocketError
 from ..schedules.ticker import Ticker
-from ..storage.exchange import release
+from ..storage.claims import release
 from ..storage.storage import Storage
-from .pool import Pool
-from .process import WorkerProcess
+from .processes.pool import Pool
+from .processes.process import WorkerProcess
 
 logger = logging.getLogger("docket.supervisor")
 

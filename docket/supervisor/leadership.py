@@ -13,10 +13,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ..errors import OperatorError, ServerFull
-from ..service import Service
+from ..foundation.service import Service
 from ..storage.configurations import Beat, Configurations
 from .conditions import Conditions
-from .contact import Contact
+from .reporting.contact import Contact
 
 logger = logging.getLogger("docket.supervisor")
 

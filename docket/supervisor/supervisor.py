@@ -13,33 +13,33 @@ from pathlib import Path
 from typing import Any
 
 from ..assembly import history_limits, serializer_for
-from ..config.files import Surroundings
 from ..config.load import NOTHING, Chosen, load
 from ..config.model import Configuration
+from ..config.reading.files import Surroundings
 from ..connection.url import connect
 from ..errors import ConfigurationError, DocketError, OperatorError
+from ..foundation.service import Service, Services, end
 from ..instrumentation.console import set_up_logging
 from ..instrumentation.pages import HealthServer
 from ..schedules.ticker import Ticker
-from ..service import Service, Services, end
 from ..storage.configurations import Beat
-from ..storage.patience import value_of
+from ..storage.scripting.retrying import value_of
 from ..storage.storage import Storage
-from .asking import place_of
-from .census import Census
-from .code import CodeWatcher
 from .conditions import Conditions
-from .control import Control, NoPlace
+from .control.client import place_of
+from .control.requests import Requests
+from .control.server import Control, NoPlace
 from .fleet import Fleet
+from .host.signals import answering, dump_stacks
+from .host.systemd import Notifier
 from .leadership import LOST, Leadership
-from .notify import Notifier
-from .overview import Overview
-from .pauses import Pauses
-from .reloading import Reloader
-from .requests import Requests
-from .signals import answering, dump_stacks
-from .status import ReloadRecord, Status
-from .watcher import Rhythm, Watcher
+from .reload.code_watcher import CodeWatcher
+from .reload.file_watcher import Rhythm, Watcher
+from .reload.reloader import Reloader
+from .reporting.backlog import Census
+from .reporting.health import ReloadRecord, Status
+from .reporting.overview import Overview
+from .reporting.pauses import Pauses
 
 logger = logging.getLogger("docket.supervisor")
 

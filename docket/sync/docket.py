@@ -8,11 +8,11 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 from typing_extensions import Unpack
 
-from ..call_options import Options
+from ..calls.registry import TaskFunction
 from ..docket import Docket
 from ..execution import Execution, TaskCall
-from ..registry import TaskFunction
-from ..snapshot import StrikePreview
+from ..foundation.call_options import Options
+from ..insights.snapshot import StrikePreview
 from ..storage.workers import WorkerInfo
 from ..strikelist import Action, LiteralOperator, Operator, Rule
 from .bridge import Bridge, Tied

@@ -7,12 +7,12 @@ from collections.abc import Generator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..call_options import CallOptions
-from ..events import ProgressEvent, StateEvent
+from ..calls.progress import ExecutionProgress
+from ..calls.registry import TaskFunction
 from ..execution import Execution
-from ..lifecycle import Disposition, ExecutionState
-from ..progress import ExecutionProgress
-from ..registry import TaskFunction
+from ..foundation.call_options import CallOptions
+from ..foundation.events import ProgressEvent, StateEvent
+from ..foundation.lifecycle import Disposition, ExecutionState
 from .bridge import Bridge, Tied
 
 

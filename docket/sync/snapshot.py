@@ -8,7 +8,7 @@ from datetime import datetime
 
 from typing_extensions import Self
 
-from ..snapshot import DocketSnapshot, RunningExecution
+from ..insights.snapshot import DocketSnapshot, RunningExecution
 from ..storage.workers import WorkerInfo
 from .bridge import Bridge
 from .execution import SyncExecution

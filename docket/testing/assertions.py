@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..calls.registry import name_of
 from ..docket import Docket
 from ..execution import Execution
-from ..registry import name_of
 
 SHOWN = 20
 """Maximum number of executions in a message."""

@@ -13,20 +13,20 @@ from typing import Any, ClassVar
 
 from typing_extensions import override
 
-from ..clock import ServerClock
+from ..calls.registry import TaskFunction
 from ..docket import Docket
-from ..error_text import line_of
 from ..errors import EndlessWork
 from ..execution import Execution
+from ..foundation.clock import ServerClock
+from ..foundation.error_text import line_of
+from ..foundation.lifecycle import ExecutionState, ParkedReason
+from ..foundation.service import end
 from ..instrumentation.events import Describe, Observer
-from ..lifecycle import ExecutionState, ParkedReason
-from ..registry import TaskFunction
-from ..service import end
+from ..storage.claims import Claimed
 from ..storage.clock import Standing
-from ..storage.exchange import Claimed
 from ..storage.executions import Record, from_due, from_milliseconds
-from ..worker.executor import Executor, Host
-from ..worker.outcome import (
+from ..worker.runs.executor import Executor, Host
+from ..worker.runs.outcome import (
     Cancelled,
     Completed,
     Dropped,
@@ -37,7 +37,7 @@ from ..worker.outcome import (
     Perpetuated,
     Retry,
 )
-from ..worker.running import Run
+from ..worker.runs.slots import Run
 from ..worker.worker import Worker
 
 BREATH = 0.01

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
+from ..calls.registry import TaskFunction
 from ..docket import Docket
 from ..errors import ImmovableTime
-from ..registry import TaskFunction
 from ..storage.executions import from_milliseconds, to_milliseconds
 from .runner import Ran, Runner, Traveller
 

@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
-from .recording import RecordingTask
+from .runs.recording import RecordingTask
 
 FAREWELL = 0.4
 """Seconds that a worker whose drain is over gives what does not end, and again to say goodbye."""

@@ -16,8 +16,7 @@ from typing import Any, ClassVar
 from typing_extensions import Self
 
 from ..annotations import compact_signature, get_signature
-from ..call_options import with_priorities
-from ..clock import ServerClock
+from ..calls.registry import TaskFunction, load
 from ..dependencies.lifecycles import lifecycles
 from ..dependencies.limits_of import limits_of
 from ..dependencies.resolution import (
@@ -26,9 +25,13 @@ from ..dependencies.resolution import (
     validate_worker_dependencies,
 )
 from ..docket import Docket
-from ..durations import format_duration
 from ..errors import ServerUnavailable
 from ..execution import Execution
+from ..foundation.call_options import with_priorities
+from ..foundation.clock import ServerClock
+from ..foundation.durations import format_duration
+from ..foundation.names import check_name
+from ..foundation.service import Service, Services, end
 from ..instrumentation import logs
 from ..instrumentation.events import Observer, Observers
 from ..instrumentation.health import LOOPBACK, healthcheck_server
@@ -36,31 +39,28 @@ from ..instrumentation.logs import WorkerLog
 from ..instrumentation.metrics import Tally
 from ..instrumentation.prometheus import metrics_server
 from ..instrumentation.telemetry import WorkerTelemetry
-from ..names import check_name
-from ..registry import TaskFunction, load
 from ..runners.signals import answering
 from ..serialization import says_nothing
-from ..service import Service, Services, end
 from ..storage.bell import Bell
-from ..storage.exchange import Claimant, Claimed, Settlement
+from ..storage.claims import Claimant, Claimed, Settlement
 from ..storage.keys import DEFAULT_QUEUE
-from ..storage.patience import Backoff
-from .account import with_account
-from .cancellation import Cancellation
-from .doorbell import Doorbell
-from .ended import Raised, ended
-from .executor import Executor, ordered
-from .heartbeat import Heartbeat
-from .leases import Leases
-from .loading import Loading
+from ..storage.scripting.retrying import Backoff
+from .automatic_tasks import Perpetuals
 from .naming import Names
-from .outcome import Bookkeeping, Delayed, Failed, Outcome, Perpetuated, Waiting
-from .perpetuals import Perpetuals
-from .recording import RecordingTask
-from .running import End, Run, Running
+from .runs.account import with_account
+from .runs.cancellation import Cancellation
+from .runs.ends import Raised, ended
+from .runs.executor import Executor, ordered
+from .runs.outcome import Bookkeeping, Delayed, Failed, Outcome, Perpetuated, Waiting
+from .runs.recording import RecordingTask
+from .runs.slots import End, Run, Running
+from .services.doorbell import Doorbell
+from .services.heartbeat import Heartbeat
+from .services.large_calls import Loading
+from .services.leases import Leases
+from .services.round_trips import Trading
+from .services.unparking import Unparking
 from .shutdown import FAREWELL, LAST_WORDS, Shutdown
-from .trading import Trading
-from .unparking import Unparking
 
 DEAD_LETTER_TTL = timedelta(days=7)
 """Time for which dead letters are kept for replay, where finished executions are kept at all."""

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import pytest
 
-from docket.cli.author import author
+from docket.cli.parameters.author import author
 
 
 def test_the_user_is_called_by_name() -> None:

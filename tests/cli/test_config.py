@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from docket.cli import main, supervisor
+from docket.cli import main
+from docket.cli.commands import supervisor
 
 GOOD = '[tasks.t]\nfunction = "work:f"\n'
 SURPRISING = GOOD + 'queue = "nobody\'s"\n'

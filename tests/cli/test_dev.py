@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from docket.cli.dev import CODE
-from docket.config.starter import STARTER
+from docket.cli.commands.dev import CODE
+from docket.config.describing.starter import STARTER
 from docket.connection.embedded import EmbeddedServer
-from docket.supervisor.code import is_code
+from docket.supervisor.reload.code_watcher import is_code
 from tests.cli.conftest import Shell
 from tests.cli.supervised import typed
 from tests.supervisor.conftest import until
@@ -101,7 +101,7 @@ def test_it_begins_with_nothing_and_follows_the_code(
     bench.until_logged("Welcome, Jill!")
 
     bench.code.write_text(
-        CODE + "\n\nimport sys\n\nif 'docket.supervisor.child' in sys.modules:\n"
+        CODE + "\n\nimport sys\n\nif 'docket.supervisor.processes.child' in sys.modules:\n"
         "    raise OSError('only a worker has this trouble')\n"
     )
     bench.until_logged("The code cannot be run, what runs goes on: ")

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from docket.cli.doctor import Patient, examine
+from docket.cli.commands.doctor import Patient, examine
 from docket.connection.base import Facts
 from docket.connection.url import connect
 from docket.storage.vitals import Memory, Vitals, look

@@ -8,7 +8,14 @@ import pytest
 
 from docket import errors
 from docket.cli import COMMANDS
-from docket.cli.exits import CommandError, Misused, NotFound, Partial, Refused, exit_code
+from docket.cli.terminal.exit_codes import (
+    CommandError,
+    Misused,
+    NotFound,
+    Partial,
+    Refused,
+    exit_code,
+)
 from tests.fleet.process import ServerProcess, free_port
 
 from .conftest import Shell

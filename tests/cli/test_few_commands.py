@@ -99,8 +99,8 @@ def _fill(shell: Shell, count: int) -> None:
 def test_of_ten_thousand_only_those_are_read_that_are_shown(
     shell: Shell, cost: Callable[..., Cost], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("docket.cli.listing.LOOKED_AT", 2000)
-    monkeypatch.setattr("docket.cli.snapshot.LOOKED_AT", 2000)
+    monkeypatch.setattr("docket.cli.terminal.listings.LOOKED_AT", 2000)
+    monkeypatch.setattr("docket.cli.commands.snapshot.LOOKED_AT", 2000)
     _fill(shell, 10_000)
     more = "9950 more; --limit 10000 lists them, too\n"
     some = "there are more; a higher --limit lists them, too\n"
@@ -133,7 +133,7 @@ def test_of_ten_thousand_only_those_are_read_that_are_shown(
 def test_a_snapshot_counts_all_and_shows_and_reads_the_first(
     shell: Shell, cost: Callable[..., Cost], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("docket.cli.snapshot.LOOKED_AT", 7)
+    monkeypatch.setattr("docket.cli.commands.snapshot.LOOKED_AT", 7)
     _fill(shell, 10)
 
     found = cost("snapshot", "--limit", "5", "-o", "jsonl")

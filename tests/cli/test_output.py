@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from docket.cli.output import Column, Form, distance, dump, moment, plain, show, show_one
+from docket.cli.terminal.output import Column, Form, distance, dump, moment, plain, show, show_one
 
 from .conftest import Shell
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from docket import Docket, Worker
-from docket.cli.ping import _of
+from docket.cli.commands.ping import _of
 from docket.pinging import Pong
 from tests.conformance.conftest import working
 

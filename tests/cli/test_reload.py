@@ -39,7 +39,7 @@ def test_a_reload_whose_workers_can_not_work_is_rolled_back(desk: Desk) -> None:
     text = work.read_text()
     # The probe does not see what only a worker process lacks.
     work.write_text(
-        text + "\nimport sys\nif 'docket.supervisor.child' not in sys.modules:\n"
+        text + "\nimport sys\nif 'docket.supervisor.processes.child' not in sys.modules:\n"
         "    def absent(): ...\n"
     )
     desk.write("[workers.default]", '[tasks.absent]\nfunction = "work:absent"\n[workers.default]')

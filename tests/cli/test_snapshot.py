@@ -8,7 +8,7 @@ import json
 import pytest
 
 from docket import Docket, Worker
-from docket.cli.snapshot import task_stats
+from docket.cli.commands.snapshot import task_stats
 
 from .conftest import Shell
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from docket import Docket
-from docket.cli.status import CLEAR, REFRESH
-from docket.supervisor.asking import ask
+from docket.cli.commands.status import CLEAR, REFRESH
+from docket.supervisor.control.client import ask
 from tests.cli.supervised import Desk, desk, nowhere, on_terminal, speaking, supervised, typed
 from tests.supervisor.conftest import until
 

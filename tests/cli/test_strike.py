@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from docket import Docket
-from docket.lifecycle import Disposition
+from docket.foundation.lifecycle import Disposition
 from docket.strikelist import Rule
 
 from .conftest import Shell

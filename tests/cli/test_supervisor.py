@@ -8,8 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from docket import __version__
-from docket.cli import app, supervisor
+from docket.cli import app
 from docket.cli import main as docket_main
+from docket.cli.commands import supervisor
 
 GOOD = '[tasks.t]\nfunction = "m:f"\n'
 SURPRISING = '[tasks.t]\nfunction = "m:f"\nqueue = "nobody\'s"\n'

@@ -10,8 +10,13 @@ from uuid import UUID
 
 import pytest
 
-from docket.cli.exits import Misused
-from docket.cli.values import parse_argument, parse_compared, parse_range, parse_value
+from docket.cli.parameters.typed_values import (
+    parse_argument,
+    parse_compared,
+    parse_range,
+    parse_value,
+)
+from docket.cli.terminal.exit_codes import Misused
 
 ID = "1b4e28ba-2fa1-11d2-883f-0016d3cca427"
 NOON = datetime(2026, 7, 1, 12, tzinfo=timezone.utc)

@@ -14,7 +14,7 @@ from docket.docket import Restore, Strike, StrikePreview
 from docket.errors import ServerRefused, Undecodable
 from docket.serialization import Serializer
 from docket.storage.executions import NewExecution
-from docket.storage.nonces import FRESH
+from docket.storage.scripting.nonces import FRESH
 from docket.storage.strikes import StoredRules
 from docket.strikelist import CONDITION, Operator
 from tests.compat.conftest import soon, until, working

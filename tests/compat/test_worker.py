@@ -37,8 +37,8 @@ from docket import (
     Worker,
 )
 from docket.dependencies import FailureHandler, current_docket
-from docket.storage.exchange import Catch
-from docket.worker.trading import Trip
+from docket.storage.claims import Catch
+from docket.worker.services.round_trips import Trip
 from tests.compat.conftest import soon, until, working
 from tests.fleet.process import ServerProcess
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from docket.config.checking.problems import ConfigurationInvalid
 from docket.config.load import parse
-from docket.config.problems import ConfigurationInvalid
 
 CASES = Path(__file__).parent / "cases"
 BAD = sorted((CASES / "bad").glob("*.toml"))

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from docket.config.schema import schema
-from docket.config.starter import STARTER
+from docket.config.describing.schema import schema
+from docket.config.describing.starter import STARTER
 
 pytestmark = pytest.mark.thorough
 

@@ -14,26 +14,24 @@ from typing import Any, cast
 import pytest
 
 from docket.assembly import lane_of, rule_for
-from docket.config.catalogue import ANY_NAME, all_keys
+from docket.config.describing.catalogue import ANY_NAME, all_keys
 from docket.config.load import Chosen, load
 from docket.config.model import Configuration
-from docket.config.plan import Unchanged, plan
+from docket.config.planning.plan import Unchanged, plan
 from docket.schedules.desired import desired_schedules
-from docket.supervisor.apply import Applier, brake_of
 from docket.supervisor.fleet import Fleet
-from docket.supervisor.pool import Desired
-from tests import test_address
-from tests.config import test_layers
-from tests.supervisor import (
-    test_control,
-    test_leaving,
-    test_many_hosts,
+from docket.supervisor.processes.pool import Desired
+from docket.supervisor.reload.applier import Applier, brake_of
+from tests.config.layers import test_merging
+from tests.discovery import test_address
+from tests.supervisor import test_many_hosts, test_supervisor
+from tests.supervisor.control import test_server
+from tests.supervisor.processes import test_processes, test_recycling
+from tests.supervisor.reload import (
+    test_file_watcher,
     test_probe,
-    test_processes,
-    test_recycling,
-    test_reloading,
-    test_supervisor,
-    test_watcher,
+    test_reloader,
+    test_removed_tasks,
 )
 
 BASE = """
@@ -212,29 +210,33 @@ IN_STRIKES: dict[str, tuple[str, str]] = {
 """Of each key of a strike, what stands there and what else might."""
 
 TESTED: dict[str, Any] = {
-    "version": test_layers.test_what_a_file_leaves_out_is_a_default_and_then_a_default_of_the_model,
-    "include": test_layers.test_included_files_add_and_are_read_in_lexical_order,
+    "version": test_merging.test_what_a_file_leaves_out_is_a_default_and_then_a_default_of_the_model,
+    "include": test_merging.test_included_files_add_and_are_read_in_lexical_order,
     "name": test_address.test_arguments_come_before_the_environment_and_that_before_the_file,
     "owner": test_many_hosts.test_the_same_file_is_one_revision_on_all_hosts,
     "revision": test_many_hosts.test_a_higher_revision_wins_and_the_older_file_leaves_schedules_alone,
     "security.profile": test_address.test_a_strict_profile_asks_for_long_keys_and_refuses_pickle,
     "supervisor.listen": test_supervisor.test_the_port_is_known_once_it_listens,
-    "supervisor.control": test_control.test_it_is_beside_the_file_unless_the_path_says_otherwise,
+    "supervisor.control": test_server.test_it_is_beside_the_file_unless_the_path_says_otherwise,
     "supervisor.shutdown_timeout": test_processes.test_a_stop_hands_back_what_does_not_finish,
     "supervisor.probe_timeout": test_probe.test_an_import_that_never_ends_is_given_up,
-    "supervisor.reload.watch": test_watcher.test_the_watching_can_be_left_to_the_bytes_and_be_turned_off,
-    "supervisor.reload.settle": test_watcher.test_what_is_taken_back_before_it_is_reported_is_no_change,
+    "supervisor.reload.watch": test_file_watcher.test_the_watching_can_be_left_to_the_bytes_and_be_turned_off,
+    "supervisor.reload.settle": test_file_watcher.test_what_is_taken_back_before_it_is_reported_is_no_change,
     "supervisor.reload.min_interval": (
-        test_watcher.test_changes_that_follow_each_other_are_reported_no_faster_than_the_interval
+        test_file_watcher.test_changes_that_follow_each_other_are_reported_no_faster_than_the_interval
     ),
-    "supervisor.reload.poll_interval": test_watcher.test_a_file_that_can_not_be_watched_is_read_now_and_then,
+    "supervisor.reload.poll_interval": (
+        test_file_watcher.test_a_file_that_can_not_be_watched_is_read_now_and_then
+    ),
     "supervisor.reload.max_removals": test_supervisor.test_a_change_that_removes_too_much_is_refused,
     "supervisor.reload.on_failure": (
-        test_reloading.test_where_it_shall_hold_a_roll_that_fails_stays_half_done
+        test_reloader.test_where_it_shall_hold_a_roll_that_fails_stays_half_done
     ),
-    "supervisor.reload.history": test_reloading.test_so_many_revisions_are_kept_as_the_file_says,
+    "supervisor.reload.history": test_reloader.test_so_many_revisions_are_kept_as_the_file_says,
     "supervisor.restart.on_exhausted": test_recycling.test_a_pool_that_is_given_up_says_so_once,
-    "tasks.NAME.on_removed": (test_leaving.test_where_it_drains_what_waits_is_run_before_it_goes),
+    "tasks.NAME.on_removed": (
+        test_removed_tasks.test_where_it_drains_what_waits_is_run_before_it_goes
+    ),
     "workers.NAME.hosts": test_many_hosts.test_a_pool_of_other_hosts_comes_when_it_is_meant_for_this_one,
 }
 """Keys that are read where they are needed, and a test that shows the effect of each."""

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from docket.config.checking.problems import ConfigurationInvalid
 from docket.config.load import Chosen, load, parse
-from docket.config.problems import ConfigurationInvalid
 
 pytestmark = pytest.mark.thorough
 

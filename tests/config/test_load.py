@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from docket.config.checking.problems import ConfigurationInvalid, ConfigurationUnreadable
 from docket.config.load import load, meaning_of, parse, resolved_url
 from docket.config.model import Configuration
-from docket.config.problems import ConfigurationInvalid, ConfigurationUnreadable
 from docket.errors import ConfigurationError
 
 HELLO = '[tasks.hello]\nfunction = "shop.tasks:hello"\n'

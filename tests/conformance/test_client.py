@@ -25,7 +25,7 @@ from docket.errors import (
     ServerRefused,
 )
 from docket.storage.executions import NewExecution
-from docket.storage.nonces import FRESH
+from docket.storage.scripting.nonces import FRESH
 from tests.conformance.conftest import until, working
 
 

@@ -13,10 +13,10 @@ import pytest
 
 from docket import Docket, ExecutionState, Perpetual, Worker
 from docket.errors import LeaseLost, Undecodable
-from docket.policy import RetryPolicy, TaskPolicy, Upcast
-from docket.storage.exchange import Catch, Claimant, Claimed, Exchange, Settlement, Verdict, release
+from docket.foundation.policy import RetryPolicy, TaskPolicy, Upcast
+from docket.storage.claims import Catch, Claimant, Claimed, Exchange, Settlement, Verdict, release
 from docket.storage.executions import NewExecution
-from docket.storage.nonces import FRESH
+from docket.storage.scripting.nonces import FRESH
 from tests.conformance.conftest import LEASE, until, working
 from tests.routing import route
 from tests.stores import Endless

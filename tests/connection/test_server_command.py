@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from docket.cli.server import EXIT_FAILED, EXIT_NOT_RUNNING, app
+from docket.cli.commands.server import EXIT_FAILED, EXIT_NOT_RUNNING, app
 from docket.connection.embedded import EmbeddedServer
 from docket.errors import ServerUnavailable
 

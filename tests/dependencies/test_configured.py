@@ -21,7 +21,7 @@ from docket import (
     RateLimit,
     Worker,
 )
-from docket.policy import (
+from docket.foundation.policy import (
     ConcurrencyPolicy,
     CooldownPolicy,
     DebouncePolicy,

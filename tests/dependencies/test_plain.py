@@ -28,9 +28,9 @@ from docket import (
     Worker,
 )
 from docket.annotations import is_plain
+from docket.calls.registry import Registry
 from docket.execution import ExecutionProgress
-from docket.policy import TaskPolicy
-from docket.registry import Registry
+from docket.foundation.policy import TaskPolicy
 from docket.sync import Bridge, SyncExecution, SyncExecutionProgress
 from tests.compat.conftest import soon
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from docket.storage import script
-from docket.storage.script_source import used_modules
+import docket.storage
+from docket.storage.scripting.source import used_modules
 
-SCRIPTS: Final = Path(script.__file__).parent / "scripts"
+SCRIPTS: Final = Path(docket.storage.__path__[0]) / "scripts"
 DIRECTORY: Final = Path(__file__).parents[2] / "config" / "acl"
 OLD: Final = DIRECTORY / "redis-6.2"
 NAME: Final = "orders"
@@ -152,11 +152,16 @@ def _places(name: str, keys: tuple[str, ...]) -> list[str]:
     return [f"{prefix}:{key}" for key in keys for prefix in (name, f"{{{name}}}")]
 
 
+def _text_of(name: str) -> str:
+    part = SCRIPTS / "include" / f"{name}.lua"
+    return (part if part.exists() else SCRIPTS / f"{name}.lua").read_text()
+
+
 def commands_of(*scripts: str) -> set[str]:
     """The commands that scripts send, and those that they include, insert or use."""
     found: set[str] = set()
     for name in parts_of(*scripts):
-        text = (SCRIPTS / f"{name}.lua").read_text()
+        text = _text_of(name)
         for command, word in _CALL.findall(text):
             lowered = str(command).lower()
             found.add(f"{lowered}|{word.lower()}" if lowered in _CONTAINERS else lowered)
@@ -172,7 +177,7 @@ def parts_of(*scripts: str) -> set[str]:
         if name in found:
             continue
         found.add(name)
-        text = (SCRIPTS / f"{name}.lua").read_text()
+        text = _text_of(name)
         waiting += [*_PART.findall(text), *used_modules([text])]
         if name != "events" and "publish(" in text:
             waiting.append("events")

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 import tomli
 
-from docket.config.catalogue import ANY_NAME, all_keys
+from docket.config.describing.catalogue import ANY_NAME, all_keys
 from docket.config.load import Chosen, load
 
 ROOT = Path(__file__).parents[2]

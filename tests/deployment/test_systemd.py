@@ -8,9 +8,9 @@ from pathlib import Path
 import typer
 from typer.testing import CliRunner
 
-from docket.cli.supervisor import supervise
+from docket.cli.commands.supervisor import supervise
 from docket.config.load import Chosen, load
-from docket.durations import parse_duration
+from docket.foundation.durations import parse_duration
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "config" / "systemd" / "docket-supervisor.service"

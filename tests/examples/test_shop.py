@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from docket import Docket, Worker
+from docket.calls.registry import load as find
 from docket.config.load import load
-from docket.registry import load as find
 from examples.shop import CarrierUnavailable, UnknownParcel, build_report, send_email, track_parcel
 
 ROOT = Path(__file__).parent.parent.parent

@@ -27,7 +27,7 @@ from typing import Any
 import redis
 
 from docket import Docket
-from docket.lifecycle import TRANSITIONS, ExecutionState
+from docket.foundation.lifecycle import TRANSITIONS, ExecutionState
 from docket.storage.executions import Record
 from docket.storage.keys import WORKER_GROUP
 

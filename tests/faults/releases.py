@@ -20,7 +20,7 @@ from .workers import ROOT
 
 BEFORE = "DOCKET_BEFORE"
 PACKAGES = ("docket", "tests")
-FORMAT = Path("docket", "storage", "scripts", "format.lua")
+FORMAT = Path("docket", "storage", "scripts", "include", "format.lua")
 VERSION = Path("docket", "_version.py")
 
 

@@ -28,7 +28,7 @@ from pathlib import Path
 
 from docket import Disposition, Docket
 from docket.errors import ServerUnavailable
-from docket.lifecycle import DeadReason, ExecutionState
+from docket.foundation.lifecycle import DeadReason, ExecutionState
 from tests.leftovers import leftovers
 
 from .attended import Attended

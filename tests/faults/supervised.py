@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from docket import Docket
-from docket.orders import TaskOrder, WorkerOrders
+from docket.foundation.worker_spec import TaskOrder, WorkerOrders
 from docket.schedules.ticker import Ticker
-from docket.storage.exchange import Catch, Exchange, Settlement, Verdict
+from docket.storage.claims import Catch, Exchange, Settlement, Verdict
 from docket.supervisor.fleet import Fleet
-from docket.supervisor.pool import Brake, Desired, Pool
+from docket.supervisor.processes.pool import Brake, Desired, Pool
 
 from .ledger import Ledger
 from .workers import ROOT, note_verdicts, tasks

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from docket import Docket
-from docket.lifecycle import ExecutionState
+from docket.foundation.lifecycle import ExecutionState
 
 from .ledger import Audit
 

@@ -36,7 +36,7 @@ from docket import (
 from docket.dependencies import current_execution
 from docket.errors import LeaseLost
 from docket.instrumentation.events import Observer
-from docket.storage.exchange import Catch, Exchange, Settlement, Verdict
+from docket.storage.claims import Catch, Exchange, Settlement, Verdict
 
 from . import deadly
 from .ledger import Event, Ledger

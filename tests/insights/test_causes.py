@@ -22,12 +22,12 @@ from docket import (
     Retry,
     Worker,
 )
-from docket.binding import announced
+from docket.calls.binding import announced
 from docket.errors import Undecodable
 from docket.insights import Explanation
 from docket.insights.causes import Cause
 from docket.schedules.ticker import Ticker
-from docket.storage.exchange import Claimant, Claimed, release
+from docket.storage.claims import Claimant, Claimed, release
 from docket.storage.executions import from_milliseconds, to_milliseconds
 from tests.conformance.conftest import until, working
 from tests.routing import route

@@ -12,7 +12,7 @@ import pytest
 
 from docket import Docket, ExecutionState, Worker
 from docket.operations import EVERY_QUEUE, QueuePause
-from docket.storage.exchange import Claimant, release
+from docket.storage.claims import Claimant, release
 from docket.storage.executions import from_milliseconds
 from docket.storage.queues import read_pause
 from tests.conformance.conftest import until, working

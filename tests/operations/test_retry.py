@@ -12,7 +12,7 @@ import pytest
 from docket import Docket, ExecutionState, Retry, Worker
 from docket.operations import Deed, Done
 from docket.storage.dead import read_lineage
-from docket.storage.script import Script, run
+from docket.storage.scripting.script import Script, run
 from tests.conformance.conftest import working
 
 healed: set[str] = set()

@@ -12,7 +12,7 @@ from typing_extensions import Self
 
 from docket import Docket, ExecutionState
 from docket.connection.base import Command
-from docket.storage.patience import value_of
+from docket.storage.scripting.retrying import value_of
 
 from .snapshot import Snapshot
 

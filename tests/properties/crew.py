@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing_extensions import Self
 
 from docket import Docket, Execution, Worker
-from docket.storage.exchange import release
+from docket.storage.claims import release
 
 from .snapshot import Snapshot
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from docket import ExecutionState
-from docket.storage.exchange import Claimed, Hold, Settlement, Verdict
+from docket.storage.claims import Claimed, Hold, Settlement, Verdict
 from docket.storage.executions import NewExecution
 
 S = ExecutionState

@@ -8,8 +8,8 @@ from typing import Any
 
 from docket.connection.base import Connection
 from docket.storage.keys import WORKER_GROUP, Keys
-from docket.storage.patience import value_of
-from docket.storage.replies import pairs
+from docket.storage.scripting.replies import pairs
+from docket.storage.scripting.retrying import value_of
 
 _READ = """
 local found = {}

@@ -12,7 +12,7 @@ from datetime import timedelta
 import pytest
 
 from docket import Cooldown, Docket, ExecutionState, RateLimit, Worker
-from docket.storage.exchange import Claimant
+from docket.storage.claims import Claimant
 from tests.fleet.process import ServerProcess
 
 LEASE = timedelta(seconds=60)

@@ -12,14 +12,7 @@ from typing import Any, Literal
 import pytest
 
 from docket import ConcurrencyLimit, Docket, ExecutionState, Worker
-from docket.storage.exchange import (
-    Claimant,
-    Claimed,
-    Exchange,
-    Settlement,
-    Verdict,
-    release,
-)
+from docket.storage.claims import Claimant, Claimed, Exchange, Settlement, Verdict, release
 from docket.storage.executions import NewExecution
 from docket.storage.limits import Entrant, Question, Word
 

@@ -30,8 +30,8 @@ from hypothesis.stateful import (
 )
 
 from docket import Docket, ExecutionState
-from docket.lifecycle import TRANSITIONS
-from docket.storage.exchange import (
+from docket.foundation.lifecycle import TRANSITIONS
+from docket.storage.claims import (
     Catch,
     Claimant,
     Claimed,

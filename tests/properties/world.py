@@ -35,7 +35,7 @@ from docket.schedules.desired import desired_schedules
 from docket.schedules.ticker import Ticker
 from docket.schedules.timetable import Timetable
 from docket.storage.executions import Record
-from docket.storage.patience import value_of
+from docket.storage.scripting.retrying import value_of
 from docket.testing.travel import Traveller
 from tests.leftovers import leftovers
 

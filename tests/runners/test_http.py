@@ -17,7 +17,7 @@ import pytest
 from typing_extensions import override
 
 from docket.errors import CallRefused, InvalidSetting
-from docket.policy import RetryPolicy
+from docket.foundation.policy import RetryPolicy
 from docket.runners.http import BODY, HttpCall, http_task
 from docket.runners.networks import is_public
 from docket.runners.unpacking import Unpacking

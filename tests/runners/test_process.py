@@ -20,7 +20,7 @@ import pytest
 
 from docket import Docket, ExecutionState, Worker
 from docket.errors import FailedElsewhere, ProcessDied
-from docket.policy import TaskPolicy
+from docket.foundation.policy import TaskPolicy
 from tests.pids import is_alive
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from docket import Docket, Worker
 from docket.errors import TooManyRuns, UnknownSchedule
+from docket.schedules.codec import in_words
 from docket.schedules.reconciler import in_force
-from docket.schedules.words import in_words
 
 from .conftest import MINUTE, NOON, Host
 

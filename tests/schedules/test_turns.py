@@ -9,7 +9,7 @@ import pytest
 
 from docket import ExecutionState, Worker
 from docket.errors import ServerUnavailable
-from docket.storage.exchange import Claimant, Claimed, Exchange, Settlement, Verdict, release
+from docket.storage.claims import Claimant, Claimed, Exchange, Settlement, Verdict, release
 from docket.storage.schedules import Tick
 
 from .conftest import MINUTE, NOON, Host

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from docket.cron import CronExpression, exact_zone
+from docket.foundation.cron import CronExpression, exact_zone
 from docket.schedules.desired import DesiredSchedule
 from docket.schedules.upcoming import Due, upcoming
 

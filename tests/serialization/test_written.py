@@ -17,12 +17,12 @@ import pydantic
 import pytest
 
 from docket import Docket, ExecutionState, Logged, Worker
+from docket.calls.registry import StandIn
 from docket.errors import ModelMismatch
-from docket.registry import StandIn
 from docket.serialization import Serializer, describe
 from docket.serialization.written import NotAsWritten, as_meant, convert
 from docket.storage.executions import NewExecution
-from docket.storage.nonces import FRESH
+from docket.storage.scripting.nonces import FRESH
 
 SAFE = Serializer(codecs=("safe",))
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)

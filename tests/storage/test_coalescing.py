@@ -10,10 +10,10 @@ import pytest
 
 from docket import Docket
 from docket.errors import ServerUnavailable
-from docket.lifecycle import Disposition, ExecutionState
+from docket.foundation.lifecycle import Disposition, ExecutionState
 from docket.storage.coalescing import TOGETHER, Coalescing, Mode
 from docket.storage.executions import NewExecution, Scheduled
-from docket.storage.nonces import FRESH
+from docket.storage.scripting.nonces import FRESH
 
 
 def new(key: str, size: int = 1) -> NewExecution:

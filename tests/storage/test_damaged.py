@@ -17,7 +17,7 @@ from docket.schedules.timetable import Timetable
 from docket.storage.configurations import Change, Entry
 from docket.storage.limits import Announcement
 from docket.supervisor.conditions import Conditions
-from docket.supervisor.pauses import Pauses
+from docket.supervisor.reporting.pauses import Pauses
 from tests.conformance.conftest import working
 from tests.schedules.conftest import MINUTE, NOON, Host, host
 

@@ -9,8 +9,8 @@ import pytest
 
 from docket import Docket, Worker
 from docket.connection.base import is_error
-from docket.storage import script_source
-from docket.storage.script import Script, run
+from docket.storage.scripting import source
+from docket.storage.scripting.script import Script, run
 from docket.storage.subscriptions import RESYNC
 from tests.conformance.conftest import docket, name
 from tests.fleet.process import ServerProcess
@@ -116,12 +116,12 @@ async def test_events_beyond_what_lua_can_pass_on_are_told(
 
 async def run_text(docket: Docket, text: str, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Run a text as if it were one of the scripts."""
-    read = script_source.read
+    read = source.read
 
     def also(name: str) -> str:
         return text if name == "of the test" else read(name)
 
-    monkeypatch.setattr(script_source, "read", also)
+    monkeypatch.setattr(source, "read", also)
     return await run(docket.storage.connection, Script("of the test").call(docket.storage.keys))
 
 

@@ -12,7 +12,7 @@ import pytest
 from docket import ConcurrencyLimit, Docket, ExecutionState, Progress, Worker
 from docket.errors import ServerFull
 from docket.storage.executions import NewExecution
-from docket.storage.nonces import FRESH
+from docket.storage.scripting.nonces import FRESH
 from tests.conformance.conftest import until, working
 from tests.fleet.process import ServerProcess
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import pytest
 
 from docket import Docket, ExponentialRetry, Logged, Perpetual, Worker
-from docket.storage.exchange import Claimant, Exchange, Settlement, Verdict
+from docket.storage.claims import Claimant, Exchange, Settlement, Verdict
 from docket.storage.history import COMPLETED, FAILURES, NO_HISTORY, Ended, HistoryLimits
 from tests.compat.conftest import docket, least_privileged, name, pytest_generate_tests, soon, url
 

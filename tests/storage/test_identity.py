@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from docket import Disposition, Docket, Execution, ExecutionState
+from docket.calls.unanswered import MOST, UnansweredCalls
 from docket.errors import ForeignData, ServerUnavailable
-from docket.storage.exchange import Claimant, Claimed, Exchange, Settlement, Verdict, release
+from docket.storage.claims import Claimant, Claimed, Exchange, Settlement, Verdict, release
 from docket.storage.executions import NewExecution
-from docket.unanswered import MOST, UnansweredCalls
 
 TTL = 60_000
 

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from docket import Docket, ExecutionState
-from docket.storage import exchange
-from docket.storage.exchange import (
+from docket.storage import claims
+from docket.storage.claims import (
     Catch,
     Claimant,
     Claimed,
@@ -103,7 +103,7 @@ async def test_a_worker_that_renews_late_keeps_what_nobody_has_taken(docket: Doc
 async def test_a_worker_that_renews_very_many_late_keeps_all_of_them(
     docket: Docket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exchange, "RENEWED", 2)
+    monkeypatch.setattr(claims, "RENEWED", 2)
     for number in range(3):
         await docket.add(work, key=f"here {number}")()
     await docket.add("work elsewhere", key="there")()

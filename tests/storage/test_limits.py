@@ -22,7 +22,7 @@ from docket import (
     Retry,
     Worker,
 )
-from docket.storage.exchange import Claimant, Claimed, Settlement, Verdict, release
+from docket.storage.claims import Claimant, Claimed, Settlement, Verdict, release
 from docket.storage.limits import Announcement, Answer, Entrant, Limits, Question, Word
 from tests.compat.conftest import docket, least_privileged, name, pytest_generate_tests, until, url
 from tests.dependencies.conftest import Meter, keys_of, meter, second

@@ -17,7 +17,7 @@ from redis.crc import key_slot
 from docket import Docket, Execution, Worker
 from docket.errors import ServerUnavailable
 from docket.storage import subscriptions
-from docket.storage.exchange import renew
+from docket.storage.claims import renew
 from docket.storage.subscriptions import RESYNC
 from tests.conformance.conftest import until, working
 from tests.fleet.binaries import redis_6, redis_8, valkey_8, valkey_9

@@ -14,12 +14,13 @@ from redis.asyncio.client import PubSub
 from docket import Disposition, Docket, ExecutionCancelled, ExecutionState, Worker
 from docket.connection.url import connect
 from docket.errors import LoginRefused, ServerRefused, ServerUnavailable
-from docket.storage import bell, patience, subscriptions
+from docket.storage import bell, subscriptions
 from docket.storage.bell import Bell
-from docket.storage.exchange import Claimant
+from docket.storage.claims import Claimant
 from docket.storage.executions import NewExecution
-from docket.storage.nonces import FRESH
-from docket.storage.patience import Backoff, read_patiently
+from docket.storage.scripting import retrying
+from docket.storage.scripting.nonces import FRESH
+from docket.storage.scripting.retrying import Backoff, read_patiently
 from docket.storage.subscriptions import RESYNC, Listener
 from tests.conformance.conftest import until, working
 from tests.fleet.process import ServerProcess
@@ -121,7 +122,7 @@ async def test_a_worker_is_heard_of_again_after_an_outage(
                 raise
 
         monkeypatch.setattr(docket.storage.workers, "beat", told_when_missed)
-        monkeypatch.setattr(patience, "PATIENCE", timedelta(milliseconds=100))
+        monkeypatch.setattr(retrying, "PATIENCE", timedelta(milliseconds=100))
         async with Worker(docket) as worker, working(worker):
             own_server.kill()
             await asyncio.wait_for(missed.wait(), 20)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from docket import Docket, ExecutionState
-from docket.storage.exchange import Claimant, release
+from docket.storage.claims import Claimant, release
 from docket.storage.limits import Entrant, Question, Word
 from docket.storage.pages import Pages
 from tests.storage.slices import longest

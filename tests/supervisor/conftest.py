@@ -18,7 +18,7 @@ import pytest
 
 from docket.connection.embedded import EmbeddedServer
 from tests.supervisor.inside import Home, Log
-from tests.supervisor.pooled import buried, desired, pools, url
+from tests.supervisor.processes.pooled import buried, desired, pools, url
 
 __all__ = ["buried", "desired", "pools", "url"]
 
@@ -128,7 +128,7 @@ class Supervised:
         """Start it without waiting."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "docket.cli.supervisor"],
+                [sys.executable, "-m", "docket.cli.commands.supervisor"],
                 stdout=log,
                 stderr=log,
                 env={

@@ -17,7 +17,7 @@ WORK = """
 import os, sys
 
 # What only workers do not have, the probe does not miss.
-IS_WORKER = "docket.supervisor.child" in sys.modules
+IS_WORKER = "docket.supervisor.processes.child" in sys.modules
 
 
 async def note(number): ...

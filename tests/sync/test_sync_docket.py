@@ -24,8 +24,8 @@ from docket import (
 )
 from docket.errors import Closed, WouldBlock, WrongArguments
 from docket.execution import ExecutionProgress
+from docket.insights.snapshot import StrikePreview
 from docket.operations import Deed
-from docket.snapshot import StrikePreview
 from docket.sync import Bridge, SyncExecution
 from tests.compat.conftest import soon, working
 

@@ -17,7 +17,7 @@ import pytest
 from docket import ConcurrencyLimit, Docket, ExecutionCancelled, ExecutionState, Worker
 from docket.errors import Closed
 from docket.execution import Execution
-from docket.policy import TaskPolicy
+from docket.foundation.policy import TaskPolicy
 from docket.storage import bell
 from docket.storage.bell import Line
 from tests.compat.conftest import working

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, model_validator
 from typing_extensions import Self
 
-from ...durations import format_duration
+from ...foundation.durations import format_duration
 from ..kinds import Duration, Moment, Name, PositiveDuration, Timezone, at, expected
 from .base import Table, with_keys
 

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, model_validator
 from typing_extensions import Self
 
 from ..kinds import Moment, Name, PositiveDuration, at, expected
-from ..meaning import digest
+from ..planning.meaning import digest
 from .base import Table, with_keys
 
 Comparison: TypeAlias = Literal["==", "!=", ">", ">=", "<", "<=", "between"]

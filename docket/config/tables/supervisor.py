@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from ...durations import format_duration
+from ...foundation.durations import format_duration
 from ..kinds import Duration, Listen, PositiveDuration, Ratio, Share, at
 from .base import Table
 

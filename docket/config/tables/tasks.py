@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 from pydantic import ConfigDict, Field, model_validator
 from typing_extensions import Self
 
-from ...durations import format_duration
+from ...foundation.durations import format_duration
 from ..kinds import (
     Duration,
     Name,

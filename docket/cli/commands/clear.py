@@ -1,0 +1,89 @@
+"""``docket clear``: cancels everything that waits."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from ...foundation.plain import plain
+from ..parameters.place import Config, Name, Place, Url, visit
+from ..terminal.exit_codes import Refused
+from ..terminal.output import note, say
+
+if TYPE_CHECKING:
+    from ...docket import Docket
+
+SAMPLE: Final = 5
+
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only show the number of executions, and a sample.")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask. Only a terminal is asked.")]
+
+
+def clear(
+    *,
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Cancel everything that is queued or scheduled; what runs goes on."""
+    asks = not yes and sys.stdin.isatty()
+
+    async def work(docket: Docket) -> str:
+        if dry_run or asks:
+            count, sample = await _waiting(docket)
+            told = (
+                f"{_executions(count)} of docket {docket.name!r} at {docket.storage.connection.url}"
+            )
+            if dry_run:
+                note(sample)
+                return f"Would clear {told}"
+            ask(f"{sample}\nThis cancels {told}.")
+        # Scripts read it: as pydocket says it, one or many.
+        return f"Cleared {await docket.clear()} tasks from docket {docket.name!r}"
+
+    say(visit(Place(docket, url, config), work))
+
+
+def ask(what: str) -> None:
+    """Ask at the terminal whether to go on; without a terminal, go on.
+
+    Arguments:
+        what: what is about to happen.
+
+    Raises:
+        Refused: the answer was no.
+    """
+    if sys.stdin.isatty():
+        note(what)
+        if not typer.confirm("Go on?", err=True):
+            raise Refused("Nothing was done")
+
+
+async def _waiting(docket: Docket) -> tuple[int, str]:
+    """Return how many would be cancelled, and the first of them by name."""
+    from ...execution import Execution  # noqa: PLC0415 - --help needs none of these
+    from ...foundation.lifecycle import ExecutionState  # noqa: PLC0415
+    from ..terminal.listings import pick  # noqa: PLC0415
+
+    executions = docket.storage.executions
+    stock = await executions.stock()
+    count = stock.queued + stock.scheduled
+    states = (ExecutionState.QUEUED, ExecutionState.SCHEDULED)
+
+    async def counted() -> int:
+        return count
+
+    picked = await pick(executions.listed(states, SAMPLE + 1), SAMPLE, counted)
+    shown = [plain(Execution.of(docket, record).call_repr()) for record in picked.records]
+    more = [f"and {count - SAMPLE} more"] if count > SAMPLE else []
+    return count, "\n".join([*shown, *more])
+
+
+def _executions(count: int) -> str:
+    return "1 execution" if count == 1 else f"{count} executions"

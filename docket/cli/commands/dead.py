@@ -1,0 +1,196 @@
+"""``docket dead``: what has failed for good."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from ...foundation.plain import plain_lines
+from ..parameters.author import author as me
+from ..parameters.dead_letters import (
+    Choice,
+    chosen,
+    in_slices,
+    parse_changes,
+    parse_rate,
+    summary,
+)
+from ..parameters.place import Config, Name, Place, Url, visit
+from ..parameters.times import duration_option
+from ..terminal.descriptions import of_execution, text, when, wide
+from ..terminal.exit_codes import NotFound
+from ..terminal.listings import MOST, Limit, pick
+from ..terminal.output import Form, Output, note, say, show, show_one
+from .clear import DryRun, Yes
+
+if TYPE_CHECKING:
+    from ...docket import Docket
+    from ...operations import Done
+
+DEAD: Final = (
+    text("key"),
+    text("task"),
+    when("completed_at", "DIED"),
+    wide("attempt"),
+    wide("worker"),
+    wide("reason"),
+    text("error"),
+)
+
+app = typer.Typer(
+    help="Look at dead letters, run them again or delete them.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command("ls")
+def list_dead(
+    *,
+    task: Annotated[str | None, typer.Option(help="Only executions of this task.")] = None,
+    limit: Limit = MOST,
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
+    output: Output = Form.TABLE,
+) -> None:
+    """List the dead letters that are still kept, the last one first."""
+
+    async def look(docket: Docket) -> tuple[list[dict[str, Any]], str]:
+        from ...execution import Execution  # noqa: PLC0415 - --help needs none of it
+
+        executions = docket.storage.executions
+        picked = await pick(executions.dead(limit + 1), limit, executions.count_dead, task=task)
+        found = [of_execution(Execution.of(docket, record)) for record in picked.records]
+        return found, picked.rest
+
+    found, rest = visit(Place(docket, url, config), look)
+    show("dead letters", found, DEAD, output)
+    if rest:
+        note(rest)
+
+
+@app.command("show")
+def show_dead(
+    *,
+    key: Annotated[str, typer.Argument(help="The key of the dead letter.")],
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
+    output: Output = Form.TABLE,
+) -> None:
+    """Show one dead letter, with the traceback of its error if it was kept."""
+
+    async def look(docket: Docket) -> tuple[dict[str, Any], str]:
+        import asyncio  # noqa: PLC0415 - --help needs none of it
+
+        execution = await docket.get_execution(key)
+        if execution is None or execution.state.value != "failed":
+            found = "nothing" if execution is None else f"one that is {execution.state.value}"
+            raise NotFound(
+                f"expected a dead letter {key!r} in docket {docket.name!r}, found {found}; "
+                "`docket dead ls` lists them"
+            )
+        (error,) = await asyncio.gather(execution.get_result(), return_exceptions=True)
+        return of_execution(execution), _traceback(error)
+
+    item, traceback = visit(Place(docket, url, config), look)
+    if output in (Form.JSON, Form.JSONL):
+        item["traceback"] = traceback
+    show_one("dead letter", item, output)
+    if traceback and "traceback" not in item:
+        say("\n" + plain_lines(traceback, "  "))
+
+
+Keys = Annotated[list[str] | None, typer.Argument(metavar="[KEY]...", help="The dead letters.")]
+Task = Annotated[str | None, typer.Option(help="All of this task.")]
+Error = Annotated[str | None, typer.Option(help="All whose error has this text in it.")]
+Since = Annotated[
+    timedelta | None, duration_option("--since", help="All that failed no longer ago than this.")
+]
+
+
+@app.command()
+def retry(
+    *,
+    keys: Keys = None,
+    task: Task = None,
+    error: Error = None,
+    since: Since = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="Run it with this argument, such as amount=int:5."
+        ),
+    ] = None,
+    rate: Annotated[
+        str | None, typer.Option(help="How many, at most, in a while: 10/s, 30/m.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why, for those who wonder.")] = "",
+    author: Annotated[str | None, typer.Option(help="Who wants it so.", show_default="you")] = None,
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Run dead letters once more, from their first attempt: by key, or all that a filter finds."""
+    choice = Choice(keys or (), task, error, since)
+    choice.check()
+    changed = parse_changes(changes or ())
+    most = None if rate is None else parse_rate(rate)
+    by = me() if author is None else author
+
+    async def work(docket: Docket) -> str:
+        from ...operations import Deed  # noqa: PLC0415 - --help needs none of it
+
+        async def again(some: Sequence[str]) -> list[Done]:
+            return await docket.operations.retry(*some, changes=changed, author=by, reason=reason)
+
+        found = await chosen(docket, choice, "retry", dry_run=dry_run, yes=yes)
+        return (
+            "" if dry_run else summary(await in_slices(found, again, most), Deed.RETRIED, "Retried")
+        )
+
+    if told := visit(Place(docket, url, config), work):
+        say(told)
+
+
+@app.command()
+def discard(
+    *,
+    keys: Keys = None,
+    task: Task = None,
+    error: Error = None,
+    since: Since = None,
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Take dead letters away for good, with their errors: by key, or all that a filter finds."""
+    choice = Choice(keys or (), task, error, since)
+    choice.check()
+
+    async def work(docket: Docket) -> str:
+        from ...operations import Deed  # noqa: PLC0415 - --help needs none of it
+
+        async def away(some: Sequence[str]) -> list[Done]:
+            return await docket.operations.discard(*some)
+
+        found = await chosen(docket, choice, "discard", dry_run=dry_run, yes=yes)
+        return "" if dry_run else summary(await in_slices(found, away), Deed.DISCARDED, "Discarded")
+
+    if told := visit(Place(docket, url, config), work):
+        say(told)
+
+
+def _traceback(error: object) -> str:
+    """Return where an exception was raised, if that was kept beside it."""
+    return str(getattr(error, "__cause__", None) or "").strip()

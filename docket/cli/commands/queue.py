@@ -1,0 +1,137 @@
+"""``docket queue``: how much waits where, and which queues are paused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from ...foundation.names import EVERY_QUEUE
+from ...foundation.plain import plain
+from ..parameters.author import author as me
+from ..parameters.place import Config, Name, Place, Url, visit
+from ..parameters.times import duration_option
+from ..terminal.descriptions import text, when, wide
+from ..terminal.exit_codes import Misused, Refused
+from ..terminal.output import Column, Form, Output, note, say, show
+
+if TYPE_CHECKING:
+    from ...docket import Docket
+
+QUEUES: Final = (
+    text("name"),
+    Column("DUE OR RUNNING", lambda item: str(item["due_or_running"])),
+    text("paused"),
+    when("paused_until", "UNTIL"),
+    wide("reason"),
+)
+
+Names = Annotated[list[str] | None, typer.Argument(metavar="[QUEUE]...", help="The queues.")]
+All = Annotated[bool, typer.Option("--all", help="Every queue, also those to come.")]
+
+app = typer.Typer(
+    help="Look at the queues, pause and resume them.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def queue() -> None:
+    """Look at the queues, pause and resume them."""
+
+
+@app.command("ls")
+def list_queues(
+    *, docket: Name = None, url: Url = None, config: Config = None, output: Output = Form.TABLE
+) -> None:
+    """List the queues, how much is due or running in each, and which are paused."""
+
+    async def look(docket: Docket) -> tuple[list[dict[str, Any]], int]:
+        from ...storage.queues import QueuePause  # noqa: PLC0415 - --help needs none of it
+
+        backlog = await docket.storage.executions.backlog()
+        pauses = {one.queue: one for one in await docket.storage.queues.paused()}
+        names = dict.fromkeys([*backlog.due, *(one for one in pauses if one != EVERY_QUEUE)])
+        every = pauses.get(EVERY_QUEUE)
+
+        def item(name: str) -> dict[str, Any]:
+            pause: QueuePause | None = pauses.get(name, every)
+            return {
+                "name": name,
+                "due_or_running": backlog.due.get(name, 0),
+                "paused": pause and f"by {pause.by or 'somebody'}",
+                "paused_since": pause and pause.since,
+                "paused_until": pause and pause.until,
+                "reason": pause and pause.reason,
+            }
+
+        return [item(name) for name in names], backlog.future + backlog.waiting
+
+    items, future = visit(Place(docket, url, config), look)
+    show("queues", items, QUEUES, output)
+    note(f"{future} more wait for their time, or for a slot of a limit")
+
+
+@app.command()
+def pause(
+    *,
+    queues: Names = None,
+    every: All = False,
+    lasting: Annotated[
+        timedelta | None, duration_option("--for", help="Time after which it goes on by itself.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why, for those who wonder.")] = "",
+    author: Annotated[str | None, typer.Option(help="Who wants it so.", show_default="you")] = None,
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
+) -> None:
+    """Start nothing of some queues from now on; what runs goes on, and what is added waits."""
+    by = me() if author is None else author
+    names = _meant(queues, every=every)
+
+    async def work(docket: Docket) -> str:
+        await docket.operations.pause_queues(*names, lasting=lasting, author=by, reason=reason)
+        return f"Paused {_told(names)} of docket {docket.name!r}"
+
+    say(visit(Place(docket, url, config), work))
+
+
+@app.command()
+def resume(
+    *,
+    queues: Names = None,
+    every: All = False,
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
+) -> None:
+    """Start work of queues again that were paused; --all resumes every one."""
+    names = _meant(queues, every=every)
+
+    async def work(docket: Docket) -> str:
+        wanted = names
+        if every:
+            wanted = [one.queue for one in await docket.storage.queues.paused()] or names
+        resumed = await docket.operations.resume_queues(*wanted)
+        if not resumed:
+            raise Refused(f"nobody has paused {_told(names)} of docket {docket.name!r}")
+        return f"Resumed {_told(resumed)} of docket {docket.name!r}"
+
+    say(visit(Place(docket, url, config), work))
+
+
+def _meant(queues: Sequence[str] | None, *, every: bool) -> list[str]:
+    if bool(queues) == every:
+        found = "both" if every else "none of them"
+        raise Misused(f"expected names of queues, or --all, found {found}")
+    return [EVERY_QUEUE] if every else [*dict.fromkeys(queues or ())]
+
+
+def _told(queues: Sequence[str]) -> str:
+    return "all queues" if EVERY_QUEUE in queues else ", ".join(map(plain, queues))

@@ -1,0 +1,229 @@
+"""``docket status``: how a supervisor stands, or how all supervisors of a docket do."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
+
+import typer
+
+from ...foundation.durations import format_duration
+from ...foundation.plain import plain
+from ..configuration.supervisors import Socket, answer, place
+from ..parameters.options import Config, Profile, Settings
+from ..parameters.place import Place, visit
+from ..terminal.descriptions import text, when, wide
+from ..terminal.exit_codes import FAILED
+from ..terminal.output import Column, Form, Output, note, say, show, show_one
+
+if TYPE_CHECKING:
+    from ...docket import Docket
+
+SILENCE: Final = timedelta(seconds=10)
+"""Time that a supervisor may be silent and still be listed: it beats every second."""
+
+REFRESH: Final = 1.0
+"""Seconds between two looks with --watch."""
+
+CLEAR: Final = "\x1b[2J\x1b[H"
+"""Sequence that clears a terminal."""
+
+
+def _number(name: str, *, is_wide: bool = False) -> Column:
+    return Column(name.replace("_", " ").upper(), lambda item: str(item[name]), is_wide)
+
+
+POOLS: Final = (
+    Column("POOL", lambda item: item["name"]),
+    Column("READY", lambda item: f"{item['ready']}/{item['desired']}"),
+    _number("running"),
+    Column("REV", lambda item: str(item["revision"])),
+    text("state"),
+    Column("QUEUES", lambda item: ", ".join(item["queues"])),
+    Column("EXITS", lambda item: ", ".join(f"{why} {n}" for why, n in item["exits"].items() if n)),
+)
+PROCESSES: Final = (
+    text("pool"),
+    Column("PROCESS", lambda item: str(item["pid"])),
+    text("state"),
+    Column("REV", lambda item: str(item["revision"])),
+    _number("in_flight"),
+    _number("runs"),
+    Column("UP", lambda item: format_duration(timedelta(seconds=round(item["uptime"])))),
+    Column("MEMORY", lambda item: f"{item['rss'] >> 20} MiB"),
+    wide("worker"),
+)
+SCHEDULES: Final = (
+    Column("SCHEDULE", lambda item: item["name"]),
+    when("next_run", "NEXT"),
+    Column("LAG", lambda item: "" if item["lag"] is None else f"{item['lag']:.3f} s"),
+)
+CONDITIONS: Final = (
+    Column("CONDITION", lambda item: item["name"]),
+    Column("IS", lambda item: "yes" if item["status"] else "no"),
+    when("since"),
+    text("reason"),
+    text("message"),
+)
+SUPERVISORS: Final = (
+    text("host"),
+    Column("PROCESS", lambda item: str(item["pid"])),
+    text("owner"),
+    _number("revision"),
+    Column("HASH", lambda item: item["digest"][:12]),
+    Column("DRIFT", lambda item: "yes" if item["drift"] else "no"),
+    Column("LEADS", lambda item: "yes" if item["leads"] else "no"),
+    Column("POOLS", lambda item: _pools(item["pools"])),
+    when("heard"),
+)
+
+TOLD: Final[Mapping[str, type]] = {
+    "host": str,
+    "pid": int,
+    "owner": str,
+    "revision": int,
+    "digest": str,
+    "drift": bool,
+    "leads": bool,
+    "pools": dict,
+}
+"""Fields that a supervisor reports about itself, as far as they are shown."""
+
+TOLD_OF_POOLS: Final[Mapping[str, type]] = {"ready": int, "desired": int}
+
+
+def status(
+    config: Config = None,
+    profile: Profile = None,
+    settings: Settings = None,
+    control: Socket = None,
+    everywhere: Annotated[
+        bool, typer.Option("--all", help="All supervisors of the docket, as they report to Redis.")
+    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Look again every second.")] = False,
+    output: Output = Form.TABLE,
+) -> None:
+    """Show configuration, conditions, pools, processes and schedules; exit 1 if a pool is degraded."""
+    if everywhere:
+        _repeat(lambda: _show_all(_where(config), output), watch)
+        return
+    where = place(control, config, profile, settings)
+    patience = timedelta(seconds=10)
+    found = _repeat(lambda: _show(answer(where, "status", patience), output), watch)
+    if any(pool["is_degraded"] for pool in found["pools"]):
+        raise typer.Exit(FAILED)
+
+
+def _state(pool: Mapping[str, Any]) -> str:
+    if pool["is_degraded"]:
+        return "degraded"
+    return f"short: {pool['trouble']}" if pool["trouble"] else "ok"
+
+
+def _where(config: list[Any] | None) -> Place:
+    return Place(config=config[0] if config else None)
+
+
+def _repeat(look: Callable[[], Mapping[str, Any]], watch: bool) -> Mapping[str, Any]:
+    """Look once, or until interrupted."""
+    found = look()
+    try:
+        while watch:
+            time.sleep(REFRESH)
+            if sys.stdout.isatty():
+                sys.stdout.write(CLEAR)
+            found = look()
+    except KeyboardInterrupt:
+        pass
+    return found
+
+
+def _show(found: dict[str, Any], form: Form) -> Mapping[str, Any]:
+    if form in (Form.JSON, Form.JSONL):
+        show_one("status", found, form)
+        return found
+    for line in _head(found):
+        say(line)
+    schedules = [{**one, "next_run": _moment(one["next_run"])} for one in found["schedules"]]
+    conditions = [{**one, "since": _moment(one["since"])} for one in found["conditions"]]
+    processes = [
+        {**process, "pool": pool["name"]}
+        for pool in found["pools"]
+        for process in pool["processes"]
+    ]
+    pools = [{**pool, "state": _state(pool)} for pool in found["pools"]]
+    show("pools", pools, POOLS, form)
+    show("processes", processes, PROCESSES, form)
+    if schedules:
+        show("schedules", schedules, SCHEDULES, form)
+    show("conditions", conditions, CONDITIONS, form)
+    return found
+
+
+def _head(found: Mapping[str, Any]) -> Iterator[str]:
+    running, desired = found["running"], found["desired"]["hash"]
+    up = format_duration(timedelta(seconds=round(time.time() - found["started"])))
+    yield f"docket {found['docket']} at {found['url']}, of {found['owner']}"
+    state = "up" if found["is_up"] else "starting or stopping"
+    ticks = (
+        "ticks the schedules" if found["leads"] else "leaves the schedules to another supervisor"
+    )
+    yield f"process {found['pid']} on {found['host']}, {state}, since {up}; it {ticks}"
+    if desired is None:
+        said = "the file cannot be used"
+    elif desired == running["hash"]:
+        said = "as the file says"
+    else:
+        said = f"the file says something else ({desired[:12]})"
+    yield f"revision {running['revision']} ({running['hash'][:12]}) runs; {said}: {found['file']}"
+
+
+def _show_all(where: Place, form: Form) -> Mapping[str, Any]:
+    from ...storage.executions import from_milliseconds  # noqa: PLC0415 - --help needs none of it
+
+    async def look(docket: Docket) -> list[dict[str, Any]]:
+        silence = int(SILENCE / timedelta(milliseconds=1))
+        found = await docket.storage.configurations.supervisors(silence)
+        for one in found:
+            if not _is_whole(one.about):
+                note(
+                    f"{plain(one.who)} is left out: what it reports is not the state of a supervisor"
+                )
+        return [
+            {**one.about, "who": one.who, "heard": from_milliseconds(one.heard)}
+            for one in found
+            if _is_whole(one.about)
+        ]
+
+    found = visit(where, look)
+    show("supervisors", found, SUPERVISORS, form)
+    behind = [one["host"] for one in found if one["drift"]]
+    if behind and form not in (Form.JSON, Form.JSONL):
+        hosts = plain(", ".join(behind))
+        note(
+            f"{hosts}: not the active revision, or not the content of the file; docket status there says why"
+        )
+    return {"supervisors": found}
+
+
+def _is_whole(about: Mapping[str, Any]) -> bool:
+    """Return True if a report has everything that is shown of a supervisor."""
+    return _has(about, TOLD) and all(_has(pool, TOLD_OF_POOLS) for pool in about["pools"].values())
+
+
+def _has(told: Any, fields: Mapping[str, type]) -> bool:
+    """Return True if this is a table with these fields, of these types."""
+    return isinstance(told, Mapping) and all(
+        isinstance(cast("Mapping[str, Any]", told).get(name), kind) for name, kind in fields.items()
+    )
+
+
+def _pools(pools: Mapping[str, Mapping[str, int]]) -> str:
+    return ", ".join(f"{name} {one['ready']}/{one['desired']}" for name, one in pools.items())
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, timezone.utc)

@@ -1,0 +1,321 @@
+"""``docket task``: looks at executions, adds and cancels them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from ...errors import Undecodable
+from ...foundation.lifecycle import ExecutionState
+from ...foundation.plain import plain
+from ..parameters.call_options import Expires, Once, Priority, Queue, Tags, Timeout, call_options
+from ..parameters.objects import register
+from ..parameters.place import Config, Name, Place, Url, visit
+from ..parameters.times import duration_option, later
+from ..parameters.typed_values import parse_argument, parse_moment
+from ..terminal.descriptions import EXECUTIONS, known_tasks, meant, of_execution
+from ..terminal.exit_codes import Misused, NotFound, Partial, Refused
+from ..terminal.explanations import show_explanation
+from ..terminal.listings import LISTED, MOST, Limit, pick
+from ..terminal.output import Form, Output, note, say, show, show_one
+
+if TYPE_CHECKING:
+    from ...docket import Docket
+    from ...execution import Execution
+    from ...insights import Explanation
+    from ...storage.executions import Record
+
+app = typer.Typer(
+    help="Look at executions, add and cancel them.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command("ls")
+def list_executions(
+    *,
+    state: Annotated[
+        Literal["scheduled", "queued", "running"] | None,
+        typer.Option(help="Only executions in this state."),
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="Only executions of this task.")] = None,
+    limit: Limit = MOST,
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
+    output: Output = Form.TABLE,
+) -> None:
+    """List the executions that wait or run, those first that run."""
+
+    async def look(docket: Docket) -> tuple[list[dict[str, Any]], str]:
+        from ...execution import Execution  # noqa: PLC0415 - --help needs none of it
+
+        executions = docket.storage.executions
+        states = [ExecutionState(state)] if state else [*LISTED]
+
+        async def count() -> int:
+            return sum(await executions.stock())
+
+        listed = executions.listed(states, limit + 1)
+        picked = await pick(listed, limit, count, task=task, is_filtered=state is not None)
+        found = [of_execution(Execution.of(docket, record)) for record in picked.records]
+        return found, picked.rest
+
+    found, rest = visit(Place(docket, url, config), look)
+    show("executions", found, EXECUTIONS, output)
+    if rest:
+        note(rest)
+
+
+@app.command()
+def get(
+    *,
+    key: Annotated[str, typer.Argument(help="The key of the execution.")],
+    reveal: Annotated[
+        bool, typer.Option("--reveal", help="Also show its arguments and its result.")
+    ] = False,
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
+    output: Output = Form.TABLE,
+) -> None:
+    """Show one execution in any state."""
+
+    async def look(docket: Docket) -> dict[str, Any]:
+        execution = await docket.get_execution(key)
+        record, result = await docket.storage.executions.read_with_result(key)
+        if execution is None or record is None:
+            raise _not_there(docket, key)
+        progress = execution.progress
+        explanation = await docket.insights.explain(key)
+        item = of_execution(execution)
+        item["why"] = explanation and explanation.sentence
+        if retries := execution.retries:
+            item["retries"] = [asdict(one) for one in retries]
+        item["progress"] = {
+            "current": progress.current,
+            "total": progress.total,
+            "message": progress.message,
+        }
+        return item | (await _revealed(docket, execution, record, result) if reveal else {})
+
+    show_one("execution", visit(Place(docket, url, config), look), output)
+
+
+@app.command()
+def explain(
+    *,
+    key: Annotated[str, typer.Argument(help="The key of the execution.")],
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
+    output: Output = Form.TABLE,
+) -> None:
+    """Say why an execution runs, waits or has ended so, and what can be done about it."""
+
+    async def look(docket: Docket) -> Explanation:
+        found = await docket.insights.explain(key)
+        if found is None:
+            raise _not_there(docket, key)
+        return found
+
+    show_explanation(visit(Place(docket, url, config), look), output)
+
+
+@app.command()
+def add(
+    *,
+    task: Annotated[str, typer.Argument(help="The name of the task.")],
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[VALUE|NAME=VALUE]...",
+            help='Its arguments: strings, int:5, float:, bool:, datetime:, … or json:["a", 1]',
+        ),
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="The key of the execution.", show_default="a new one")
+    ] = None,
+    delay: Annotated[
+        timedelta,
+        duration_option("--delay", help="How long to wait before the run.", show_default="0s"),
+    ] = timedelta(),
+    when: Annotated[
+        str | None, typer.Option(help="When it is due, such as 2026-07-01T12:00:00+02:00.")
+    ] = None,
+    queue: Queue = None,
+    priority: Priority = None,
+    expires: Expires = None,
+    timeout: Timeout = None,
+    tags: Tags = None,
+    once: Once = None,
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tasks",
+            metavar="MODULE:ATTRIBUTE",
+            help="A collection of tasks; needed for one that no worker knows yet.",
+        ),
+    ] = None,
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
+) -> None:
+    """Add a call of a task; prints its key.
+
+    Example: docket task add greet name=Jane times=int:3 --delay 5m
+    """
+    args, kwargs = _arguments(arguments or [])
+    due = later(delay) if when is None else parse_moment(when)
+    options = call_options(queue, priority, expires, timeout, tags, once)
+
+    async def work(docket: Docket) -> str:
+        for path in tasks or []:
+            register(docket.registry, path)
+        await _know(docket, task, args, kwargs)
+        meant = _meant(docket, task, args, kwargs)
+        execution = await docket.add(task, when=due, key=key, **options)(*meant[0], **meant[1])
+        _expect_scheduled(execution)
+        if execution.disposition.value == "already_done":
+            note(f"{plain(execution.key)} is {execution.state.value} already, and runs once only")
+        else:
+            note(f"Added {task} to docket {docket.name!r}")
+        return execution.key
+
+    say(visit(Place(docket, url, config), work))
+
+
+@app.command()
+def cancel(
+    *,
+    keys: Annotated[
+        list[str], typer.Argument(metavar="KEY...", help="The keys of the executions.")
+    ],
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
+) -> None:
+    """Cancel executions; a running one is notified, and ends at its next checkpoint."""
+
+    async def work(docket: Docket) -> int:
+        done = 0
+        failures: list[Exception] = []
+        for key in keys:
+            try:
+                say(await _cancel(docket, key))
+                done += 1
+            except (NotFound, Refused) as failure:
+                failures.append(failure)
+        if len(failures) == 1 and not done:
+            raise failures[0]
+        if failures:
+            raise Partial("\n".join(map(str, failures)))
+        return done
+
+    visit(Place(docket, url, config), work)
+
+
+async def _cancel(docket: Docket, key: str) -> str:
+    execution = await docket.get_execution(key)
+    if execution is None:
+        raise _not_there(docket, key)
+    if execution.state.is_terminal:
+        raise Refused(f"{key!r} cannot be cancelled: it is {execution.state.value} already")
+    await docket.cancel(key)
+    runs = execution.state.value == "running"
+    return f"Cancelled {plain(key)}" + f", which runs on {plain(str(execution.worker))}" * runs
+
+
+def _not_there(docket: Docket, key: str) -> NotFound:
+    return NotFound(
+        f"docket {docket.name!r} holds no execution {key!r}; it may have ended a while ago, "
+        "or never have been added; `docket task ls` lists what waits and runs"
+    )
+
+
+async def _revealed(
+    docket: Docket, execution: Execution, record: Record, result: bytes | None
+) -> dict[str, Any]:
+    """Return arguments and result; what cannot be built here without running code is described."""
+    from ...calls.results import POINTER  # noqa: PLC0415 - --help needs none of these
+    from ...serialization import describe, place_of_call  # noqa: PLC0415
+
+    shown: dict[str, Any] = {}
+    try:
+        place = place_of_call(record.task, record.key)
+        args, kwargs = docket.serializer.load_call(record.call, context=place)
+        shown["args"] = [*map(repr, args)]
+        shown["kwargs"] = {name: repr(value) for name, value in kwargs.items()}
+    except Undecodable:
+        shown["arguments"] = str(describe(record.call))
+    if execution.state.value == "completed":
+        try:
+            shown["result"] = repr(await execution.get_result())
+        except Undecodable as error:
+            shown["result"] = str(
+                error if result is None or result.startswith(POINTER) else describe(result)
+            )
+    return shown
+
+
+def _arguments(texts: list[str]) -> tuple[list[Any], dict[str, Any]]:
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if equals and name.isidentifier():
+            kwargs[name] = parse_argument(value)
+        else:
+            args.append(parse_argument(text))
+    return args, kwargs
+
+
+async def _know(docket: Docket, task: str, args: list[Any], kwargs: dict[str, Any]) -> None:
+    """Register a task here that workers know: to add it, its name and what they report of it are enough."""
+    from ...calls.binding import Shape, bind_to_any  # noqa: PLC0415 - --help needs none of it
+    from ...calls.registry import StandIn  # noqa: PLC0415
+
+    if task in docket.tasks:
+        return
+    known = await known_tasks(docket)
+    shapes = await docket.storage.workers.shapes(task, docket.silence)
+    if task not in known and not shapes:
+        raise NotFound(
+            f"no worker of docket {docket.name!r} knows a task {task!r}: start one with its code, "
+            f"or name a collection that has it with --tasks{meant(task, known)}"
+        )
+    bind_to_any(task, map(Shape.read, shapes), tuple(args), kwargs)
+    docket.register(StandIn(), [task])
+
+
+def _meant(
+    docket: Docket, task: str, args: list[Any], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the arguments as the task's annotations want them; what only a worker knows, it makes itself."""
+    from ...annotations import get_signature  # noqa: PLC0415 - --help needs none of it
+    from ...errors import ModelMismatch  # noqa: PLC0415
+    from ...serialization.written import as_meant  # noqa: PLC0415
+
+    try:
+        return as_meant(get_signature(docket.tasks[task]), tuple(args), kwargs)
+    except ModelMismatch as error:
+        raise Misused(f"{task} cannot be called so: {error}") from error
+
+
+def _expect_scheduled(execution: Execution) -> None:
+    word = execution.disposition.value
+    if word == "struck":
+        raise Refused(
+            f"{execution.function_name} is struck; `docket strikes ls` says why, and "
+            "`docket restore` takes it back"
+        )
+    if word not in ("scheduled", "already_done"):
+        raise Refused(
+            f"{execution.key!r} is there already; `docket task get {plain(execution.key)}` shows it"
+        )

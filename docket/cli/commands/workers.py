@@ -1,0 +1,57 @@
+"""``docket workers``: who works, and on what."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..parameters.place import Config, Name, Place, Url, visit
+from ..terminal.descriptions import WORKERS, known_tasks, meant, of_worker
+from ..terminal.output import Form, Output, note, show
+
+if TYPE_CHECKING:
+    from ...docket import Docket
+    from ...storage.workers import WorkerInfo
+
+app = typer.Typer(
+    help="Look at the workers.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command("ls")
+def list_workers(
+    *, docket: Name = None, url: Url = None, config: Config = None, output: Output = Form.TABLE
+) -> None:
+    """List the workers that live."""
+    _show(visit(Place(docket, url, config), lambda docket: docket.workers()), output)
+
+
+@app.command("for-task")
+def workers_for_task(
+    *,
+    task: Annotated[str, typer.Argument(help="The name of the task.")],
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
+    output: Output = Form.TABLE,
+) -> None:
+    """List the workers that know a task."""
+
+    async def look(docket: Docket) -> Collection[WorkerInfo]:
+        workers = await docket.task_workers(task)
+        if not workers:
+            note(f"no worker knows {task}{meant(task, await known_tasks(docket) - {task})}")
+        return workers
+
+    _show(visit(Place(docket, url, config), look), output)
+
+
+def _show(workers: Collection[WorkerInfo], form: Form) -> None:
+    items = sorted(map(of_worker, workers), key=lambda worker: worker["name"])
+    show("workers", items, WORKERS, form)

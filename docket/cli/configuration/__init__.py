@@ -1,0 +1,1 @@
+"""The configuration as commands show it: its problems, its revisions, and the plan of a change."""

@@ -1,0 +1,203 @@
+"""Selects dead letters for ``docket dead retry`` and ``discard``, and reports their outcomes."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from ...foundation.plain import plain
+from ..commands.clear import SAMPLE, ask
+from ..terminal.exit_codes import Misused, NotFound, Partial, Refused
+from ..terminal.output import note
+from .typed_values import parse_argument
+
+if TYPE_CHECKING:
+    from ...docket import Docket
+    from ...operations import Deed, Done
+    from ...storage.executions import Record
+
+SLICE: Final = 100
+"""Number of dead letters in one round trip, unless a rate allows fewer."""
+
+WINDOW: Final = 0.1
+"""Seconds in which as many are retried as a rate allows."""
+
+_WHY: Final = {
+    "STRUCK": "a strike on its task keeps it; `docket strikes ls` lists the strikes",
+    "UNKNOWN": "there is no such execution",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A selection of dead letters.
+
+    Arguments:
+        keys: these; without any, all that the others let through.
+        task: those of this task.
+        error: those whose error has this text in it.
+        since: those that failed no longer ago than this.
+    """
+
+    keys: Sequence[str] = ()
+    task: str | None = None
+    error: str | None = None
+    since: timedelta | None = None
+
+    def check(self) -> None:
+        """Refuse a choice of nothing, and one that says two things.
+
+        Raises:
+            Misused: it is one of these.
+        """
+        by_filter = [one for one in (self.task, self.error, self.since) if one is not None]
+        if self.keys and by_filter:
+            raise Misused(
+                "expected keys, or --task, --error and --since, found both; give one kind"
+            )
+        if not self.keys and not by_filter:
+            raise Misused(
+                "expected which dead letters are meant: their keys, or --task, --error, --since"
+            )
+
+    async def find(self, docket: Docket) -> list[str]:
+        """Return the keys of those that are meant."""
+        if self.keys:
+            return list(dict.fromkeys(self.keys))
+        executions = docket.storage.executions
+        now = await executions.now()
+        return [one.key async for one in executions.dead() if self._lets_through(one, now)]
+
+    def _lets_through(self, record: Record, now: int) -> bool:
+        is_late = self.since is None or (
+            record.completed_at is not None
+            and now / 1000 - record.completed_at.timestamp() <= self.since.total_seconds()
+        )
+        return (
+            is_late
+            and self.task in (None, record.task)
+            and (self.error is None or self.error in (record.error or ""))
+        )
+
+
+def parse_changes(texts: Sequence[str]) -> dict[str, Any]:
+    """Return the arguments that were typed as ``name=VALUE``.
+
+    Raises:
+        Misused: one has no name, or no value.
+
+    Example:
+        >>> parse_changes(["customer=acme", "amount=int:5"])
+        {'customer': 'acme', 'amount': 5}
+    """
+    changes: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise Misused(f"expected NAME=VALUE such as amount=int:5 after --set, found {text!r}")
+        changes[name] = parse_argument(value)
+    return changes
+
+
+def parse_rate(text: str) -> float:
+    """Return how many a second were typed as ``10/s`` or ``30/m``.
+
+    Raises:
+        Misused: it is neither.
+
+    Example:
+        >>> parse_rate("30/m")
+        0.5
+    """
+    count, _, unit = text.partition("/")
+    seconds = {"s": 1, "m": 60, "h": 3600}.get(unit.strip() or "s")
+    if seconds is None or not count.strip().isdigit() or not int(count):
+        raise Misused(f"expected a rate such as 10/s or 30/m, found {text!r}")
+    return int(count) / seconds
+
+
+async def chosen(
+    docket: Docket, choice: Choice, verb: str, *, dry_run: bool, yes: bool
+) -> list[str]:
+    """Return the chosen keys, after a question at the terminal; empty if nothing is to be done.
+
+    Raises:
+        Refused: the answer was no.
+        Misused: there is no terminal to ask at.
+    """
+    keys = await choice.find(docket)
+    what = f"{_counted(len(keys))} of docket {docket.name!r}"
+    sample = "\n".join(
+        [*map(plain, keys[:SAMPLE]), *[f"and {len(keys) - SAMPLE} more"][: len(keys) > SAMPLE]]
+    )
+    if dry_run:
+        note(f"Would {verb} {what}")
+        if keys:
+            note(sample)
+        return []
+    if not choice.keys and keys and not yes:
+        if not sys.stdin.isatty():
+            raise Misused(f"expected --yes, as no terminal can be asked: this would {verb} {what}")
+        ask(f"{sample}\nThis would {verb} {what}.")
+    return keys
+
+
+async def in_slices(
+    keys: Sequence[str],
+    do: Callable[[Sequence[str]], Awaitable[list[Done]]],
+    rate: float | None = None,
+) -> list[Done]:
+    """Do something to all of them, so many at a time, and no more of them a second than a rate allows."""
+    import asyncio  # noqa: PLC0415 - --help needs none of it
+
+    done: list[Done] = []
+    size, pause = SLICE, 0.0
+    if rate is not None:
+        size = max(1, min(SLICE, int(rate * WINDOW)))
+        pause = size / rate
+    for at in range(0, len(keys), size):
+        if at and pause:
+            await asyncio.sleep(pause)
+        done += await do(keys[at : at + size])
+    return done
+
+
+def summary(done: Sequence[Done], good: Deed, verb: str) -> str:
+    """Return the outcome in one line.
+
+    Arguments:
+        done: each.
+        good: the outcome that was wanted.
+        verb: what was done to them.
+
+    Raises:
+        NotFound: there was only one, and there is none of that key.
+        Refused: none of them is a dead letter that lets it be done.
+        Partial: it was done to some of them only.
+    """
+    counts = Counter(one.deed.name for one in done)
+    told = f"{verb} {_counted(counts[good.name])}"
+    rest = [one for one in done if one.deed is not good]
+    if not rest:
+        return told
+    reasons = [f"{plain(one.key)}: {_why(one)}" for one in rest]
+    if len(rest) > SAMPLE:
+        reasons = [*reasons[:SAMPLE], f"and {len(rest) - SAMPLE} more"]
+    words = "\n".join([f"{told}, and left {_counted(len(rest))} alone", *reasons])
+    if len(rest) < len(done):
+        raise Partial(words)
+    raise (NotFound if counts["UNKNOWN"] == len(done) else Refused)(words)
+
+
+def _why(one: Done) -> str:
+    if one.deed.name == "NOT_DEAD":
+        return f"it is not a dead letter{f', it is {one.detail}' if one.detail else ''}"
+    return _WHY.get(one.deed.name) or plain(one.detail)
+
+
+def _counted(number: int) -> str:
+    return "1 dead letter" if number == 1 else f"{number} dead letters"

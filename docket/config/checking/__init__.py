@@ -1,0 +1,1 @@
+"""The checks of a configuration, and the words in which problems are reported."""

@@ -1,0 +1,1 @@
+"""The situation of one execution or schedule, read in one question, for ``insights`` to explain."""

@@ -1,0 +1,125 @@
+"""Requests that a supervisor answers over its control socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import asdict
+from typing import Any, Final
+
+from ...errors import OperatorError
+from ...foundation.service import end
+from ..reload.reloader import Outcome, Reloader
+from .server import Answer, Misunderstood, Request
+
+MOST: Final = 64
+"""Maximum number of processes added to each pool, or taken from it, at a time."""
+
+
+class Requests:
+    """The answers to requests.
+
+    Arguments:
+        reloader: replaces the configuration.
+        status: the state of the supervisor.
+        is_up: returns whether it may change anything now.
+        reload: asks to read the files again, soon.
+    """
+
+    def __init__(
+        self,
+        reloader: Reloader,
+        status: Callable[[], Mapping[str, Any]],
+        is_up: Callable[[], bool],
+        reload: Callable[[], None],
+    ) -> None:
+        self._reloader = reloader
+        self._status = status
+        self._is_up = is_up
+        self._ask_to_reload = reload
+        self._changes: set[asyncio.Task[Any]] = set()
+
+    @property
+    def answers(self) -> dict[str, Answer]:
+        """The functions that answer, by the word of the request."""
+        return {
+            "status": self._tell,
+            "reload": self._reload,
+            "apply": self._apply,
+            "rollback": self._roll_back,
+            "scale": self._scale,
+        }
+
+    async def stop(self) -> None:
+        """End the changes that are under way: the supervisor stops."""
+        for change in list(self._changes):
+            await end(change)
+
+    async def _tell(self, _: Request) -> Mapping[str, Any]:
+        return self._status()
+
+    async def _reload(self, request: Request) -> Mapping[str, Any]:
+        allow_removals = _flag(request, "allow_removals")
+        if _flag(request, "wait"):
+            return await self._change(
+                self._reloader.reload, is_asked=True, allow_removals=allow_removals
+            )
+        self._refuse_unless_up()
+        self._ask_to_reload()
+        return {"result": "asked"}
+
+    async def _apply(self, request: Request) -> Mapping[str, Any]:
+        return await self._change(
+            self._reloader.reload_planned,
+            (_whole(request, "revision"), _text(request, "base")),
+            _text(request, "target"),
+            allow_removals=_flag(request, "allow_removals"),
+        )
+
+    async def _roll_back(self, request: Request) -> Mapping[str, Any]:
+        return await self._change(self._reloader.rollback, _whole(request, "revision"))
+
+    async def _scale(self, request: Request) -> Mapping[str, Any]:
+        by = _whole(request, "by")
+        if not -MOST <= by <= MOST:
+            raise Misunderstood(f"by: expected a number from -{MOST} to {MOST}, found {by:.3g}")
+        return await self._change(self._reloader.scale, by)
+
+    async def _change(
+        self, change: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any, **options: Any
+    ) -> Mapping[str, Any]:
+        """Make a change that goes on if no one waits for it any longer, but not if the supervisor stops."""
+        self._refuse_unless_up()
+        changing = asyncio.create_task(change(*arguments, **options))
+        self._changes.add(changing)
+        changing.add_done_callback(self._changes.discard)
+        await asyncio.wait({changing})
+        if changing.cancelled():
+            raise OperatorError("the supervisor stops, and what was asked for was given up")
+        found = changing.result()
+        return asdict(found) if isinstance(found, Outcome) else {"processes": found}
+
+    def _refuse_unless_up(self) -> None:
+        if not self._is_up():
+            raise OperatorError("the supervisor starts or stops: nothing is changed now")
+
+
+def _flag(request: Request, name: str) -> bool:
+    value = request.get(name, False)
+    if not isinstance(value, bool):
+        raise Misunderstood(f"{name}: expected true or false, found {value!r:.80}")
+    return value
+
+
+def _whole(request: Request, name: str) -> int:
+    value = request.get(name)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise Misunderstood(f"{name}: expected a whole number, found {value!r:.80}")
+    return value
+
+
+def _text(request: Request, name: str) -> str:
+    value = request.get(name)
+    if not isinstance(value, str):
+        raise Misunderstood(f"{name}: expected a string, found {value!r:.80}")
+    return value

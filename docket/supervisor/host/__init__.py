@@ -1,0 +1,1 @@
+"""The machine that a supervisor runs on: its signals, systemd, and the first process of a container."""

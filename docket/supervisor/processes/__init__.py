@@ -1,0 +1,5 @@
+"""Worker processes: started, watched, replaced and ended.
+
+It owns the pools and the protocol that they speak with their processes. Which pools there should be is
+decided in ``reload``.
+"""

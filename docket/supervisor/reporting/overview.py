@@ -1,0 +1,98 @@
+"""The state of a supervisor as JSON: the answer of ``docket status`` and of ``/api/status``."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from http import HTTPStatus
+from typing import Any, Final
+
+from ...instrumentation.pages import Answer
+from ..conditions import Conditions
+from ..fleet import Fleet
+from ..processes.pool import Pool
+from ..processes.process import WorkerProcess
+from ..processes.usage import resident_bytes
+from ..reload.reloader import Reloader
+from .health import Status
+
+VERSION: Final = 1
+"""Version of the JSON: fields may be added; a changed or removed one means a new number."""
+
+
+class Overview:
+    """The state of a supervisor; read from its event loop and from the thread that serves HTTP.
+
+    Arguments:
+        fleet: pools and schedules.
+        reloader: holds the configuration.
+        conditions: its conditions.
+        status: knows whether it is up.
+    """
+
+    def __init__(
+        self, fleet: Fleet, reloader: Reloader, conditions: Conditions, status: Status
+    ) -> None:
+        self._fleet = fleet
+        self._reloader = reloader
+        self._conditions = conditions
+        self._status = status
+        self._started = time.time()
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """All of it."""
+        fleet, reloads = self._fleet, self._reloader.record
+        return {
+            "version": VERSION,
+            "docket": self._reloader.configuration.name,
+            "owner": fleet.owner,
+            "host": fleet.host,
+            "pid": os.getpid(),
+            "file": os.fspath(fleet.path.absolute()),
+            "url": fleet.storage.connection.url,
+            "started": self._started,
+            "is_up": self._status.is_up,
+            "leads": fleet.ticker.is_leading,
+            "desired": {"hash": reloads.desired},
+            "running": {"hash": self._reloader.loaded.meaning, "revision": reloads.revision},
+            "conditions": self._conditions.fields,
+            "pools": [_pool(pool) for pool in list(fleet.pools.values())],
+            "schedules": [
+                {"name": name, "next_run": moment.timestamp(), "lag": fleet.ticker.lag.get(name)}
+                for name, moment in list(fleet.ticker.next_times.items())
+            ],
+        }
+
+    def page(self) -> Answer:
+        """Return the state as a page."""
+        return Answer(HTTPStatus.OK, json.dumps(self.fields) + "\n", "application/json")
+
+
+def _pool(pool: Pool) -> dict[str, Any]:
+    return {
+        "name": pool.name,
+        "revision": pool.desired.revision,
+        "desired": pool.desired.processes,
+        "running": len(pool.processes),
+        "ready": pool.ready,
+        "is_degraded": pool.is_degraded,
+        "trouble": pool.trouble,
+        "queues": list(pool.desired.orders.queues),
+        "exits": dict(pool.exits),
+        "processes": [_process(process) for process in list(pool.processes)],
+    }
+
+
+def _process(process: WorkerProcess) -> dict[str, Any]:
+    return {
+        "pid": process.pid,
+        "state": process.state.value,
+        "revision": process.revision,
+        "worker": process.consumer,
+        "in_flight": process.status.get("in_flight", 0),
+        "runs": process.runs,
+        "uptime": round(process.age, 3),
+        "rss": resident_bytes(process.pid),
+    }
