@@ -94,8 +94,8 @@ def test_what_is_injected_need_not_be_given_but_may_be() -> None:
 
 
 def test_shapes_are_forgotten_as_signatures_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("docket.binding.MOST_SIGNATURES", 2)
-    monkeypatch.setattr("docket.binding._shapes", {})
+    monkeypatch.setattr("docket.calls.binding.MOST_SIGNATURES", 2)
+    monkeypatch.setattr("docket.calls.binding._shapes", {})
 
     shapes = [shape_of(function) for function in (some, both, some, one, some)]
 

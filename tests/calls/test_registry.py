@@ -79,14 +79,14 @@ def test_policies_are_replaced_at_once() -> None:
 
 
 def test_an_object_is_loaded_by_its_path() -> None:
-    assert load("docket.registry:Registry.register") is Registry.register
-    for path in ("docket.registry", "docket.registry:", ":Registry", ""):
+    assert load("docket.calls.registry:Registry.register") is Registry.register
+    for path in ("docket.calls.registry", "docket.registry:", ":Registry", ""):
         with pytest.raises(ValueError, match=r'expected "package\.module:attribute"'):
             load(path)
     with pytest.raises(ModuleNotFoundError):
         load("docket.nowhere:thing")
     with pytest.raises(AttributeError):
-        load("docket.registry:nothing")
+        load("docket.calls.registry:nothing")
 
 
 def test_a_lambda_has_no_name_that_a_worker_could_know_it_by() -> None:

@@ -14,7 +14,7 @@ from docket.discovery.beside import NEEDED, Beside, hidden, look_beside
 
 PROGRAM = """
 import os, sys
-from docket.beside import look_beside
+from docket.discovery.beside import look_beside
 
 look_beside(os.getcwd())
 look_beside(os.getcwd())

@@ -408,7 +408,7 @@ def test_any_other_name_is_refused_with_advice(name: str, advice: str) -> None:
 def test_croniter_is_not_imported_before_the_first_expression() -> None:
     program = """
 import sys
-from docket.cron import CronExpression
+from docket.foundation.cron import CronExpression
 assert "croniter" not in sys.modules
 CronExpression("@daily")
 assert "croniter" in sys.modules

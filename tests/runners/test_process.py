@@ -193,8 +193,8 @@ import asyncio, os, signal, sys
 from dataclasses import dataclass
 
 from docket import Docket, Worker
-from docket.beside import look_beside
-from docket.policy import TaskPolicy
+from docket.discovery.beside import look_beside
+from docket.foundation.policy import TaskPolicy
 
 look_beside(os.getcwd())
 import work

@@ -17,7 +17,7 @@ LONGEST: Final = 120
 _VARIES: Final = re.compile(r"[\w-]*\d[\w.:+-]*")
 """Words with a digit in them: numbers, ids, moments, addresses."""
 
-_OURS: Final = str(Path(__file__).parents[1])
+_OURS: Final = str(Path(__file__).parents[2])
 _FOREIGN: Final = tuple(
     {
         _OURS,

@@ -94,7 +94,7 @@ def test_the_place_is_the_innermost_that_the_user_has_written() -> None:
 
     found = fingerprint_of(raised(inner))
 
-    assert (found.error, found.place) == ("JSONDecodeError", "worker/test_account.py:inner")
+    assert (found.error, found.place) == ("JSONDecodeError", "runs/test_account.py:inner")
 
 
 def test_errors_differ_by_class_place_and_message_and_not_by_numbers_and_ids() -> None:
