@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -59,21 +60,39 @@ CHANGES = {
 }
 
 
-def minute_by_minute(
-    times: Times, zone: ZoneInfo, start: datetime, end: datetime, gap: Gap, overlap: Overlap
-) -> Iterator[datetime]:
-    """The due times of a clock that is looked at every minute."""
-    shown = start.astimezone(zone).replace(tzinfo=None)
+class Shown(NamedTuple):
+    """A minute, as a clock on the wall shows it."""
+
+    moment: datetime
+    wall: datetime
+    is_second: bool
+    jumped_over: tuple[datetime, ...]
+
+
+@lru_cache
+def shown_minutes(zone: ZoneInfo, start: datetime, end: datetime) -> tuple[Shown, ...]:
+    """Every minute after one moment, up to another."""
+    minutes: list[Shown] = []
+    before = start.astimezone(zone).replace(tzinfo=None)
     while start < end:
         start += MINUTE
         local = start.astimezone(zone)
         wall = local.replace(tzinfo=None, fold=0)
-        jumped_over = (shown + n * MINUTE for n in range(1, int((wall - shown) / MINUTE)))
-        is_made_up_for = gap == "shift" and any(map(times.includes, jumped_over))
-        is_due = times.includes(wall) and (overlap == "both" or not local.fold)
+        jumped_over = (before + n * MINUTE for n in range(1, int((wall - before) / MINUTE)))
+        minutes.append(Shown(start, wall, bool(local.fold), tuple(jumped_over)))
+        before = wall
+    return tuple(minutes)
+
+
+def minute_by_minute(
+    times: Times, zone: ZoneInfo, start: datetime, end: datetime, gap: Gap, overlap: Overlap
+) -> Iterator[datetime]:
+    """The due times of a clock that is looked at every minute."""
+    for shown in shown_minutes(zone, start, end):
+        is_made_up_for = gap == "shift" and any(map(times.includes, shown.jumped_over))
+        is_due = times.includes(shown.wall) and (overlap == "both" or not shown.is_second)
         if is_due or is_made_up_for:
-            yield start
-        shown = wall
+            yield shown.moment
 
 
 AROUND = timedelta(minutes=90)
