@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, TypeAlias
 
+from ..call_options import NO_OPTIONS, CallOptions
 from ..config.model import Configuration
 from ..config.tables.schedules import Schedule, schedule_seed
 from .codec import decode, dump, encode, next_after_of
@@ -51,6 +52,7 @@ class DesiredSchedule:
         name: what it is known by within its owner.
         task: the task that it runs.
         args, kwargs: its arguments.
+        options: queue, tags and the like of its runs.
         times: what decides when it is due; the same times mean the same due times.
         seed: what ``H`` in its cron expression is computed from.
         next_after: the first due time after a moment.
@@ -79,6 +81,7 @@ class DesiredSchedule:
     pause_on_failure: int | None = None
     renamed_from: str | None = None
     notes: str | None = None
+    options: CallOptions = NO_OPTIONS
     written: str | None = field(default=None, compare=False)
     """Its definition, as it was read from Redis."""
 
@@ -110,6 +113,7 @@ class DesiredSchedule:
             "limit": self.limit,
             "pause_on_failure": self.pause_on_failure,
             "notes": self.notes,
+            "options": self.options.text or None,
         }
         return dump({name: value for name, value in about.items() if value is not None})
 
@@ -142,12 +146,20 @@ class DesiredSchedule:
                 limit=told.get("limit"),
                 pause_on_failure=told.get("pause_on_failure"),
                 notes=told.get("notes"),
+                options=CallOptions.read(told.get("options", "")),
                 written=definition,
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"expected the definition of a schedule, found {definition!r:.80}"
             ) from error
+
+    def options_at(self, due: datetime) -> CallOptions:
+        """Return the options of the run of a due time: it expires so long after that."""
+        expires = self.options.expires
+        if not isinstance(expires, timedelta):
+            return self.options
+        return replace(self.options, expires=due + expires)
 
     @property
     def anchor(self) -> str | None:
@@ -242,6 +254,17 @@ def _desired(configuration: Configuration, name: str, schedule: Schedule) -> Des
         pause_on_failure=schedule.pause_on_failure,
         renamed_from=_former_name(configuration, name, schedule),
         notes=schedule.notes,
+        options=_options(schedule),
+    )
+
+
+def _options(schedule: Schedule) -> CallOptions:
+    return CallOptions(
+        queue=schedule.queue,
+        priority=schedule.priority,
+        expires=schedule.expires,
+        timeout=schedule.timeout,
+        tags=schedule.tags,
     )
 
 

@@ -60,6 +60,7 @@ class Firing:
         """Return the due time to claim next."""
         due, (key, call), following = self._steps[self._at]
         schedule, owed = self.schedule, self.owed
+        options = schedule.options_at(self.expected if due is None else due)
         missed, late = (owed.skipped, owed.late) if self.is_first else (0, 0)
         return DueTime(
             self._id,
@@ -78,6 +79,8 @@ class Firing:
             call=call,
             ttl=self._ttl,
             digest=schedule.digest,
+            queue=options.lane,
+            options=options.text,
         )
 
     def move_on(self, tick: Tick) -> bool:

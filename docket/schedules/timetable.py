@@ -280,7 +280,9 @@ class Timetable:
                 (to_milliseconds(due), key, call_of(self._serializer, schedule, key))
                 for due, key in runs[at : at + AT_ONCE]
             ]
-            words += await self._schedules.run_at(entry.id, why, schedule.task, some)
+            words += await self._schedules.run_at(
+                entry.id, why, schedule.task, some, schedule.options.lane, schedule.options.text
+            )
         return words
 
     async def _steer(

@@ -27,11 +27,12 @@ _TICK = Script(
     (
         *("HISTORY", "id", "expected", "following", "due", "key", "task", "call"),
         *("overlap", "limit", "rests", "ttl", "missed", "late", "digest"),
+        *("queue", "options"),
     ),
 )
 _AWAITED = Script("awaited")
 _STEER = Script("steer", ("id", "verb", "pause"))
-_BACKFILL = Script("backfill", ("id", "word", "task"))
+_BACKFILL = Script("backfill", ("id", "word", "task", "queue", "options"))
 _STATES = Script("states")
 
 CHUNK = 250
@@ -74,6 +75,10 @@ class DueTime(NamedTuple):
     """Time for which a run is remembered that is cancelled for this one."""
     digest: str = ""
     """Digest of the definition that is known here; empty is any."""
+    queue: str = ""
+    """Queue of the execution, as ``schedule.lua`` takes it."""
+    options: str = ""
+    """Options of the execution, as JSON."""
 
 
 class Tick(NamedTuple):
@@ -187,7 +192,7 @@ class Schedules:
                 self._keys,
                 *(due.schedule, due.expected, due.following, due.due, due.key, due.task, due.call),
                 *(due.turn.overlap, due.turn.limit, int(due.turn.rests), _milliseconds(due.ttl)),
-                *(due.turn.missed, due.turn.late, due.digest),
+                *(due.turn.missed, due.turn.late, due.digest, due.queue, due.options),
             )
             for due in due_times
         ]
@@ -224,6 +229,8 @@ class Schedules:
         why: Literal["backfilled", "triggered"],
         task: str,
         due: Sequence[tuple[int, str, bytes]],
+        queue: str = "",
+        options: str = "",
     ) -> list[str]:
         """Run a schedule on request; return for each time FIRED, ALREADY (it had a run) or STRUCK.
 
@@ -232,9 +239,10 @@ class Schedules:
             why: at due times that have passed, or now.
             task: the task that is run.
             due: the times in ms, each with key and call of its execution.
+            queue, options: those of its executions, as ``schedule.lua`` takes them.
         """
         fields = (field for one in due for field in one)
-        command = _BACKFILL.call(self._keys, schedule, why, task, *fields)
+        command = _BACKFILL.call(self._keys, schedule, why, task, queue, options, *fields)
         (reply,) = await run_patiently(self._connection, command)
         return [word.decode() for word in value_of(reply)]
 

@@ -47,8 +47,16 @@ def surprises(configuration: Configuration) -> list[Finding]:
             finding
             for name, task in configuration.tasks.items()
             for finding in (
-                *_queue_that_nobody_serves(name, task, configuration),
+                *_queue_that_nobody_serves(("tasks", name), task.queue, configuration),
                 *_timeout_longer_than_drain(name, task, configuration),
+            )
+        ),
+        *(
+            finding
+            for name, schedule in configuration.schedules.items()
+            if schedule.queue is not None
+            for finding in _queue_that_nobody_serves(
+                ("schedules", name), schedule.queue, configuration
             )
         ),
         *_pools_at_another_server(configuration),
@@ -163,13 +171,13 @@ def _schedules_that_are_over(configuration: Configuration, now: datetime) -> Ite
 
 
 def _queue_that_nobody_serves(
-    name: str, task: Task, configuration: Configuration
+    path: KeyPath, queue: str, configuration: Configuration
 ) -> Iterator[Finding]:
-    if not any(task.queue in pool.queues for pool in configuration.workers.values()):
+    if not any(queue in pool.queues for pool in configuration.workers.values()):
         served = sorted({queue for pool in configuration.workers.values() for queue in pool.queues})
         yield Finding(
-            ("tasks", name, "queue"),
-            f"no pool serves the queue {shown(task.queue)}: its executions wait",
+            (*path, "queue"),
+            f"no pool serves the queue {shown(queue)}: its executions wait",
             "value",
             f"add it to the queues of a pool; served: {', '.join(served)}",
         )

@@ -12,6 +12,9 @@ from ...foundation.durations import format_duration
 from ..kinds import Duration, Moment, Name, PositiveDuration, Timezone, at, expected
 from .base import Table, with_keys
 
+Tag = Annotated[Name, Field(max_length=64)]
+"""A text to find an execution by."""
+
 
 class Daylight(Table):
     """The treatment of due times where clocks change."""
@@ -66,6 +69,24 @@ class Schedule(ScheduleDefaults):
         default=(), description="Its positional arguments."
     )
     kwargs: dict[str, Any] = Field(default={}, description="Its arguments by name.")
+    queue: Name | None = Field(
+        default=None, description="The queue of its runs; left out, that of its task."
+    )
+    priority: Literal["high", "normal", "low"] | None = Field(
+        default=None,
+        description="The place of its runs among the others of the queue; left out, that of its task.",
+    )
+    expires: PositiveDuration | None = Field(
+        default=None,
+        description="The time after its due time by which a run must have begun; left out, any.",
+    )
+    timeout: PositiveDuration | None = Field(
+        default=None,
+        description="The time that an attempt of its runs may take; left out, that of its task.",
+    )
+    tags: Annotated[tuple[Tag, ...], Field(strict=False, max_length=16)] = Field(
+        default=(), description="Short texts to find its runs by."
+    )
     cron: str | None = Field(
         default=None,
         description="The due times as a cron expression; six fields put seconds first.",

@@ -8,6 +8,7 @@
 -- id         owner/name
 -- word       what is remembered of each: backfilled or triggered
 -- task       what is run
+-- queue, options   those of the executions, as schedule.lua takes them
 -- REST...    per due time: the time (ms), key, call
 -- returns    per due time: FIRED, ALREADY (it had a run) or STRUCK
 
@@ -19,7 +20,7 @@ local is_backfill = word == 'backfilled'
 local function run_once(due, key, call)
   if redis.call('ZSCORE', P .. ':ran:' .. inner, due) or redis.call('EXISTS', run_of(key)) == 1 then return 'ALREADY' end
   local waits = is_backfill and not turns.take_turn(inner, key) and turns.slot_of(inner) or nil
-  local reply = add('add', key, '*', 0, task, call, '', '1', '', nil, nil, nil, waits)
+  local reply = add('add', key, '*', 0, task, call, queue, '1', '', nil, nil, nil, waits, options)
   if reply[1] == 'STRUCK' and reply[2] ~= 'parked' then return 'STRUCK' end
   note_outcome(inner, due, word, key)
   if is_backfill then

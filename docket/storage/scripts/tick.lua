@@ -21,6 +21,7 @@
 -- missed, late   how many due times before this one have passed without a run, and how many of them because it is
 --            too late for them
 -- digest     SHA-1 of the definition that the caller knows; '' is any
+-- queue, options   those of the execution, as schedule.lua takes them
 -- returns    {word, next time now in force, more}: FIRED, WAITS (for the run before it), STRUCK, SKIPPED (more: paused,
 --            asked, limit, struck, overlap; and who paused it as JSON), PASSED, MOVED if somebody else was first, or
 --            CHANGED if the definition in force is another one
@@ -106,7 +107,7 @@ if former then
   end
 end
 
-local reply = add('add', key, '*', 0, task, call, '', '1', '', nil, nil, nil, waits)
+local reply = add('add', key, '*', 0, task, call, queue, '1', '', nil, nil, nil, waits, options)
 if reply[1] == 'STRUCK' and reply[2] ~= 'parked' then return skip('struck', following) end
 redis.call('HSET', run_of(key), 'schedule', inner)
 redis.call('ZADD', P .. ':pending:' .. inner, integer(now), key)
