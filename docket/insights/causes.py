@@ -191,7 +191,7 @@ TOLD: Final[Mapping[Cause, Told]] = {
         "It was given up {ago} ago, at {ended}, because its arguments do not fit the task: {error}.",
         _MEND,
     ),
-    Cause.CANCELLED: Told("It was cancelled {ago} ago, at {ended}."),
+    Cause.CANCELLED: Told("It was cancelled {ago} ago, at {ended}{by}."),
     Cause.CANCELLED_STRUCK: Told(
         "A strike cancelled it {ago} ago, at {ended}.", "`docket strikes ls` lists the strikes"
     ),

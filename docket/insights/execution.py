@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final, cast
 
 from ..foundation.lifecycle import ExecutionState
 from ..foundation.names import EVERY_QUEUE
@@ -194,6 +195,7 @@ def _words(situation: Situation, rule: Rule | None) -> dict[str, str]:
         "worker": plain(s.worker or "?"),
         "ended": at(ended),
         "expires": at(s.expires or ended),
+        "by": _said_by(s.ended_by),
         "ago": span(now - ended),
         "error": plain(s.error or "no error was recorded").rstrip("."),
         "reason": plain(s.reason or "none was recorded"),
@@ -212,6 +214,16 @@ def _words(situation: Situation, rule: Rule | None) -> dict[str, str]:
         "strike": named_rule(rule),
         "restore": restoring(rule),
     }
+
+
+def _said_by(note: str) -> str:
+    """Return who has cancelled an execution, and why, as a clause."""
+    try:
+        said = cast("dict[str, Any]", json.loads(note or "{}"))
+        by, why = said.get("by"), said.get("reason")
+    except (ValueError, AttributeError):
+        return ""
+    return (f", by {plain(str(by))}" if by else "") + (f" ({plain(str(why))})" if why else "")
 
 
 def _described(pause: QueuePause | None) -> str:

@@ -1,4 +1,4 @@
-"""Acts on a docket for people on call: retries or deletes dead letters, pauses queues.
+"""Acts on a docket for people on call: retries, cancels or deletes work, runs it now, pauses queues.
 
 It owns the deeds, each of which reports an outcome for every key. How they are done atomically is the
 storage's; ``insights`` answers questions.
@@ -9,6 +9,17 @@ from __future__ import annotations
 from ..foundation.names import EVERY_QUEUE
 from ..storage.dead import Deed, Done
 from ..storage.queues import QueuePause
-from .operations import Operations
+from .operations import Operations, new_deed
+from .selection import Found, Match, Selection
 
-__all__ = ["EVERY_QUEUE", "Deed", "Done", "Operations", "QueuePause"]
+__all__ = [
+    "EVERY_QUEUE",
+    "Deed",
+    "Done",
+    "Found",
+    "Match",
+    "Operations",
+    "QueuePause",
+    "Selection",
+    "new_deed",
+]

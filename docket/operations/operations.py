@@ -13,13 +13,20 @@ from ..calls.context import Home
 from ..calls.registry import TaskFunction
 from ..errors import CallerError, Undecodable, WrongArguments
 from ..foundation.plain import plain
+from ..foundation.uuid7 import new_key
 from ..serialization.places import place_of_call
 from ..storage.dead import Again, Deed, Done
-from ..storage.executions import Record
+from ..storage.executions import Record, from_milliseconds
 from ..storage.scripting.nonces import new_nonce
+from .selection import Found, Match, Selection
 
 SHOWN = 200
 """Characters of a value, in what is remembered of a change."""
+
+
+def new_deed() -> str:
+    """Return an id for a deed that concerns many executions."""
+    return new_key()
 
 
 class Operations:
@@ -40,6 +47,7 @@ class Operations:
         changes: Mapping[str, Any] | None = None,
         author: str = "",
         reason: str = "",
+        deed: str = "",
     ) -> list[Done]:
         """Run dead letters once more, from their first attempt, at once.
 
@@ -51,6 +59,7 @@ class Operations:
             changes: changed arguments, by name.
             author: the person who asks for it.
             reason: the reason.
+            deed: an id (``new_deed``) by which what has not begun can be taken back: ``Selection(deed=...)``.
 
         Returns the outcome for each key, in their order. One whose arguments cannot be
         changed is still a dead letter, and its ``detail`` says why.
@@ -67,7 +76,7 @@ class Operations:
                 again.append(one)
             else:
                 done[one.key] = one
-        for one in await self._docket.storage.dead.retry(again, author, reason):
+        for one in await self._docket.storage.dead.retry(again, author, reason, deed):
             done[one.key] = one
         return [done[key] for key in keys]
 
@@ -83,6 +92,76 @@ class Operations:
             ServerUnavailable: the server did not answer in time; some may be gone.
         """
         return await self._docket.storage.dead.discard(keys)
+
+    async def find(self, selection: Selection) -> Found:
+        """Find the executions that a selection means, among all that wait or run.
+
+        Arguments:
+            selection: the choice.
+
+        Raises:
+            ServerUnavailable: the server did not answer in time.
+
+        Example:
+            >>> found = await docket.operations.find(Selection(task="charge", queue="bulk"))
+            >>> await docket.operations.cancel(*found.matches, author="ann", reason="INC-7")
+        """
+        executions = self._docket.storage.executions
+        now = from_milliseconds(await executions.now())
+        matches: list[Match] = []
+        unreadable: list[str] = []
+        shapes: dict[str, list[Shape]] = {}
+        async for record in executions.everything(parked=True):
+            if not selection.includes(record, now):
+                continue
+            if selection.where:
+                if record.task not in shapes:
+                    shapes[record.task] = await self._shapes(record.task)
+                arguments = self._arguments(record, shapes[record.task])
+                if arguments is None:
+                    unreadable.append(record.key)
+                if arguments is None or not selection.holds(arguments):
+                    continue
+            matches.append(Match(record.key, record.task, record.state, record.identity))
+        return Found(tuple(matches), tuple(unreadable))
+
+    async def cancel(
+        self, *executions: str | Match, author: str = "", reason: str = "", deed: str = ""
+    ) -> list[Done]:
+        """Cancel executions for good; a running one is notified, and ends at its next checkpoint.
+
+        Arguments:
+            executions: keys, or what ``find`` has found: then a key that is used again meanwhile is left
+                alone.
+            author: the person who asks for it; ``docket task explain`` says so.
+            reason: the reason.
+            deed: an id of what this is a part of.
+
+        Returns the outcome for each, in their order.
+
+        Raises:
+            ServerUnavailable: the server did not answer in time; some may have been cancelled.
+        """
+        note = json.dumps({"by": author, "reason": reason, "deed": deed or new_deed()})
+        meant = [
+            (one.key, one.identity) if isinstance(one, Match) else (one, "") for one in executions
+        ]
+        return await self._docket.storage.deeds.cancel(meant, note, self._docket.record_ttl)
+
+    async def run_now(self, *keys: str) -> list[Done]:
+        """Run what is scheduled for later at once; a pause between two attempts ends.
+
+        Limits and gates hold as ever. What waits for a slot, or for its turn, goes on waiting.
+
+        Arguments:
+            keys: the executions.
+
+        Returns the outcome for each key, in their order.
+
+        Raises:
+            ServerUnavailable: the server did not answer in time; some may run by now.
+        """
+        return await self._docket.storage.deeds.run_now(keys)
 
     async def pause_queues(
         self,
@@ -151,6 +230,20 @@ class Operations:
             return [shape_of(function)]
         workers = self._docket.storage.workers
         return [*map(Shape.read, await workers.shapes(task, self._silence, fallbacks=False))]
+
+    def _arguments(self, record: Record, shapes: list[Shape]) -> dict[str, Any] | None:
+        """Return the arguments of an execution by name; None if that is impossible here."""
+        function = self._docket.registry.tasks.get(record.task)
+        signature = None if function is None else get_signature(function)
+        place = place_of_call(record.task, record.key)
+        try:
+            args, kwargs = self._docket.serializer.load_call(record.call, signature, context=place)
+        except Undecodable:
+            return None
+        names = shapes[0].positional if shapes else ()
+        if len(args) > len(names):
+            return None
+        return {**dict(zip(names, args, strict=False)), **kwargs}
 
     def _with(self, record: Record, shapes: list[Shape], changes: Mapping[str, Any]) -> Again:
         serializer = self._docket.serializer

@@ -17,7 +17,7 @@ from .scripting.nonces import new_nonce
 from .scripting.retrying import run_patiently, value_of
 from .scripting.script import Script
 
-_RETRY = Script("retry", ("author", "why"))
+_RETRY = Script("retry", ("author", "why", "deed"))
 _DISCARD = Script("discard")
 
 SLICE = 100
@@ -25,14 +25,25 @@ SLICE = 100
 
 
 class Deed(Enum):
-    """The outcome of a retry or a discard of one dead letter."""
+    """The outcome of what was done to one execution."""
 
     RETRIED = "SCHEDULED"
     STRUCK = "STRUCK"
     """A rule for its task does not let it run."""
     DISCARDED = "DISCARDED"
     NOT_DEAD = "NOT_DEAD"
-    """It is in another state by now."""
+    """It is no dead letter: it is in another state by now."""
+    CANCELLED = "CANCELLED"
+    REQUESTED = "REQUESTED"
+    """It runs, and its worker is asked to cancel it."""
+    FINISHED = "FINISHED"
+    """It is over already."""
+    MOVED = "MOVED"
+    """Its key stands for another call by now."""
+    DUE = "DUE"
+    """It was scheduled for later, and is due now."""
+    NOT_SCHEDULED = "NOT_SCHEDULED"
+    """It is not scheduled for later."""
     UNKNOWN = "UNKNOWN"
     """There is no record of it."""
     FAILED = "FAILED"
@@ -80,6 +91,7 @@ class Retried:
         author: who wanted it; empty if nobody said so.
         why: the reason that was given; empty if none was.
         changes: the arguments that were changed, each with its new value as text.
+        deed: the id of the deed that has retried it; empty if it has none.
     """
 
     error: str
@@ -90,6 +102,7 @@ class Retried:
     author: str
     why: str
     changes: Mapping[str, str]
+    deed: str = ""
 
 
 def read_lineage(text: str) -> list[Retried]:
@@ -110,6 +123,7 @@ def read_lineage(text: str) -> list[Retried]:
                         str(name): str(value)
                         for name, value in _read(one["changes"] or "{}").items()
                     },
+                    str(one.get("deed", "")),
                 )
             )
     return found
@@ -134,13 +148,16 @@ class DeadLetters:
         self._connection = connection
         self._keys = keys
 
-    async def retry(self, again: Sequence[Again], author: str, reason: str) -> list[Done]:
+    async def retry(
+        self, again: Sequence[Again], author: str, reason: str, deed: str = ""
+    ) -> list[Done]:
         """Run them once more, each as a new acceptance of its key; safe to be sent again.
 
         Arguments:
             again: which, ``SLICE`` per script.
             author: who wants it.
             reason: why.
+            deed: the id of the deed that this is a part of.
 
         Raises:
             ServerUnavailable: the server did not answer in time; some may have been retried.
@@ -150,7 +167,7 @@ class DeadLetters:
             part = again[at : at + SLICE]
             fields = [field for one in part for field in (one.key, new_nonce(), *one[1:])]
             (reply,) = await run_patiently(
-                self._connection, _RETRY.call(self._keys, author, reason, *fields)
+                self._connection, _RETRY.call(self._keys, author, reason, deed, *fields)
             )
             done += [
                 Done(one.key, Deed(word.decode()), state.decode(errors="replace"))

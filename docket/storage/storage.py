@@ -11,6 +11,7 @@ from .claims import Claimant, Exchange
 from .clock import Clock
 from .configurations import Configurations
 from .dead import DeadLetters
+from .deeds import Deeds
 from .executions import Executions
 from .history import History, HistoryLimits
 from .keys import Keys
@@ -50,6 +51,7 @@ class Storage:
         self.history = History(connection, self.keys, limits)
         self.clock = Clock(connection, self.keys)
         self.configurations = Configurations(connection, self.keys)
+        self.deeds = Deeds(connection, self.keys)
         self.dead = DeadLetters(connection, self.keys)
         self.executions = Executions(connection, self.keys)
         self.limits = Limits(connection, self.keys)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from ..operations import Done, Operations
+from ..operations import Done, Found, Match, Operations, Selection
 from .bridge import Bridge
 
 
@@ -28,11 +28,30 @@ class SyncOperations:
         changes: Mapping[str, Any] | None = None,
         author: str = "",
         reason: str = "",
+        deed: str = "",
     ) -> list[Done]:
         """Run dead letters once more, as ``Operations.retry``; return the outcome for each key."""
         return self._bridge.wait(
-            lambda: self._operations.retry(*keys, changes=changes, author=author, reason=reason)
+            lambda: self._operations.retry(
+                *keys, changes=changes, author=author, reason=reason, deed=deed
+            )
         )
+
+    def find(self, selection: Selection) -> Found:
+        """Find the executions that a selection means, as ``Operations.find``."""
+        return self._bridge.wait(lambda: self._operations.find(selection))
+
+    def cancel(
+        self, *executions: str | Match, author: str = "", reason: str = "", deed: str = ""
+    ) -> list[Done]:
+        """Cancel executions for good, as ``Operations.cancel``; return the outcome for each."""
+        return self._bridge.wait(
+            lambda: self._operations.cancel(*executions, author=author, reason=reason, deed=deed)
+        )
+
+    def run_now(self, *keys: str) -> list[Done]:
+        """Run what is scheduled for later at once, as ``Operations.run_now``."""
+        return self._bridge.wait(lambda: self._operations.run_now(*keys))
 
     def discard(self, *keys: str) -> list[Done]:
         """Delete dead letters for good; return the outcome for each key."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from docket import Docket
+from docket.cli.terminal.errors_alike import alike
 
 from .conftest import Shell
 
@@ -37,6 +39,36 @@ def test_dead_letters_are_listed_the_last_one_first(shell: Shell) -> None:
         ("one", "break_down", "RuntimeError: the till is empty"),
     ]
     assert shell.prints("dead", "ls").splitlines()[0].split() == ["KEY", "TASK", "DIED", "ERROR"]
+
+
+def test_dead_letters_are_counted_by_their_error(shell: Shell) -> None:
+    _break_down(shell, "one", "two")
+    shell.prints("tasks", "fail")
+    shell.work()
+
+    document = json.loads(shell.prints("dead", "ls", "--group", "error", "-o", "json"))
+    table = shell.prints("dead", "ls", "--group", "error", "--task", "break_down")
+
+    assert document["kind"] == "errors"
+    assert [(one["count"], one["task"]) for one in document["items"]] == [
+        (2, "break_down"),
+        (1, "fail"),
+    ]
+    assert table.splitlines()[0].split() == ["COUNT", "TASK", "FIRST", "LAST", "ERROR"]
+    assert len(table.splitlines()) == 2
+    assert alike("E: order 17 at 0xFF00 of 01234567-89ab-cdef-0123-456789abcdef") == (
+        "E: order # at # of #"
+    )
+
+
+def test_what_a_bulk_retry_has_not_begun_is_taken_back(shell: Shell) -> None:
+    _break_down(shell, "one", "two")
+
+    done = shell.type("dead", "retry", "--task", "break_down", "--yes")
+    (deed,) = re.findall(r"--deed (\S+)`", done.stderr)
+    back = shell.prints("task", "cancel", "--deed", deed, "--yes")
+
+    assert back.startswith("Cancelled 2 executions")
 
 
 def test_dead_letters_are_listed_by_task(shell: Shell) -> None:

@@ -142,3 +142,12 @@ def test_of_one_task_only_what_is_struck_of_it_is_told(shell: Shell) -> None:
     assert one.stderr.startswith("Released 0; 1 stay parked, because they are struck")
     assert two.stderr.startswith("Released 0; 2 stay parked, because they are struck")
     assert (none.exit_code, none.stdout) == (0, f"Released 0 of docket '{shell.name}'\n")
+
+
+def test_what_is_parked_is_cancelled(shell: Shell) -> None:
+    _park(shell, "paint", "plant")
+
+    done = shell.prints("parked", "discard", "--task", "paint", "--yes")
+
+    assert done.startswith("Cancelled 1 execution of docket")
+    assert (_state(shell, "of paint"), _state(shell, "of plant")) == ("cancelled", "parked")

@@ -56,3 +56,18 @@ def test_no_queue_and_two_ways_to_name_them_are_refused(
 
     assert refused.exit_code == 2
     assert "expected names of queues, or --all" in refused.stderr
+
+
+def test_all_that_waits_in_a_queue_is_cancelled(shell: Shell) -> None:
+    for queue in ("bulk", "default"):
+        words = ("trace", "hi", "--queue", queue, "--key", queue, "--delay", "1h")
+        shell.prints("task", "add", *words, "--tasks", "docket.tasks:standard_tasks")
+
+    would = shell.prints("queue", "purge", "bulk", "--dry-run")
+    code, asked = shell.on_terminal("queue", "purge", "bulk", typed="n\n")
+    done = shell.prints("queue", "purge", "bulk", "--yes", "--reason", "INC-7")
+
+    assert would == f"Would cancel 1 execution of docket '{shell.name}'\n"
+    assert (code, "This would cancel 1 execution" in asked) == (4, True)
+    assert done.startswith("Cancelled 1 execution")
+    assert shell.prints("task", "ls").splitlines()[1].startswith("default")

@@ -12,6 +12,8 @@ import pytest
 from key_value.aio.stores.memory import MemoryStore
 
 from docket import Docket, Execution, Worker
+from docket.cli.parameters.selections import summary
+from docket.operations import Deed, Done
 
 from .conftest import Shell
 
@@ -102,6 +104,96 @@ def test_a_key_that_runs_once_is_done_already(shell: Shell, once: str) -> None:
 
     assert (done.exit_code, done.stdout) == (0, "k\n")
     assert done.stderr == "k is cancelled already, and runs once only\n"
+
+
+def test_executions_are_cancelled_by_what_they_are(shell: Shell) -> None:
+    for number, name in enumerate(("acme", "acme", "other")):
+        _add(
+            shell, "greet", f"name={name}", "--key", f"k{number}", "--queue", "bulk", "--tag", name
+        )
+    words = ("task", "cancel", "--where", "name==acme", "--queue", "bulk")
+
+    would = shell.type(*words, "--dry-run")
+    unsure = shell.type(*words)
+    done = shell.type(*words, "--yes", "--author", "ann", "--reason", "INC-7")
+    none = shell.type(*words, "--yes")
+
+    assert would.stdout == f"Would cancel 2 executions of docket '{shell.name}'\n"
+    assert {"k0 (greet, queued)", "k1 (greet, queued)"} == set(would.stderr.splitlines())
+    assert unsure.exit_code == 2
+    assert "expected --yes, as no terminal can be asked" in unsure.stderr
+    assert re.fullmatch(
+        rf"Cancelled 2 executions of docket '{shell.name}' \(deed .+\)\n", done.stdout
+    )
+    assert none.stdout == f"Cancelled 0 executions of docket '{shell.name}'\n"
+    assert "by ann (INC-7)" in shell.prints("task", "explain", "k0")
+    assert shell.prints("task", "ls", "--tag", "other").splitlines()[1].startswith("k2")
+    assert shell.type("task", "ls", "--tag", "acme").stderr == "no executions\n"
+
+
+def test_a_summary_says_what_runs_on_and_what_was_not_to_be_had() -> None:
+    deeds = (Deed.CANCELLED, Deed.REQUESTED, Deed.FINISHED, Deed.MOVED)
+
+    assert summary([Done("k", deed) for deed in deeds], "orders") == (
+        "Cancelled 2 executions of docket 'orders', of which 1 run and end at their next checkpoint; "
+        "2 had ended, or stood for another call, by then"
+    )
+
+
+def test_whose_arguments_cannot_be_read_are_left_alone(shell: Shell) -> None:
+    keys = [f"k{number}" for number in range(7)]
+    for key in keys:
+        _add(shell, "greet", "acme", "--key", key)
+
+    done = shell.type("task", "cancel", "--where", "name==acme", "--yes")
+
+    assert done.exit_code == 6
+    assert "left 7 alone whose arguments cannot be read here: " in done.stderr
+    assert done.stderr.endswith(" and 2 more\n")
+
+
+def test_which_executions_are_cancelled_is_said_in_one_way(shell: Shell) -> None:
+    neither, both = shell.type("task", "cancel"), shell.type("task", "cancel", "k", "--tag", "a")
+    odd = shell.type("task", "cancel", "--where", "name", "--yes")
+    dry = shell.type("task", "cancel", "k", "--dry-run")
+
+    assert (neither.exit_code, both.exit_code, odd.exit_code) == (2, 2, 2)
+    assert (neither.stderr[-11:], both.stderr[-11:]) == ("found none\n", "found both\n")
+    assert "expected a comparison such as customer==acme" in odd.stderr
+    assert dry.stdout == "Would cancel k\n"
+
+
+def test_what_is_scheduled_or_dead_runs_at_once(shell: Shell) -> None:
+    shell.visit(lambda docket: docket.add("break_down", key="dead")())
+    shell.visit(lambda docket: docket.add("break_down", key="struck")())
+    shell.work()
+    for key in ("later", "retried", "other"):
+        _add(shell, "greet", "Jane", "--key", key, "--delay", "1h")
+    shell.visit(
+        lambda docket: docket.storage.connection.send(
+            ("HSET", docket.runs_key("retried"), "attempt", 2)
+        )
+    )
+
+    now = shell.type("task", "run-now", "later")
+    again = shell.type("task", "retry", "dead", "retried")
+    some = shell.type("task", "run-now", "later", "none")
+    mixed = shell.type("task", "run-now", "other", "none")
+    shell.prints("strike", "break_down")
+    struck = shell.type("task", "retry", "struck")
+    none = shell.type("task", "retry", "none")
+
+    assert (now.exit_code, now.stdout) == (0, "Due now: later\n")
+    assert (again.exit_code, again.stdout) == (0, "Tried again: retried, dead\n")
+    assert some.exit_code == 4
+    assert some.stderr == (
+        "later is left alone: it is queued\nnone is left alone: there is no such execution\n"
+    )
+    assert mixed.exit_code == 6
+    assert mixed.stderr.startswith("Due now: other\nnone is left alone: ")
+    assert struck.exit_code == 4
+    assert "a strike on its task keeps it" in struck.stderr
+    assert none.exit_code == 3
 
 
 def test_a_moment_needs_a_zone(shell: Shell) -> None:

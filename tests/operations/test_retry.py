@@ -176,8 +176,8 @@ async def test_arguments_are_changed_where_only_workers_know_the_task(docket: Do
 async def test_a_retry_whose_answer_was_lost_is_not_a_second_one(docket: Docket) -> None:
     await docket.add(charge, key="k")("acme")
     await work_off(docket)
-    call = Script("retry", ("author", "why")).call(
-        docket.storage.keys, "ann", "", "k", "nonce", "", ""
+    call = Script("retry", ("author", "why", "deed")).call(
+        docket.storage.keys, "ann", "", "", "k", "nonce", "", ""
     )
     first, second = await run(docket.storage.connection, call, call)
     again = await docket.get_execution("k")

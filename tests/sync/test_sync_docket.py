@@ -25,7 +25,7 @@ from docket import (
 from docket.errors import Closed, WouldBlock, WrongArguments
 from docket.execution import ExecutionProgress
 from docket.insights.snapshot import StrikePreview
-from docket.operations import Deed
+from docket.operations import Deed, Selection
 from docket.sync import Bridge, SyncExecution
 from tests.compat.conftest import soon, working
 
@@ -331,6 +331,12 @@ async def test_it_does_the_same_deeds(docket: Docket, sync: SyncDocket) -> None:
     await in_thread(lambda: sync.operations.pause_queues("default", author="ann"))
     resumed = await in_thread(lambda: sync.operations.resume_queues("default"))
     assert resumed == ["default"]
+
+    await docket.add("trace", when=soon(3600), key="later")("hi")
+    found = await in_thread(lambda: sync.operations.find(Selection(task="trace")))
+    (due,) = await in_thread(lambda: sync.operations.run_now("later"))
+    (cancelled,) = await in_thread(lambda: sync.operations.cancel(*found.matches))
+    assert (due.deed, cancelled.deed) == (Deed.DUE, Deed.CANCELLED)
 
     assert (retried.key, retried.deed) == ("k", Deed.RETRIED)
     assert discarded.deed is Deed.NOT_DEAD

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -21,6 +21,7 @@ from ..parameters.dead_letters import (
 from ..parameters.place import Config, Name, Place, Url, visit
 from ..parameters.times import duration_option
 from ..terminal.descriptions import of_execution, text, when, wide
+from ..terminal.errors_alike import ERRORS, by_error
 from ..terminal.exit_codes import NotFound
 from ..terminal.listings import MOST, Limit, pick
 from ..terminal.output import Form, Output, note, say, show, show_one
@@ -53,13 +54,23 @@ app = typer.Typer(
 def list_dead(
     *,
     task: Annotated[str | None, typer.Option(help="Only executions of this task.")] = None,
+    group: Annotated[
+        Literal["error"] | None,
+        typer.Option(
+            help="Count those that failed alike: of one task, by one error, but for numbers."
+        ),
+    ] = None,
     limit: Limit = MOST,
     docket: Name = None,
     url: Url = None,
     config: Config = None,
     output: Output = Form.TABLE,
 ) -> None:
-    """List the dead letters that are still kept, the last one first."""
+    """List the dead letters that are still kept, the last one first; or how many there are of each error."""
+    if group:
+        groups = visit(Place(docket, url, config), lambda docket: by_error(docket, task))
+        show("errors", groups, ERRORS, output)
+        return
 
     async def look(docket: Docket) -> tuple[list[dict[str, Any]], str]:
         from ...execution import Execution  # noqa: PLC0415 - --help needs none of it
@@ -147,15 +158,21 @@ def retry(
     by = me() if author is None else author
 
     async def work(docket: Docket) -> str:
-        from ...operations import Deed  # noqa: PLC0415 - --help needs none of it
+        from ...operations import Deed, new_deed  # noqa: PLC0415 - --help needs none of it
+
+        deed = new_deed()
 
         async def again(some: Sequence[str]) -> list[Done]:
-            return await docket.operations.retry(*some, changes=changed, author=by, reason=reason)
+            return await docket.operations.retry(
+                *some, changes=changed, author=by, reason=reason, deed=deed
+            )
 
         found = await chosen(docket, choice, "retry", dry_run=dry_run, yes=yes)
-        return (
-            "" if dry_run else summary(await in_slices(found, again, most), Deed.RETRIED, "Retried")
-        )
+        if dry_run:
+            return ""
+        if len(found) > 1:
+            note(f"`docket task cancel --deed {deed}` takes back what has not begun")
+        return summary(await in_slices(found, again, most), Deed.RETRIED, "Retried")
 
     if told := visit(Place(docket, url, config), work):
         say(told)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from ...foundation.plain import plain
+from ..parameters.author import author as me
 from ..parameters.place import Config, Name, Place, Url, visit
+from ..parameters.selections import cancel_found
 from ..terminal.descriptions import known_tasks, of_execution, text, when, wide
 from ..terminal.exit_codes import Partial, Refused
 from ..terminal.listings import MOST, Limit, pick
@@ -35,7 +37,7 @@ PARKED: Final = (
 Task = Annotated[str | None, typer.Option("--task", help="Only executions of this task.")]
 
 app = typer.Typer(
-    help="Look at parked executions, and release them.",
+    help="Look at parked executions, release or cancel them.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -93,6 +95,33 @@ def release(
         released = await _release(docket, free)
         _complain(struck, released)
         return f"Released {released} of docket {docket.name!r}"
+
+    say(visit(Place(docket, url, config), work))
+
+
+@app.command()
+def discard(
+    *,
+    task: Task = None,
+    reason: Annotated[str, typer.Option(help="Why, for those who wonder.")] = "",
+    author: Annotated[str | None, typer.Option(help="Who wants it so.", show_default="you")] = None,
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Cancel what is parked."""
+    by = me() if author is None else author
+
+    async def work(docket: Docket) -> str:
+        from ...foundation.lifecycle import ExecutionState  # noqa: PLC0415 - --help needs none of these
+        from ...operations import Selection  # noqa: PLC0415
+
+        parked = Selection(task=task, states=frozenset({ExecutionState.PARKED}))
+        return await cancel_found(
+            docket, parked, author=by, reason=reason, dry_run=dry_run, yes=yes
+        )
 
     say(visit(Place(docket, url, config), work))
 

@@ -12,10 +12,12 @@ from ...foundation.names import EVERY_QUEUE
 from ...foundation.plain import plain
 from ..parameters.author import author as me
 from ..parameters.place import Config, Name, Place, Url, visit
+from ..parameters.selections import cancel_found
 from ..parameters.times import duration_option
 from ..terminal.descriptions import text, when, wide
 from ..terminal.exit_codes import Misused, Refused
 from ..terminal.output import Column, Form, Output, note, say, show
+from .clear import DryRun, Yes
 
 if TYPE_CHECKING:
     from ...docket import Docket
@@ -32,7 +34,7 @@ Names = Annotated[list[str] | None, typer.Argument(metavar="[QUEUE]...", help="T
 All = Annotated[bool, typer.Option("--all", help="Every queue, also those to come.")]
 
 app = typer.Typer(
-    help="Look at the queues, pause and resume them.",
+    help="Look at the queues, pause, resume and purge them.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -42,7 +44,7 @@ app = typer.Typer(
 
 @app.callback()
 def queue() -> None:
-    """Look at the queues, pause and resume them."""
+    """Look at the queues, pause, resume and purge them."""
 
 
 @app.command("ls")
@@ -122,6 +124,33 @@ def resume(
         if not resumed:
             raise Refused(f"nobody has paused {_told(names)} of docket {docket.name!r}")
         return f"Resumed {_told(resumed)} of docket {docket.name!r}"
+
+    say(visit(Place(docket, url, config), work))
+
+
+@app.command()
+def purge(
+    *,
+    queue: Annotated[str, typer.Argument(help="The queue.")],
+    reason: Annotated[str, typer.Option(help="Why, for those who wonder.")] = "",
+    author: Annotated[str | None, typer.Option(help="Who wants it so.", show_default="you")] = None,
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Cancel all that waits in a queue, also for its time or parked; what runs goes on."""
+    by = me() if author is None else author
+
+    async def work(docket: Docket) -> str:
+        from ...foundation.lifecycle import LIVE, ExecutionState  # noqa: PLC0415 - --help needs none of these
+        from ...operations import Selection  # noqa: PLC0415
+
+        waiting = Selection(queue=queue, states=LIVE - {ExecutionState.RUNNING})
+        return await cancel_found(
+            docket, waiting, author=by, reason=reason, dry_run=dry_run, yes=yes
+        )
 
     say(visit(Place(docket, url, config), work))
 

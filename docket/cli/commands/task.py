@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,9 +12,11 @@ import typer
 from ...errors import Undecodable
 from ...foundation.lifecycle import ExecutionState
 from ...foundation.plain import plain
+from ..parameters.author import author as me
 from ..parameters.call_options import Expires, Once, Priority, Queue, Tags, Timeout, call_options
 from ..parameters.objects import register
 from ..parameters.place import Config, Name, Place, Url, visit
+from ..parameters.selections import cancel_found, parse_where
 from ..parameters.times import duration_option, later
 from ..parameters.typed_values import parse_argument, parse_moment
 from ..terminal.descriptions import EXECUTIONS, known_tasks, meant, of_execution
@@ -21,12 +24,17 @@ from ..terminal.exit_codes import Misused, NotFound, Partial, Refused
 from ..terminal.explanations import show_explanation
 from ..terminal.listings import LISTED, MOST, Limit, pick
 from ..terminal.output import Form, Output, note, say, show, show_one
+from .clear import DryRun, Yes
 
 if TYPE_CHECKING:
     from ...docket import Docket
     from ...execution import Execution
     from ...insights import Explanation
+    from ...operations import Done
     from ...storage.executions import Record
+
+Reason = Annotated[str, typer.Option(help="Why, for those who wonder.")]
+Author = Annotated[str | None, typer.Option(help="Who wants it so.", show_default="you")]
 
 app = typer.Typer(
     help="Look at executions, add and cancel them.",
@@ -45,6 +53,7 @@ def list_executions(
         typer.Option(help="Only executions in this state."),
     ] = None,
     task: Annotated[str | None, typer.Option(help="Only executions of this task.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Only executions with this tag.")] = None,
     limit: Limit = MOST,
     docket: Name = None,
     url: Url = None,
@@ -63,7 +72,7 @@ def list_executions(
             return sum(await executions.stock())
 
         listed = executions.listed(states, limit + 1)
-        picked = await pick(listed, limit, count, task=task, is_filtered=state is not None)
+        picked = await pick(listed, limit, count, task=task, tag=tag, is_filtered=state is not None)
         found = [of_execution(Execution.of(docket, record)) for record in picked.records]
         return found, picked.rest
 
@@ -195,39 +204,160 @@ def add(
 def cancel(
     *,
     keys: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY]...", help="The keys of the executions.")
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="All of this task.")] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME==VALUE", help="All with such an argument, as customer==acme."),
+    ] = None,
+    queue: Annotated[str | None, typer.Option(help="All of this queue.")] = None,
+    tag: Annotated[str | None, typer.Option(help="All with this tag.")] = None,
+    older: Annotated[
+        timedelta | None, duration_option("--older", help="All that have been due for longer.")
+    ] = None,
+    deed: Annotated[
+        str | None,
+        typer.Option(help="All that this deed has had run again, and that have not begun."),
+    ] = None,
+    reason: Reason = "",
+    author: Author = None,
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Cancel executions, by key or all that every filter lets through; running ones are notified.
+
+    Example: docket task cancel --task charge --where customer==acme --older 1h --dry-run
+    """
+    by = me() if author is None else author
+    filters = (task, where, queue, tag, older, deed)
+    if bool(keys) == any(one is not None and one != [] for one in filters):
+        found = "both" if keys else "none"
+        raise Misused(
+            "expected which executions are meant, by their keys or by --task, --where, --queue, --tag, "
+            f"--older, --deed; found {found}"
+        )
+    conditions = parse_where(where or ())
+
+    async def work(docket: Docket) -> str:
+        from ...operations import Selection  # noqa: PLC0415 - --help needs none of it
+
+        if keys and dry_run:
+            return f"Would cancel {', '.join(map(plain, keys))}"
+        if keys:
+            return await _cancel_each(docket, keys, by, reason)
+        selection = Selection(task, conditions, queue, tag, older, deed)
+        return await cancel_found(
+            docket, selection, author=by, reason=reason, dry_run=dry_run, yes=yes
+        )
+
+    if told := visit(Place(docket, url, config), work):
+        say(told)
+
+
+@app.command("run-now")
+def run_now(
+    *,
+    keys: Annotated[
         list[str], typer.Argument(metavar="KEY...", help="The keys of the executions.")
     ],
     docket: Name = None,
     url: Url = None,
     config: Config = None,
 ) -> None:
-    """Cancel executions; a running one is notified, and ends at its next checkpoint."""
+    """Run what is scheduled for later at once; limits hold as ever."""
 
-    async def work(docket: Docket) -> int:
-        done = 0
-        failures: list[Exception] = []
-        for key in keys:
-            try:
-                say(await _cancel(docket, key))
-                done += 1
-            except (NotFound, Refused) as failure:
-                failures.append(failure)
-        if len(failures) == 1 and not done:
-            raise failures[0]
-        if failures:
-            raise Partial("\n".join(map(str, failures)))
-        return done
+    async def work(docket: Docket) -> str:
+        return _summed("Due now", await docket.operations.run_now(*keys), "DUE")
 
-    visit(Place(docket, url, config), work)
+    say(visit(Place(docket, url, config), work))
 
 
-async def _cancel(docket: Docket, key: str) -> str:
+@app.command("retry")
+def retry(
+    *,
+    keys: Annotated[
+        list[str], typer.Argument(metavar="KEY...", help="The keys of the executions.")
+    ],
+    reason: Reason = "",
+    author: Author = None,
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
+) -> None:
+    """Try executions again at once: those that wait for their next attempt, and dead letters."""
+    by = me() if author is None else author
+
+    async def work(docket: Docket) -> str:
+        records = await docket.storage.executions.read(*keys)
+        waiting = [
+            one.key
+            for one in records
+            if one and one.state is ExecutionState.SCHEDULED and one.attempt > 1
+        ]
+        others = [key for key in keys if key not in waiting]
+        done = await docket.operations.run_now(*waiting)
+        done += await docket.operations.retry(*others, author=by, reason=reason)
+        return _summed("Tried again", done, "DUE", "RETRIED")
+
+    say(visit(Place(docket, url, config), work))
+
+
+def _summed(verb: str, done: Sequence[Done], *good: str) -> str:
+    """Return what was done to which keys.
+
+    Raises:
+        NotFound, Refused: it was done to none of them.
+        Partial: it was done to some of them only.
+    """
+    well = [plain(one.key) for one in done if one.deed.name in good]
+    rest = [one for one in done if one.deed.name not in good]
+    told = f"{verb}: {', '.join(well)}"
+    if not rest:
+        return told
+    words = "\n".join(
+        [
+            *[told][: len(well)],
+            *(f"{plain(one.key)} is left alone: {_why_not(one)}" for one in rest),
+        ]
+    )
+    if well:
+        raise Partial(words)
+    raise (NotFound if all(one.deed.name == "UNKNOWN" for one in rest) else Refused)(words)
+
+
+def _why_not(one: Done) -> str:
+    if one.deed.name == "UNKNOWN":
+        return "there is no such execution"
+    if one.deed.name == "STRUCK":
+        return "a strike on its task keeps it; `docket strikes ls` lists the strikes"
+    return f"it is {plain(one.detail)}" if one.deed.name.startswith("NOT_") else plain(one.detail)
+
+
+async def _cancel_each(docket: Docket, keys: Sequence[str], by: str, reason: str) -> str:
+    failures: list[Exception] = []
+    for key in keys:
+        try:
+            say(await _cancel(docket, key, by, reason))
+        except (NotFound, Refused) as failure:
+            failures.append(failure)
+    if len(failures) == len(keys) == 1:
+        raise failures[0]
+    if failures:
+        raise Partial("\n".join(map(str, failures)))
+    return ""
+
+
+async def _cancel(docket: Docket, key: str, by: str, reason: str) -> str:
     execution = await docket.get_execution(key)
     if execution is None:
         raise _not_there(docket, key)
     if execution.state.is_terminal:
         raise Refused(f"{key!r} cannot be cancelled: it is {execution.state.value} already")
-    await docket.cancel(key)
+    await docket.operations.cancel(key, author=by, reason=reason)
     runs = execution.state.value == "running"
     return f"Cancelled {plain(key)}" + f", which runs on {plain(str(execution.worker))}" * runs
 

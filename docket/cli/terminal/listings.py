@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import typer
 
+from ...foundation.call_options import CallOptions
 from ...foundation.lifecycle import ExecutionState
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ async def pick(
     count: Callable[[], Awaitable[int]],
     *,
     task: str | None = None,
+    tag: str | None = None,
     is_filtered: bool = False,
 ) -> Picked:
     """Pick the executions to list, and look no further.
@@ -47,14 +49,18 @@ async def pick(
         limit: how many are listed.
         count: counts all of them; called only where some are left out.
         task: the task that they are of; None is any.
+        tag: a tag that they have; None is any, or none.
         is_filtered: whether others were left out before: then there is no count of the rest.
     """
     picked: list[Record] = []
     most, looked = max(limit, LOOKED_AT), 0
     async for record in records:
-        is_wanted = task in (None, record.task)
+        is_wanted = task in (None, record.task) and (
+            tag is None or tag in CallOptions.read(record.options).tags
+        )
         if len(picked) == limit:
-            return Picked(picked, await _rest(limit, count, task, is_wanted, is_filtered))
+            is_filtered = is_filtered or not (task is None is tag)
+            return Picked(picked, await _rest(limit, count, is_wanted, is_filtered))
         if looked == most:
             total = await count()
             return Picked(
@@ -69,11 +75,10 @@ async def pick(
 async def _rest(
     limit: int,
     count: Callable[[], Awaitable[int]],
-    task: str | None,
     is_wanted: bool,
     is_filtered: bool,
 ) -> str:
-    if task is not None or is_filtered:
+    if is_filtered:
         are = "are" if is_wanted else "may be"
         return f"there {are} more; a higher --limit lists them, too"
     total = await count()

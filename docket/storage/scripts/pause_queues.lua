@@ -19,9 +19,10 @@ for at = 1, #pauses, 2 do
 end
 
 local function wake(queue)
-  if queue ~= '*' then return ring(queue) end
-  ring('')
-  for _, one in ipairs(redis.call('SMEMBERS', P .. ':queues')) do ring(one) end
+  ring(queue == '*' and '' or queue)
+  for _, one in ipairs(redis.call('SMEMBERS', P .. ':queues')) do
+    if queue == '*' or without_priority(one) == queue then ring(one) end
+  end
 end
 
 local replies = {}

@@ -6,6 +6,7 @@
 --
 -- author    who wants it
 -- why       and the reason, if there is one
+-- deed      the id of what this is a part of, if it has one
 -- REST...   per dead letter: key, nonce, call ('' is the one that it had), what was changed of that (JSON, or '')
 -- returns   per dead letter: {word, state, generation}; word is SCHEDULED, STRUCK (a rule for its task does not let it
 --           run; with the state 'parked' it was parked, else it is still a dead letter), NOT_DEAD (it is in that
@@ -51,7 +52,7 @@ local function retry(key, nonce, call, changes)
   if schema then redis.call('HSET', run, 'schema', schema) else redis.call('HDEL', run, 'schema') end
   note(run, lineage, {
     generation = generation or FIRST, attempts = attempts or '1', ended = completed or '', reason = reason or '',
-    error = string.sub(error or '', 1, ERROR_SHOWN), at = integer(now), by = author, why = why, changes = changes})
+    error = string.sub(error or '', 1, ERROR_SHOWN), at = integer(now), by = author, why = why, changes = changes, deed = deed})
   return reply
 end
 

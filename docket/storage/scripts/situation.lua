@@ -1,3 +1,4 @@
+--! include pausing
 -- All that tells why an execution stands where it does. It only reads, and as much however much waits.
 --
 -- key       the execution
@@ -30,7 +31,7 @@ local function milliseconds(time)
 end
 
 local FIELDS = {'state', 'task', 'due', 'when', 'queue', 'attempt', 'consumer', 'started', 'completed', 'reason', 'error',
-  'crashes', 'alone', 'suspect', 'silent', 'death', 'cancel', 'message', 'waits', 'gates', 'strike', 'schedule', 'nonce', 'expires'}
+  'crashes', 'alone', 'suspect', 'silent', 'death', 'cancel', 'message', 'waits', 'gates', 'strike', 'schedule', 'nonce', 'expires', 'ended_by'}
 local run = P .. ':runs:' .. key
 local values = redis.call('HMGET', run, unpack(FIELDS))
 if not values[1] then return {} end
@@ -50,9 +51,11 @@ tell('task_rule', its.task and ask(redis.pcall('HGET', P .. ':strikes', 'task:' 
 
 -- Who could run it, and whether anybody may.
 local function tell_workers()
-  local pauses = ask(redis.pcall('HMGET', P .. ':paused-queues', its.queue or '', '*')) or {}
+  local queue = its.queue or ''
+  local pauses = ask(redis.pcall('HMGET', P .. ':paused-queues', queue, '*', without_priority(queue))) or {}
   tell('pause', pauses[1])
   tell('pause_of_all', pauses[2])
+  tell('pause_of_queue', pauses[3])
   local since = string.format('%.0f', now - silence)
   tell('living', ask(redis.pcall('ZCOUNT', P .. ':workers', since, '+inf')))
   local knowing = {}

@@ -88,6 +88,7 @@ class Situation:
         worker: its holder, or the last one.
         started_at, completed_at, reason, error: as its record says.
         expires: the moment by which it must have begun.
+        ended_by: who has cancelled it, and why, as JSON.
         crashes, alone, death: how many processes have died under it, how many of them while it ran alone,
             and how the last one has.
         is_suspect: true while it waits as a suspect.
@@ -125,6 +126,7 @@ class Situation:
     reason: str = ""
     error: str = ""
     expires: datetime | None = None
+    ended_by: str = ""
     crashes: int = 0
     alone: int = 0
     death: str = ""
@@ -243,6 +245,7 @@ def _situation(key: str, told: _Told, silence: timedelta) -> Situation:
         reason=told.text("reason"),
         error=told.text("error"),
         expires=told.moment("expires"),
+        ended_by=told.text("ended_by"),
         crashes=told.number("crashes"),
         alone=told.number("alone"),
         death=told.text("death"),
@@ -274,7 +277,11 @@ def _situation(key: str, told: _Told, silence: timedelta) -> Situation:
         is_dead="dead" in told,
         pauses=tuple(
             read_pause(queue, told[name])
-            for name, queue in (("pause", queue), ("pause_of_all", EVERY_QUEUE))
+            for name, queue in (
+                ("pause", queue),
+                ("pause_of_queue", queue.rpartition("/")[0] or queue),
+                ("pause_of_all", EVERY_QUEUE),
+            )
             if name in told
         ),
         living=told.number("living"),
