@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, TypeAlias
 
-from ..call_options import NO_OPTIONS, CallOptions
 from ..config.model import Configuration
 from ..config.tables.schedules import Schedule, schedule_seed
+from ..foundation.call_options import NO_OPTIONS, CallOptions
 from .codec import decode, dump, encode, next_after_of
 from .timing import NextAfter, count_between, jitter_of, latest
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from .output import Column
 from .descriptions import text, when, wide
+from .output import Column
 
 if TYPE_CHECKING:
     from ...docket import Docket
