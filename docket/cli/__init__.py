@@ -47,6 +47,7 @@ COMMANDS: Final = {
         "Measure how long a call takes from its add to its outcome.",
     ),
     "doctor": ("commands.doctor:doctor", "Look for what is wrong with a server and a docket."),
+    "fsck": ("commands.fsck:fsck", "Compare records with indexes, and repair what differs."),
     "server": ("commands.server:app", "Start, stop or look at the embedded server."),
 }
 """The place of each command, and its summary before it is loaded."""

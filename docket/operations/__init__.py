@@ -7,17 +7,21 @@ storage's; ``insights`` answers questions.
 from __future__ import annotations
 
 from ..foundation.names import EVERY_QUEUE
+from ..storage.checks import Mismatch
 from ..storage.dead import Deed, Done
 from ..storage.queues import QueuePause
+from .mismatches import Check
 from .operations import Operations, new_deed
 from .selection import Found, Match, Selection
 
 __all__ = [
     "EVERY_QUEUE",
+    "Check",
     "Deed",
     "Done",
     "Found",
     "Match",
+    "Mismatch",
     "Operations",
     "QueuePause",
     "Selection",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -15,13 +16,18 @@ from ..errors import CallerError, Undecodable, WrongArguments
 from ..foundation.plain import plain
 from ..foundation.uuid7 import new_key
 from ..serialization.places import place_of_call
+from ..storage.checks import Mismatch
 from ..storage.dead import Again, Deed, Done
 from ..storage.executions import Record, from_milliseconds
 from ..storage.scripting.nonces import new_nonce
+from .mismatches import Check
 from .selection import Found, Match, Selection
 
 SHOWN = 200
 """Characters of a value, in what is remembered of a change."""
+
+LISTED = 1000
+"""Mismatches that the result of a check has, at most."""
 
 
 def new_deed() -> str:
@@ -202,6 +208,31 @@ class Operations:
             ServerUnavailable: the server did not answer in time.
         """
         return await self._docket.storage.queues.resume(queues)
+
+    async def check(self, *, repair: bool = False) -> Check:
+        """Compare the records with whatever refers to them, beside what works.
+
+        No worker has to stop. Everything is looked at in short scripts, so a large docket takes a while
+        and keeps nobody waiting.
+
+        Arguments:
+            repair: repair what does not agree; no work is lost by that.
+
+        Raises:
+            ServerUnavailable: the server did not answer in time; some may be repaired.
+
+        Example:
+            >>> (await docket.operations.check()).is_well
+            True
+        """
+        records, repaired = 0, 0
+        counts, listed = Counter[str](), list[Mismatch]()
+        async for looked in self._docket.storage.checks.walk(repair=repair):
+            records += looked.records
+            counts.update(one.kind for one in looked.mismatches)
+            repaired += sum(one.is_repaired for one in looked.mismatches)
+            listed += looked.mismatches[: LISTED - len(listed)]
+        return Check(records, counts, repaired, listed)
 
     async def _wanted(self, keys: Sequence[str], changes: Mapping[str, Any]) -> list[Again | Done]:
         """Return what to retry, with its changes, and the outcome of what cannot be."""

@@ -74,10 +74,14 @@ Channels: ``P:state:<key>`` and ``P:progress:<key>`` (events of one execution), 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 DEFAULT_QUEUE = "default"
 WORKER_GROUP = "docket-workers"
+
+_GLOB = re.compile(r"[*?\[\]^\\]")
+"""Characters with a meaning in a pattern of keys, which they must not have in a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,11 @@ class Keys:
     def named(self, suffix: str) -> str:
         """Return a key of this docket, for anything that its users keep beside the work."""
         return f"{self.prefix}:{suffix}"
+
+    @property
+    def pattern(self) -> str:
+        """The pattern of all keys of this docket."""
+        return _GLOB.sub(r"\\\g<0>", f"{self.prefix}:") + "*"
 
     def stream(self, queue: str = DEFAULT_QUEUE) -> str:
         """Return the stream of what is due in a queue."""

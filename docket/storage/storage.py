@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from ..connection.base import Connection
 from ..connection.traced import Traced
 from ..errors import ForeignData
+from .checks import Checks
 from .claims import Claimant, Exchange
 from .clock import Clock
 from .configurations import Configurations
@@ -28,8 +27,6 @@ from .subscriptions import Subscriptions
 from .workers import Workers
 
 _OPEN = Script("open")
-_GLOB = re.compile(r"[*?\[\]^\\]")
-"""Characters with a meaning in a pattern of keys, which they must not have in a name."""
 
 
 class Storage:
@@ -49,6 +46,7 @@ class Storage:
         limits = HistoryLimits() if history is None else history
         self.keys = Keys(connection.prefix(name), limits.words)
         self.history = History(connection, self.keys, limits)
+        self.checks = Checks(connection, self.keys)
         self.clock = Clock(connection, self.keys)
         self.configurations = Configurations(connection, self.keys)
         self.deeds = Deeds(connection, self.keys)
@@ -113,7 +111,7 @@ class Storage:
 
     async def erase(self) -> None:
         """Delete every key of this docket; for tests, which clean up behind themselves."""
-        cursor, pattern = b"0", _GLOB.sub(r"\\\g<0>", f"{self.keys.prefix}:") + "*"
+        cursor, pattern = b"0", self.keys.pattern
         while True:
             (reply,) = await self.connection.send(("SCAN", cursor, "MATCH", pattern, "COUNT", 1000))
             cursor, found = value_of(reply)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from ..operations import Done, Found, Match, Operations, Selection
+from ..operations import Check, Done, Found, Match, Operations, Selection
 from .bridge import Bridge
 
 
@@ -74,3 +74,7 @@ class SyncOperations:
     def resume_queues(self, *queues: str) -> list[str]:
         """Start work of these queues again; return those that were paused."""
         return self._bridge.wait(lambda: self._operations.resume_queues(*queues))
+
+    def check(self, *, repair: bool = False) -> Check:
+        """Compare the records with whatever refers to them, as ``Operations.check``."""
+        return self._bridge.wait(lambda: self._operations.check(repair=repair))

@@ -28,7 +28,16 @@ HEAVY = {
     "docket.worker",
 }
 VERBS = [
-    *(["strike"], ["restore"], ["clear"], ["snapshot"], ["watch"], ["worker"], ["doctor"]),
+    *(
+        ["strike"],
+        ["restore"],
+        ["clear"],
+        ["snapshot"],
+        ["watch"],
+        ["worker"],
+        ["doctor"],
+        ["fsck"],
+    ),
     *(["workers"], ["workers", "ls"], ["workers", "for-task"]),
     *(["tasks"], ["tasks", "trace"], ["tasks", "fail"], ["tasks", "sleep"]),
     *(["task"], ["task", "ls"], ["task", "get"], ["task", "add"], ["task", "cancel"]),

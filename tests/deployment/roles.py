@@ -197,7 +197,7 @@ WORKER = PRODUCER | Role(
     WORK,
     RULES,
 )
-OPERATOR = PRODUCER | Role(
+ACTING = PRODUCER | Role(
     (
         "strike",
         "acquit",
@@ -210,7 +210,9 @@ OPERATOR = PRODUCER | Role(
         "pause_queues",
     )
 )
-SUPERVISOR = OPERATOR | Role(
+# Who compares everything sees the names of all keys of the server.
+OPERATOR = ACTING | Role(("check",), ("scan", "hscan", "sscan"))
+SUPERVISOR = ACTING | Role(
     (
         "stage",
         "commit",
@@ -231,7 +233,7 @@ ROLES: Final = {
     "operator": OPERATOR,
     "supervisor": SUPERVISOR,
     # Programs keep data of their own by it, in transactions.
-    "docket": WORKER | SUPERVISOR | Role((), ("multi", "exec")),
+    "docket": WORKER | SUPERVISOR | OPERATOR | Role((), ("multi", "exec")),
 }
 
 

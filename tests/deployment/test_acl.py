@@ -198,6 +198,8 @@ async def test_an_operator_steers_and_runs_nothing(root: Docket, as_: As) -> Non
         assert await timetable.skip_next(often) is not None
         assert await timetable.trigger(often) is not None
         assert await operator.clear() == 1
+        await root.storage.connection.send(("ZADD", root.storage.keys.parked, 1, "nobody"))
+        assert (await operator.operations.check(repair=True)).repaired == 1
         with pytest.raises(ServerRefused):
             await Worker(operator).run_until_finished()
         with pytest.raises(ServerRefused):

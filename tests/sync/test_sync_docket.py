@@ -330,7 +330,9 @@ async def test_it_does_the_same_deeds(docket: Docket, sync: SyncDocket) -> None:
     (discarded,) = await in_thread(lambda: sync.operations.discard("k"))
     await in_thread(lambda: sync.operations.pause_queues("default", author="ann"))
     resumed = await in_thread(lambda: sync.operations.resume_queues("default"))
+    checked = await in_thread(lambda: sync.operations.check(repair=True))
     assert resumed == ["default"]
+    assert (checked.is_well, checked.records) == (True, 1)
 
     await docket.add("trace", when=soon(3600), key="later")("hi")
     found = await in_thread(lambda: sync.operations.find(Selection(task="trace")))
