@@ -16,6 +16,7 @@ from .config.model import Configuration
 from .config.tables.strikes import Strike
 from .config.tables.tasks import Http, Retry, Task
 from .discovery.address import read_secret
+from .discovery.fingerprint import Code, code_of
 from .docket import Docket
 from .foundation.call_options import lane
 from .foundation.policy import (
@@ -198,8 +199,26 @@ def instruct(docket: Docket, orders: WorkerOrders) -> None:
             told.setLevel(level)
 
 
-def build_worker(docket: Docket, orders: WorkerOrders) -> Worker:
-    """Return the worker that orders describe."""
+def code_for(orders: WorkerOrders, since: int) -> Code:
+    """Return the code that a process has imported for its orders.
+
+    Arguments:
+        orders: its orders.
+        since: when it has begun to import, in ns since the epoch.
+    """
+    paths = [path for task in orders.tasks.values() for path in (task.function, task.upcast)]
+    named = [path.partition(":")[0] for path in paths if path is not None]
+    return code_of([*orders.modules, *named], since)
+
+
+def build_worker(docket: Docket, orders: WorkerOrders, code: Code | None = None) -> Worker:
+    """Return the worker that orders describe.
+
+    Arguments:
+        docket: where it works.
+        orders: its orders.
+        code: the code that was imported for them.
+    """
     return Worker(
         docket,
         concurrency=orders.concurrency,
@@ -207,6 +226,7 @@ def build_worker(docket: Docket, orders: WorkerOrders) -> Worker:
         queues=orders.queues,
         suspects_wait=orders.suspects_wait,
         is_introduced=False,
+        code=code,
     )
 
 

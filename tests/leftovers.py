@@ -20,7 +20,7 @@ LASTING = re.compile(
     r"|dead|fence|clock|format"
     r"|strikes|routes|schemas"
     r"|schedules|paused|(schedule|outcomes|ran):.+|(configuration|revisions):.+"
-    r"|supervisors|workers|codecs|worker-queues|limits|leases"
+    r"|supervisors|workers|codecs|worker-queues|worker-code|limits|leases"
     r"|(worker-tasks|worker-shapes|task-workers):.+"
 )
 """Keys that may last although no work is left; what they hold is looked at below."""

@@ -50,7 +50,15 @@ KEYS: Final = frozenset(
         *("quarantine", "queue", "queues", "ran", "rate", "removing", "results", "revisions"),
         *("routes", "runs", "schedule", "schedules", "schemas", "sizes", "slots", "staged"),
         *("staging", "state", "stream", "strikes", "supervisors", "suspects", "task-workers"),
-        *("waiters", "waiting", "worker-queues", "worker-shapes", "worker-tasks", "workers"),
+        *(
+            "waiters",
+            "waiting",
+            "worker-code",
+            "worker-queues",
+            "worker-shapes",
+            "worker-tasks",
+            "workers",
+        ),
         *("none", "none2"),
     }
 )

@@ -37,6 +37,7 @@ Key                                   Type          Holds
 ``P:worker-shapes:<worker>``          hash          what each of its tasks can be called with
 ``P:codecs``                          hash          what each worker reads
 ``P:worker-queues``                   hash          the queues that each worker serves
+``P:worker-code``                     hash          when each worker has started, and which code it runs
 ``P:task-workers:<task>``             set           the workers that know a task
 ``P:bell`` ``P:bell:<queue>``         list          at most one token: wakes one idle worker
 ``P:format``                          string        the format of all this: another one is refused
@@ -267,6 +268,11 @@ class Keys:
     def worker_queues(self) -> str:
         """The queues that workers serve."""
         return self.named("worker-queues")
+
+    @property
+    def worker_code(self) -> str:
+        """The times at which workers have started, and fingerprints of their code."""
+        return self.named("worker-code")
 
     def task_workers(self, task: str) -> str:
         """Return the key of the workers that know a task."""

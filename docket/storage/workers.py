@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -15,7 +15,7 @@ from .scripting.replies import pairs
 from .scripting.retrying import read_patiently, value_of
 from .scripting.script import Script, run, time_query
 
-_REGISTER = Script("register", ("worker", "silence", "codecs", "queues"))
+_REGISTER = Script("register", ("worker", "silence", "codecs", "queues", "age", "code"))
 _HEARTBEAT = Script("heartbeat", ("worker", "now"))
 _RETIRE = Script("retire", ("worker", "consumer"))
 _UNPARK = Script("unpark", ("quiet", "most"))
@@ -36,6 +36,19 @@ class WorkerInfo:
     name: str
     last_seen: datetime
     tasks: set[str]
+    started: datetime | None = None
+    """Time at which it has started, if it says which code it runs."""
+    code: str = ""
+    """Fingerprint of the code that it runs; empty if it does not say."""
+
+    def is_behind(self, workers: Iterable[WorkerInfo]) -> bool:
+        """Return True if the newest of those that know the same tasks runs other code.
+
+        Workers that know others run another program, whose code is another one for that reason.
+        """
+        same = [one for one in workers if one.started is not None and one.tasks == self.tasks]
+        newest = max(same, key=lambda one: (one.started, one.name), default=self)
+        return bool(self.code) and newest.code != self.code
 
 
 class Workers:
@@ -53,6 +66,8 @@ class Workers:
         shapes: Mapping[str, str] = NOTHING,
         codecs: Sequence[str] = (),
         queues: Sequence[str] = (),
+        age: timedelta = timedelta(0),
+        code: str = "",
     ) -> int:
         """Announce a worker and forget those that were silent for longer than ``silence``.
 
@@ -63,6 +78,8 @@ class Workers:
             shapes: what tasks can be called with, by name; by ``ANY_TASK``, that it takes all others, too.
             codecs: those that it reads.
             queues: those that it serves; empty if it does not say so.
+            age: the time since it has started.
+            code: the fingerprint of the code that it runs; empty if there is none.
 
         Returns the server's time in ms.
         """
@@ -71,6 +88,7 @@ class Workers:
         call = _REGISTER.call(
             self._keys,
             *(worker, _milliseconds(silence), " ".join(codecs), "\n".join(queues)),
+            *(_milliseconds(age), code),
             *words,
         )
         (reply,) = await run(self._connection, call)
@@ -160,12 +178,19 @@ class Workers:
         living = [(name, last) for name, last in heard.items() if last >= oldest]
         if not living:
             return []
-        tasks = await read_patiently(
-            self._connection, *(("SMEMBERS", self._keys.worker_tasks(name)) for name, _ in living)
+        codes, *tasks = await read_patiently(
+            self._connection,
+            ("HMGET", self._keys.worker_code, *(name for name, _ in living)),
+            *(("SMEMBERS", self._keys.worker_tasks(name)) for name, _ in living),
         )
         return [
-            WorkerInfo(name, last_seen, {task.decode(errors="replace") for task in value_of(known)})
-            for (name, last_seen), known in zip(living, tasks, strict=True)
+            WorkerInfo(
+                name,
+                last_seen,
+                {task.decode(errors="replace") for task in value_of(known)},
+                *_code_of(code),
+            )
+            for (name, last_seen), known, code in zip(living, tasks, value_of(codes), strict=True)
         ]
 
     async def count_living(self, silence: timedelta, now: int) -> int:
@@ -225,6 +250,14 @@ class Workers:
     async def knowing(self, task: str, silence: timedelta) -> list[WorkerInfo]:
         """Return the workers heard of within ``silence`` that know a task."""
         return [worker for worker in await self.living(silence) if task in worker.tasks]
+
+
+def _code_of(told: bytes | None) -> tuple[datetime | None, str]:
+    """Return when a worker has started and which code it runs; nothing of what is damaged."""
+    started, _, code = (told or b"").partition(b" ")
+    if not started.isdigit():
+        return None, ""
+    return from_milliseconds(int(started)), code.decode(errors="replace")
 
 
 def _milliseconds(duration: timedelta) -> int:

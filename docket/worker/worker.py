@@ -24,6 +24,7 @@ from ..dependencies.resolution import (
     detect_single_conflicts,
     validate_worker_dependencies,
 )
+from ..discovery.fingerprint import Code, code_of
 from ..docket import Docket
 from ..errors import ServerUnavailable
 from ..execution import Execution
@@ -94,6 +95,7 @@ class Worker:
         suspects_wait: the milliseconds for which it leaves what was in flight in a process that died
             to others; None if it runs nothing else. The supervisor says so.
         is_introduced: write to the log that it starts, and which tasks it knows.
+        code: the code that it runs; if left out, what was imported when it starts.
 
     Example:
         >>> async with Docket() as docket:
@@ -124,6 +126,7 @@ class Worker:
         observers: Sequence[Observer] = (),
         suspects_wait: int | None = 0,
         is_introduced: bool = True,
+        code: Code | None = None,
     ) -> None:
         if concurrency < 1:
             raise ValueError(f"concurrency must be at least 1, got {concurrency}")
@@ -151,6 +154,7 @@ class Worker:
         self._used: frozenset[str] = frozenset()
         self.suspects_wait = suspects_wait
         self.is_introduced = is_introduced
+        self._code = code
         self.tally = Tally()
         telemetry = WorkerTelemetry(self.labels(), docket.tasks)
         self._observer = Observers([WorkerLog(), self.tally, telemetry, *observers])
@@ -222,6 +226,7 @@ class Worker:
             self._perpetuals.look,
             lambda: limits_of(self),
             takes_all=self.fallback_task is not None,
+            code=lambda: self.code.fingerprint,
         )
         self._unparking = Unparking(
             docket, observer, lambda: self._running.free, self._trading.look
@@ -287,6 +292,15 @@ class Worker:
     def is_ending(self) -> bool:
         """True if all tasks of its event loop were cancelled, as at the end of ``asyncio.run``."""
         return self._shutdown.is_ending
+
+    @property
+    def code(self) -> Code:
+        """The code that it runs, as it was when it was imported."""
+        if self._code is None:
+            self._code = code_of(
+                {getattr(task, "__module__", "") for task in self.docket.tasks.values()}
+            )
+        return self._code
 
     @property
     def in_flight(self) -> int:

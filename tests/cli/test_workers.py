@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from docket import Docket, Worker
+from docket.storage.workers import WorkerInfo
 from tests.routing import route
 
 from .conftest import Shell
@@ -37,7 +40,7 @@ def test_workers_ls_takes_docket_and_url_and_lists_who_lives(shell: Shell) -> No
 
     header, line = shown.splitlines()
     assert code == 0
-    assert header.split() == ["NAME", "LAST", "SEEN", "TASKS"]
+    assert header.split() == ["NAME", "LAST", "SEEN", "CODE", "TASKS"]
     assert line.startswith("jane  ")
     assert line.endswith("break_down, climb, fail, greet, hold, report, sleep, trace")
 
@@ -49,7 +52,39 @@ def test_workers_ls_as_json(shell: Shell) -> None:
 
     (worker,) = listed["items"]
     assert (listed["version"], listed["kind"]) == (1, "workers")
-    assert sorted(worker) == ["last_seen", "name", "tasks"]
+    assert sorted(worker) == ["code", "is_behind", "last_seen", "name", "started", "tasks"]
+    assert (worker["code"], worker["is_behind"]) != ("", True)
+
+
+def test_workers_that_run_older_code_are_pointed_at(shell: Shell) -> None:
+    async def look(docket: Docket) -> list[WorkerInfo]:
+        workers, silence = docket.storage.workers, timedelta(minutes=1)
+
+        async def announce(name: str, task: str, minutes: int, code: str) -> None:
+            age = timedelta(minutes=minutes)
+            await workers.register(name, [task], silence, age=age, code=code)
+
+        await announce("old", "greet", 9, "111111111111")
+        await announce("new", "greet", 1, "222222222222")
+        await announce("other", "climb", 5, "333333333333")
+        await announce("silent", "greet", 0, "")
+        await announce("damaged", "greet", 0, "444444444444")
+        async with docket.redis() as client:
+            redis: Any = client
+            await redis.hset(docket.key("worker-code"), "damaged", "nonsense")
+        return await workers.living(silence)
+
+    found = {one.name: one for one in shell.visit(look)}
+    assert [name for name, one in found.items() if one.is_behind(found.values())] == ["old"]
+    assert (found["damaged"].started, found["damaged"].code) == (None, "")
+    started = found["old"].started
+    assert started is not None
+    assert timedelta(minutes=8) < found["old"].last_seen - started < timedelta(minutes=10)
+    shown = shell.type("workers", "ls", "-o", "wide")
+    (line,) = [line for line in shown.stdout.splitlines() if line.startswith("old ")]
+    assert line.split()[-4:] == ["greet", "9m", "ago", "111111111111"]
+    assert " older " in line
+    assert shown.stderr == "1 of 5 workers run older code than the newest: `docket restart`\n"
 
 
 def test_workers_for_task_takes_a_task_docket_and_url(shell: Shell) -> None:

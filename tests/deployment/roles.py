@@ -70,6 +70,7 @@ WORK: Final = (
         "worker-shapes:*",
         "codecs",
         "worker-queues",
+        "worker-code",
         "task-workers:*",
         "bell",
         "bell:*",

@@ -11,7 +11,7 @@ import typer
 
 from ..parameters.objects import STANDARD, register
 from ..parameters.place import Config, Name, Place, Url, visit
-from ..terminal.descriptions import EXECUTIONS, WORKERS, of_execution, of_worker, text, when
+from ..terminal.descriptions import EXECUTIONS, WORKERS, of_execution, of_workers, text, when
 from ..terminal.listings import LISTED, LOOKED_AT, MOST, Limit, pick
 from ..terminal.output import (
     VERSION,
@@ -81,7 +81,7 @@ def snapshot(
         say(_summary(taken, running))
         for kind, items, columns in (
             ("executions", [*map(of_execution, [*shown.running, *shown.future])], EXECUTIONS),
-            ("workers", [*map(of_worker, taken.workers)], WORKERS),
+            ("workers", of_workers(taken.workers), WORKERS),
             *([("stats", task_stats(taken), STATS)] if stats else []),
         ):
             if items:
@@ -155,7 +155,7 @@ def _document(taken: DocketSnapshot) -> dict[str, Any]:
         "total_tasks": taken.total_tasks,
         "running": [*map(of_execution, taken.running)],
         "future": [*map(of_execution, taken.future)],
-        "workers": [*map(of_worker, taken.workers)],
+        "workers": of_workers(taken.workers),
     }
 
 

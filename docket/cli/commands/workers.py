@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..parameters.place import Config, Name, Place, Url, visit
-from ..terminal.descriptions import WORKERS, known_tasks, meant, of_worker
+from ..terminal.descriptions import WORKERS, known_tasks, meant, of_workers
 from ..terminal.output import Form, Output, note, show
 
 if TYPE_CHECKING:
@@ -53,5 +53,8 @@ def workers_for_task(
 
 
 def _show(workers: Collection[WorkerInfo], form: Form) -> None:
-    items = sorted(map(of_worker, workers), key=lambda worker: worker["name"])
+    items = of_workers(workers)
     show("workers", items, WORKERS, form)
+    behind = sum(item["is_behind"] for item in items)
+    if behind and form not in (Form.JSON, Form.JSONL):
+        note(f"{behind} of {len(items)} workers run older code than the newest: `docket restart`")

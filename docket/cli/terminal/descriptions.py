@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from ...foundation.plain import plain
@@ -35,9 +35,19 @@ def of_execution(execution: Execution) -> dict[str, Any]:
     }
 
 
-def of_worker(worker: WorkerInfo) -> dict[str, Any]:
-    """Return a worker as it is shown."""
-    return {"name": worker.name, "last_seen": worker.last_seen, "tasks": sorted(worker.tasks)}
+def of_workers(workers: Collection[WorkerInfo]) -> list[dict[str, Any]]:
+    """Return workers as they are shown, by name, and which of them run older code than the newest."""
+    return [
+        {
+            "name": worker.name,
+            "last_seen": worker.last_seen,
+            "tasks": sorted(worker.tasks),
+            "started": worker.started,
+            "code": worker.code,
+            "is_behind": worker.is_behind(workers),
+        }
+        for worker in sorted(workers, key=lambda worker: worker.name)
+    ]
 
 
 def text(name: str) -> Column:
@@ -74,7 +84,14 @@ EXECUTIONS: Final = (
     wide("attempt"),
     wide("call"),
 )
-WORKERS: Final = (text("name"), when("last_seen"), Column("TASKS", _tasks))
+WORKERS: Final = (
+    text("name"),
+    when("last_seen"),
+    Column("CODE", lambda item: "older" if item["is_behind"] else ""),
+    Column("TASKS", _tasks),
+    Column("STARTED", lambda item: distance(item["started"]), is_wide=True),
+    Column("FINGERPRINT", lambda item: item["code"], is_wide=True),
+)
 
 
 async def known_tasks(docket: Docket) -> set[str]:

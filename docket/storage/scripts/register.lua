@@ -5,6 +5,8 @@
 -- silence   ms without a heartbeat after which a worker counts as gone
 -- codecs    what it reads, separated by spaces
 -- queues    those that it serves, a line each; '' if it does not say
+-- age       ms since it has started
+-- code      the fingerprint of the code that it runs; '' if there is none
 -- REST...   pairs: a task that it knows, and what that can be called with ('' if it does not say)
 -- returns   the Redis time in ms
 
@@ -20,6 +22,7 @@ local function forget(name)
   redis.call('ZREM', P .. ':workers', name)
   redis.call('HDEL', P .. ':codecs', name)
   redis.call('HDEL', P .. ':worker-queues', name)
+  redis.call('HDEL', P .. ':worker-code', name)
 end
 
 for _, silent in ipairs(redis.call('ZRANGEBYSCORE', P .. ':workers', '-inf', integer(now - silence), 'LIMIT', 0, SLICE)) do
@@ -30,6 +33,7 @@ say_format()
 redis.call('ZADD', P .. ':workers', integer(now), worker)
 redis.call('HSET', P .. ':codecs', worker, codecs)
 if queues ~= '' then redis.call('HSET', P .. ':worker-queues', worker, queues) end
+if code ~= '' then redis.call('HSET', P .. ':worker-code', worker, integer(now - age) .. ' ' .. code) end
 for at = REST, #ARGV, 2 do
   local task, shape = ARGV[at], ARGV[at + 1]
   if task ~= '' then

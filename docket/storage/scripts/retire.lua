@@ -17,6 +17,7 @@ redis.call('DEL', tasks, P .. ':worker-shapes:' .. worker)
 redis.call('ZREM', P .. ':workers', worker)
 redis.call('HDEL', P .. ':codecs', worker)
 redis.call('HDEL', P .. ':worker-queues', worker)
+redis.call('HDEL', P .. ':worker-code', worker)
 -- Should it be gone before it has called again, its lease ends, and others go on.
 if not gates.free_orphans(consumer) then return {0, 1} end
 redis.call('ZREM', P .. ':leases', consumer)

@@ -9,11 +9,12 @@ import os
 import signal
 import socket
 import threading
+import time
 import traceback
 from datetime import timedelta
 from typing import Any
 
-from ...assembly import build_docket, build_worker, instruct
+from ...assembly import build_docket, build_worker, code_for, instruct
 from ...connection.errors import trouble_of
 from ...docket import Docket
 from ...errors import ServerRefused, ServerUnavailable
@@ -114,7 +115,8 @@ class Child:
             return
         self._revision = revision
         assert self._worker is not None
-        await channel.say("ready", revision=revision, consumer=self._worker.consumer)
+        code = self._worker.code.modules
+        await channel.say("ready", revision=revision, consumer=self._worker.consumer, code=code)
 
     async def _become(self, orders: WorkerOrders) -> None:
         # What suspects have logged must be there when they kill the process, each line of it.
@@ -129,11 +131,13 @@ class Child:
         self._orders = orders
 
     async def _start(self, orders: WorkerOrders) -> None:
+        began = time.time_ns()
         docket = build_docket(orders)
+        code = code_for(orders, began)
         instruct(docket, orders)
         await docket.__aenter__()
         self._docket = docket
-        self._worker = build_worker(docket, orders)
+        self._worker = build_worker(docket, orders, code)
         self._working = asyncio.create_task(self._worker.run_forever(), name="docket worker")
         starting = asyncio.create_task(self._worker.until_started())
         await asyncio.wait({starting, self._working}, return_when=asyncio.FIRST_COMPLETED)

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from ...discovery.fingerprint import NO_CODE, Code
 from ...errors import OperatorError, ServerFull, ServerRefused, ServerUnavailable
 from ...foundation.deaths import describe_exit
 from ...foundation.worker_spec import WorkerOrders
@@ -76,6 +77,8 @@ class WorkerProcess:
         self.state = ProcessState.STARTING
         self.revision = 0
         self.consumer: str | None = None
+        self.code = NO_CODE
+        """The code that it has imported."""
         self.status: dict[str, Any] = {}
         self.pid = 0
         self.born = time.monotonic()
@@ -278,6 +281,7 @@ class WorkerProcess:
             else:
                 if message["word"] == "ready":
                     self.revision = message["revision"]
+                    self.code = Code.read(message["code"])
                 self._answers.put_nowait(message)
 
 

@@ -4,7 +4,8 @@
 To the child    ``configure`` (revision, orders)    become this; answered by ready or rejected
 ..              ``drain`` (seconds)                 finish what runs, hand the rest back, exit
 From the child  ``hello``                           is there, and waits for orders
-..              ``ready`` (revision, consumer)      works with this revision
+..              ``ready`` (revision, consumer,      works with this revision, and runs this code
+..              code)
 ..              ``rejected`` (revision, reason,     cannot become this, goes on as it was;
 ..              trouble)                            whether Redis was ``away``, ``full``, ``refused``
 ..              ``status``                          every second: what runs, counts, contact

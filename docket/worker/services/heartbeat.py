@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
 
 from ...calls.binding import ANYTHING, announced
 from ...docket import Docket
@@ -35,6 +37,7 @@ class Heartbeat(Service):
         on_forgotten: called when the server may have lost what it knew of the worker, and so all else.
         limits: gives the slots of the concurrency limits of its tasks, by definition and task.
         takes_all: whether it has a fallback for tasks that it does not know.
+        code: gives the fingerprint of the code that the worker runs.
     """
 
     is_kept = True
@@ -50,6 +53,7 @@ class Heartbeat(Service):
         on_forgotten: Callable[[], None],
         limits: Callable[[], Mapping[tuple[str, str], int]],
         takes_all: bool = False,
+        code: Callable[[], str] = str,
     ) -> None:
         self._docket = docket
         self._worker = worker
@@ -60,6 +64,8 @@ class Heartbeat(Service):
         self._on_forgotten = on_forgotten
         self._limits = limits
         self._takes_all = takes_all
+        self._code = code
+        self._began = time.monotonic()
         self._announced: Mapping[tuple[str, str], int] = {}
         self._disagreements: set[str] = set()
         self._known: frozenset[str] = frozenset()
@@ -101,6 +107,8 @@ class Heartbeat(Service):
             await workers.register(
                 *(self._worker, sorted(tasks), silence, shapes),
                 *(self._docket.serializer.codecs, queues),
+                timedelta(seconds=time.monotonic() - self._began),
+                self._code(),
             )
         )
         self._known, self._served = tasks, queues
