@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "dev": ("commands.dev:dev", "Run a docket.toml with a server of its own, and follow its code."),
     "status": ("commands.status:status", "Show how a supervisor stands, or all of them."),
     "reload": ("commands.reload:reload", "Have the supervisor read its file again."),
+    "restart": ("commands.restart:restart", "Have pools run the code as it is now, without a gap."),
     "config": ("commands.config:app", "Check, show and explain a configuration; plan a change."),
     "worker": ("commands.worker:worker", "Run a worker until it is asked to stop."),
     "strike": ("commands.strike:strike", "Strike out a task, or everything with such an argument."),

@@ -27,15 +27,17 @@ from ..storage.scripting.retrying import value_of
 from ..storage.storage import Storage
 from .conditions import Conditions
 from .control.client import place_of
+from .control.listening import Listening
 from .control.requests import Requests
-from .control.server import Control, NoPlace
 from .fleet import Fleet
 from .host.signals import answering, dump_stacks
 from .host.systemd import Notifier
 from .leadership import LOST, Leadership
+from .reload.code_state import CodeState
 from .reload.code_watcher import CodeWatcher
 from .reload.file_watcher import Rhythm, Watcher
 from .reload.reloader import Reloader
+from .reload.restarter import Restarter
 from .reporting.backlog import Census
 from .reporting.health import ReloadRecord, Status
 from .reporting.overview import Overview
@@ -54,7 +56,6 @@ class Supervisor:
         path: the docket.toml.
         environ: the environment, which overrides the file.
         chosen: overlays, profile and settings of the command line.
-        follows_code: whether new processes take over when the code beside the file changes.
 
     Raises:
         ConfigurationError: the file cannot be used as it is.
@@ -65,8 +66,6 @@ class Supervisor:
         path: Path,
         environ: Mapping[str, str] = os.environ,
         chosen: Chosen = NOTHING,
-        *,
-        follows_code: bool = False,
     ) -> None:
         self._path = path
         self._environ = environ
@@ -98,16 +97,26 @@ class Supervisor:
         self.reloader = Reloader(
             path, environ, chosen, loaded, self._fleet, reloads, self.conditions
         )
-        self._overview = Overview(self._fleet, self.reloader, self.conditions, self._status)
+        code = CodeState(self._fleet.pools, self.conditions)
+        self.restarter = Restarter(self.reloader, self._fleet, self.conditions, code)
+        self._overview = Overview(self._fleet, self.reloader, self.conditions, self._status, code)
         self._requests = Requests(
             self.reloader,
+            self.restarter,
             lambda: self._overview.fields,
             lambda: self._status.is_up and not self._stopping.is_set(),
             self.ask_to_reload,
         )
+        control = configuration.supervisor.control
+        self._listening = Listening(lambda: place_of(control, path), self._requests.answers)
         self._notifier = Notifier.of(environ, self._summary)
-        self._following = (
-            (CodeWatcher(path.resolve().parent, self.reloader.renew),) if follows_code else ()
+        self._code_watcher = CodeWatcher(
+            path,
+            code,
+            self._rhythm,
+            lambda: self._configuration.supervisor.reload.follow_code,
+            self._is_changing,
+            self.restarter.restart,
         )
         self._failure = ""
         self._background: set[asyncio.Task[None]] = set()
@@ -195,18 +204,11 @@ class Supervisor:
 
     @asynccontextmanager
     async def _controlled(self) -> AsyncGenerator[None, None]:
-        place = place_of(self._configuration.supervisor.control, self._path)
-        control = Control(place, self._requests.answers)
-        try:
-            await control.start()
-        except NoPlace as error:
-            logger.warning(
-                "docket status and docket reload do not reach this supervisor: %s", error
-            )
+        await self._listening.open()
         try:
             yield
         finally:
-            await control.stop()
+            await self._listening.close()
 
     @asynccontextmanager
     async def _connected(self) -> AsyncGenerator[None, None]:
@@ -321,7 +323,7 @@ class Supervisor:
         services = Services(
             *(fleet.ticker, leadership, self._watcher, pulse, self._notifier, self._census),
             Pauses(fleet.storage.schedules, fleet.owner, self.conditions),
-            *self._following,
+            *(self._code_watcher, self._listening),
             Reloads(self._reload_once),
         )
         self._status.services = services
@@ -338,6 +340,11 @@ class Supervisor:
         await self.reloader.follow(beat)
         if self.reloader.is_to_be_tried_again and beat is not LOST:
             self.reload()
+
+    def _is_changing(self) -> bool:
+        """Return True if a reload, or a restart, is under way or comes first."""
+        is_reloading = self._reload_wanted.is_set() or self.reloader.under_way.locked()
+        return is_reloading or self.restarter.is_busy or self._watcher.has_news
 
     async def _reload_once(self) -> None:
         """Wait until a reload is wanted, and carry it out."""

@@ -43,7 +43,7 @@ OWNERS = {
     "uncalled_for": {"annotations", "dependencies"},
     "pytest": {"pytest_plugin"},
     "pytest_asyncio": {"pytest_plugin"},
-    "watchfiles": {"supervisor.reload.code_watcher", "supervisor.reload.file_watcher"},
+    "watchfiles": {"supervisor.reload.file_watcher"},
     "croniter": {"foundation.cron"},
     "pydantic": {"config", "serialization.written"},
     "pydantic_core": {"config"},

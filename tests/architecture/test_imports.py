@@ -89,7 +89,7 @@ BAD = {
     "watchfiles": (
         "supervisor/pool.py",
         "import watchfiles",
-        "only supervisor.reload.code_watcher, supervisor.reload.file_watcher may",
+        "only supervisor.reload.file_watcher may",
     ),
     "croniter": (
         "schedules/desired.py",

@@ -14,7 +14,7 @@ import pytest
 from docket.cli.commands.dev import CODE
 from docket.config.describing.starter import STARTER
 from docket.connection.embedded import EmbeddedServer
-from docket.supervisor.reload.code_watcher import is_code
+from docket.discovery.fingerprint import is_ours
 from tests.cli.conftest import Shell
 from tests.cli.supervised import typed
 from tests.supervisor.conftest import until
@@ -149,7 +149,6 @@ def test_what_is_there_is_not_replaced(bench: Bench) -> None:
     [
         ("tasks.py", True),
         ("shop/deep/tasks.py", True),
-        ("tasks.txt", False),
         (".venv/lib/x.py", False),
         ("venv/lib/x.py", False),
         ("shop/__pycache__/x.py", False),
@@ -157,4 +156,4 @@ def test_what_is_there_is_not_replaced(bench: Bench) -> None:
     ],
 )
 def test_only_code_of_the_user_counts(path: str, counts: bool) -> None:
-    assert is_code(Path("/home/jane"), Path("/home/jane") / path) is counts
+    assert is_ours(path) is counts

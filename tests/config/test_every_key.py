@@ -28,6 +28,7 @@ from tests.supervisor import test_many_hosts, test_supervisor
 from tests.supervisor.control import test_server
 from tests.supervisor.processes import test_processes, test_recycling
 from tests.supervisor.reload import (
+    test_code_watcher,
     test_file_watcher,
     test_probe,
     test_reloader,
@@ -232,6 +233,9 @@ TESTED: dict[str, Any] = {
     ),
     "supervisor.reload.poll_interval": (
         test_file_watcher.test_a_file_that_can_not_be_watched_is_read_now_and_then
+    ),
+    "supervisor.reload.follow_code": (
+        test_code_watcher.test_nothing_is_done_where_it_is_not_followed_or_a_reload_comes_first
     ),
     "supervisor.reload.max_removals": test_supervisor.test_a_change_that_removes_too_much_is_refused,
     "supervisor.reload.on_failure": (

@@ -54,11 +54,12 @@ def dev(
     if not file.exists():
         _begin(file, init)
     place = url or embedded_url(file)
-    over = replace(over, settings=(*over.settings, f"url={json.dumps(place)}"))
+    fixed = f"url={json.dumps(place)}", "supervisor.reload.follow_code=true"
+    over = replace(over, settings=(*over.settings, *fixed))
     # Bytecode is compared with newer code by the second: a file saved twice in one would be missed.
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     note(f"edit {file}, or any .py beside it, and save; Ctrl-C stops")
-    raise SystemExit(run(file, over, follows_code=True))
+    raise SystemExit(run(file, over))
 
 
 def _begin(file: Path, init: bool) -> None:

@@ -52,9 +52,11 @@ PROCESSES: Final = (
     Column("REV", lambda item: str(item["revision"])),
     _number("in_flight"),
     _number("runs"),
+    Column("CODE", lambda item: "older" if item.get("is_behind") else ""),
     Column("UP", lambda item: format_duration(timedelta(seconds=round(item["uptime"])))),
     Column("MEMORY", lambda item: f"{item['rss'] >> 20} MiB"),
     wide("worker"),
+    Column("FINGERPRINT", lambda item: item.get("code", ""), is_wide=True),
 )
 SCHEDULES: Final = (
     Column("SCHEDULE", lambda item: item["name"]),
@@ -157,6 +159,10 @@ def _show(found: dict[str, Any], form: Form) -> Mapping[str, Any]:
     pools = [{**pool, "state": _state(pool)} for pool in found["pools"]]
     show("pools", pools, POOLS, form)
     show("processes", processes, PROCESSES, form)
+    # A supervisor of an older release does not say so.
+    code = found.get("code", {"behind": 0})
+    if behind := code["behind"]:
+        say(f"{behind} of {code['processes']} processes run older code: `docket restart`")
     if schedules:
         show("schedules", schedules, SCHEDULES, form)
     show("conditions", conditions, CONDITIONS, form)

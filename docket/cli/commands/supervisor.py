@@ -58,19 +58,18 @@ def _check(file: Path, over: Chosen, strict: bool, probe: bool, form: Format) ->
     return WARNINGS if strict and outcome.warnings else 0
 
 
-def run(file: Path, over: Chosen, *, follows_code: bool = False) -> int:
+def run(file: Path, over: Chosen) -> int:
     """Run a configuration until asked to stop, and return the exit code.
 
     Arguments:
         file: the configuration.
         over: what is laid over it.
-        follows_code: whether the code beside it is followed, too.
     """
     from ...supervisor.processes.process import Rejected  # noqa: PLC0415 - --check and --help need none of it
     from ...supervisor.supervisor import Supervisor  # noqa: PLC0415
 
     try:
-        supervisor = Supervisor(file, os.environ, over, follows_code=follows_code)
+        supervisor = Supervisor(file, os.environ, over)
         # What is there now stays: the event loop waits while a full garbage collection looks at all there is.
         gc.freeze()
         asyncio.run(supervisor.run())

@@ -92,5 +92,11 @@ def tell(outcome: Mapping[str, Any], form: Form) -> None:
 
 def end_of(outcome: Mapping[str, Any]) -> int:
     """Return the exit code of a command that has asked for a change."""
-    codes = {"applied": 0, "unchanged": 0, "invalid": INVALID, "refused": Refused.exit_code}
+    codes = {
+        "applied": 0,
+        "unchanged": 0,
+        "restarted": 0,
+        "invalid": INVALID,
+        "refused": Refused.exit_code,
+    }
     return codes.get(outcome["result"], CommandError.exit_code)

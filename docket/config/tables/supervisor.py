@@ -32,6 +32,11 @@ class Reload(Table):
         default=timedelta(seconds=10),
         description="The interval at which the file is compared even without a hint of a change.",
     )
+    follow_code: bool = Field(
+        default=False,
+        description="Whether new processes take over when a module file of the tasks changes, or a link on"
+        " the way to it; noticed as watch says.",
+    )
     max_removals: Share = Field(
         default=Ratio(0.5),
         description="The share of tasks, schedules and pools that one change may remove.",

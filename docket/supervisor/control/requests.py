@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from ...errors import OperatorError
 from ...foundation.service import end
 from ..reload.reloader import Outcome, Reloader
+from ..reload.restarter import Restarter
 from .server import Answer, Misunderstood, Request
 
 MOST: Final = 64
@@ -21,6 +22,7 @@ class Requests:
 
     Arguments:
         reloader: replaces the configuration.
+        restarter: replaces processes by such as run the code as it is now.
         status: the state of the supervisor.
         is_up: returns whether it may change anything now.
         reload: asks to read the files again, soon.
@@ -29,11 +31,13 @@ class Requests:
     def __init__(
         self,
         reloader: Reloader,
+        restarter: Restarter,
         status: Callable[[], Mapping[str, Any]],
         is_up: Callable[[], bool],
         reload: Callable[[], None],
     ) -> None:
         self._reloader = reloader
+        self._restarter = restarter
         self._status = status
         self._is_up = is_up
         self._ask_to_reload = reload
@@ -48,6 +52,7 @@ class Requests:
             "apply": self._apply,
             "rollback": self._roll_back,
             "scale": self._scale,
+            "restart": self._restart,
         }
 
     async def stop(self) -> None:
@@ -56,7 +61,8 @@ class Requests:
             await end(change)
 
     async def _tell(self, _: Request) -> Mapping[str, Any]:
-        return self._status()
+        # In a thread, because it looks at the files of the code.
+        return await asyncio.to_thread(self._status)
 
     async def _reload(self, request: Request) -> Mapping[str, Any]:
         allow_removals = _flag(request, "allow_removals")
@@ -85,19 +91,37 @@ class Requests:
             raise Misunderstood(f"by: expected a number from -{MOST} to {MOST}, found {by:.3g}")
         return await self._change(self._reloader.scale, by)
 
+    async def _restart(self, request: Request) -> Mapping[str, Any]:
+        self._refuse_unless_up()
+        asked, waits = _texts(request, "pools"), _flag(request, "wait")
+        if missing := self._restarter.why_not(asked):
+            return {"result": "not_found", "message": missing}
+        pools = self._restarter.accept(asked)
+        if waits:
+            return await self._change(self._restarter.carry_out, pools)
+        self._begin(self._restarter.carry_out, pools)
+        return {"result": "accepted", "pools": pools}
+
     async def _change(
         self, change: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any, **options: Any
     ) -> Mapping[str, Any]:
         """Make a change that goes on if no one waits for it any longer, but not if the supervisor stops."""
         self._refuse_unless_up()
-        changing = asyncio.create_task(change(*arguments, **options))
-        self._changes.add(changing)
-        changing.add_done_callback(self._changes.discard)
+        changing = self._begin(change, *arguments, **options)
         await asyncio.wait({changing})
         if changing.cancelled():
             raise OperatorError("the supervisor stops, and what was asked for was given up")
         found = changing.result()
         return asdict(found) if isinstance(found, Outcome) else {"processes": found}
+
+    def _begin(
+        self, change: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any, **options: Any
+    ) -> asyncio.Task[Any]:
+        """Begin a change, which ends when the supervisor stops."""
+        changing = asyncio.create_task(change(*arguments, **options))
+        self._changes.add(changing)
+        changing.add_done_callback(self._changes.discard)
+        return changing
 
     def _refuse_unless_up(self) -> None:
         if not self._is_up():
@@ -123,3 +147,12 @@ def _text(request: Request, name: str) -> str:
     if not isinstance(value, str):
         raise Misunderstood(f"{name}: expected a string, found {value!r:.80}")
     return value
+
+
+def _texts(request: Request, name: str) -> list[str]:
+    value = request.get(name, [])
+    if not isinstance(value, list) or not all(
+        isinstance(one, str) for one in cast(list[Any], value)
+    ):
+        raise Misunderstood(f"{name}: expected a list of strings, found {value!r:.80}")
+    return cast(list[str], value)

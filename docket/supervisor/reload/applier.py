@@ -156,15 +156,6 @@ class Applier:
                 refreshed.append(name)
         return refreshed
 
-    async def renew(self, configuration: Configuration, revision: int) -> None:
-        """Replace the processes of all pools by new ones, which have the code as it is now.
-
-        Raises:
-            Rejected: those of a pool cannot work; it, and those after it, stay as they were.
-        """
-        for name, pool in self._fleet.pools.items():
-            await pool.roll(await self._desired(name, configuration, revision))
-
     async def scale(self, by: int) -> dict[str, int]:
         """Start or stop processes in every pool, until the next configuration; return the new numbers."""
         for pool in self._fleet.pools.values():

@@ -8,26 +8,23 @@ symbolic link, because editors rename, ConfigMaps swap a link, and a watched fil
 from __future__ import annotations
 
 import asyncio
-import errno
 import hashlib
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
 import watchfiles
 
-from ...foundation.service import Service, end
+from ...discovery.fingerprint import EXHAUSTED
+from ...foundation.service import Reports, Service, end
 
 logger = logging.getLogger("docket.supervisor")
 
 _MISSING = "missing"
-
-_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO}
-"""Errors that keep a file from being read, and say nothing about the file."""
 
 _BREATH = 0.05
 """Seconds between two looks in a directory where something else is written all the time."""
@@ -48,6 +45,79 @@ class Rhythm:
     min_interval: timedelta = timedelta(seconds=2)
     poll_interval: timedelta = timedelta(seconds=10)
     watch: Literal["auto", "poll", "off"] = "auto"
+
+    def without_hints(self) -> Rhythm:
+        """Return the same rhythm, but for the word of the file system."""
+        return replace(self, watch="poll") if self.watch == "auto" else self
+
+
+class Hints:
+    """Hints that files may have changed: the word of the file system, and now and then without one.
+
+    Arguments:
+        paths: asked before each watch: the files.
+        rhythm: asked before each watch, because a reload may change it.
+    """
+
+    def __init__(self, paths: Callable[[], Iterable[Path]], rhythm: Callable[[], Rhythm]) -> None:
+        self._paths = paths
+        self._rhythm = rhythm
+        self._hint = asyncio.Event()
+        self._reports = Reports()
+
+    @property
+    def is_there(self) -> bool:
+        """True if there is one that was not waited for."""
+        return self._hint.is_set()
+
+    def give(self) -> None:
+        """Give one."""
+        self._hint.set()
+
+    async def until_one(self) -> None:
+        """Wait for a hint, as long as the rhythm says."""
+        try:
+            seconds = self._rhythm().poll_interval.total_seconds()
+            await asyncio.wait_for(self._hint.wait(), seconds)
+        except asyncio.TimeoutError:
+            return
+        finally:
+            self._hint.clear()
+
+    async def collect(self) -> None:
+        """Collect hints until cancelled."""
+        while True:
+            if self._rhythm().watch != "auto":
+                await asyncio.sleep(self._rhythm().poll_interval.total_seconds())
+                continue
+            try:
+                await self._collect_from(self._directories())
+            except Exception as error:
+                # Such as too many watches, or no descriptor left: reading now and then needs neither.
+                if self._reports.is_news(error):
+                    path = next(iter(self._paths()))
+                    logger.warning("Cannot watch %s (%s); it is read now and then", path, error)
+                await asyncio.sleep(self._rhythm().poll_interval.total_seconds())
+
+    async def _collect_from(self, directories: frozenset[tuple[str, int]]) -> None:
+        """Collect hints until other directories are to be watched."""
+        is_new = True
+        async for paths in _changes(directories):
+            # What was written before the watching began is not reported.
+            if paths or is_new:
+                self.give()
+            is_new = False
+            # A link may lead elsewhere now, or a directory may be a new one of the same name
+            # that was even given the number of the old one.
+            is_other = self._directories() != directories
+            is_other |= self._rhythm().watch != "auto"
+            if is_other or not paths.isdisjoint(name for name, _ in directories):
+                return
+
+    def _directories(self) -> frozenset[tuple[str, int]]:
+        return frozenset(
+            directory for path in self._paths() for directory in watched_directories(path)
+        )
 
 
 class Watcher(Service):
@@ -72,28 +142,24 @@ class Watcher(Service):
         self._changed = changed
         self._beside = beside
         self._seen = self._fingerprint()
-        self._hint = asyncio.Event()
+        self._hints = Hints(self._paths, rhythm)
         self._last_report = float("-inf")
+
+    @property
+    def has_news(self) -> bool:
+        """True if a change is still to be reported."""
+        return self._rhythm().watch != "off" and self._fingerprint() != self._seen
 
     async def run(self) -> None:
         """Watch until stopped."""
-        hinting = asyncio.create_task(self._collect_hints())
+        hinting = asyncio.create_task(self._hints.collect())
         try:
             while True:
-                await self._until_hinted()
+                await self._hints.until_one()
                 if self._rhythm().watch != "off" and await self._is_quiet():
                     await self._report()
         finally:
             await end(hinting)
-
-    async def _until_hinted(self) -> None:
-        try:
-            seconds = self._rhythm().poll_interval.total_seconds()
-            await asyncio.wait_for(self._hint.wait(), seconds)
-        except asyncio.TimeoutError:
-            return
-        finally:
-            self._hint.clear()
 
     async def _is_quiet(self) -> bool:
         """Wait until two readings of a change, the settle time apart, agree; False without a change.
@@ -118,7 +184,7 @@ class Watcher(Service):
         if pause > 0:
             # More may be written meanwhile: the content at that moment counts.
             await asyncio.sleep(pause)
-            self._hint.set()
+            self._hints.give()
             self._last_report = float("-inf")
             return
         self._seen = found
@@ -130,38 +196,6 @@ class Watcher(Service):
 
     def _fingerprint(self) -> list[tuple[Path, str]]:
         return [(path, fingerprint(path)) for path in self._paths()]
-
-    def _directories(self) -> frozenset[tuple[str, int]]:
-        return frozenset(
-            directory for path in self._paths() for directory in watched_directories(path)
-        )
-
-    async def _collect_hints(self) -> None:
-        while True:
-            if self._rhythm().watch != "auto":
-                await asyncio.sleep(self._rhythm().poll_interval.total_seconds())
-                continue
-            try:
-                directories = self._directories()
-                is_new = True
-                async for paths in _changes(directories):
-                    # What was written before the watching began is not reported.
-                    if paths or is_new:
-                        self._hint.set()
-                    is_new = False
-                    # A link may lead elsewhere now, or a directory may be a new one of the same name
-                    # that was even given the number of the old one.
-                    is_other = self._directories() != directories
-                    is_other |= self._rhythm().watch != "auto"
-                    if is_other or not paths.isdisjoint(name for name, _ in directories):
-                        break
-            except Exception as error:
-                # Such as too many watches, or no descriptor left: reading now and then needs neither.
-                if self._reports.is_news(error):
-                    logger.warning(
-                        "Cannot watch %s (%s); it is read now and then", self._path, error
-                    )
-                await asyncio.sleep(self._rhythm().poll_interval.total_seconds())
 
 
 async def _changes(directories: Iterable[tuple[str, int]]) -> AsyncIterator[set[str]]:
@@ -217,7 +251,7 @@ def fingerprint(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        if error.errno in _EXHAUSTED:
+        if error.errno in EXHAUSTED:
             raise  # it may be there all the same
         return _MISSING
 

@@ -36,7 +36,9 @@ from .standing import here
 
 logger = logging.getLogger("docket.supervisor")
 
-Result: TypeAlias = Literal["applied", "unchanged", "invalid", "refused", "rolled_back", "failed"]
+Result: TypeAlias = Literal[
+    "applied", "unchanged", "restarted", "invalid", "refused", "rolled_back", "failed"
+]
 
 APPLIED = "applied"
 """Reason of a revision that came from the files."""
@@ -52,7 +54,7 @@ GOES_ON = "the last good configuration goes on"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The outcome of a reload.
+    """The outcome of a reload, or of a restart.
 
     Arguments:
         result: in one word.
@@ -112,7 +114,8 @@ class Reloader:
         """The previous configuration, and the time at which it ended."""
         self._again_at = float("inf")
         """Time of the next attempt at a change that found no Redis."""
-        self._under_way = asyncio.Lock()
+        self.under_way = asyncio.Lock()
+        """Held by what changes the fleet: one reload, or one restart, at a time."""
 
     @property
     def configuration(self) -> Configuration:
@@ -153,7 +156,7 @@ class Reloader:
             is_asked: whether it is requested, so that what has failed before is tried again.
             allow_removals: whether more may be removed than ``max_removals``.
         """
-        async with self._under_way:
+        async with self.under_way:
             return await self._reload_noted(is_asked, allow_removals)
 
     async def reload_planned(
@@ -169,7 +172,7 @@ class Reloader:
         Raises:
             Refused: something else runs by now, or the files say something else.
         """
-        async with self._under_way:
+        async with self.under_way:
             runs = self.revision, self.loaded.meaning
             if runs != base:
                 raise Refused(
@@ -178,20 +181,14 @@ class Reloader:
                 )
             return await self._reload_noted(True, allow_removals, target)
 
-    async def renew(self) -> None:
-        """Run the code as it is now, if it fits the configuration; else what runs goes on."""
-        async with self._under_way:
-            self._probed = None
-            try:
-                if problems := await self._probe(self.loaded):
-                    found = ConfigurationInvalid(problems)
-                    logger.error("The code does not fit, what runs goes on:\n%s", found)
-                    return
-                await self.applier.renew(self.configuration, self.revision)
-            except (Rejected, DocketError) as error:
-                logger.error("The code cannot be run, what runs goes on: %s", error)
-                return
-            logger.info("The code as it is now runs")
+    async def probe_anew(self) -> tuple[Problem, ...]:
+        """Return what of the code, as it is now, does not fit the configuration that runs.
+
+        Raises:
+            SpawnFailed: no process could be started for it.
+        """
+        self._probed = None
+        return await self._probe(self.loaded)
 
     async def scale(self, by: int) -> dict[str, int]:
         """Start or stop processes in every pool, until the next configuration; return the new numbers.
@@ -199,7 +196,7 @@ class Reloader:
         Arguments:
             by: how many more; fewer, if it is negative.
         """
-        async with self._under_way:
+        async with self.under_way:
             processes = await self.applier.scale(by)
             scaled = self.applier.scaled(self.configuration)
             if scaled:
@@ -216,7 +213,7 @@ class Reloader:
         Arguments:
             number: the revision.
         """
-        async with self._under_way:
+        async with self.under_way:
             self._conditions.tell("Progressing", True, "RollingBack")
             try:
                 found = await self.in_force.revision(number)
@@ -245,7 +242,7 @@ class Reloader:
             return
         if self.configuration.supervisor.reload.on_failure == "hold":
             return
-        async with self._under_way:
+        async with self.under_way:
             logger.error("Pool %s crashes since revision %d: it is taken back", pool, self.revision)
             failed = self.loaded.meaning
             try:
@@ -271,7 +268,7 @@ class Reloader:
 
     async def follow(self, beat: Beat) -> None:
         """Follow the beat of Redis: who ticks, which schedules, and whether this host is behind."""
-        if self._under_way.locked():
+        if self.under_way.locked():
             self._fleet.ticker.is_leading = beat.leads
             return
         if await self.applier.leaving.look(self.configuration):
@@ -280,7 +277,7 @@ class Reloader:
 
     async def _forget_what_has_left(self) -> None:
         """Roll the pools without the tasks of which nothing is left."""
-        async with self._under_way:
+        async with self.under_way:
             try:
                 await self.applier.refresh(
                     here(self.configuration, self._fleet.host), self.revision
@@ -332,7 +329,8 @@ class Reloader:
         if isinstance(found, Unchanged):
             return await self._unchanged(loaded)
         if isinstance(found, RestartRequired):
-            self._conditions.tell("RestartRequired", True, "Keys", ", ".join(found.paths))
+            told = f"{', '.join(found.paths)}: restart the supervisor process; docket restart is not enough"
+            self._conditions.tell("RestartRequired", True, "Keys", told)
             return self._refuse("these changes need a restart", found.describe())
         if not allow_removals:
             limit = old.supervisor.reload.max_removals

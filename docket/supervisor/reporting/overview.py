@@ -14,6 +14,7 @@ from ..fleet import Fleet
 from ..processes.pool import Pool
 from ..processes.process import WorkerProcess
 from ..processes.usage import resident_bytes
+from ..reload.code_state import Behind, CodeState
 from ..reload.reloader import Reloader
 from .health import Status
 
@@ -22,27 +23,35 @@ VERSION: Final = 1
 
 
 class Overview:
-    """The state of a supervisor; read from its event loop and from the thread that serves HTTP.
+    """The state of a supervisor; read in threads, one of them that which serves HTTP.
 
     Arguments:
         fleet: pools and schedules.
         reloader: holds the configuration.
         conditions: its conditions.
         status: knows whether it is up.
+        code: the code of its processes.
     """
 
     def __init__(
-        self, fleet: Fleet, reloader: Reloader, conditions: Conditions, status: Status
+        self,
+        fleet: Fleet,
+        reloader: Reloader,
+        conditions: Conditions,
+        status: Status,
+        code: CodeState,
     ) -> None:
         self._fleet = fleet
         self._reloader = reloader
         self._conditions = conditions
         self._status = status
+        self._code = code
         self._started = time.time()
 
     @property
     def fields(self) -> dict[str, Any]:
-        """All of it."""
+        """All of it. Files are looked at: not in the event loop."""
+        behind = self._code.look()
         fleet, reloads = self._fleet, self._reloader.record
         return {
             "version": VERSION,
@@ -57,8 +66,14 @@ class Overview:
             "leads": fleet.ticker.is_leading,
             "desired": {"hash": reloads.desired},
             "running": {"hash": self._reloader.loaded.meaning, "revision": reloads.revision},
+            "code": {
+                "processes": behind.processes,
+                "behind": len(behind.pids),
+                "pools": list(behind.pools),
+                "changed": list(behind.files),
+            },
             "conditions": self._conditions.fields,
-            "pools": [_pool(pool) for pool in list(fleet.pools.values())],
+            "pools": [_pool(pool, behind) for pool in list(fleet.pools.values())],
             "schedules": [
                 {"name": name, "next_run": moment.timestamp(), "lag": fleet.ticker.lag.get(name)}
                 for name, moment in list(fleet.ticker.next_times.items())
@@ -70,7 +85,7 @@ class Overview:
         return Answer(HTTPStatus.OK, json.dumps(self.fields) + "\n", "application/json")
 
 
-def _pool(pool: Pool) -> dict[str, Any]:
+def _pool(pool: Pool, behind: Behind) -> dict[str, Any]:
     return {
         "name": pool.name,
         "revision": pool.desired.revision,
@@ -81,11 +96,11 @@ def _pool(pool: Pool) -> dict[str, Any]:
         "trouble": pool.trouble,
         "queues": list(pool.desired.orders.queues),
         "exits": dict(pool.exits),
-        "processes": [_process(process) for process in list(pool.processes)],
+        "processes": [_process(process, behind) for process in list(pool.processes)],
     }
 
 
-def _process(process: WorkerProcess) -> dict[str, Any]:
+def _process(process: WorkerProcess, behind: Behind) -> dict[str, Any]:
     return {
         "pid": process.pid,
         "state": process.state.value,
@@ -94,5 +109,7 @@ def _process(process: WorkerProcess) -> dict[str, Any]:
         "in_flight": process.status.get("in_flight", 0),
         "runs": process.runs,
         "uptime": round(process.age, 3),
+        "code": process.code.fingerprint,
+        "is_behind": process.pid in behind.pids,
         "rss": resident_bytes(process.pid),
     }

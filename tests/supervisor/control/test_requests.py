@@ -195,6 +195,30 @@ def test_a_revision_that_can_not_be_read_is_a_failed_rollback(shared: Supervised
     assert [one["status"] for one in progressing] == [False]
 
 
+def test_pools_are_restarted_while_it_is_waited_for_or_not(shared: Supervised) -> None:
+    def pids() -> set[int]:
+        (pool,) = request(shared, "status")["pools"]
+        return {one["pid"] for one in pool["processes"] if one["state"] == "ready"}
+
+    before = pids()
+    assert request(shared, "restart", pools=["default"]) == {
+        "result": "accepted",
+        "pools": ["default"],
+    }
+    with pytest.raises(NotGranted, match="a restart of default is under way"):
+        request(shared, "restart")
+    until(lambda: pids().isdisjoint(before), "the roll")
+    shared.until_logged("The code as it is now runs: pool default: 1 new processes")
+    before = pids()
+    outcome = request(shared, "restart", wait=True)
+    assert (outcome["result"], outcome["message"]) == ("restarted", "")
+    assert pids().isdisjoint(before)
+    assert request(shared, "restart", pools=["x"]) == {
+        "result": "not_found",
+        "message": "no pool x runs on this host; there is default",
+    }
+
+
 def test_processes_come_and_go_by_hand_and_that_is_drift(shared: Supervised) -> None:
     def drifts() -> bool:
         conditions = request(shared, "status")["conditions"]
@@ -214,6 +238,8 @@ def test_processes_come_and_go_by_hand_and_that_is_drift(shared: Supervised) -> 
         ("rollback", {}, "revision: expected a whole number, found None"),
         ("rollback", {"revision": True}, "revision: expected a whole number, found True"),
         ("apply", {"revision": 1, "base": 2}, "base: expected a string, found 2"),
+        ("restart", {"pools": "default"}, "pools: expected a list of strings, found 'default'"),
+        ("restart", {"pools": [1]}, "pools: expected a list of strings, found [1]"),
         ("scale", {"by": 10**9}, "by: expected a number from -64 to 64, found 1e+09"),
     ],
 )
@@ -258,7 +284,7 @@ def test_what_is_under_way_is_given_up_when_it_stops_and_the_socket_is_gone(
 async def test_nothing_is_changed_before_everything_is_up() -> None:
     asked: list[str] = []
     reloader: Any = SimpleNamespace(reload=None)
-    requests = Requests(reloader, dict, lambda: False, lambda: asked.append("reload"))
+    requests = Requests(reloader, reloader, dict, lambda: False, lambda: asked.append("reload"))
     for fields in ({}, {"wait": True}):
         with pytest.raises(OperatorError, match="starts or stops: nothing is changed now"):
             await requests.answers["reload"]({"ask": "reload", **fields})

@@ -58,7 +58,7 @@ async def watching(
     probe = path.parent / "probe"
     if poll == LONG:
         # Events begin some time after the start: touch a neighbour until one arrives.
-        while not watcher._hint.is_set() and not running.done():
+        while not watcher._hints.is_there and not running.done():
             probe.touch()
             await asyncio.sleep(0.01)
     try:
@@ -287,7 +287,7 @@ async def test_a_file_that_is_included_or_that_begins_to_be_is_seen(tmp_path: Pa
     )
     await watcher.start()
     try:
-        while not watcher._hint.is_set():
+        while not watcher._hints.is_there:
             (tmp_path / "probe").touch()
             await asyncio.sleep(0.01)
         for path, content in (
