@@ -7,6 +7,17 @@ here changes anything.
 from __future__ import annotations
 
 from .explanation import Explanation, Fact
+from .history import ENDINGS, Choice, HistoryPage, Stats, TaskStats, Where
 from .insights import Insights
 
-__all__ = ["Explanation", "Fact", "Insights"]
+__all__ = [
+    "ENDINGS",
+    "Choice",
+    "Explanation",
+    "Fact",
+    "HistoryPage",
+    "Insights",
+    "Stats",
+    "TaskStats",
+    "Where",
+]

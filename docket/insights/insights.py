@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from ..storage.executions import from_milliseconds
 from ..storage.storage import Storage
 from ..strikelist import StrikeList
+from .ended import explained_end
 from .execution import explained
 from .explanation import Explanation
+from .history import EVERYTHING, PAGE, Choice, HistoryPage, Stats, page_of, stats_of
 from .schedule import explained_schedule
 
 
@@ -31,7 +34,8 @@ class Insights:
     async def explain(self, key: str) -> Explanation | None:
         """Explain why an execution runs, waits or has ended so; return None if there is no such execution.
 
-        It is one command to the server, however much waits there.
+        It is one command to the server, however much waits there. Where the record is gone, the history is
+        asked, ``LOOKED_AT`` entries at most.
 
         Arguments:
             key: the execution.
@@ -42,13 +46,56 @@ class Insights:
         """
         situation = await self._storage.situations.of(key, self._silence)
         if situation is None:
-            return None
+            return await self._explain_end(key)
         looking = [
             rule
             for rule in self._strikes.rules.values()
             if rule.conditions and rule.task in (None, situation.task)
         ]
         return explained(situation, self._strikes.read(situation.rules), looking)
+
+    async def _explain_end(self, key: str) -> Explanation | None:
+        page = await self.history(Choice(key=key), limit=1)
+        if not page.entries:
+            return None
+        return explained_end(
+            page.entries[0], from_milliseconds(await self._storage.executions.now())
+        )
+
+    async def history(
+        self, choice: Choice = EVERYTHING, *, limit: int = PAGE, cursor: str = ""
+    ) -> HistoryPage:
+        """Return a page of what has ended, the latest first, and of attempts that have failed.
+
+        It takes one round trip where nothing but times is chosen by, else one for each ``SLICE`` entries that
+        are looked at, ``LOOKED_AT`` at most: a page that is not full and has a cursor goes on there.
+
+        Arguments:
+            choice: which.
+            limit: the number of entries.
+            cursor: that of the page before.
+
+        Raises:
+            InvalidOption: this is no cursor of such a question.
+            ServerUnavailable: the server did not answer in time.
+
+        Example:
+            >>> page = await docket.insights.history(Choice(states=["failed"], task="charge"))
+        """
+        return await page_of(self._storage.history, choice, limit, cursor)
+
+    async def stats(self, choice: Choice = EVERYTHING) -> Stats:
+        """Return how the runs of each task have ended, and how long they took.
+
+        It takes one round trip for each ``SLICE`` entries, of the last ``COUNTED`` at most.
+
+        Arguments:
+            choice: which of them count.
+
+        Raises:
+            ServerUnavailable: the server did not answer in time.
+        """
+        return await stats_of(self._storage.history, choice)
 
     async def explain_schedule(self, name: str) -> Explanation | None:
         """Explain why a schedule has a run or none; return None if there is no such schedule.

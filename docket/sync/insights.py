@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..insights import Explanation, Insights
+from ..insights import Choice, Explanation, HistoryPage, Insights, Stats
+from ..insights.history import EVERYTHING, PAGE
 from .bridge import Bridge
 
 
@@ -21,6 +22,16 @@ class SyncInsights:
     def explain(self, key: str) -> Explanation | None:
         """Explain why an execution runs, waits or has ended so; None if there is no such execution."""
         return self._bridge.wait(lambda: self._insights.explain(key))
+
+    def history(
+        self, choice: Choice = EVERYTHING, *, limit: int = PAGE, cursor: str = ""
+    ) -> HistoryPage:
+        """Return a page of what has ended, as ``Insights.history``."""
+        return self._bridge.wait(lambda: self._insights.history(choice, limit=limit, cursor=cursor))
+
+    def stats(self, choice: Choice = EVERYTHING) -> Stats:
+        """Return how the runs of each task have ended, as ``Insights.stats``."""
+        return self._bridge.wait(lambda: self._insights.stats(choice))
 
     def explain_schedule(self, name: str) -> Explanation | None:
         """Explain why a schedule has a run or none; None if there is no such schedule."""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ...errors import Undecodable
-from ...foundation.lifecycle import ExecutionState
 from ...foundation.plain import plain
 from ..parameters.author import author as me
 from ..parameters.call_options import Expires, Once, Priority, Queue, Tags, Timeout, call_options
@@ -19,12 +18,14 @@ from ..parameters.place import Config, Name, Place, Url, visit
 from ..parameters.selections import cancel_found, parse_where
 from ..parameters.times import duration_option, later
 from ..parameters.typed_values import parse_argument, parse_moment
-from ..terminal.descriptions import EXECUTIONS, known_tasks, meant, of_execution
+from ..terminal.descriptions import known_tasks, meant, of_execution
+from ..terminal.endings import of_ended, parse_since
 from ..terminal.exit_codes import Misused, NotFound, Partial, Refused
 from ..terminal.explanations import show_explanation
-from ..terminal.listings import LISTED, MOST, Limit, pick
-from ..terminal.output import Form, Output, note, say, show, show_one
+from ..terminal.listings import MOST
+from ..terminal.output import Form, Output, note, say, show_one
 from .clear import DryRun, Yes
+from .task_listing import LIVE_STATES, Asked, list_ended, list_live, show_stats
 
 if TYPE_CHECKING:
     from ...docket import Docket
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from ...operations import Done
     from ...storage.executions import Record
 
+Since = Annotated[
+    str | None,
+    typer.Option(metavar="WHEN", help="What ended after that: 2h ago, yesterday, or a moment."),
+]
 Reason = Annotated[str, typer.Option(help="Why, for those who wonder.")]
 Author = Annotated[str | None, typer.Option(help="Who wants it so.", show_default="you")]
 
@@ -49,37 +54,83 @@ app = typer.Typer(
 def list_executions(
     *,
     state: Annotated[
-        Literal["scheduled", "queued", "running"] | None,
-        typer.Option(help="Only executions in this state."),
+        Literal[
+            "scheduled",
+            "queued",
+            "running",
+            "completed",
+            "failed",
+            "retried",
+            "cancelled",
+            "struck",
+            "expired",
+            "dropped",
+        ]
+        | None,
+        typer.Option(help="Only executions in this state, or that have ended so."),
     ] = None,
     task: Annotated[str | None, typer.Option(help="Only executions of this task.")] = None,
-    tag: Annotated[str | None, typer.Option(help="Only executions with this tag.")] = None,
-    limit: Limit = MOST,
+    since: Since = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="What ended before that.")
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME==VALUE",
+            help="What ended with such an argument, of those that are Logged.",
+        ),
+    ] = None,
+    tags: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="TAG", help="Only executions with this tag.")
+    ] = None,
+    error: Annotated[
+        str | None, typer.Option(help="What failed with this error: its class, or a fingerprint.")
+    ] = None,
+    cursor: Annotated[
+        str | None, typer.Option(help="Go on where the page before has ended.")
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="The number of entries to list.", show_default="1000; 50 ended"),
+    ] = None,
     docket: Name = None,
     url: Url = None,
     config: Config = None,
     output: Output = Form.TABLE,
 ) -> None:
-    """List the executions that wait or run, those first that run."""
+    """List the executions that wait or run, or what has ended, the latest first.
 
-    async def look(docket: Docket) -> tuple[list[dict[str, Any]], str]:
-        from ...execution import Execution  # noqa: PLC0415 - --help needs none of it
+    Example: docket task ls --since 2h --state failed --where customer==acme
+    """
+    place = Place(docket, url, config)
+    if state in LIVE_STATES or not any((state, since, until, where, error, cursor)):
+        if since or until or where or error or cursor:
+            raise Misused(
+                f"expected --since, --until, --where, --error or --cursor for what has ended, found "
+                f"--state {state}"
+            )
+        list_live(place, state, task, tags or (), limit or MOST, output)
+        return
+    states = () if state is None else (state,)
+    times = parse_since(since), parse_since(until)
+    list_ended(
+        place, Asked(*times, states, task, where or (), tags or (), error), limit, cursor, output
+    )
 
-        executions = docket.storage.executions
-        states = [ExecutionState(state)] if state else [*LISTED]
 
-        async def count() -> int:
-            return sum(await executions.stock())
-
-        listed = executions.listed(states, limit + 1)
-        picked = await pick(listed, limit, count, task=task, tag=tag, is_filtered=state is not None)
-        found = [of_execution(Execution.of(docket, record)) for record in picked.records]
-        return found, picked.rest
-
-    found, rest = visit(Place(docket, url, config), look)
-    show("executions", found, EXECUTIONS, output)
-    if rest:
-        note(rest)
+@app.command()
+def stats(
+    *,
+    task: Annotated[str | None, typer.Option(help="Only executions of this task.")] = None,
+    since: Since = None,
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
+    output: Output = Form.TABLE,
+) -> None:
+    """Count how the runs of each task have ended, and how long they took (p50, p95)."""
+    show_stats(Place(docket, url, config), Asked(since=parse_since(since), task=task), output)
 
 
 @app.command()
@@ -100,7 +151,7 @@ def get(
         execution = await docket.get_execution(key)
         record, result = await docket.storage.executions.read_with_result(key)
         if execution is None or record is None:
-            raise _not_there(docket, key)
+            return await _ended(docket, key)
         progress = execution.progress
         explanation = await docket.insights.explain(key)
         item = of_execution(execution)
@@ -360,6 +411,17 @@ async def _cancel(docket: Docket, key: str, by: str, reason: str) -> str:
     await docket.operations.cancel(key, author=by, reason=reason)
     runs = execution.state.value == "running"
     return f"Cancelled {plain(key)}" + f", which runs on {plain(str(execution.worker))}" * runs
+
+
+async def _ended(docket: Docket, key: str) -> dict[str, Any]:
+    """Return what the history knows of an execution whose record is gone."""
+    from ...insights import Choice  # noqa: PLC0415 - --help needs none of it
+
+    page = await docket.insights.history(Choice(key=key), limit=1)
+    if not page.entries:
+        raise _not_there(docket, key)
+    note("Its record is gone; this is from the history")
+    return of_ended(page.entries[0])
 
 
 def _not_there(docket: Docket, key: str) -> NotFound:
