@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from ...foundation.lifecycle import ExecutionState
+from ..parameters.place import Place, visit
+from ..terminal.descriptions import EXECUTIONS, of_execution
 from ..terminal.endings import ENDED, STATS, of_ended, of_stats, parse_where, told_reach
 from ..terminal.listings import LISTED, pick
 from ..terminal.output import Form, moment, note, show
-from ..parameters.place import Place, visit
-from ..terminal.descriptions import EXECUTIONS, of_execution
 
 if TYPE_CHECKING:
     from ...docket import Docket

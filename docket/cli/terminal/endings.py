@@ -8,10 +8,10 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 from ...foundation.durations import parse_duration
+from ..parameters.typed_values import parse_value
+from .descriptions import text, when, wide
 from .exit_codes import Misused
 from .output import Column, Item, moment
-from .descriptions import text, when, wide
-from ..parameters.typed_values import parse_value
 
 if TYPE_CHECKING:
     from ...insights.history import Stats, Where
