@@ -27,6 +27,7 @@ def explained_end(one: Ended, now: datetime) -> Explanation:
         "ended": at(one.ended_at),
         "error": plain(error),
         "reason": plain(one.reason),
+        "by": "",
         "key": plain(one.key),
         "task": plain(one.task),
     }

@@ -48,7 +48,7 @@ def test_what_has_ended_is_listed_by_what_is_known_of_it(ended: Shell) -> None:
     cursor = done.stderr.rpartition("--cursor ")[2].split()[0]
     rest = ended.prints("task", "ls", "--cursor", cursor, "-o", "wide")
     assert {"good", "bad"} & {*done.stdout.split()} != {"good", "bad"} & {*rest.split()}
-    document = json.loads(ended.prints("task", "ls", "--tag", "vip", "-o", "json"))
+    document = json.loads(ended.prints("task", "ls", "--since", "1h", "--tag", "vip", "-o", "json"))
     assert document["kind"] == "ended executions"
     assert document["items"][0]["args"] == {"name": "Jane"}
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ...errors import Undecodable
+from ...foundation.lifecycle import ExecutionState
 from ...foundation.plain import plain
 from ..parameters.author import author as me
 from ..parameters.call_options import Expires, Once, Priority, Queue, Tags, Timeout, call_options
@@ -82,7 +83,8 @@ def list_executions(
         ),
     ] = None,
     tags: Annotated[
-        list[str] | None, typer.Option("--tag", metavar="TAG", help="Only executions with this tag.")
+        list[str] | None,
+        typer.Option("--tag", metavar="TAG", help="Only executions with this tag."),
     ] = None,
     error: Annotated[
         str | None, typer.Option(help="What failed with this error: its class, or a fingerprint.")
@@ -110,7 +112,7 @@ def list_executions(
                 f"expected --since, --until, --where, --error or --cursor for what has ended, found "
                 f"--state {state}"
             )
-        list_live(place, state, task, tags or (), limit or MOST, output)
+        list_live(place, state, task, tags[0] if tags else None, limit or MOST, output)
         return
     states = () if state is None else (state,)
     times = parse_since(since), parse_since(until)

@@ -49,7 +49,9 @@ class Asked:
         )
 
 
-def list_live(place: Place, state: str | None, task: str | None, limit: int, output: Form) -> None:
+def list_live(
+    place: Place, state: str | None, task: str | None, tag: str | None, limit: int, output: Form
+) -> None:
     """List what waits or runs, those first that run."""
 
     async def look(docket: Docket) -> tuple[list[dict[str, Any]], str]:
@@ -62,7 +64,7 @@ def list_live(place: Place, state: str | None, task: str | None, limit: int, out
             return sum(await executions.stock())
 
         listed = executions.listed(states, limit + 1)
-        picked = await pick(listed, limit, count, task=task, is_filtered=state is not None)
+        picked = await pick(listed, limit, count, task=task, tag=tag, is_filtered=state is not None)
         found = [of_execution(Execution.of(docket, record)) for record in picked.records]
         return found, picked.rest
 
