@@ -11,7 +11,7 @@ import pytest
 from docket.cli.commands.doctor import Patient, examine
 from docket.connection.base import Facts
 from docket.connection.url import connect
-from docket.storage.vitals import Memory, Vitals, look
+from docket.storage.vitals import MemoryUse, Vitals, look
 from tests.fleet.process import ServerProcess
 
 from .conftest import Shell
@@ -89,19 +89,27 @@ def test_what_this_user_may_not_ask_is_no_fault() -> None:
             "0 live; 3 due or running, 2 in the future",
         ),
         (
-            replace(WELL, vitals=replace(WELL.vitals, memory=Memory(95 << 20, 100 << 20))),
+            replace(WELL, vitals=replace(WELL.vitals, memory=MemoryUse(95 << 20, 100 << 20))),
             "memory",
             "warning",
             "95 of 100 MiB used",
         ),
         (
-            replace(WELL, vitals=replace(WELL.vitals, memory=Memory(101 << 20, 100 << 20))),
+            replace(WELL, vitals=replace(WELL.vitals, memory=MemoryUse(101 << 20, 100 << 20))),
             "memory",
             "problem",
             "full: 101 of 100 MiB used; writes are refused",
         ),
         (replace(WELL, parked=2), "parked", "warning", "2"),
         (replace(WELL, dead=2), "dead letters", "warning", "2"),
+        (
+            replace(WELL, unserved=("bulk", "mail")),
+            "queues",
+            "problem",
+            "no worker serves bulk, mail, where work is due",
+        ),
+        (replace(WELL, overdue=("a/nightly",)), "schedules", "problem", "overdue: a/nightly"),
+        (replace(WELL, halted=("a/nightly",)), "schedules", "warning", "paused: a/nightly"),
     ],
 )
 def test_what_is_wrong_is_told_with_advice(
@@ -114,7 +122,7 @@ def test_what_is_wrong_is_told_with_advice(
 
 
 def test_memory_that_is_left_is_no_trouble() -> None:
-    memory = Memory(10 << 20, 100 << 20)
+    memory = MemoryUse(10 << 20, 100 << 20)
     findings = _findings(replace(WELL, vitals=replace(WELL.vitals, memory=memory)))
 
     assert findings["memory"] == ("ok", "10 of 100 MiB used", "")

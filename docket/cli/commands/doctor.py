@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Literal
@@ -19,13 +20,16 @@ from ..terminal.output import Form, Output, show
 if TYPE_CHECKING:
     from ...connection.base import Facts
     from ...docket import Docket
-    from ...storage.vitals import Memory, Vitals
+    from ...storage.vitals import MemoryUse, Vitals
 
 SLOW: Final = timedelta(milliseconds=50)
 """A round trip that takes longer slows every task down."""
 
 ASTRAY: Final = timedelta(seconds=1)
 """A clock that is further off makes due times surprising."""
+
+OVERDUE: Final = timedelta(seconds=30)
+"""A schedule that is later than this has nobody who fires it."""
 
 NEARLY_FULL: Final = 0.9
 """The share of its memory that a server should not use."""
@@ -34,7 +38,7 @@ FINDINGS: Final = (text("subject"), text("verdict"), text("found"), text("advice
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Diagnosis:
     """One finding, and the advice that follows from it.
 
     Arguments:
@@ -65,6 +69,9 @@ class Patient:
         dead: how many dead letters are kept.
         strikes: how many strikes are active.
         paused: the queues that are paused.
+        unserved: the queues in which work is due and that no living worker serves.
+        halted: the schedules that are paused, but not by the file.
+        overdue: the schedules whose due time has passed, without a supervisor that fires them.
         format: the format of what the docket holds; empty if it holds nothing yet.
     """
 
@@ -78,6 +85,9 @@ class Patient:
     dead: int
     strikes: int
     paused: tuple[str, ...] = ()
+    unserved: tuple[str, ...] = ()
+    halted: tuple[str, ...] = ()
+    overdue: tuple[str, ...] = ()
     format: str = ""
 
 
@@ -92,19 +102,34 @@ def doctor(
 
 
 async def _look(docket: Docket) -> Patient:
-    from ...storage.vitals import look  # noqa: PLC0415 - --help needs none of it
+    from ...schedules.timetable import Timetable  # noqa: PLC0415 - --help needs none of it
+    from ...storage.vitals import look  # noqa: PLC0415
 
     storage = docket.storage
-    executions = storage.executions
-    now = await executions.now()
-    due, future = await executions.depths(await executions.queues(), now)
+    now = await storage.executions.now()
+    backlog = await storage.executions.backlog()
+    workers = await storage.workers.count_living(docket.silence, now)
+    served = await storage.workers.served(docket.silence)
+    timetable = Timetable(docket)
+    moment, entries = await timetable.now(), await timetable.entries()
+    is_paused = {entry.id: bool(entry.pause_at(moment)) for entry in entries}
+    late = moment - OVERDUE
     return Patient(
         url=storage.connection.url,
         facts=await storage.connection.facts(),
         vitals=await look(storage.connection),
-        due=due,
-        future=future,
-        workers=await storage.workers.count_living(docket.silence, now),
+        due=sum(backlog.due.values()),
+        future=backlog.future + backlog.waiting,
+        workers=workers,
+        unserved=_unserved(backlog.due, served),
+        halted=tuple(
+            entry.id for entry in entries if is_paused[entry.id] and not entry.schedule.paused
+        ),
+        overdue=tuple(
+            entry.id
+            for entry in entries
+            if entry.next_time and entry.next_time < late and not is_paused[entry.id]
+        ),
         parked=await storage.workers.parked(),
         dead=await storage.executions.count_dead(),
         strikes=len(await docket.strikes()),
@@ -113,10 +138,17 @@ async def _look(docket: Docket) -> Patient:
     )
 
 
-def examine(patient: Patient) -> Iterator[Finding]:
+def _unserved(due: Mapping[str, int], served: AbstractSet[str]) -> tuple[str, ...]:
+    # Workers of an older release do not say what they serve: then nothing is known of any queue.
+    # A queue is served with all its priorities, which have streams of their own.
+    waiting = (queue for queue in sorted(due) if due[queue] and served)
+    return tuple(one for one in waiting if not served & {one, one.partition("/")[0]})
+
+
+def examine(patient: Patient) -> Iterator[Diagnosis]:
     """Yield the findings on a server and a docket, good and bad."""
     version = ".".join(map(str, patient.facts.version))
-    yield Finding("server", "ok", f"{patient.facts.family} {version} at {patient.url}")
+    yield Diagnosis("server", "ok", f"{patient.facts.family} {version} at {patient.url}")
     yield _latency(patient.vitals)
     yield _clock(patient.vitals)
     yield _memory(patient.vitals.memory)
@@ -125,33 +157,60 @@ def examine(patient: Patient) -> Iterator[Finding]:
     yield _workers(patient)
     yield _count("parked", patient.parked, "`docket parked ls` says why")
     yield _count("dead letters", patient.dead, "`docket dead ls` lists them")
-    yield Finding("strikes", "ok", f"{patient.strikes} active")
+    yield Diagnosis("strikes", "ok", f"{patient.strikes} active")
     yield _queues(patient.paused)
-    yield Finding("format", "ok", patient.format or "nothing is there yet")
+    if patient.unserved:
+        yield Diagnosis(
+            "queues",
+            "problem",
+            f"no worker serves {', '.join(patient.unserved)}, where work is due",
+            "name them in `queues` of a pool of docket.toml, or start a worker with --queues",
+        )
+    yield from _schedules(patient)
+    yield Diagnosis("format", "ok", patient.format or "nothing is there yet")
 
 
-def _queues(paused: Sequence[str]) -> Finding:
+def _queues(paused: Sequence[str]) -> Diagnosis:
     if not paused:
-        return Finding("queues", "ok", "none is paused")
+        return Diagnosis("queues", "ok", "none is paused")
     names = ", ".join("all" if one == EVERY_QUEUE else one for one in paused)
-    return Finding(
+    return Diagnosis(
         "queues", "warning", f"paused: {names}", "`docket queue ls` says by whom and why"
     )
 
 
-def _latency(vitals: Vitals) -> Finding:
+def _schedules(patient: Patient) -> Iterator[Diagnosis]:
+    if patient.overdue:
+        yield Diagnosis(
+            "schedules",
+            "problem",
+            f"overdue: {', '.join(patient.overdue)}",
+            "start a supervisor, which fires them: docket-supervisor",
+        )
+    if patient.halted:
+        yield Diagnosis(
+            "schedules",
+            "warning",
+            f"paused: {', '.join(patient.halted)}",
+            "`docket schedule explain NAME` says by whom and why",
+        )
+    if not patient.overdue and not patient.halted:
+        yield Diagnosis("schedules", "ok", "none is overdue or paused by hand")
+
+
+def _latency(vitals: Vitals) -> Diagnosis:
     found = f"a round trip takes {vitals.latency / timedelta(milliseconds=1):.1f} ms"
     if vitals.latency <= SLOW:
-        return Finding("latency", "ok", found)
-    return Finding("latency", "warning", found, "bring workers and server closer together")
+        return Diagnosis("latency", "ok", found)
+    return Diagnosis("latency", "warning", found, "bring workers and server closer together")
 
 
-def _clock(vitals: Vitals) -> Finding:
+def _clock(vitals: Vitals) -> Diagnosis:
     distance = format_duration(timedelta(seconds=round(abs(vitals.skew.total_seconds()))))
     if abs(vitals.skew) - vitals.latency <= ASTRAY:
-        return Finding("clock", "ok", "the server's and this one agree")
+        return Diagnosis("clock", "ok", "the server's and this one agree")
     way = "ahead of" if vitals.skew > timedelta() else "behind"
-    return Finding(
+    return Diagnosis(
         "clock",
         "warning",
         f"the server's is {distance} {way} this one",
@@ -159,24 +218,24 @@ def _clock(vitals: Vitals) -> Finding:
     )
 
 
-def _memory(memory: Memory | None) -> Finding:
+def _memory(memory: MemoryUse | None) -> Diagnosis:
     if memory is None:
-        return Finding("memory", "ok", "no limit, or this user may not ask")
+        return Diagnosis("memory", "ok", "no limit, or this user may not ask")
     found = f"{memory.used >> 20} of {memory.limit >> 20} MiB used"
     advice = "raise maxmemory, or free some: results, dead letters (`docket dead ls`), other data"
     if memory.share >= 1:
-        return Finding("memory", "problem", f"full: {found}; writes are refused", advice)
+        return Diagnosis("memory", "problem", f"full: {found}; writes are refused", advice)
     if memory.share >= NEARLY_FULL:
-        return Finding("memory", "warning", found, advice)
-    return Finding("memory", "ok", found)
+        return Diagnosis("memory", "warning", found, advice)
+    return Diagnosis("memory", "ok", found)
 
 
-def _eviction(policy: str | None) -> Finding:
+def _eviction(policy: str | None) -> Diagnosis:
     if policy is None:
-        return Finding("eviction", "ok", "this user may not ask")
+        return Diagnosis("eviction", "ok", "this user may not ask")
     if policy == "noeviction":
-        return Finding("eviction", "ok", policy)
-    return Finding(
+        return Diagnosis("eviction", "ok", policy)
+    return Diagnosis(
         "eviction",
         "problem",
         f"{policy} drops work when the memory is full",
@@ -184,22 +243,24 @@ def _eviction(policy: str | None) -> Finding:
     )
 
 
-def _persistence(is_durable: bool | None) -> Finding:
+def _persistence(is_durable: bool | None) -> Diagnosis:
     if is_durable is None:
-        return Finding("persistence", "ok", "this user may not ask")
+        return Diagnosis("persistence", "ok", "this user may not ask")
     if is_durable:
-        return Finding("persistence", "ok", "every change is written down")
-    return Finding(
+        return Diagnosis("persistence", "ok", "every change is written down")
+    return Diagnosis(
         "persistence", "warning", "work is lost when the server dies", "set appendonly yes"
     )
 
 
-def _workers(patient: Patient) -> Finding:
+def _workers(patient: Patient) -> Diagnosis:
     found = f"{patient.workers} live; {patient.due} due or running, {patient.future} in the future"
     if patient.workers or not patient.due:
-        return Finding("workers", "ok", found)
-    return Finding("workers", "problem", found, "start one: docket worker --tasks module:attribute")
+        return Diagnosis("workers", "ok", found)
+    return Diagnosis(
+        "workers", "problem", found, "start one: docket worker --tasks module:attribute"
+    )
 
 
-def _count(subject: str, count: int, advice: str) -> Finding:
-    return Finding(subject, "warning" if count else "ok", str(count), advice if count else "")
+def _count(subject: str, count: int, advice: str) -> Diagnosis:
+    return Diagnosis(subject, "warning" if count else "ok", str(count), advice if count else "")
