@@ -13,8 +13,8 @@ from typing import Any, cast
 from .calls.registry import TaskFunction, is_named, load, name_of
 from .config.load import resolved_url
 from .config.model import Configuration
-from .config.tables.strikes import Strike
-from .config.tables.tasks import Http, Retry, Task
+from .config.tables.strikes import StrikeTable
+from .config.tables.tasks import Http, RetryTable, Task
 from .discovery.address import read_secret
 from .discovery.fingerprint import Code, code_of
 from .docket import Docket
@@ -29,7 +29,7 @@ from .foundation.policy import (
     TaskPolicy,
 )
 from .foundation.strictness import STRICT, check_strict
-from .foundation.worker_spec import RetryOrder, TaskOrder, WorkerOrders
+from .foundation.worker_spec import RetrySpec, TaskSpec, WorkerSpec
 from .runners.command import command_task
 from .runners.http import HttpCall, http_task
 from .serialization import Serializer
@@ -75,7 +75,7 @@ def history_limits(configuration: Configuration) -> HistoryLimits:
     return HistoryLimits(history.keep, history.max_memory) if history.enabled else NO_HISTORY
 
 
-def orders_for(configuration: Configuration, pool: str, path: Path) -> WorkerOrders:
+def orders_for(configuration: Configuration, pool: str, path: Path) -> WorkerSpec:
     """Return the orders for the processes of a pool.
 
     Raises:
@@ -83,7 +83,7 @@ def orders_for(configuration: Configuration, pool: str, path: Path) -> WorkerOrd
     """
     workers, directory = configuration.workers[pool], path.resolve().parent
     history = history_limits(configuration)
-    return WorkerOrders(
+    return WorkerSpec(
         pool=pool,
         name=configuration.name,
         url=workers.url or workers.env.get("DOCKET_URL") or resolved_url(configuration, path),
@@ -106,7 +106,7 @@ def orders_for(configuration: Configuration, pool: str, path: Path) -> WorkerOrd
     )
 
 
-def rule_for(strike: Strike, owner: str) -> Rule:
+def rule_for(strike: StrikeTable, owner: str) -> Rule:
     """Return the rule that a ``[[strikes]]`` table of an owner means."""
     conditions = tuple(
         Condition(parameter, Operator(condition.op), _hashable(condition.value))
@@ -128,7 +128,7 @@ def source_of(owner: str) -> str:
     return f"file:{owner}/"
 
 
-def build_docket(orders: WorkerOrders) -> Docket:
+def build_docket(orders: WorkerSpec) -> Docket:
     """Return the docket that orders speak of, with its tasks imported.
 
     Raises:
@@ -168,7 +168,7 @@ def _register_under_its_own_name(docket: Docket, function: TaskFunction) -> None
         )
 
 
-def _function(name: str, task: TaskOrder) -> TaskFunction:
+def _function(name: str, task: TaskSpec) -> TaskFunction:
     if task.function is not None:
         return load(task.function)
     if task.command:
@@ -176,7 +176,7 @@ def _function(name: str, task: TaskOrder) -> TaskFunction:
     return http_task(name, HttpCall(**task.http))
 
 
-def instruct(docket: Docket, orders: WorkerOrders) -> None:
+def instruct(docket: Docket, orders: WorkerSpec) -> None:
     """Make a docket run its tasks as the orders say; what has started goes on as it began.
 
     Raises:
@@ -199,7 +199,7 @@ def instruct(docket: Docket, orders: WorkerOrders) -> None:
             told.setLevel(level)
 
 
-def code_for(orders: WorkerOrders, since: int) -> Code:
+def code_for(orders: WorkerSpec, since: int) -> Code:
     """Return the code that a process has imported for its orders.
 
     Arguments:
@@ -211,7 +211,7 @@ def code_for(orders: WorkerOrders, since: int) -> Code:
     return code_of([*orders.modules, *named], since)
 
 
-def build_worker(docket: Docket, orders: WorkerOrders, code: Code | None = None) -> Worker:
+def build_worker(docket: Docket, orders: WorkerSpec, code: Code | None = None) -> Worker:
     """Return the worker that orders describe.
 
     Arguments:
@@ -245,9 +245,9 @@ def _lanes(queue: str, tasks: Iterable[Task]) -> Iterator[str]:
         yield f"{queue}/low"
 
 
-def _task_order(task: Task, directory: Path) -> TaskOrder:
+def _task_order(task: Task, directory: Path) -> TaskSpec:
     # What the file does not say is left to the code.
-    return TaskOrder(
+    return TaskSpec(
         function=task.function,
         timeout=_seconds(task.timeout),
         retry=_retry_order(task.retry) if "retry" in task.model_fields_set else None,
@@ -286,8 +286,8 @@ def _seconds(duration: timedelta | None) -> float | None:
     return None if duration is None else duration.total_seconds()
 
 
-def _retry_order(retry: Retry) -> RetryOrder:
-    return RetryOrder(
+def _retry_order(retry: RetryTable) -> RetrySpec:
+    return RetrySpec(
         retry.attempts,
         retry.delay.total_seconds(),
         retry.max_delay.total_seconds(),
@@ -309,7 +309,7 @@ _BEHAVIOURS: dict[str, Callable[..., Any]] = {
 _DURATIONS = {"per", "window", "settle", "max_wait", "every"}
 
 
-def _policy(task: TaskOrder) -> TaskPolicy:
+def _policy(task: TaskSpec) -> TaskPolicy:
     behaviours = {
         name: _BEHAVIOURS[name](**{key: _value(key, value) for key, value in table.items()})
         for name, table in task.behaviours.items()
@@ -333,7 +333,7 @@ def _duration(seconds: float | None) -> timedelta | None:
     return None if seconds is None else timedelta(seconds=seconds)
 
 
-def _retry_policy(retry: RetryOrder) -> RetryPolicy:
+def _retry_policy(retry: RetrySpec) -> RetryPolicy:
     return RetryPolicy(
         attempts=retry.attempts,
         delay=timedelta(seconds=retry.delay),

@@ -15,7 +15,7 @@ from typing_extensions import Self
 
 from .annotations import compact_signature, get_signature, logged_parameters
 from .annotations import plain_signatures as _signature_cache
-from .calls.context import Home
+from .calls.context import ExecutionContext
 from .calls.progress import ExecutionProgress
 from .calls.registry import StandIn, TaskFunction, name_of
 from .calls.results import pointer_to
@@ -26,7 +26,7 @@ from .foundation.lifecycle import Disposition, ExecutionState
 from .foundation.plain import plain
 from .instrumentation import tracing
 from .serialization import Context, place_of_call, place_of_result
-from .storage.claims import Claimant, Settlement, Verdict
+from .storage.claims import Consumer, Settlement, Verdict
 from .storage.dead import Retried, read_lineage
 from .storage.executions import (
     NewExecution,
@@ -111,7 +111,7 @@ class Execution:
 
     def __init__(
         self,
-        docket: Home,
+        docket: ExecutionContext,
         function: TaskFunction,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
@@ -165,7 +165,7 @@ class Execution:
         """The run that a handler has decided to follow the one under way."""
 
     @classmethod
-    def of(cls, docket: Home, record: Record) -> Self:
+    def of(cls, docket: ExecutionContext, record: Record) -> Self:
         """Build the execution from its record.
 
         A task that is not known here, or arguments that cannot be read, do not hide it: its function
@@ -205,7 +205,7 @@ class Execution:
         return read_lineage(self._lineage)
 
     @property
-    def docket(self) -> Home:
+    def docket(self) -> ExecutionContext:
         """The docket that it lives in."""
         return self._home
 
@@ -502,7 +502,7 @@ class Execution:
         )
 
     async def _settle(self, settlement: Settlement) -> Verdict:
-        ours = Claimant(self.worker or "", self.consumer or "", (), 0, 0, 0)
+        ours = Consumer(self.worker or "", self.consumer or "", (), 0, 0, 0)
         exchange = self._home.storage.exchange(ours)
         ((verdict,), _) = await exchange.trade([settlement], 0)
         return verdict
@@ -521,7 +521,7 @@ class Execution:
     @classmethod
     async def from_message(
         cls,
-        docket: Home,
+        docket: ExecutionContext,
         message: dict[bytes, bytes],
         redelivered: bool = False,
         fallback_task: TaskFunction | None = None,

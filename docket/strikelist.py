@@ -31,7 +31,7 @@ from .storage.executions import from_milliseconds, to_milliseconds
 from .storage.parked import UNREADABLE
 from .storage.staging import is_of_a_task
 from .storage.storage import Storage
-from .storage.strikes import Change, StoredRule, StrikeRules
+from .storage.strikes import StoredRule, StrikeChange, StrikeRules
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ _COMPARISONS: dict[Operator, Callable[[Any, Any], bool]] = {
 _UNSIGNED = Serializer(codecs=("safe",))
 
 
-class Subject(Protocol):
+class StrikeSubject(Protocol):
     """The subject of a rule: the task and its arguments by the names of the parameters."""
 
     @property
@@ -169,7 +169,7 @@ class Rule:
             labels["docket.value"] = ", ".join(repr(c.value) for c in self.conditions)
         return labels
 
-    def strikes(self, subject: Subject) -> bool:
+    def strikes(self, subject: StrikeSubject) -> bool:
         """Return True if the rule strikes this out."""
         if self.task is not None and self.task != subject.function_name:
             return False
@@ -429,11 +429,11 @@ class StrikeList:
         arguments = cast(Mapping[str, Any], target)
         return any(rule.task is None and rule.holds(arguments) for rule in self.rules.values())
 
-    def meets_condition(self, target: Subject) -> bool:
+    def meets_condition(self, target: StrikeSubject) -> bool:
         """Return True if a condition of this process strikes an execution out."""
         return any(condition(target) for condition in self._conditions)
 
-    def find(self, target: Subject) -> Rule | None:
+    def find(self, target: StrikeSubject) -> Rule | None:
         """Return the rule that strikes an execution out, of several the strongest."""
         if self.meets_condition(target):
             return CONDITION
@@ -629,7 +629,7 @@ class StrikeList:
             await self._follow_change(change, self._stored)
             await self.acquit()
 
-    async def _follow_change(self, change: Change, rules: dict[str, Rule]) -> None:
+    async def _follow_change(self, change: StrikeChange, rules: dict[str, Rule]) -> None:
         """Follow these rules from now on, unless they have been changed elsewhere in between, too."""
         self._changes += 1
         self._follow_rules(rules)

@@ -38,7 +38,7 @@ from docket.foundation.policy import (
     RetryPolicy,
     TaskPolicy,
 )
-from docket.foundation.worker_spec import RetryOrder, TaskOrder, WorkerOrders
+from docket.foundation.worker_spec import RetrySpec, TaskSpec, WorkerSpec
 from docket.runners.http import HttpCall, http_task
 from docket.runners.template import fill_in
 from docket.strikelist import Condition, Operator, Rule
@@ -98,13 +98,13 @@ def written(tmp_path: Path) -> Written:
 
 
 @pytest.fixture
-def orders(written: Written) -> WorkerOrders:
+def orders(written: Written) -> WorkerSpec:
     configuration, path = written(TEXT)
     return orders_for(configuration, "default", path)
 
 
-def test_orders_say_all_that_the_configuration_says_of_a_pool(orders: WorkerOrders) -> None:
-    assert orders == WorkerOrders(
+def test_orders_say_all_that_the_configuration_says_of_a_pool(orders: WorkerSpec) -> None:
+    assert orders == WorkerSpec(
         pool="default",
         name="shop",
         url="memory://assembly",
@@ -117,12 +117,12 @@ def test_orders_say_all_that_the_configuration_says_of_a_pool(orders: WorkerOrde
         max_payload=2048,
         signing_keys={"2026": "a secret of at least 32 characters"},
         tasks={
-            "send": TaskOrder(
+            "send": TaskSpec(
                 "math:sqrt",
                 90.0,
-                RetryOrder(4, 0.25, 10.0, "exponential", 0.5, ("builtins:ValueError",)),
+                RetrySpec(4, 0.25, 10.0, "exponential", 0.5, ("builtins:ValueError",)),
             ),
-            "sqrt": TaskOrder("math:isqrt"),
+            "sqrt": TaskSpec("math:isqrt"),
         },
         log_level="warning",
         log_format="json",
@@ -199,7 +199,7 @@ def test_a_strike_of_the_file_may_put_off(written: Written) -> None:
     assert (rule.action, rule.delay) == ("delay", timedelta(minutes=15))
 
 
-def test_a_docket_knows_its_tasks_by_their_names_in_the_file(orders: WorkerOrders) -> None:
+def test_a_docket_knows_its_tasks_by_their_names_in_the_file(orders: WorkerSpec) -> None:
     docket = build_docket(orders)
 
     assert (docket.name, docket.url, docket.execution_ttl) == (
@@ -211,7 +211,7 @@ def test_a_docket_knows_its_tasks_by_their_names_in_the_file(orders: WorkerOrder
 
 
 def test_a_function_is_known_by_its_own_name_too_unless_the_file_gives_that_to_another(
-    orders: WorkerOrders,
+    orders: WorkerSpec,
 ) -> None:
     tasks = build_docket(orders).tasks
 
@@ -223,16 +223,16 @@ def test_a_function_is_known_by_its_own_name_too_unless_the_file_gives_that_to_a
     ("function", "error"), [("math:nothing", AttributeError), ("no_such_module:f", ImportError)]
 )
 def test_a_function_that_is_not_there_is_an_error(
-    orders: WorkerOrders, function: str, error: type[Exception]
+    orders: WorkerSpec, function: str, error: type[Exception]
 ) -> None:
-    orders.tasks["broken"] = TaskOrder(function)
+    orders.tasks["broken"] = TaskSpec(function)
 
     with pytest.raises(error, match=r"nothing|no_such_module"):
         build_docket(orders)
 
 
 def test_modules_of_the_file_are_imported_before_the_tasks(
-    orders: WorkerOrders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    orders: WorkerSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "imported_by_orders.py").write_text("is_imported = True\n")
     monkeypatch.syspath_prepend(tmp_path)
@@ -242,8 +242,8 @@ def test_modules_of_the_file_are_imported_before_the_tasks(
     assert sys.modules.pop("imported_by_orders").is_imported
 
 
-def test_tasks_run_as_the_orders_say_under_either_name(orders: WorkerOrders) -> None:
-    orders.tasks["root"] = TaskOrder("math:exp", 2.0)
+def test_tasks_run_as_the_orders_say_under_either_name(orders: WorkerSpec) -> None:
+    orders.tasks["root"] = TaskSpec("math:exp", 2.0)
     docket = build_docket(orders)
     instruct(docket, orders)
 
@@ -260,17 +260,17 @@ def test_tasks_run_as_the_orders_say_under_either_name(orders: WorkerOrders) -> 
 
 
 def test_a_task_that_the_process_does_not_know_is_left_to_its_replacement(
-    orders: WorkerOrders,
+    orders: WorkerSpec,
 ) -> None:
     docket = build_docket(orders)
-    orders.tasks["later"] = TaskOrder("no_such_module:f", 1.0)
+    orders.tasks["later"] = TaskSpec("no_such_module:f", 1.0)
 
     instruct(docket, orders)
 
     assert docket.registry.policy("later") == DEFAULT_POLICY
 
 
-async def test_a_worker_is_what_the_orders_describe(orders: WorkerOrders) -> None:
+async def test_a_worker_is_what_the_orders_describe(orders: WorkerSpec) -> None:
     async with build_docket(orders) as docket:
         worker = build_worker(docket, orders)
 
@@ -310,14 +310,14 @@ queues = ["default", "mail"]
 
 
 @pytest.fixture
-def behaving(written: Written, monkeypatch: pytest.MonkeyPatch) -> WorkerOrders:
+def behaving(written: Written, monkeypatch: pytest.MonkeyPatch) -> WorkerSpec:
     monkeypatch.setenv("PARTNER_TOKEN", "Bearer 123")
     configuration, path = written(BEHAVIOURS)
     orders = orders_for(configuration, "default", path)
-    return WorkerOrders.load(json.loads(orders.text))
+    return WorkerSpec.load(json.loads(orders.text))
 
 
-def test_what_the_file_declares_about_a_task_becomes_its_policy(behaving: WorkerOrders) -> None:
+def test_what_the_file_declares_about_a_task_becomes_its_policy(behaving: WorkerSpec) -> None:
     docket = build_docket(behaving)
     instruct(docket, behaving)
 
@@ -332,17 +332,17 @@ def test_what_the_file_declares_about_a_task_becomes_its_policy(behaving: Worker
     )
 
 
-def test_a_task_logs_at_its_own_level_until_the_file_says_no_more(behaving: WorkerOrders) -> None:
+def test_a_task_logs_at_its_own_level_until_the_file_says_no_more(behaving: WorkerSpec) -> None:
     docket = build_docket(behaving)
     instruct(docket, behaving)
     level = logging.getLogger("docket.task.sync").level
-    behaving.tasks["sync"] = TaskOrder("math:sqrt")
+    behaving.tasks["sync"] = TaskSpec("math:sqrt")
     instruct(docket, behaving)
 
     assert (level, logging.getLogger("docket.task.sync").level) == (logging.DEBUG, logging.NOTSET)
 
 
-def test_commands_and_calls_are_tasks_like_others(behaving: WorkerOrders) -> None:
+def test_commands_and_calls_are_tasks_like_others(behaving: WorkerSpec) -> None:
     docket = build_docket(behaving)
 
     assert str(get_signature(docket.tasks["dump"])) == "(*, path)"
@@ -351,7 +351,7 @@ def test_commands_and_calls_are_tasks_like_others(behaving: WorkerOrders) -> Non
 
 
 def test_a_queue_is_served_in_the_order_of_priorities(
-    written: Written, behaving: WorkerOrders
+    written: Written, behaving: WorkerSpec
 ) -> None:
     configuration, _ = written(BEHAVIOURS)
     lanes = {name: lane_of(task) for name, task in configuration.tasks.items()}

@@ -12,7 +12,7 @@ from .results import Results
 from .unanswered import UnansweredCalls
 
 
-class Home(Protocol):
+class ExecutionContext(Protocol):
     """The parts of a docket that its executions need."""
 
     @property

@@ -11,13 +11,13 @@ from typing_extensions import Self
 from ..foundation.events import ProgressEvent, iso
 from ..storage.progress import ProgressRecord, read_progress
 from ..storage.subscriptions import RESYNC, Event
-from .context import Home
+from .context import ExecutionContext
 
 
 class ExecutionProgress:
     """The progress of an execution: a current value, a total and a message."""
 
-    def __init__(self, docket: Home, key: str) -> None:
+    def __init__(self, docket: ExecutionContext, key: str) -> None:
         self._home = docket
         self._key = key
         self.current: int | None = None
@@ -26,7 +26,7 @@ class ExecutionProgress:
         self.updated_at: datetime | None = None
 
     @classmethod
-    async def create(cls, docket: Home, key: str) -> Self:
+    async def create(cls, docket: ExecutionContext, key: str) -> Self:
         """Return the progress of the execution with this key, as it stands now."""
         progress = cls(docket, key)
         await progress.sync()

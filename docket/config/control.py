@@ -11,7 +11,7 @@ import tomli
 
 from ..errors import ConfigurationError
 from .load import NOTHING, Chosen, load
-from .tables.supervisor import Supervisor
+from .tables.supervisor import SupervisorTable
 
 _VARIABLE: Final = "DOCKET_SUPERVISOR__CONTROL"
 
@@ -34,7 +34,7 @@ def control_of(
         return load(path, environ, chosen).configuration.supervisor.control
     except ConfigurationError:
         written = environ.get(_VARIABLE) or _written(path)
-        return written or Supervisor().control
+        return written or SupervisorTable().control
 
 
 def _written(path: Path) -> str | None:

@@ -24,13 +24,13 @@ from .kinds import (
     unique,
 )
 from .tables.base import Table
-from .tables.history import History
+from .tables.history import HistoryTable
 from .tables.logging import Logging
-from .tables.pools import Pool
+from .tables.pools import PoolTable
 from .tables.schedules import Schedule, ScheduleDefaults
 from .tables.security import Security
-from .tables.strikes import Strike
-from .tables.supervisor import Supervisor
+from .tables.strikes import StrikeTable
+from .tables.supervisor import SupervisorTable
 from .tables.tasks import Task, TaskDefaults
 
 
@@ -81,16 +81,16 @@ class Configuration(Table):
         default=timedelta(minutes=15),
         description="The time that finished executions and their results are kept.",
     )
-    history: History = Field(
-        default=History(), description="How much is remembered of what has ended."
+    history: HistoryTable = Field(
+        default=HistoryTable(), description="How much is remembered of what has ended."
     )
     security: Security = Field(default=Security(), description="The bytes that are trusted.")
     logging: Logging = Field(
         default=Logging(),
         description="Which messages are written, and how: each host's own, and in no revision.",
     )
-    supervisor: Supervisor = Field(
-        default=Supervisor(),
+    supervisor: SupervisorTable = Field(
+        default=SupervisorTable(),
         description="The process that keeps workers and schedules in the declared shape.",
     )
     defaults: Defaults = Field(
@@ -100,10 +100,10 @@ class Configuration(Table):
     schedules: dict[Name, Schedule] = Field(
         default={}, description="The times at which tasks run by themselves, by name."
     )
-    workers: Annotated[dict[Name, Pool], Field(min_length=1)] = Field(
-        default={"default": Pool()}, description="Pools of equal worker processes, by name."
+    workers: Annotated[dict[Name, PoolTable], Field(min_length=1)] = Field(
+        default={"default": PoolTable()}, description="Pools of equal worker processes, by name."
     )
-    strikes: Annotated[tuple[Strike, ...], Field(strict=False)] = Field(
+    strikes: Annotated[tuple[StrikeTable, ...], Field(strict=False)] = Field(
         default=(), description="Executions that are struck out instead of being run."
     )
     profiles: dict[Name, Profile] = Field(

@@ -310,8 +310,8 @@ class Standalone(Connection):
     async def _leave(self, pool: WaitingPool | None = None) -> None:
         """Forget where the server is, unless it has been found again meanwhile."""
         if self._pool is not None and pool in (None, self._pool):
-            leaving, self._pool = self._pool, None
-            await leaving.leave()
+            removed_tasks, self._pool = self._pool, None
+            await removed_tasks.leave()
 
 
 class ThreadLine(ThreadConnection):

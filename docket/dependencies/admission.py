@@ -14,7 +14,7 @@ from uncalled_for import Dependency
 
 from ..errors import ServerUnavailable
 from ..execution import Execution
-from ..storage.limits import Answer, Entrant, Question, Word
+from ..storage.limits import Entrant, GateAnswer, Question, Word
 from .base import AdmissionBlocked, T_co, current_docket, current_execution
 
 LONGEST_VALUE = 200
@@ -77,7 +77,7 @@ class Gate(Dependency[T_co]):
     def reason(self, execution: Execution) -> str:
         """Return what the log says of an execution that is not let in."""
 
-    def refusal(self, execution: Execution, answer: Answer) -> AdmissionBlocked:
+    def refusal(self, execution: Execution, answer: GateAnswer) -> AdmissionBlocked:
         """Return the error for an answer that does not let the execution in."""
         reason = self.reason(execution)
         if answer.word is Word.DROPPED:

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias, overload
 from typing_extensions import Self, override
 
 from ..execution import Execution
-from ..storage.limits import Answer, Question, Word
+from ..storage.limits import GateAnswer, Question, Word
 from .admission import Gate, argument_of, limit_name
 from .base import AdmissionBlocked, current_docket, current_execution
 
@@ -151,7 +151,7 @@ class ConcurrencyLimit(Gate["ConcurrencyLimit"]):
         return f"concurrency limit ({self.max_concurrent} max) on {self.name(execution)}"
 
     @override
-    def refusal(self, execution: Execution, answer: Answer) -> AdmissionBlocked:
+    def refusal(self, execution: Execution, answer: GateAnswer) -> AdmissionBlocked:
         if answer.word is not Word.WAITING:
             return super().refusal(execution, answer)
         definition = self.definition(execution.function_name)

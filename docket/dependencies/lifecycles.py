@@ -9,11 +9,11 @@ from typing import Any
 from uncalled_for import Dependency, get_annotation_dependencies, get_dependency_parameters
 
 from ..calls.registry import TaskFunction
-from .resolution import Host
+from .resolution import DependencyHost
 
 
 @asynccontextmanager
-async def lifecycles(host: Host) -> AsyncGenerator[None, None]:
+async def lifecycles(host: DependencyHost) -> AsyncGenerator[None, None]:
     """Enter ``worker_lifecycle`` of every kind of dependency that the worker or a task of its docket uses.
 
     A kind offers it as a class method that takes docket and worker, and gives an async context manager, or
@@ -31,7 +31,7 @@ async def lifecycles(host: Host) -> AsyncGenerator[None, None]:
         yield
 
 
-def _kinds(host: Host) -> list[type[Dependency[Any]]]:
+def _kinds(host: DependencyHost) -> list[type[Dependency[Any]]]:
     declared: list[Any] = list(host.dependencies.values())
     for function in host.docket.tasks.values():
         declared.extend(declared_by(function))

@@ -12,10 +12,10 @@ from ..calls.registry import TaskFunction
 from ..foundation.policy import TaskPolicy
 from .concurrency_limit import ConcurrencyLimit
 from .configured import configured
-from .resolution import Host
+from .resolution import DependencyHost
 
 
-def limits_of(host: Host) -> Mapping[tuple[str, str], int]:
+def limits_of(host: DependencyHost) -> Mapping[tuple[str, str], int]:
     """Return the slots of all limits that tasks of a worker declare, by definition and task.
 
     Limits in factories are not among them: they are unknown before a run asks.

@@ -60,7 +60,7 @@ CONFIGURED_SLOT = "__configured__"
 """Prefix of the names of dependencies that only the configuration declares."""
 
 
-class Host(Protocol):
+class DependencyHost(Protocol):
     """The facts that a dependency may know of the worker that runs it."""
 
     @property
@@ -105,7 +105,7 @@ class Resolution:
     """
 
     def __init__(
-        self, host: Host, execution: Execution, instead: Sequence[Dependency[Any]] = ()
+        self, host: DependencyHost, execution: Execution, instead: Sequence[Dependency[Any]] = ()
     ) -> None:
         self._host = host
         self._execution = execution
@@ -274,7 +274,7 @@ def _plain_names(function: TaskFunction) -> tuple[str, ...] | None:
     return tuple(one.name for one in parameters)
 
 
-def step_into(host: Host, execution: Execution) -> None:
+def step_into(host: DependencyHost, execution: Execution) -> None:
     """Set the run of the current context; it ends with the run."""
     current_docket.set(host.docket)
     current_worker.set(host)
@@ -283,7 +283,7 @@ def step_into(host: Host, execution: Execution) -> None:
 
 @asynccontextmanager
 async def resolved_dependencies(
-    worker: Host, execution: Execution
+    worker: DependencyHost, execution: Execution
 ) -> AsyncGenerator[dict[str, Any], None]:
     """Yield the resolved dependencies of an execution by parameter; one that failed stands there as such.
 

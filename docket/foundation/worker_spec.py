@@ -15,7 +15,7 @@ from typing_extensions import Self
 
 
 @dataclass(frozen=True)
-class RetryOrder:
+class RetrySpec:
     """The times at which a task is tried again; durations in seconds."""
 
     attempts: int | None = 1
@@ -27,12 +27,12 @@ class RetryOrder:
 
 
 @dataclass(frozen=True)
-class TaskOrder:
+class TaskSpec:
     """One task: what it does, and how it is run."""
 
     function: str | None = None
     timeout: float | None = None
-    retry: RetryOrder | None = None
+    retry: RetrySpec | None = None
     """None leaves it to what the task says in code."""
     command: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
@@ -51,7 +51,7 @@ class TaskOrder:
 
 
 @dataclass(frozen=True)
-class WorkerOrders:
+class WorkerSpec:
     """Everything that a worker process needs to know. It holds secrets: never in arguments, never in logs."""
 
     pool: str
@@ -66,7 +66,7 @@ class WorkerOrders:
     codecs: tuple[str, ...]
     max_payload: int
     signing_keys: dict[str, str]
-    tasks: dict[str, TaskOrder]
+    tasks: dict[str, TaskSpec]
     log_level: str
     log_format: str
     history_keep: float = 0.0
@@ -100,14 +100,14 @@ class WorkerOrders:
         return cls(**settings)
 
 
-def _load_task(fields: dict[str, Any]) -> TaskOrder:
+def _load_task(fields: dict[str, Any]) -> TaskSpec:
     retry: dict[str, Any] | None = fields["retry"]
     if retry is not None:
         retry = {**retry, "never_on": tuple(retry["never_on"])}
     known: dict[str, Any] = {
         **fields,
-        "retry": None if retry is None else RetryOrder(**retry),
+        "retry": None if retry is None else RetrySpec(**retry),
         "command": tuple(fields["command"]),
         "env": tuple(fields["env"]),
     }
-    return TaskOrder(**known)
+    return TaskSpec(**known)

@@ -16,7 +16,7 @@ from ..storage.situations.execution import Situation
 from ..strikelist import Rule
 from .causes import DEAD, PARKED, STRUCK, TOLD, Cause
 from .explanation import Explanation, Fact, at, counted, named, span, word
-from .rules import in_force, named_rule, restoring
+from .rules import is_active, named_rule, restoring
 
 ALONE, IN_ALL = 3, 10
 """So many deaths make a dead letter: while it ran alone, and altogether."""
@@ -169,7 +169,7 @@ def _rule(situation: Situation, rules: Mapping[str, Rule]) -> Rule | None:
     """Return the active rule that concerns it: the one that has parked it, or that for its whole task."""
     for identity in (situation.strike, f"task:{situation.task}"):
         rule = rules.get(identity)
-        if rule and in_force(rule, situation.now):
+        if rule and is_active(rule, situation.now):
             return rule
     return None
 

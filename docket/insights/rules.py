@@ -14,7 +14,7 @@ _TYPES: Final[Mapping[type, str]] = {str: "str", int: "int", float: "float", boo
 """Names of the types of values on the command line."""
 
 
-def in_force(rule: Rule, now: datetime) -> bool:
+def is_active(rule: Rule, now: datetime) -> bool:
     """Return True if a rule is not over."""
     return rule.expires is None or rule.expires > now
 

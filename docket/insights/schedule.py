@@ -12,11 +12,11 @@ from zoneinfo import ZoneInfo
 from ..errors import Undecodable
 from ..foundation.plain import plain
 from ..storage.executions import from_milliseconds, to_milliseconds
-from ..storage.schedules import Known, Outcome
+from ..storage.schedules import DueOutcome, Known
 from ..storage.situations.schedule import ScheduleSituation
 from ..strikelist import Rule
 from .explanation import Explanation, Fact, at, counted, named, span, word
-from .rules import in_force, named_rule, restoring
+from .rules import is_active, named_rule, restoring
 from .schedule_causes import OUTCOMES, SCHEDULE_TOLD, ScheduleCause
 
 GRACE: Final = timedelta(seconds=5)
@@ -72,7 +72,7 @@ def explained_schedule(situation: ScheduleSituation, rules: Mapping[str, Rule]) 
     """
     s = situation
     declared = None if s.known is None else Declared.read(s.known)
-    rule = next((one for one in rules.values() if in_force(one, s.now)), None)
+    rule = next((one for one in rules.values() if is_active(one, s.now)), None)
     cause = schedule_cause_of(s, declared, rule)
     told, words = SCHEDULE_TOLD[cause], _words(s, declared, rule)
     return Explanation(
@@ -240,7 +240,7 @@ def _facts(
         )
 
 
-def _of_outcome(s: ScheduleSituation, declared: Declared | None, one: Outcome) -> Fact:
+def _of_outcome(s: ScheduleSituation, declared: Declared | None, one: DueOutcome) -> Fact:
     template, due = OUTCOMES.get(one.word, "became {word}"), from_milliseconds(one.due)
     became = template.format(key=plain(one.key), word=plain(one.word))
     others = f"; so did {one.times - 1:,} before it" if one.times > 1 else ""

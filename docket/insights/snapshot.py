@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ..calls.context import Home
+from ..calls.context import ExecutionContext
 from ..execution import Execution
 from ..foundation.lifecycle import ExecutionState
 from ..storage.executions import Record
@@ -40,7 +40,10 @@ class DocketSnapshot:
 
 
 def snapshot_of(
-    docket: Home, records: Sequence[Record], workers: Collection[WorkerInfo], taken: datetime
+    docket: ExecutionContext,
+    records: Sequence[Record],
+    workers: Collection[WorkerInfo],
+    taken: datetime,
 ) -> DocketSnapshot:
     """Return a snapshot of these records.
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Protocol
 
-from .pages import Answer, HealthServer
+from .pages import HealthServer, Response
 
 LOOPBACK = "127.0.0.1"
 """Address that servers listen at by default: their pages are not for everyone."""
@@ -74,16 +74,16 @@ class Pulse:
         if self._beat is not None:
             self._beat.cancel()
 
-    def livez(self) -> Answer:
+    def livez(self) -> Response:
         """Report whether the event loop turns."""
         silent = time.monotonic() - self._turned
         if silent > STUCK:
             return _unavailable(f"the event loop has not turned for {silent:.0f} s")
         if self._worker is not None and (stuck := self._worker.stuck()):
             return _unavailable("; ".join(stuck))
-        return Answer(HTTPStatus.OK, "OK")
+        return Response(HTTPStatus.OK, "OK")
 
-    def readyz(self) -> Answer:
+    def readyz(self) -> Response:
         """Report whether work can be claimed: the event loop turns, and Redis answers."""
         alive = self.livez()
         if alive.status is not HTTPStatus.OK or self._worker is None:
@@ -134,5 +134,5 @@ def healthcheck_server(
         pulse.stop()
 
 
-def _unavailable(reason: str) -> Answer:
-    return Answer(HTTPStatus.SERVICE_UNAVAILABLE, f"{reason}\n")
+def _unavailable(reason: str) -> Response:
+    return Response(HTTPStatus.SERVICE_UNAVAILABLE, f"{reason}\n")

@@ -28,7 +28,7 @@ BOUNDS: Final = (
 """Seconds: from a task that returns at once to one that takes an hour."""
 
 
-class Spread:
+class Histogram:
     """Durations, counted by the first bound that they do not exceed.
 
     Arguments:
@@ -45,7 +45,7 @@ class Spread:
         self.counts[bisect_left(BOUNDS, seconds)] += 1
         self.total += seconds
 
-    def add(self, other: Spread) -> None:
+    def add(self, other: Histogram) -> None:
         """Count those of another one, too."""
         self.counts = [
             ours + theirs for ours, theirs in zip(self.counts, other.counts, strict=True)

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from typing_extensions import override
 
 from .events import Describe, Observer
-from .histogram import Spread
+from .histogram import Histogram
 
 _ENDINGS = {
     "completed": ("docket_tasks_succeeded",),
@@ -25,7 +25,7 @@ class Tally(Observer):
 
     def __init__(self) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
-        self.spreads: defaultdict[tuple[str, str], Spread] = defaultdict(Spread)
+        self.spreads: defaultdict[tuple[str, str], Histogram] = defaultdict(Histogram)
 
     @override
     def started(

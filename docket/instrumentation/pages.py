@@ -26,7 +26,7 @@ LONGEST: Final = 8192
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """One page."""
 
     status: HTTPStatus
@@ -50,7 +50,7 @@ class HealthServer:
         self,
         host: str,
         port: int,
-        pages: Mapping[str, Callable[[], Answer]],
+        pages: Mapping[str, Callable[[], Response]],
         patience: float = PATIENCE,
     ) -> None:
         self._socket = _listening(host, port)
@@ -107,7 +107,9 @@ class HealthServer:
             # Until the other side hangs up, too: what it has not read yet would be lost.
             await asyncio.wait_for(reader.read(1), self._patience)
         except asyncio.LimitOverrunError:
-            writer.write(_written(Answer(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "too long\n")))
+            writer.write(
+                _written(Response(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "too long\n"))
+            )
         except (asyncio.TimeoutError, asyncio.IncompleteReadError, OSError):
             writer.transport.abort()
         finally:
@@ -125,7 +127,7 @@ class _Answers:
         is_local: whether only this machine can ask; then a foreign name of it is refused.
     """
 
-    def __init__(self, pages: Mapping[str, Callable[[], Answer]], *, is_local: bool) -> None:
+    def __init__(self, pages: Mapping[str, Callable[[], Response]], *, is_local: bool) -> None:
         self._pages = pages
         self._is_local = is_local
 
@@ -134,31 +136,31 @@ class _Answers:
         first, *lines = head.decode("latin-1").split("\r\n")
         words = first.split(" ")
         if len(words) != 3 or not words[2].startswith("HTTP/1."):
-            return _written(Answer(HTTPStatus.BAD_REQUEST, "this is not an HTTP/1 request\n"))
+            return _written(Response(HTTPStatus.BAD_REQUEST, "this is not an HTTP/1 request\n"))
         method, target, _ = words
         if method not in ("GET", "HEAD"):
-            answer = Answer(HTTPStatus.METHOD_NOT_ALLOWED, "expected GET or HEAD\n")
+            answer = Response(HTTPStatus.METHOD_NOT_ALLOWED, "expected GET or HEAD\n")
             return _written(answer, "Allow: GET, HEAD\r\n")
         host = next((line[5:].strip() for line in lines if line[:5].lower() == "host:"), "")
         if self._is_local and not _is_this_machine(host):
             text = "this is reached as localhost, or by an address: a page elsewhere must not read it\n"
-            answer = Answer(HTTPStatus.MISDIRECTED_REQUEST, text)
+            answer = Response(HTTPStatus.MISDIRECTED_REQUEST, text)
         else:
             answer = self._page(target.partition("?")[0])
         return _written(answer, with_body=method != "HEAD")
 
-    def _page(self, path: str) -> Answer:
+    def _page(self, path: str) -> Response:
         page = self._pages.get(path)
         if page is None:
             known = ", ".join(sorted(self._pages))
-            return Answer(HTTPStatus.NOT_FOUND, f"nothing here; there is {known}\n")
+            return Response(HTTPStatus.NOT_FOUND, f"nothing here; there is {known}\n")
         try:
             return page()
         except Exception as error:
             # A page that fails must not end the thread that asks it.
             logger.exception("A page could not be made")
             text = f"{type(error).__name__}: {error}\n"
-            return Answer(HTTPStatus.INTERNAL_SERVER_ERROR, text)
+            return Response(HTTPStatus.INTERNAL_SERVER_ERROR, text)
 
 
 def _listening(host: str, port: int) -> socket.socket:
@@ -173,7 +175,7 @@ def _listening(host: str, port: int) -> socket.socket:
     return line
 
 
-def _written(answer: Answer, header: str = "", *, with_body: bool = True) -> bytes:
+def _written(answer: Response, header: str = "", *, with_body: bool = True) -> bytes:
     body = answer.body.encode(errors="replace")
     head = (
         f"HTTP/1.1 {answer.status.value} {answer.status.phrase}\r\n"

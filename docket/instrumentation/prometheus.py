@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, cast
 from opentelemetry import metrics
 
 from .health import LOOPBACK
-from .histogram import BOUNDS, Spread
-from .pages import Answer, HealthServer
+from .histogram import BOUNDS, Histogram
+from .pages import HealthServer, Response
 from .telemetry import is_measured
 
 logger = logging.getLogger(__name__)
@@ -27,22 +27,22 @@ class Sample(NamedTuple):
     kind: str
     """counter, gauge or histogram."""
     labels: dict[str, str]
-    value: float | Spread
+    value: float | Histogram
 
 
-def page(samples: Iterable[Sample]) -> Answer:
+def page(samples: Iterable[Sample]) -> Response:
     """Return the page that Prometheus reads, or how to get it where its library is not installed."""
     try:
         from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415 - an extra
         from prometheus_client.exposition import CONTENT_TYPE_LATEST  # noqa: PLC0415
     except ImportError:
-        return Answer(
+        return Response(
             HTTPStatus.NOT_IMPLEMENTED, 'install "docket-platform[metrics]" to have metrics here\n'
         )
     registry = CollectorRegistry()
     registry.register(cast(Any, _Collector(list(samples))))
     text = generate_latest(registry).decode()
-    return Answer(HTTPStatus.OK, text, CONTENT_TYPE_LATEST)
+    return Response(HTTPStatus.OK, text, CONTENT_TYPE_LATEST)
 
 
 class _Collector:
@@ -70,14 +70,14 @@ class _Collector:
                 kind, names = kinds[sample.kind], list(sample.labels)
                 family = families[sample.metric] = kind(sample.metric, sample.help, labels=names)
             labels, value = list(sample.labels.values()), sample.value
-            if isinstance(value, Spread):
+            if isinstance(value, Histogram):
                 family.add_metric(labels, _buckets(value), value.total)
             else:
                 family.add_metric(labels, value)
         yield from families.values()
 
 
-def _buckets(spread: Spread) -> list[tuple[str, float]]:
+def _buckets(spread: Histogram) -> list[tuple[str, float]]:
     """Return how many are at most as long as each bound."""
     bounds = [*(f"{float(bound)}" for bound in BOUNDS), "+Inf"]
     return list(zip(bounds, accumulate(spread.counts), strict=True))
@@ -134,8 +134,8 @@ def _feed_prometheus() -> None:
     metrics.set_meter_provider(MeterProvider([PrometheusMetricReader(scope_info_enabled=False)]))
 
 
-def _registered() -> Answer:
+def _registered() -> Response:
     from prometheus_client import REGISTRY, generate_latest  # noqa: PLC0415 - an extra
     from prometheus_client.exposition import CONTENT_TYPE_LATEST  # noqa: PLC0415
 
-    return Answer(HTTPStatus.OK, generate_latest(REGISTRY).decode(), CONTENT_TYPE_LATEST)
+    return Response(HTTPStatus.OK, generate_latest(REGISTRY).decode(), CONTENT_TYPE_LATEST)

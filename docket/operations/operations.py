@@ -10,7 +10,7 @@ from typing import Any
 
 from ..annotations import get_signature
 from ..calls.binding import Shape, bind_to_any, shape_of
-from ..calls.context import Home
+from ..calls.context import ExecutionContext
 from ..calls.registry import TaskFunction
 from ..errors import CallerError, Undecodable, WrongArguments
 from ..foundation.plain import plain
@@ -43,7 +43,7 @@ class Operations:
         silence: how long a worker may be silent before it counts as gone.
     """
 
-    def __init__(self, docket: Home, silence: timedelta) -> None:
+    def __init__(self, docket: ExecutionContext, silence: timedelta) -> None:
         self._docket = docket
         self._silence = silence
 

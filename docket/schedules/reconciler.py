@@ -75,7 +75,7 @@ def due_next(desired: Sequence[DesiredSchedule], moments: Sequence[int]) -> dict
     }
 
 
-def in_force(
+def active_schedules(
     known: Sequence[Known], owner: str, serializer: Serializer = UNSIGNED
 ) -> tuple[list[DesiredSchedule], dict[str, datetime]]:
     """Return the active schedules of an owner, as Redis holds them, and the next due time of each.

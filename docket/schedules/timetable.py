@@ -14,7 +14,7 @@ from ..errors import TooManyRuns, UnknownSchedule
 from ..foundation.lifecycle import ExecutionState
 from ..foundation.plain import plain
 from ..storage.executions import Record, from_milliseconds, to_milliseconds
-from ..storage.schedules import Known, Outcome
+from ..storage.schedules import DueOutcome, Known
 from .desired import DesiredSchedule
 from .log import key_of, utc
 from .signing import call_of, check_seal
@@ -30,7 +30,7 @@ AT_ONCE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ScheduleEntry:
     """A schedule, and its state.
 
     Arguments:
@@ -119,13 +119,13 @@ class Timetable:
         """Return the server's time."""
         return from_milliseconds(await self._schedules.now())
 
-    async def entries(self, name: str = "") -> list[Entry]:
+    async def entries(self, name: str = "") -> list[ScheduleEntry]:
         """Return all schedules of all owners, by owner and name; what cannot be read takes no other with it.
 
         Arguments:
             name: only those of this name, or owner/name; empty is any.
         """
-        entries: list[Entry] = []
+        entries: list[ScheduleEntry] = []
         for known in await self._schedules.known(name):
             try:
                 entries.append(_entry(known))
@@ -148,7 +148,7 @@ class Timetable:
             if record.task == record.key and not record.state.is_terminal
         ]
 
-    async def find(self, name: str) -> Entry:
+    async def find(self, name: str) -> ScheduleEntry:
         """Return the schedule of a name.
 
         Arguments:
@@ -183,11 +183,11 @@ class Timetable:
         )
         return UnknownSchedule(f"there is no schedule {name!r}; {advice}")
 
-    async def outcomes(self, entry: Entry) -> list[Outcome]:
+    async def outcomes(self, entry: ScheduleEntry) -> list[DueOutcome]:
         """Return the outcomes of its last due times, the latest first."""
         return await self._schedules.outcomes(entry.id)
 
-    async def next(self, entry: Entry, count: int) -> list[Due]:
+    async def next(self, entry: ScheduleEntry, count: int) -> list[Due]:
         """Return its next due times.
 
         Arguments:
@@ -197,7 +197,7 @@ class Timetable:
         return upcoming(entry.schedule, await self.now(), entry.next_time, count)
 
     async def pause(
-        self, entry: Entry, *, by: str, reason: str = "", lasting: timedelta | None = None
+        self, entry: ScheduleEntry, *, by: str, reason: str = "", lasting: timedelta | None = None
     ) -> None:
         """Pause it; the file cannot undo that.
 
@@ -213,15 +213,15 @@ class Timetable:
             pause["until"] = to_milliseconds(now + lasting)
         await self._steer(entry, "pause", pause)
 
-    async def resume(self, entry: Entry) -> bool:
+    async def resume(self, entry: ScheduleEntry) -> bool:
         """Resume it; return False if no operator has paused it."""
         return await self._steer(entry, "resume") == "DONE"
 
-    async def skip_next(self, entry: Entry) -> datetime | None:
+    async def skip_next(self, entry: ScheduleEntry) -> datetime | None:
         """Skip its next due time; return that time, or None if there is none."""
         return entry.next_time if await self._steer(entry, "skip") == "DONE" else None
 
-    async def trigger(self, entry: Entry) -> str | None:
+    async def trigger(self, entry: ScheduleEntry) -> str | None:
         """Run it now, besides its due times; return the key of the run, or None if a strike forbids it.
 
         Raises:
@@ -233,7 +233,7 @@ class Timetable:
         return None if word == "STRUCK" else key
 
     async def backfill(
-        self, entry: Entry, start: datetime, end: datetime, *, is_dry: bool = False
+        self, entry: ScheduleEntry, start: datetime, end: datetime, *, is_dry: bool = False
     ) -> list[Backfilled]:
         """Run due times that have passed and had no run, the earliest first.
 
@@ -262,13 +262,13 @@ class Timetable:
         words = await (self._look(entry, due) if is_dry else self._run(entry, "backfilled", runs))
         return [Backfilled(*run, word) for run, word in zip(runs, words, strict=True)]
 
-    async def _look(self, entry: Entry, due: Sequence[datetime]) -> list[str]:
+    async def _look(self, entry: ScheduleEntry, due: Sequence[datetime]) -> list[str]:
         had_run = await self._schedules.has_run(entry.id, [*map(to_milliseconds, due)])
         return ["ALREADY" if had else "WOULD" for had in had_run]
 
     async def _run(
         self,
-        entry: Entry,
+        entry: ScheduleEntry,
         why: Literal["backfilled", "triggered"],
         runs: Sequence[tuple[datetime, str]],
     ) -> list[str]:
@@ -287,7 +287,7 @@ class Timetable:
 
     async def _steer(
         self,
-        entry: Entry,
+        entry: ScheduleEntry,
         verb: Literal["pause", "resume", "skip"],
         pause: dict[str, str | int] | None = None,
     ) -> str:
@@ -302,8 +302,8 @@ def _kept_up(record: Record) -> KeptUp:
     return KeptUp(record.task, record.state.value, None if is_running else record.due)
 
 
-def _entry(known: Known) -> Entry:
-    return Entry(DesiredSchedule.read(known.name, known.definition), known)
+def _entry(known: Known) -> ScheduleEntry:
+    return ScheduleEntry(DesiredSchedule.read(known.name, known.definition), known)
 
 
 def _moment(milliseconds: int) -> datetime | None:

@@ -28,17 +28,17 @@ class Bell:
         self.queues = queues
 
     @asynccontextmanager
-    async def line(self) -> AsyncGenerator[Line, None]:
+    async def line(self) -> AsyncGenerator[BellLine, None]:
         """Yield a line to wait on, as often as wanted.
 
         Raises:
             ServerUnavailable: the line is lost.
         """
         async with self._connection.waiting() as client:
-            yield Line(client, [self._keys.bell(queue) for queue in self.queues])
+            yield BellLine(client, [self._keys.bell(queue) for queue in self.queues])
 
 
-class Line:
+class BellLine:
     """One connection that waits."""
 
     def __init__(self, client: Any, bells: list[str]) -> None:

@@ -169,7 +169,7 @@ class Hold(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Catch:
+class ClaimReply:
     """The result of a claim."""
 
     now: int
@@ -200,7 +200,7 @@ class Catch:
 
 
 @dataclass(frozen=True, slots=True)
-class Claimant:
+class Consumer:
     """The claimant: one life of one worker."""
 
     worker: str
@@ -220,10 +220,10 @@ class Claimant:
         return [queue_argument(queue) for queue in self.queues]
 
 
-class Exchange:
+class Claims:
     """The round trips of one claimant, which settle and claim."""
 
-    def __init__(self, connection: Connection, keys: Keys, claimant: Claimant) -> None:
+    def __init__(self, connection: Connection, keys: Keys, claimant: Consumer) -> None:
         self._connection = connection
         self._keys = keys
         self.claimant = claimant
@@ -244,7 +244,7 @@ class Exchange:
         lenient: bool = False,
         held: int = 0,
         is_alone: bool = True,
-    ) -> tuple[list[Verdict], Catch | None]:
+    ) -> tuple[list[Verdict], ClaimReply | None]:
         """Settle and claim in one round trip.
 
         Arguments:
@@ -389,13 +389,13 @@ def _call_of(claimed: Claimed, reply: Reply) -> bytes | None:
     return call or b"" if fence == str(claimed.fence).encode() else None
 
 
-def _catch(reply: list[Any]) -> Catch:
+def _catch(reply: list[Any]) -> ClaimReply:
     now, next_due, next_expiry, *flags, stale, claimed, struck, crashed, parked, broken, expired = (
         reply
     )
     due, expiry = int(float(next_due)), int(next_expiry)
     is_unfinished, is_recovered, is_waiting = map(bool, flags)
-    return Catch(
+    return ClaimReply(
         now=int(now),
         next_due=None if due < 0 else due,
         next_expiry=None if expiry < 0 else expiry,

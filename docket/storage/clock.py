@@ -18,7 +18,7 @@ from .scripting.script import Script, run
 _CLOCK = Script("clock", ("verb", "at"))
 
 
-class Standing(NamedTuple):
+class StandingClock(NamedTuple):
     """The state of a docket at one moment."""
 
     now: int
@@ -38,7 +38,7 @@ class Clock:
         self.is_movable = connection.is_throwaway
         """True if the time can be moved."""
 
-    async def look(self, queues: Sequence[str] = (DEFAULT_QUEUE,)) -> Standing:
+    async def look(self, queues: Sequence[str] = (DEFAULT_QUEUE,)) -> StandingClock:
         """Return the time, and what is due.
 
         Arguments:
@@ -69,7 +69,7 @@ class Clock:
         return value_of(reply)
 
 
-def _standing(reply: list[bytes | int]) -> Standing:
+def _standing(reply: list[bytes | int]) -> StandingClock:
     now, next_due, due = reply
     upcoming = int(float(next_due))
-    return Standing(int(now), None if upcoming < 0 else upcoming, int(due))
+    return StandingClock(int(now), None if upcoming < 0 else upcoming, int(due))

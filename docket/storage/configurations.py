@@ -32,7 +32,7 @@ _BRIEFLY = timedelta(seconds=1)
 """Time for which a beat is repeated, which the next one follows anyway, and a farewell."""
 
 
-class Entry(NamedTuple):
+class RevisionEntry(NamedTuple):
     """One configuration, as it is kept; secrets are masked in it."""
 
     digest: str
@@ -55,13 +55,13 @@ class Revision(NamedTuple):
     number: int
     at: int
     """Time at which it became active, Unix time in ms."""
-    entry: Entry
+    entry: RevisionEntry
     version: str = ""
     """Random, and another one for each commit: a number comes again where the data have gone back. It is
     unknown in the history."""
 
 
-class Change(NamedTuple):
+class RevisionChange(NamedTuple):
     """The parts that become active with a configuration."""
 
     schedules: Sequence[DeclaredSchedule] = ()
@@ -135,7 +135,7 @@ class Configurations:
         return [_revision(stamped) for stamped in value_of(reply)]
 
     async def commit(
-        self, owner: str, base: int, entry: Entry, keep: int, change: Change
+        self, owner: str, base: int, entry: RevisionEntry, keep: int, change: RevisionChange
     ) -> Commit:
         """Make a configuration active, unless another one has come before.
 
@@ -235,7 +235,7 @@ def supervising_of(who: str, told: bytes) -> Supervising:
     return Supervising(who, int(heard), cast("dict[str, Any]", about))
 
 
-_UNREADABLE = Entry("", "", None, "", "not readable")
+_UNREADABLE = RevisionEntry("", "", None, "", "not readable")
 
 
 def _revision(stamped: bytes, version: str = "") -> Revision:
@@ -244,7 +244,7 @@ def _revision(stamped: bytes, version: str = "") -> Revision:
     number = at = 0
     try:
         number, at = map(int, head.split())
-        told: Any = Entry(**json.loads(entry))
+        told: Any = RevisionEntry(**json.loads(entry))
     except (ValueError, TypeError):
         return Revision(number, at, _UNREADABLE, version)
     is_ours = isinstance(told.declared, int | None) and all(

@@ -57,7 +57,7 @@ class Entrant:
     consumer: str | None = None
 
 
-class Answer(NamedTuple):
+class GateAnswer(NamedTuple):
     """The answer of the gates: the word, the gate that has decided, and ms."""
 
     word: Word
@@ -75,7 +75,7 @@ class Announcement(NamedTuple):
     size: int
 
 
-class LimitInForce(NamedTuple):
+class ActiveLimit(NamedTuple):
     """The number of slots that a limit has now."""
 
     definition: str
@@ -94,7 +94,7 @@ class Limits:
         self._connection = connection
         self._keys = keys
 
-    async def admit(self, entrant: Entrant, questions: Sequence[Question]) -> Answer:
+    async def admit(self, entrant: Entrant, questions: Sequence[Question]) -> GateAnswer:
         """Ask all gates of a run together: all let it in, or nothing is taken but one place.
 
         Arguments:
@@ -115,28 +115,28 @@ class Limits:
         )
         (reply,) = await run_patiently(self._connection, call)
         word, gate, milliseconds = value_of(reply)
-        return Answer(Word(word.decode()), gate - 1, int(milliseconds))
+        return GateAnswer(Word(word.decode()), gate - 1, int(milliseconds))
 
     async def announce(
         self, worker: str, announcements: Sequence[Announcement]
-    ) -> list[LimitInForce]:
+    ) -> list[ActiveLimit]:
         """Announce the limits of a worker, and let those go on that fit now; return the limits as they are.
 
         Arguments:
             worker: its name.
             announcements: its limits, by task.
         """
-        in_force: list[LimitInForce] = []
+        active: list[ActiveLimit] = []
         for at in range(0, len(announcements), CHUNK):
             fields = (field for one in announcements[at : at + CHUNK] for field in one)
             (reply,) = await run(self._connection, _ANNOUNCE.call(self._keys, worker, *fields))
             for definition, size, sizes in value_of(reply):
-                in_force.append(
-                    LimitInForce(definition.decode(), int(size), json.loads(sizes.decode()))
+                active.append(
+                    ActiveLimit(definition.decode(), int(size), json.loads(sizes.decode()))
                 )
-        if in_force:
-            await self._grant(limit.definition for limit in in_force)
-        return in_force
+        if active:
+            await self._grant(limit.definition for limit in active)
+        return active
 
     async def _grant(self, definitions: Iterable[str]) -> None:
         names = sorted(set(definitions))

@@ -106,7 +106,7 @@ class Awaited(NamedTuple):
     """Unix time in ms from which on it is no longer due; 0 is never."""
 
 
-class Outcome(NamedTuple):
+class DueOutcome(NamedTuple):
     """The outcome of one due time, or of several."""
 
     due: int
@@ -145,7 +145,7 @@ class Known(NamedTuple):
     """Number of due times without a run, by reason."""
     seal: str = ""
     """The signature of the definition; empty if there is none."""
-    latest: Outcome | None = None
+    latest: DueOutcome | None = None
     """The outcome of its last due time; None if that is unknown."""
 
 
@@ -294,7 +294,7 @@ class Schedules:
             for name, pause, stopped in zip(parts[::3], parts[1::3], parts[2::3], strict=True)
         ]
 
-    async def outcomes(self, schedule: str) -> list[Outcome]:
+    async def outcomes(self, schedule: str) -> list[DueOutcome]:
         """Return the last outcomes of a schedule, the latest first; unreadable ones are left out.
 
         Arguments:
@@ -330,9 +330,9 @@ def _inner(name: str, fields: Mapping[bytes, bytes]) -> str:
     return fields.get(f"alias:{name}".encode(), name.encode()).decode(errors="replace")
 
 
-def outcomes_of(schedule: str, texts: Sequence[bytes]) -> list[Outcome]:
+def outcomes_of(schedule: str, texts: Sequence[bytes]) -> list[DueOutcome]:
     """Return the outcomes of due times; unreadable ones are left out."""
-    found: list[Outcome] = []
+    found: list[DueOutcome] = []
     for text in filter(None, texts):
         try:
             found.append(_outcome(text.decode()))
@@ -353,7 +353,7 @@ def known_of(
     name: str,
     fields: Mapping[bytes, bytes],
     state: Mapping[bytes, bytes],
-    latest: Sequence[Outcome],
+    latest: Sequence[DueOutcome],
 ) -> Known:
     """Return all that Redis holds of one schedule.
 
@@ -412,11 +412,11 @@ def _pause(text: bytes | None) -> Mapping[str, Any] | None:
 _UNREADABLE: Mapping[str, Any] = {"by": "?", "reason": "what is stored is no pause"}
 
 
-def _outcome(text: str) -> Outcome:
+def _outcome(text: str) -> DueOutcome:
     due, told, key, *ending = text.split("\n", 3)
     word, _, count = told.partition(" ")
     end, _, took = (ending or [""])[0].partition(" ")
-    return Outcome(int(due), word, int(count or 1), key, end, int(took) if took else None)
+    return DueOutcome(int(due), word, int(count or 1), key, end, int(took) if took else None)
 
 
 def _tick(reply: Sequence[bytes]) -> Tick:

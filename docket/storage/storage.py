@@ -6,7 +6,7 @@ from ..connection.base import Connection
 from ..connection.traced import Traced
 from ..errors import ForeignData
 from .checks import Checks
-from .claims import Claimant, Exchange
+from .claims import Claims, Consumer
 from .clock import Clock
 from .configurations import Configurations
 from .dead import DeadLetters
@@ -62,7 +62,7 @@ class Storage:
         self.workers = Workers(connection, self.keys)
         self.subscriptions = Subscriptions(connection, self.keys.strikes)
 
-    def exchange(self, claimant: Claimant, *, is_shown: bool = False) -> Exchange:
+    def exchange(self, claimant: Consumer, *, is_shown: bool = False) -> Claims:
         """Return the round trips of a worker.
 
         Arguments:
@@ -72,7 +72,7 @@ class Storage:
         connection = self.connection
         if is_shown and not isinstance(connection, Traced):
             connection = Traced(connection)
-        return Exchange(connection, self.keys, claimant)
+        return Claims(connection, self.keys, claimant)
 
     async def open(self, *, lazy: bool = False) -> bool:
         """Reach the server and see that the keys are ours.

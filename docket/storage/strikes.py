@@ -17,7 +17,7 @@ _ACQUIT = Script("acquit")
 _VERSION = b"version"
 
 
-class Change(NamedTuple):
+class StrikeChange(NamedTuple):
     """The outcome of a change; times are Unix times in ms."""
 
     version: str
@@ -69,7 +69,7 @@ class StrikeRules:
         action: str = "drop",
         ends: int = 0,
         lasts: int = 0,
-    ) -> Change:
+    ) -> StrikeChange:
         """Add or remove one rule, and remove those that are over.
 
         Arguments:
@@ -85,7 +85,7 @@ class StrikeRules:
         call = _STRIKE.call(self._keys, direction, field, rule, action, ends, lasts, version)
         (reply,) = await run_patiently(self._connection, call)
         before, *numbers = value_of(reply)
-        return Change(version, before.decode(), *map(int, numbers))
+        return StrikeChange(version, before.decode(), *map(int, numbers))
 
     async def read(self) -> StoredRules:
         """Return the rules as they stand."""

@@ -11,7 +11,7 @@ from .scripting.retrying import read_patiently, value_of
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class MemoryUse:
     """The memory that a server uses, and its limit, in bytes."""
 
     used: int
@@ -37,7 +37,7 @@ class Vitals:
     latency: timedelta
     skew: timedelta
     is_durable: bool | None
-    memory: Memory | None = None
+    memory: MemoryUse | None = None
 
 
 async def look(connection: Connection) -> Vitals:
@@ -58,12 +58,12 @@ async def look(connection: Connection) -> Vitals:
     )
 
 
-def _memory(info: Reply) -> Memory | None:
+def _memory(info: Reply) -> MemoryUse | None:
     if not isinstance(info, bytes):
         return None
     lines = dict(line.split(b":", 1) for line in info.split() if b":" in line)
     limit = int(lines.get(b"maxmemory", 0))
-    return Memory(int(lines[b"used_memory"]), limit) if limit else None
+    return MemoryUse(int(lines[b"used_memory"]), limit) if limit else None
 
 
 def _is_durable(info: Reply) -> bool | None:

@@ -28,7 +28,7 @@ failures or an operator has stopped them; one that is paused by its file does no
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class SupervisorCondition:
     """One of them.
 
     Arguments:
@@ -51,14 +51,14 @@ class Conditions:
 
     def __init__(self) -> None:
         now = time.time()
-        self._all: dict[Name, Condition] = {
-            name: Condition(name, since=now) for name in get_args(Name)
+        self._all: dict[Name, SupervisorCondition] = {
+            name: SupervisorCondition(name, since=now) for name in get_args(Name)
         }
 
-    def __getitem__(self, name: Name) -> Condition:
+    def __getitem__(self, name: Name) -> SupervisorCondition:
         return self._all[name]
 
-    def __iter__(self) -> Iterator[Condition]:
+    def __iter__(self) -> Iterator[SupervisorCondition]:
         return iter(list(self._all.values()))
 
     def tell(self, name: Name, status: bool, reason: str, message: str = "") -> None:

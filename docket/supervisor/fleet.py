@@ -45,19 +45,21 @@ class Fleet:
     on_exit: Callable[[Mapping[str, Any]], None] = lambda _: None
     on_exhausted: Callable[[str], None] = lambda _: None
     queues: set[str] = field(default_factory=set[str])
-    leaving: dict[asyncio.Task[None], Pool] = field(default_factory=dict[asyncio.Task[None], Pool])
+    removed_tasks: dict[asyncio.Task[None], Pool] = field(
+        default_factory=dict[asyncio.Task[None], Pool]
+    )
     """Pools that have left the configuration, while they drain."""
 
     def let_go(self, name: str) -> None:
         """Let a pool drain and end, without waiting for it."""
         pool = self.pools.pop(name)
         stopping = asyncio.create_task(pool.stop(), name=f"docket pool {name} leaves")
-        self.leaving[stopping] = pool
-        stopping.add_done_callback(self.leaving.pop)
+        self.removed_tasks[stopping] = pool
+        stopping.add_done_callback(self.removed_tasks.pop)
 
     def hurry(self) -> None:
         """End the draining of every process."""
-        for pool in [*self.pools.values(), *self.leaving.values()]:
+        for pool in [*self.pools.values(), *self.removed_tasks.values()]:
             pool.hurry()
 
     async def stop(self, limit: float) -> None:
@@ -72,11 +74,11 @@ class Fleet:
         )
 
     async def _stop_leaving(self, limit: float) -> None:
-        if leaving := dict(self.leaving):
-            _, late = await asyncio.wait(leaving, timeout=limit)
+        if removed_tasks := dict(self.removed_tasks):
+            _, late = await asyncio.wait(removed_tasks, timeout=limit)
             for stopping in late:
-                leaving[stopping].hurry()
-            await asyncio.wait(leaving)
+                removed_tasks[stopping].hurry()
+            await asyncio.wait(removed_tasks)
 
     async def bury(self, process: WorkerProcess) -> None:
         """Keep what a process has counted, and have the work that it left taken over at once."""

@@ -38,7 +38,7 @@ from .reload.code_watcher import CodeWatcher
 from .reload.file_watcher import Rhythm, Watcher
 from .reload.reloader import Reloader
 from .reload.restarter import Restarter
-from .reporting.backlog import Census
+from .reporting.backlog import BacklogCount
 from .reporting.health import ReloadRecord, Status
 from .reporting.overview import Overview
 from .reporting.pauses import Pauses
@@ -90,8 +90,10 @@ class Supervisor:
         # As it is now: where a process starts must not depend on a directory that may be removed.
         absolute = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would skip the links
         self._fleet = Fleet(absolute, storage, ticker, owner)
-        self._census = Census(storage.executions, lambda: self._fleet.queues)
-        self._status = Status(self._fleet.pools, ticker, reloads, self.conditions, self._census)
+        self._backlog_count = BacklogCount(storage.executions, lambda: self._fleet.queues)
+        self._status = Status(
+            self._fleet.pools, ticker, reloads, self.conditions, self._backlog_count
+        )
         self._fleet.on_exit = self._status.remember
         self._fleet.on_exhausted = self._give_up_on
         self.reloader = Reloader(
@@ -309,7 +311,7 @@ class Supervisor:
 
     async def _serve(self) -> None:
         """Tick, watch and reload until stopped."""
-        pulse = Pulse(self._fleet.storage, self._status)
+        pulse = SupervisorPulse(self._fleet.storage, self._status)
         fleet = self._fleet
         leadership = Leadership(
             fleet.storage.configurations,
@@ -317,11 +319,11 @@ class Supervisor:
             f"{fleet.host}:{os.getpid()}:{uuid.uuid4().hex[:8]}",
             self._about,
             self._follow,
-            lambda: self.reloader.in_force.may_lead,
+            lambda: self.reloader.revisions.may_lead,
             self._status.contact,
         )
         services = Services(
-            *(fleet.ticker, leadership, self._watcher, pulse, self._notifier, self._census),
+            *(fleet.ticker, leadership, self._watcher, pulse, self._notifier, self._backlog_count),
             Pauses(fleet.storage.schedules, fleet.owner, self.conditions),
             *(self._code_watcher, self._listening),
             Reloads(self._reload_once),
@@ -387,7 +389,7 @@ class Reloads(Service):
             await self._reload()
 
 
-class Pulse(Service):
+class SupervisorPulse(Service):
     """A pulse that asks Redis once a second whether it is there, and shows that the event loop turns."""
 
     def __init__(self, storage: Storage, status: Status) -> None:

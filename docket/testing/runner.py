@@ -23,7 +23,7 @@ from ..foundation.lifecycle import ExecutionState, ParkedReason
 from ..foundation.service import end
 from ..instrumentation.events import Describe, Observer
 from ..storage.claims import Claimed
-from ..storage.clock import Standing
+from ..storage.clock import StandingClock
 from ..storage.executions import Record, from_due, from_milliseconds
 from ..worker.runs.executor import Executor, Host
 from ..worker.runs.outcome import (
@@ -35,7 +35,7 @@ from ..worker.runs.outcome import (
     Interrupted,
     Outcome,
     Perpetuated,
-    Retry,
+    Retried,
 )
 from ..worker.runs.slots import Run
 from ..worker.worker import Worker
@@ -49,7 +49,7 @@ PATIENCE = 0.1
 _STATES: dict[type[Outcome], ExecutionState] = {
     Completed: ExecutionState.COMPLETED,
     Failed: ExecutionState.FAILED,
-    Retry: ExecutionState.SCHEDULED,
+    Retried: ExecutionState.SCHEDULED,
     Perpetuated: ExecutionState.SCHEDULED,
     HandledElsewhere: ExecutionState.COMPLETED,
     Dropped: ExecutionState.CANCELLED,
@@ -242,14 +242,14 @@ class Runner(Worker):
 
     @property
     def _is_quiet(self) -> bool:
-        return self._trading.is_idle and not self._trading.is_under_way
+        return self._round_trips.is_idle and not self._round_trips.is_under_way
 
-    async def _until_nothing_is_due(self) -> Standing | None:
+    async def _until_nothing_is_due(self) -> StandingClock | None:
         """Work until nothing is due, and return the state then; None if there is no end to it."""
-        self._trading.look()
+        self._round_trips.look()
         while not self._is_too_much:
             # Armed before the look, so that what happens during the look is not missed.
-            traded = asyncio.ensure_future(self._trading.until_traded())
+            traded = asyncio.ensure_future(self._round_trips.until_traded())
             await asyncio.sleep(0)
             try:
                 if self._is_quiet:
@@ -258,7 +258,7 @@ class Runner(Worker):
                         return standing
                     # Another worker's, as a rule: nothing reports when it is gone.
                     await asyncio.sleep(BREATH)
-                    self._trading.look()
+                    self._round_trips.look()
                 await asyncio.wait({traded}, timeout=PATIENCE)
             finally:
                 await end(traded)
@@ -318,5 +318,5 @@ class Traveller(Runner):
         self._has_arrived = True
 
 
-def _is_calm(standing: Standing) -> bool:
+def _is_calm(standing: StandingClock) -> bool:
     return not standing.due and (standing.next_due is None or standing.next_due > standing.now)

@@ -24,7 +24,7 @@ RESEED = 60.0
 """Seconds after which they are looked at in any case: one may have been cancelled or lost."""
 
 
-class Perpetuals(Service):
+class AutomaticTasks(Service):
     """The adding of every automatic task under its name; one that is scheduled already is left alone.
 
     It wakes every minute, when it is asked to, and when tasks or strikes have changed since the last look: a

@@ -43,10 +43,10 @@ from ..instrumentation.telemetry import WorkerTelemetry
 from ..runners.signals import answering
 from ..serialization import says_nothing
 from ..storage.bell import Bell
-from ..storage.claims import Claimant, Claimed, Settlement
+from ..storage.claims import Claimed, Consumer, Settlement
 from ..storage.keys import DEFAULT_QUEUE
 from ..storage.scripting.retrying import Backoff
-from .automatic_tasks import Perpetuals
+from .automatic_tasks import AutomaticTasks
 from .naming import Names
 from .runs.account import with_account
 from .runs.cancellation import Cancellation
@@ -59,7 +59,7 @@ from .services.doorbell import Doorbell
 from .services.heartbeat import Heartbeat
 from .services.large_calls import Loading
 from .services.leases import Leases
-from .services.round_trips import Trading
+from .services.round_trips import RoundTrips
 from .services.unparking import Unparking
 from .shutdown import FAREWELL, LAST_WORDS, Shutdown
 
@@ -184,7 +184,7 @@ class Worker:
             dead_ttl,
             lambda task: docket.registry.policy(task).result_ttl,
         )
-        claimant = Claimant(
+        claimant = Consumer(
             self.name,
             self.consumer,
             self.queues,
@@ -197,14 +197,14 @@ class Worker:
         self._executor = Executor(self, observer, self.fallback_task)
         self._exchange = storage.exchange(claimant, is_shown=self.enable_internal_instrumentation)
         self._loading = Loading(self._exchange)
-        self._trading = Trading(
+        self._round_trips = RoundTrips(
             self._exchange, self._running, self._clock, observer, self._begin, lease
         )
         self._bell = Bell(storage.connection, storage.keys, self.queues)
         self._doorbell = Doorbell(
-            self._bell, self._trading.look, is_shown=self.enable_internal_instrumentation
+            self._bell, self._round_trips.look, is_shown=self.enable_internal_instrumentation
         )
-        self._trading.on_idle = self._doorbell.stand_by
+        self._round_trips.on_idle = self._doorbell.stand_by
         self._leases = Leases(
             storage.connection,
             storage.keys,
@@ -215,7 +215,7 @@ class Worker:
             is_quarantine=self.suspects_wait is None,
         )
         self._cancellation = Cancellation(storage, self._running, self._leases)
-        self._perpetuals = Perpetuals(docket, self._clock)
+        self._automatic_tasks = AutomaticTasks(docket, self._clock)
         self._heartbeat = Heartbeat(
             docket,
             self.name,
@@ -223,13 +223,13 @@ class Worker:
             observer,
             lambda: self.queues,
             self._look_for_priorities,
-            self._perpetuals.look,
+            self._automatic_tasks.look,
             lambda: limits_of(self),
             takes_all=self.fallback_task is not None,
             code=lambda: self.code.fingerprint,
         )
         self._unparking = Unparking(
-            docket, observer, lambda: self._running.free, self._trading.look
+            docket, observer, lambda: self._running.free, self._round_trips.look
         )
 
     async def __aenter__(self) -> Self:
@@ -257,7 +257,7 @@ class Worker:
     def concurrency(self, concurrency: int) -> None:
         self._running.concurrency = concurrency
         self._exchange.claimant = replace(self._exchange.claimant, concurrency=concurrency)
-        self._trading.look()
+        self._round_trips.look()
 
     async def work_on(self, queues: Sequence[str]) -> None:
         """Work on other queues from now on, best first; what runs goes on."""
@@ -265,7 +265,7 @@ class Worker:
         if self._serve():
             await self._doorbell.stop()
             await self._doorbell.start()
-            self._trading.look()
+            self._round_trips.look()
 
     def _serve(self) -> bool:
         """Serve the queues that it is asked to, with their priorities; return True if they are others."""
@@ -312,7 +312,7 @@ class Worker:
         """Time of the server's last answer, on the clock of the event loop."""
         contacts = [
             at
-            for at in (self._trading.last_contact, self._heartbeat.last_contact)
+            for at in (self._round_trips.last_contact, self._heartbeat.last_contact)
             if at is not None
         ]
         return max(contacts, default=None)
@@ -320,7 +320,7 @@ class Worker:
     @property
     def outage(self) -> str:
         """The reason why Redis does not do what it is asked for; empty if it does."""
-        return self._trading.outage or self._heartbeat.outage
+        return self._round_trips.outage or self._heartbeat.outage
 
     def stuck(self) -> list[str]:
         """Return the background loops that no longer do their work. Safe to call from any thread."""
@@ -409,10 +409,10 @@ class Worker:
                 task that does not let itself be ended, and a server that does not answer, are given up a
                 moment later; without a deadline they are waited for.
         """
-        self._trading.stop_claiming()
+        self._round_trips.stop_claiming()
         if deadline is None:
             await self._until_empty()
-            await self._trading.until_settled()
+            await self._round_trips.until_settled()
             return
         await _within(deadline.total_seconds(), self._until_empty())
         await _within(FAREWELL, self._hand_back())
@@ -420,10 +420,10 @@ class Worker:
 
     async def _hand_back(self) -> None:
         self._interrupt()
-        await self._trading.until_landed()
+        await self._round_trips.until_landed()
         self._interrupt()  # what a claim has brought that was on its way back
         await self._running.until_empty()
-        await self._trading.until_settled()
+        await self._round_trips.until_settled()
 
     def _interrupt(self) -> None:
         for run in self._running.held():
@@ -434,7 +434,7 @@ class Worker:
 
     async def _until_empty(self) -> None:
         # A claim that is on its way back may bring more.
-        await self._trading.until_landed()
+        await self._round_trips.until_landed()
         await self._running.until_empty()
 
     async def _run(self, finished: Callable[[], Awaitable[object]]) -> None:
@@ -446,10 +446,10 @@ class Worker:
             self._leases,
             self._cancellation,
             self._doorbell,
-            self._trading,
+            self._round_trips,
         ]
         if self.schedule_automatic_tasks:
-            services.insert(1, self._perpetuals)
+            services.insert(1, self._automatic_tasks)
         self._is_drained = False
         self._shutdown = Shutdown()
         self._services = Services(*services)
@@ -543,7 +543,7 @@ class Worker:
 
         Whoever has cancelled them waits for their ends as well. Until then the leases are kept.
         """
-        self._trading.stop_claiming()
+        self._round_trips.stop_claiming()
         self._is_drained = True
         self._interrupt()
         await self._running.until_empty()
@@ -557,18 +557,18 @@ class Worker:
     async def _until_finished(self) -> None:
         executions = self.docket.storage.executions
         while True:
-            if self._trading.is_idle and not self._unparking.is_under_way:
+            if self._round_trips.is_idle and not self._unparking.is_under_way:
                 due, future = await executions.depths(self.queues)
-                if not due and not future and self._trading.is_idle:
+                if not due and not future and self._round_trips.is_idle:
                     await self._tell_parked()
                     return
                 if due:
                     # Another worker's, or just added: nothing says when it is gone. One look per while.
-                    self._trading.look()
+                    self._round_trips.look()
                     await asyncio.sleep(_RECHECK.total_seconds())
                     continue
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._trading.until_traded(), _RECHECK.total_seconds())
+                await asyncio.wait_for(self._round_trips.until_traded(), _RECHECK.total_seconds())
 
     async def _tell_parked(self) -> None:
         """Warn of parked work, which has no end, at the end of all other work."""
@@ -598,7 +598,7 @@ class Worker:
                 settlement = with_account(run, outcome, settlement)
         finally:
             self._running.remove(run)
-        self._trading.settle(run.claimed, settlement)
+        self._round_trips.settle(run.claimed, settlement)
 
     def _is_kept_elsewhere(self, result: bytes) -> bool:
         """Return True if a result goes to the user's own storage; the lack of one is noted in Redis only."""

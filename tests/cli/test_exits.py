@@ -10,10 +10,10 @@ from docket import errors
 from docket.cli import COMMANDS
 from docket.cli.terminal.exit_codes import (
     CommandError,
+    CommandRefused,
     Misused,
     NotFound,
     Partial,
-    Refused,
     exit_code,
 )
 from tests.fleet.process import ServerProcess, free_port
@@ -126,7 +126,7 @@ def test_an_option_goes_before_the_environment_and_that_before_the_file(
         (CommandError(), 1),
         (Misused(), 2),
         (NotFound(), 3),
-        (Refused(), 4),
+        (CommandRefused(), 4),
         (Partial(), 6),
         (errors.DocketError(), 1),
         (errors.InvalidSetting(), 7),

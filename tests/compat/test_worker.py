@@ -37,7 +37,7 @@ from docket import (
     Worker,
 )
 from docket.dependencies import FailureHandler, current_docket
-from docket.storage.claims import Catch
+from docket.storage.claims import ClaimReply
 from docket.worker.services.round_trips import Trip
 from tests.compat.conftest import soon, until, working
 from tests.fleet.process import ServerProcess
@@ -370,14 +370,14 @@ async def test_trouble_that_is_not_the_servers_is_told_and_the_worker_goes_on(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    mistakes, take = [ZeroDivisionError("a mistake of ours")], worker._trading._take
+    mistakes, take = [ZeroDivisionError("a mistake of ours")], worker._round_trips._take
 
-    def broken(trip: Trip, catch: Catch) -> None:
+    def broken(trip: Trip, catch: ClaimReply) -> None:
         if mistakes:
             raise mistakes.pop()
         take(trip, catch)
 
-    monkeypatch.setattr(worker._trading, "_take", broken)
+    monkeypatch.setattr(worker._round_trips, "_take", broken)
     execution = await docket.add(note)(1)
 
     await worker.run_until_finished()

@@ -8,9 +8,9 @@ from pydantic import ValidationError
 
 from docket.config.kinds import Ratio
 from docket.config.model import Configuration
-from docket.config.tables.strikes import Strike
+from docket.config.tables.strikes import StrikeTable
 from docket.config.tables.supervisor import Reload
-from docket.config.tables.tasks import Retry
+from docket.config.tables.tasks import RetryTable
 
 
 def test_a_configuration_does_not_change_after_it_was_made() -> None:
@@ -19,22 +19,22 @@ def test_a_configuration_does_not_change_after_it_was_made() -> None:
 
 
 def test_values_of_python_are_taken_as_they_are() -> None:
-    assert Retry(delay=timedelta(seconds=5)).delay == timedelta(seconds=5)
+    assert RetryTable(delay=timedelta(seconds=5)).delay == timedelta(seconds=5)
     assert Reload(max_removals=Ratio(0.25)).max_removals == 0.25
     assert Reload(max_removals=Ratio(0.25)).model_dump(mode="json")["max_removals"] == "25%"
 
 
 def test_a_strike_without_an_id_is_named_by_its_content() -> None:
-    one = Strike.model_validate({"when": {"n": {"op": "==", "value": 1}}, "reason": "a"})
-    same = Strike.model_validate({"when": {"n": {"op": "==", "value": 1}}, "reason": "b"})
-    other = Strike.model_validate({"when": {"n": {"op": "==", "value": True}}})
+    one = StrikeTable.model_validate({"when": {"n": {"op": "==", "value": 1}}, "reason": "a"})
+    same = StrikeTable.model_validate({"when": {"n": {"op": "==", "value": 1}}, "reason": "b"})
+    other = StrikeTable.model_validate({"when": {"n": {"op": "==", "value": True}}})
     assert one.identity == same.identity != other.identity
     assert one.identity.startswith("strike-")
 
 
 def test_a_strike_may_compare_with_a_date() -> None:
     when = {"since": {"op": "between", "value": [dt.date(2026, 1, 1), dt.date(2026, 2, 1)]}}
-    assert Strike.model_validate({"when": when}).when["since"].value[0] == dt.date(2026, 1, 1)
+    assert StrikeTable.model_validate({"when": when}).when["since"].value[0] == dt.date(2026, 1, 1)
 
 
 def test_secrets_are_not_in_the_representation() -> None:

@@ -14,7 +14,15 @@ import pytest
 from docket import Docket, ExecutionState, Perpetual, Worker
 from docket.errors import LeaseLost, Undecodable
 from docket.foundation.policy import RetryPolicy, TaskPolicy, Upcast
-from docket.storage.claims import Catch, Claimant, Claimed, Exchange, Settlement, Verdict, release
+from docket.storage.claims import (
+    Claimed,
+    ClaimReply,
+    Claims,
+    Consumer,
+    Settlement,
+    Verdict,
+    release,
+)
 from docket.storage.executions import NewExecution
 from docket.storage.scripting.nonces import FRESH
 from tests.conformance.conftest import LEASE, until, working
@@ -40,14 +48,14 @@ async def settled(docket: Docket, key: str) -> bool:
     return state is not None and state.is_terminal
 
 
-def exchange_of(docket: Docket, consumer: str, lease: timedelta = LEASE) -> Exchange:
+def exchange_of(docket: Docket, consumer: str, lease: timedelta = LEASE) -> Claims:
     """What a worker holds in its hands: claims and settlements, one by one."""
     milliseconds = int(lease / timedelta(milliseconds=1))
-    claimant = Claimant(consumer, consumer, ("default",), milliseconds, 60_000, 60_000)
+    claimant = Consumer(consumer, consumer, ("default",), milliseconds, 60_000, 60_000)
     return docket.storage.exchange(claimant)
 
 
-async def claim(exchange: Exchange, slots: int = 10) -> Catch:
+async def claim(exchange: Claims, slots: int = 10) -> ClaimReply:
     _, catch = await exchange.trade([], slots)
     assert catch is not None
     return catch
@@ -629,8 +637,8 @@ async def test_cancelling_a_worker_lets_it_finish_what_runs(docket: Docket, work
     running = asyncio.create_task(worker.run_forever())
     await begun.wait()
     running.cancel()
-    await until(lambda: _is(not worker._trading._claiming))
-    await worker._trading.until_landed()
+    await until(lambda: _is(not worker._round_trips._claiming))
+    await worker._round_trips.until_landed()
     waiting = await docket.add(work)()
     await asyncio.sleep(0.05)
     assert not running.done()

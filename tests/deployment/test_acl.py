@@ -17,7 +17,7 @@ from docket.errors import ServerRefused
 from docket.schedules.desired import desired_schedules
 from docket.schedules.ticker import Ticker
 from docket.schedules.timetable import Timetable
-from docket.storage.configurations import Change, Entry
+from docket.storage.configurations import RevisionChange, RevisionEntry
 from tests.conformance.conftest import until, working
 from tests.fleet.binaries import redis_6, redis_8, valkey_8, valkey_9
 from tests.fleet.process import ServerProcess
@@ -238,7 +238,7 @@ async def _declare(docket: Docket) -> Ticker:
 
 
 async def _commit(docket: Docket) -> Any:
-    entry = Entry("digest", "text", None, "here", "applied")
+    entry = RevisionEntry("digest", "text", None, "here", "applied")
     return await docket.storage.configurations.commit(
-        "ours", 0, entry, 20, Change(routes={"greet": "slow"}, schemas={"greet": 2})
+        "ours", 0, entry, 20, RevisionChange(routes={"greet": "slow"}, schemas={"greet": 2})
     )

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from docket import Docket
-from docket.foundation.worker_spec import TaskOrder, WorkerOrders
+from docket.foundation.worker_spec import TaskSpec, WorkerSpec
 from docket.schedules.ticker import Ticker
-from docket.storage.claims import Catch, Exchange, Settlement, Verdict
+from docket.storage.claims import ClaimReply, Claims, Settlement, Verdict
 from docket.supervisor.fleet import Fleet
 from docket.supervisor.processes.pool import Brake, Desired, Pool
 
@@ -23,12 +23,12 @@ LEDGER = "FAULTS_LEDGER"
 
 def write_verdicts_down(ledger: Ledger) -> None:
     """Have every worker of this process write down who it is, and what the server says to its outcomes."""
-    trade = Exchange.trade
+    trade = Claims.trade
     known: set[str] = set()
 
     async def noting(
-        self: Exchange, settlements: Sequence[Settlement], slots: int, **how: Any
-    ) -> tuple[list[Verdict], Catch | None]:
+        self: Claims, settlements: Sequence[Settlement], slots: int, **how: Any
+    ) -> tuple[list[Verdict], ClaimReply | None]:
         if self.claimant.worker not in known:
             known.add(self.claimant.worker)
             ledger.note("up", detail=self.claimant.worker)
@@ -36,7 +36,7 @@ def write_verdicts_down(ledger: Ledger) -> None:
         note_verdicts(ledger, settlements, verdicts)
         return verdicts, catch
 
-    Exchange.trade = noting  # type: ignore[method-assign]
+    Claims.trade = noting  # type: ignore[method-assign]
 
 
 if LEDGER in os.environ:
@@ -45,9 +45,9 @@ if LEDGER in os.environ:
     write_verdicts_down(_ledger)
 
 
-def orders(url: str, docket: str, *, concurrency: int = 10, lease: float = 2.0) -> WorkerOrders:
+def orders(url: str, docket: str, *, concurrency: int = 10, lease: float = 2.0) -> WorkerSpec:
     """What a process is told to be."""
-    return WorkerOrders(
+    return WorkerSpec(
         pool="faults",
         name=docket,
         url=url,
@@ -61,10 +61,10 @@ def orders(url: str, docket: str, *, concurrency: int = 10, lease: float = 2.0) 
         signing_keys={},
         tasks={
             **{
-                name: TaskOrder(f"tests.faults.supervised:{name}")
+                name: TaskSpec(f"tests.faults.supervised:{name}")
                 for name in ("work", "block", "hog")
             },
-            "kill": TaskOrder("tests.faults.deadly:kill"),
+            "kill": TaskSpec("tests.faults.deadly:kill"),
         },
         log_level="WARNING",
         log_format="plain",
@@ -73,7 +73,7 @@ def orders(url: str, docket: str, *, concurrency: int = 10, lease: float = 2.0) 
 
 @asynccontextmanager
 async def pool(
-    docket: Docket, ledger: Ledger, processes: int, orders: WorkerOrders
+    docket: Docket, ledger: Ledger, processes: int, orders: WorkerSpec
 ) -> AsyncGenerator[Pool, None]:
     """A pool of processes that work on a docket, with the burial that supervisors give."""
     ticker = Ticker(docket.storage.schedules, docket.serializer, "faults")

@@ -12,7 +12,7 @@ import pytest
 
 from docket import Docket, ExecutionState
 from docket.foundation.lifecycle import DeadReason
-from docket.foundation.worker_spec import TaskOrder
+from docket.foundation.worker_spec import TaskSpec
 
 from .ledger import Audit, Ledger, dead_letters
 from .producing import produce, until_ended
@@ -33,7 +33,7 @@ async def add(docket: Docket, name: str) -> str:
 async def test_a_task_that_takes_its_process_with_it_is_a_dead_letter_after_three_crashes(
     docket: Docket, url: str, ledger: Ledger
 ) -> None:
-    tasks = {name: TaskOrder(f"tests.faults.deadly:{name}") for name in DEADLY.values()}
+    tasks = {name: TaskSpec(f"tests.faults.deadly:{name}") for name in DEADLY.values()}
     told = orders(url, docket.name, concurrency=1)
     told = dataclasses.replace(told, tasks={**told.tasks, **tasks})
     deadly = [await add(docket, name) for name in DEADLY.values()]
@@ -57,7 +57,7 @@ async def test_a_task_that_runs_out_of_memory_fails_and_its_process_lives(
 ) -> None:
     told = orders(url, docket.name, concurrency=2)
     told = dataclasses.replace(
-        told, tasks={**told.tasks, "swell": TaskOrder("tests.faults.deadly:swell")}
+        told, tasks={**told.tasks, "swell": TaskSpec("tests.faults.deadly:swell")}
     )
     async with pool(docket, ledger, 1, told) as fleet:
         swollen = await add(docket, "swell")

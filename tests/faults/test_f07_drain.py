@@ -34,14 +34,14 @@ async def test_a_drain_keeps_leases_and_hands_back_what_is_not_ready_with_its_at
     dice = random.Random(7)
     durations = [DRAIN * dice.uniform(0.1, 3.0) for _ in range(100)]
     keys = await produce(docket, ledger, durations)
-    leaving = start(concurrency=100, lease=1.0, drain=DRAIN)
-    await until(lambda: len(leaving.events("start")) == 100, "100 in flight")
+    removed_tasks = start(concurrency=100, lease=1.0, drain=DRAIN)
+    await until(lambda: len(removed_tasks.events("start")) == 100, "100 in flight")
     # Durations count from the start of each run, the drain time from the signal: next to each other here.
     told = time.monotonic()
-    leaving.signal(signal.SIGTERM)
+    removed_tasks.signal(signal.SIGTERM)
     staying = start(concurrency=100, lease=1.0)
 
-    assert await leaving.until_gone() == 0
+    assert await removed_tasks.until_gone() == 0
     took = time.monotonic() - told
 
     await until_ended(docket, keys)
@@ -51,8 +51,8 @@ async def test_a_drain_keeps_leases_and_hands_back_what_is_not_ready_with_its_at
     audit.outcomes_are_single()
     audit.repeats_are_due_to([])
     audit.states_are_legal(states.heard())
-    interrupted = {event.key for event in leaving.events("interrupted")}
-    finished = {event.key for event in leaving.events("end")}
+    interrupted = {event.key for event in removed_tasks.events("interrupted")}
+    finished = {event.key for event in removed_tasks.events("end")}
     assert interrupted | finished == set(keys)
     assert not interrupted & finished
     assert interrupted == {event.key for event in staying.events("start")}
@@ -70,30 +70,30 @@ async def test_a_worker_that_is_told_to_go_while_it_claims_leaves_nothing_pendin
     dice = random.Random(concurrency)
     await produce(docket, ledger, [0.001] * 3000)
     for _ in range(3):
-        leaving = await start(concurrency=concurrency, drain=DRAIN).until_up()
-        await until(lambda: bool(leaving.events("start")), "a first run")  # noqa: B023
+        removed_tasks = await start(concurrency=concurrency, drain=DRAIN).until_up()
+        await until(lambda: bool(removed_tasks.events("start")), "a first run")  # noqa: B023
         await asyncio.sleep(dice.uniform(0.0, 0.1))
-        leaving.signal(signal.SIGTERM)
+        removed_tasks.signal(signal.SIGTERM)
 
-        assert await leaving.until_gone() == 0
+        assert await removed_tasks.until_gone() == 0
 
         audit = await Audit.of(docket, ledger)
-        assert audit.in_flight_at_the_end_of([leaving.pid]) == set()
+        assert audit.in_flight_at_the_end_of([removed_tasks.pid]) == set()
         assert pending(url, docket.name) == 0
-        assert leaving.events("interrupted") == []
+        assert removed_tasks.events("interrupted") == []
 
 
 @pytest.mark.parametrize("before", [0, 4], ids=["idle", "busy"])
 async def test_what_was_claimed_just_before_the_signal_is_handed_back_in_time(
     docket: Docket, url: str, ledger: Ledger, start: Start, before: int
 ) -> None:
-    leaving = await start(concurrency=4, lease=10.0, drain=0.5, late=0.3).until_up()
+    removed_tasks = await start(concurrency=4, lease=10.0, drain=0.5, late=0.3).until_up()
     keys = await produce(docket, ledger, [0.0] * before + [30.0] * 4)
-    await until(lambda: len(leaving.events("claimed")) > bool(before), "a claim on its way")
+    await until(lambda: len(removed_tasks.events("claimed")) > bool(before), "a claim on its way")
     told = time.monotonic()
-    leaving.signal(signal.SIGTERM)
+    removed_tasks.signal(signal.SIGTERM)
 
-    assert await leaving.until_gone() == 0
+    assert await removed_tasks.until_gone() == 0
 
     assert time.monotonic() - told <= 0.5 + 1
     assert pending(url, docket.name) == 0
@@ -106,13 +106,13 @@ async def test_what_was_claimed_just_before_the_signal_is_handed_back_in_time(
 async def test_a_program_is_gone_a_second_after_its_drain_although_its_threads_go_on(
     docket: Docket, url: str, ledger: Ledger, start: Start
 ) -> None:
-    leaving = await start(concurrency=2, lease=30.0, drain=0.5).until_up()
+    removed_tasks = await start(concurrency=2, lease=30.0, drain=0.5).until_up()
     blocking = await produce(docket, ledger, [30.0] * 2, task="block")
-    await until(lambda: len(leaving.events("start")) == 2, "both runs")
+    await until(lambda: len(removed_tasks.events("start")) == 2, "both runs")
     told = time.monotonic()
-    leaving.signal(signal.SIGTERM)
+    removed_tasks.signal(signal.SIGTERM)
 
-    assert await leaving.until_gone() == 0
+    assert await removed_tasks.until_gone() == 0
 
     assert time.monotonic() - told <= 0.5 + 1
     assert pending(url, docket.name) == 0

@@ -18,7 +18,7 @@ import pytest
 
 from docket import Docket, Worker
 from docket.instrumentation.events import Observer
-from docket.storage.claims import _CLAIM, Claimant, Hold, renew
+from docket.storage.claims import _CLAIM, Consumer, Hold, renew
 from tests.conformance.conftest import working
 from tests.fleet.binaries import valkey_9
 from tests.fleet.process import ServerProcess
@@ -88,7 +88,7 @@ async def test_no_pause_between_two_tries_is_longer_than_coming_back_may_take(
     docket: Docket,
 ) -> None:
     async with Worker(docket) as worker:
-        pauses = [worker._trading._backoff.next_pause() for _ in range(500)]
+        pauses = [worker._round_trips._backoff.next_pause() for _ in range(500)]
 
     assert max(pauses) < BACK
 
@@ -110,7 +110,7 @@ async def test_a_lease_that_ended_during_an_outage_may_be_renewed_after_it(
 
     docket.register(work)
     held = await docket.add(work)()
-    claimant = Claimant("holder", "holder", ("default",), 2000, 60_000, 60_000)
+    claimant = Consumer("holder", "holder", ("default",), 2000, 60_000, 60_000)
     _, catch = await docket.storage.exchange(claimant).trade([], 1)
     assert catch is not None
     assert [claimed.key for claimed in catch.claimed] == [held.key]
@@ -153,7 +153,7 @@ async def test_what_ended_while_the_server_was_away_is_not_run_again_by_the_work
         with server.client() as client:
             client.script_flush()
             client.script_load(_CLAIM.source)
-        worker._trading._reply_was_lost = True
+        worker._round_trips._reply_was_lost = True
         ending.set()
         await until_ended(docket, [execution.key for execution in added], 5)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from docket import Docket, ExecutionState
-from docket.storage.claims import Catch, Claimant, Claimed, Exchange, Settlement, Verdict
+from docket.storage.claims import Claimed, ClaimReply, Claims, Consumer, Settlement, Verdict
 from tests.fleet.binaries import valkey_9
 from tests.fleet.process import ServerProcess
 
@@ -126,13 +126,13 @@ async def test_a_strike_of_the_lost_history_is_forgotten_by_clients_that_had_rea
 async def work() -> None: ...
 
 
-def exchange(docket: Docket, worker: str) -> Exchange:
+def exchange(docket: Docket, worker: str) -> Claims:
     """The round trip of a worker with a lease that is not over before the test is."""
-    claimant = Claimant(worker, f"{worker}:1", ("default",), LEASE, LEASE, LEASE)
+    claimant = Consumer(worker, f"{worker}:1", ("default",), LEASE, LEASE, LEASE)
     return docket.storage.exchange(claimant)
 
 
-async def claimed(worker: Exchange, slots: int = 10) -> list[Claimed]:
+async def claimed(worker: Claims, slots: int = 10) -> list[Claimed]:
     """What a worker is given by one claim."""
     for _ in range(50):
         try:
@@ -140,12 +140,12 @@ async def claimed(worker: Exchange, slots: int = 10) -> list[Claimed]:
         except ConnectionError:
             await asyncio.sleep(0.05)
         else:
-            assert isinstance(catch, Catch)
+            assert isinstance(catch, ClaimReply)
             return catch.claimed
     raise AssertionError("the server does not come back")
 
 
-async def verdict(worker: Exchange, run: Claimed, word: str) -> Verdict:
+async def verdict(worker: Claims, run: Claimed, word: str) -> Verdict:
     """What a run is told whose end is recorded."""
     ttl = timedelta(minutes=1) // timedelta(milliseconds=1)
     given = (run.message, run.queue, run.key, run.generation, run.fence)

@@ -13,7 +13,7 @@ import pytest
 
 from docket import Docket, ExecutionState
 from docket.foundation.lifecycle import DeadReason
-from docket.foundation.worker_spec import TaskOrder
+from docket.foundation.worker_spec import TaskSpec
 
 from .ledger import Audit, Ledger, dead_letters, nothing_is_left_behind
 from .producing import produce, until_ended
@@ -35,7 +35,7 @@ async def test_much_poison_is_all_dead_letters_and_the_work_around_it_is_done(
 
     docket.register(named, sorted(set(POISON)))
     told = orders(url, docket.name, concurrency=8)
-    tasks = {name: TaskOrder(f"tests.faults.deadly:{name}") for name in POISON}
+    tasks = {name: TaskSpec(f"tests.faults.deadly:{name}") for name in POISON}
     told = dataclasses.replace(told, tasks={**told.tasks, **tasks})
     dice = random.Random(28)
     poisonous: list[str] = []

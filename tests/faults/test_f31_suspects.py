@@ -19,7 +19,7 @@ import pytest
 from docket import Docket, Execution, ExecutionState, Worker
 from docket.foundation.lifecycle import DeadReason
 from docket.foundation.service import end
-from docket.storage.claims import Claimant, release
+from docket.storage.claims import Consumer, release
 from docket.storage.executions import Record
 from tests.conformance.conftest import working
 
@@ -133,7 +133,7 @@ async def test_suspects_run_in_a_lone_worker_beside_a_run_of_ten_minutes(
         docket.register(task)
     connection, keys = docket.storage.connection, docket.storage.keys
     suspect = await produce(docket, ledger, [LASTS] * 3)
-    dead = Claimant("dead", "dead", ("default",), 60_000, 60_000, 60_000)
+    dead = Consumer("dead", "dead", ("default",), 60_000, 60_000, 60_000)
     await docket.storage.exchange(dead).trade([], len(suspect))
     async with Worker(docket, concurrency=concurrency) as worker, working(worker):
         (long,) = await produce(docket, ledger, [600.0])

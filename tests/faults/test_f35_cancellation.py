@@ -15,7 +15,7 @@ import pytest
 
 from docket import ConcurrencyLimit, Docket, Execution, ExecutionState, Retry, Worker
 from docket.runners.command import command_task
-from docket.storage.claims import Claimant
+from docket.storage.claims import Consumer
 from docket.worker.runs.slots import End
 from tests.conformance.conftest import working
 
@@ -161,7 +161,7 @@ async def test_what_a_dead_worker_held_is_cancelled_by_whoever_takes_it_over(
 ) -> None:
     docket.register(sleep)
     execution = await docket.add(sleep)()
-    dead = Claimant("dead", "dead", ("default",), 500, 60_000, 60_000)
+    dead = Consumer("dead", "dead", ("default",), 500, 60_000, 60_000)
     _, catch = await docket.storage.exchange(dead).trade([], 1)
     assert catch is not None
     assert [one.key for one in catch.claimed] == [execution.key]

@@ -15,7 +15,7 @@ from datetime import timedelta
 import pytest
 
 from docket import Docket, ExecutionState, Worker
-from docket.storage.claims import MOST, Claimant
+from docket.storage.claims import MOST, Consumer
 from tests.conformance.conftest import working
 
 from .ledger import Ledger
@@ -43,11 +43,11 @@ async def test_what_a_silent_worker_ran_fills_free_slots_a_second_after_its_leas
     lease = timedelta(seconds=LEASE)
     async with Worker(docket, concurrency=RUNS, redelivery_timeout=lease) as heir:
         async with working(heir):
-            silent = Claimant("silent", "silent", ("default",), int(LEASE * 1000), 60_000, 60_000)
+            silent = Consumer("silent", "silent", ("default",), int(LEASE * 1000), 60_000, 60_000)
             claimed = 0
             # Nobody else may claim what is for the silent one.
             heir.concurrency = 0
-            await heir._trading.until_landed()
+            await heir._round_trips.until_landed()
             await docket.add_many([docket.call(work)(number) for number in range(RUNS)])
             while claimed < RUNS:
                 _, catch = await docket.storage.exchange(silent).trade([], RUNS - claimed)

@@ -8,19 +8,19 @@ import time
 import pytest
 
 from docket import Docket
-from docket.storage.claims import Catch, Claimant, Exchange, Hold, renew
+from docket.storage.claims import ClaimReply, Claims, Consumer, Hold, renew
 
 pytestmark = pytest.mark.fault
 
 LEASE = 0.4
 
 
-def exchange_of(docket: Docket, name: str, *queues: str) -> Exchange:
-    claimant = Claimant(name, name, queues or ("default",), int(LEASE * 1000), 60_000, 60_000)
+def exchange_of(docket: Docket, name: str, *queues: str) -> Claims:
+    claimant = Consumer(name, name, queues or ("default",), int(LEASE * 1000), 60_000, 60_000)
     return docket.storage.exchange(claimant)
 
 
-async def claim(exchange: Exchange, slots: int) -> Catch:
+async def claim(exchange: Claims, slots: int) -> ClaimReply:
     _, catch = await exchange.trade([], slots)
     assert catch is not None
     return catch

@@ -36,7 +36,7 @@ from docket import (
 from docket.dependencies import current_execution
 from docket.errors import LeaseLost
 from docket.instrumentation.events import Observer
-from docket.storage.claims import Catch, Exchange, Settlement, Verdict
+from docket.storage.claims import ClaimReply, Claims, Settlement, Verdict
 
 from . import deadly
 from .ledger import Event, Ledger
@@ -181,7 +181,7 @@ class Trades:
     """
 
     def __init__(
-        self, exchange: Exchange, ledger: Ledger, point: str, times: int, late: float
+        self, exchange: Claims, ledger: Ledger, point: str, times: int, late: float
     ) -> None:
         self._trade = exchange.trade
         self._late = late
@@ -191,7 +191,7 @@ class Trades:
 
     async def __call__(
         self, settlements: Sequence[Settlement], slots: int, **how: Any
-    ) -> tuple[list[Verdict], Catch | None]:
+    ) -> tuple[list[Verdict], ClaimReply | None]:
         if slots:
             self._pass("before-claim")
         if settlements:

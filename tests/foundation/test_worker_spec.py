@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from docket.foundation.worker_spec import RetryOrder, TaskOrder, WorkerOrders
+from docket.foundation.worker_spec import RetrySpec, TaskSpec, WorkerSpec
 
-ORDERS = WorkerOrders(
+ORDERS = WorkerSpec(
     pool="default",
     name="shop",
     url="redis://localhost:6379/0",
@@ -21,11 +21,11 @@ ORDERS = WorkerOrders(
     max_payload=1024,
     signing_keys={"2026": "secret"},
     tasks={
-        "plain": TaskOrder("work:plain"),
-        "tried": TaskOrder(
+        "plain": TaskSpec("work:plain"),
+        "tried": TaskSpec(
             "work:tried",
             timeout=1.5,
-            retry=RetryOrder(None, 0.5, 60.0, "exponential", 0.1, ("work:Never", "work:Ever")),
+            retry=RetrySpec(None, 0.5, 60.0, "exponential", 0.1, ("work:Never", "work:Ever")),
         ),
     },
     log_level="info",
@@ -34,7 +34,7 @@ ORDERS = WorkerOrders(
 
 
 def test_orders_are_the_same_after_a_journey_through_json() -> None:
-    assert WorkerOrders.load(json.loads(ORDERS.text)) == ORDERS
+    assert WorkerSpec.load(json.loads(ORDERS.text)) == ORDERS
 
 
 @pytest.mark.parametrize("field", sorted(json.loads(ORDERS.text)))
@@ -43,11 +43,11 @@ def test_orders_that_lack_something_are_refused(field: str) -> None:
     del fields[field]
 
     with pytest.raises((KeyError, TypeError), match=field):
-        WorkerOrders.load(fields)
+        WorkerSpec.load(fields)
 
 
 def test_what_orders_do_not_say_of_a_task_is_left_to_its_code() -> None:
-    plain = TaskOrder("work:plain")
+    plain = TaskSpec("work:plain")
 
     assert plain.timeout is None
     assert plain.retry is None

@@ -27,7 +27,7 @@ from docket.errors import Undecodable
 from docket.insights import Explanation
 from docket.insights.causes import Cause
 from docket.schedules.ticker import Ticker
-from docket.storage.claims import Claimant, Claimed, release
+from docket.storage.claims import Claimed, Consumer, release
 from docket.storage.executions import from_milliseconds, to_milliseconds
 from tests.conformance.conftest import until, working
 from tests.routing import route
@@ -80,7 +80,7 @@ class Stage:
 
     async def claim(self, consumer: str = "w2:1") -> Claimed:
         """Have a worker take what is due."""
-        claimant = Claimant("w2", consumer, ("default",), 30_000, 60_000, 60_000)
+        claimant = Consumer("w2", consumer, ("default",), 30_000, 60_000, 60_000)
         _, catch = await self.docket.storage.exchange(claimant).trade([], 1)
         assert catch is not None
         (claimed,) = catch.claimed

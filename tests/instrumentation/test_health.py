@@ -14,11 +14,11 @@ import pytest
 
 from docket.instrumentation import health
 from docket.instrumentation.health import Pulse, healthcheck_server
-from docket.instrumentation.pages import Answer, HealthServer
+from docket.instrumentation.pages import HealthServer, Response
 
 
 @contextmanager
-def serving(**pages: Callable[[], Answer]) -> Generator[str, None, None]:
+def serving(**pages: Callable[[], Response]) -> Generator[str, None, None]:
     """Serve pages; tells where."""
     server = HealthServer("127.0.0.1", 0, {f"/{name}": page for name, page in pages.items()})
     server.start()
@@ -41,20 +41,20 @@ def get(url: str) -> tuple[int, str, str]:
 def test_a_page_is_what_its_function_says_at_that_moment() -> None:
     counts = iter(range(5))
 
-    with serving(count=lambda: Answer(HTTPStatus.OK, f"{next(counts)} ≥ 0\n")) as url:
+    with serving(count=lambda: Response(HTTPStatus.OK, f"{next(counts)} ≥ 0\n")) as url:
         assert get(f"{url}/count") == (200, "text/plain; charset=utf-8", "0 ≥ 0\n")
         assert get(f"{url}/count?verbose=1")[2] == "1 ≥ 0\n"
 
 
 def test_status_and_kind_are_those_of_the_answer() -> None:
-    answer = Answer(HTTPStatus.SERVICE_UNAVAILABLE, "{}", "application/json")
+    answer = Response(HTTPStatus.SERVICE_UNAVAILABLE, "{}", "application/json")
 
     with serving(page=lambda: answer) as url:
         assert get(f"{url}/page") == (503, "application/json", "{}")
 
 
 def test_an_unknown_path_tells_what_there_is() -> None:
-    answer = Answer(HTTPStatus.OK, "")
+    answer = Response(HTTPStatus.OK, "")
 
     with serving(livez=lambda: answer, metrics=lambda: answer) as url:
         status, _, text = get(f"{url}/")
@@ -65,14 +65,14 @@ def test_an_unknown_path_tells_what_there_is() -> None:
 async def test_a_stuck_event_loop_does_not_keep_it_from_answering() -> None:
     # Nothing here gives the loop a turn: were the pages served by it, no answer would come.
     begun = time.monotonic()
-    with serving(livez=lambda: Answer(HTTPStatus.OK, "alive\n")) as url:
+    with serving(livez=lambda: Response(HTTPStatus.OK, "alive\n")) as url:
         assert get(f"{url}/livez")[0] == 200
 
     assert time.monotonic() - begun < 4
 
 
 def test_nothing_is_written_for_a_probe(capfd: pytest.CaptureFixture[str]) -> None:
-    with serving(livez=lambda: Answer(HTTPStatus.OK, "alive\n")) as url:
+    with serving(livez=lambda: Response(HTTPStatus.OK, "alive\n")) as url:
         get(f"{url}/livez")
 
     assert capfd.readouterr() == ("", "")
@@ -168,7 +168,7 @@ async def test_a_worker_whose_leases_are_not_renewed_is_not_alive() -> None:
 
 
 def test_a_page_that_fails_says_so() -> None:
-    def page() -> Answer:
+    def page() -> Response:
         raise RuntimeError("changed meanwhile")
 
     with serving(page=page) as url:

@@ -11,7 +11,7 @@ from http import HTTPStatus
 import pytest
 
 from docket.instrumentation import pages
-from docket.instrumentation.pages import Answer, HealthServer
+from docket.instrumentation.pages import HealthServer, Response
 
 
 @contextmanager
@@ -21,8 +21,8 @@ def serving(host: str = "127.0.0.1", patience: float = 5.0) -> Generator[HealthS
         host,
         0,
         {
-            "/livez": lambda: Answer(HTTPStatus.OK, "OK"),
-            "/metrics": lambda: Answer(HTTPStatus.OK, "x" * 8_000_000),
+            "/livez": lambda: Response(HTTPStatus.OK, "OK"),
+            "/metrics": lambda: Response(HTTPStatus.OK, "x" * 8_000_000),
         },
         patience,
     )

@@ -14,7 +14,7 @@ import pytest
 from docket import ConcurrencyLimit, Docket, ExponentialRetry, Worker
 from docket.connection.base import Command
 from docket.operations.mismatches import KINDS
-from docket.storage.claims import Claimant, Claimed, Settlement, release
+from docket.storage.claims import Claimed, Consumer, Settlement, release
 from docket.storage.limits import Entrant, Question
 from docket.storage.scripting.retrying import value_of
 from tests.conformance.conftest import working
@@ -57,7 +57,7 @@ class Ward:
         """Have a worker hold these."""
         for key in keys:
             await self.docket.add(job, key=key)()
-        claimant = Claimant(consumer, f"{consumer}:1", ("default",), 30_000, 60_000, 60_000)
+        claimant = Consumer(consumer, f"{consumer}:1", ("default",), 30_000, 60_000, 60_000)
         exchange = self.docket.storage.exchange(claimant)
         _, catch = await exchange.trade([], len(keys))
         assert catch is not None
@@ -65,7 +65,7 @@ class Ward:
         return catch.claimed
 
     async def settle(self, consumer: str, run: Claimed, word: str, **fields: Any) -> None:
-        claimant = Claimant(consumer, f"{consumer}:1", ("default",), 30_000, 60_000, 60_000)
+        claimant = Consumer(consumer, f"{consumer}:1", ("default",), 30_000, 60_000, 60_000)
         given = (run.message, run.queue, run.key, run.generation, run.fence, word)
         settlement = Settlement(*given, ttl=60_000, identity=run.identity, **fields)
         await self.docket.storage.exchange(claimant).trade([settlement], 0)

@@ -12,7 +12,7 @@ import pytest
 
 from docket import Docket, ExecutionState, Worker
 from docket.operations import EVERY_QUEUE, QueuePause
-from docket.storage.claims import Claimant, release
+from docket.storage.claims import Consumer, release
 from docket.storage.executions import from_milliseconds
 from docket.storage.queues import read_pause
 from tests.conformance.conftest import until, working
@@ -113,7 +113,7 @@ async def test_what_a_dead_worker_held_is_not_started_again_in_a_paused_queue(
 ) -> None:
     execution = await docket.add(one, key="k")()
     exchange = docket.storage.exchange(
-        Claimant("gone", "gone:1", ("default",), 60_000, 60_000, 60_000)
+        Consumer("gone", "gone:1", ("default",), 60_000, 60_000, 60_000)
     )
     _, catch = await exchange.trade([], 1)
     assert catch is not None
@@ -121,7 +121,7 @@ async def test_what_a_dead_worker_held_is_not_started_again_in_a_paused_queue(
     await docket.operations.pause_queues("default")
     storage = docket.storage
     await release(storage.connection, storage.keys, "gone:1", ("default",), "")
-    heir = storage.exchange(Claimant("heir", "heir:1", ("default",), 60_000, 60_000, 60_000))
+    heir = storage.exchange(Consumer("heir", "heir:1", ("default",), 60_000, 60_000, 60_000))
 
     _, held_back = await heir.trade([], 1)
     await docket.operations.resume_queues("default")

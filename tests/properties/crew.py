@@ -160,7 +160,7 @@ class Crew:
     async def kill(self, pick: int) -> None:
         """One of them claims, renews and settles no more; what it runs goes on as that of a zombie does."""
         worker = self._chosen(pick)
-        await worker._trading.stop()  # pyright: ignore[reportPrivateUsage]
+        await worker._round_trips.stop()  # pyright: ignore[reportPrivateUsage]
         await worker._leases.stop()  # pyright: ignore[reportPrivateUsage]
         self._give_up_on(worker)
         storage = self.docket.storage

@@ -12,7 +12,7 @@ from datetime import timedelta
 import pytest
 
 from docket import Cooldown, Docket, ExecutionState, RateLimit, Worker
-from docket.storage.claims import Claimant
+from docket.storage.claims import Consumer
 from tests.fleet.process import ServerProcess
 
 LEASE = timedelta(seconds=60)
@@ -101,7 +101,7 @@ async def test_what_was_claimed_by_a_reply_that_never_came_is_handed_back_by_a_d
         async with Worker(docket, "first", 1, redelivery_timeout=LEASE) as worker, drained(worker):
             await asyncio.wait_for(started.wait(), 10)
             unheard = await docket.add(task)("unheard")
-            claimant = Claimant("first", worker.consumer, worker.queues, 60_000, 60_000, 60_000)
+            claimant = Consumer("first", worker.consumer, worker.queues, 60_000, 60_000, 60_000)
             _, catch = await docket.storage.exchange(claimant).trade([], 1)
             assert catch is not None
             assert [run.key for run in catch.claimed] == [unheard.key]

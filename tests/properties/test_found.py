@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pytest
 
 from docket import ConcurrencyLimit, Docket, ExecutionState, Worker
-from docket.storage.claims import Claimant, Claimed, Exchange, Settlement, Verdict, release
+from docket.storage.claims import Claimed, Claims, Consumer, Settlement, Verdict, release
 from docket.storage.executions import NewExecution
 from docket.storage.limits import Entrant, Question, Word
 
@@ -27,11 +27,11 @@ async def docket() -> AsyncIterator[Docket]:
         yield docket
 
 
-def claimant(name: str, lease: int = 30_000) -> Claimant:
-    return Claimant(name, name, QUEUES, lease, 60_000, 60_000)
+def claimant(name: str, lease: int = 30_000) -> Consumer:
+    return Consumer(name, name, QUEUES, lease, 60_000, 60_000)
 
 
-def exchange(docket: Docket, name: str) -> Exchange:
+def exchange(docket: Docket, name: str) -> Claims:
     return docket.storage.exchange(claimant(name))
 
 
@@ -101,7 +101,7 @@ def settlement(run: Claimed, word: str, **fields: Any) -> Settlement:
     return Settlement(*given, word, ttl=60_000, **fields)
 
 
-async def claimed_by(worker: Exchange) -> list[Claimed]:
+async def claimed_by(worker: Claims) -> list[Claimed]:
     """What a worker with ten free slots is given."""
     _, catch = await worker.trade([], 10)
     assert catch is not None

@@ -32,7 +32,7 @@ from docket import (
     Retry,
 )
 from docket.storage.executions import Record
-from docket.storage.limits import Answer, Entrant, Question, Word
+from docket.storage.limits import Entrant, GateAnswer, Question, Word
 from tests.conformance.conftest import until
 
 from .budget import budget
@@ -238,13 +238,13 @@ def note_admissions(docket: Docket) -> dict[str, int]:
     limits, admitted = docket.storage.limits, dict[str, int]()
     admit = limits.admit
 
-    async def note(run: Entrant, questions: Sequence[Question]) -> Answer:
+    async def note(run: Entrant, questions: Sequence[Question]) -> GateAnswer:
         answer = await admit(run, questions)
         if answer.word is Word.ADMITTED:
             admitted.setdefault(run.identity, answer.milliseconds)
         return answer
 
-    async def noting(run: Entrant, questions: Sequence[Question]) -> Answer:
+    async def noting(run: Entrant, questions: Sequence[Question]) -> GateAnswer:
         # A worker that is killed meanwhile does not hear the answer, but the run was let in.
         return await asyncio.shield(asyncio.create_task(note(run, questions)))
 

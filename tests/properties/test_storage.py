@@ -33,10 +33,10 @@ from docket import Docket, ExecutionState
 from docket.foundation.lifecycle import TRANSITIONS
 from docket.storage.checks import Mismatch
 from docket.storage.claims import (
-    Catch,
-    Claimant,
     Claimed,
-    Exchange,
+    ClaimReply,
+    Claims,
+    Consumer,
     Settlement,
     Verdict,
     release,
@@ -96,17 +96,17 @@ class Worker:
     life: int = 1
     held: dict[bytes, Run] = field(default_factory=dict[bytes, Run])
     has_lost_a_reply: bool = False
-    exchange: Exchange | None = None
+    exchange: Claims | None = None
 
     @property
     def consumer(self) -> str:
         """Its name in the consumer group: a new one for every life."""
         return f"{self.name}:{self.life}"
 
-    def trading(self, docket: Docket) -> Exchange:
+    def round_trips(self, docket: Docket) -> Claims:
         """Its round trip."""
         if self.exchange is None:
-            claimant = Claimant(self.name, self.consumer, self.queues, LEASE, TTL, TTL)
+            claimant = Consumer(self.name, self.consumer, self.queues, LEASE, TTL, TTL)
             self.exchange = docket.storage.exchange(claimant)
         return self.exchange
 
@@ -257,7 +257,7 @@ class StorageMachine(RuleBasedStateMachine):
             worker.held.pop(run.holder, None)
         before = self.bench.snapshot() if ends else self.seen
         verdicts, catch = self.bench.do(
-            worker.trading(self.bench.docket).trade(
+            worker.round_trips(self.bench.docket).trade(
                 [settlement for _, settlement in ends],
                 slots,
                 holding=holding,
@@ -280,7 +280,7 @@ class StorageMachine(RuleBasedStateMachine):
             worker.has_lost_a_reply = not catch.is_recovered
 
     def _caught(
-        self, worker: Worker, catch: Catch, slots: int, lost: set[bytes], lenient: bool
+        self, worker: Worker, catch: ClaimReply, slots: int, lost: set[bytes], lenient: bool
     ) -> None:
         for entry in self.model.live():
             if entry.state is S.SCHEDULED and entry.due == PAST and not entry.waits:
@@ -366,7 +366,7 @@ class StorageMachine(RuleBasedStateMachine):
                 cancelled += 1
         return cancelled
 
-    def _was_thorough(self, worker: Worker, catch: Catch, slots: int, cancelled: int) -> None:
+    def _was_thorough(self, worker: Worker, catch: ClaimReply, slots: int, cancelled: int) -> None:
         """A worker that has found less than it can take has left nothing."""
         told = len(catch.claimed) + len(catch.struck) + len(catch.parked) + len(catch.crashed)
         has_suspects = any(claimed.company is not None for claimed in catch.claimed)

@@ -366,7 +366,7 @@ class World:
         deadline = self.loop.time() + 5
         while True:
             for worker in self.crew.workers:
-                worker._trading.look()
+                worker._round_trips.look()
             await self._until_still(deadline)
             left = await self._left_lying()
             if not left:
@@ -381,10 +381,10 @@ class World:
             assert self.loop.time() < deadline, "it does not become quiet"
 
     def _is_still(self, worker: Worker) -> bool:
-        trading, running = worker._trading, worker._running
+        round_trips, running = worker._round_trips, worker._running
         held = sum(body.worker == worker.name for body in self.held())
-        is_looking = trading._look and running.free > 0
-        return not (is_looking or trading.is_under_way) and len(running) == held
+        is_looking = round_trips._look and running.free > 0
+        return not (is_looking or round_trips.is_under_way) and len(running) == held
 
     async def _left_lying(self) -> list[str]:
         """What a free worker should have taken by now."""

@@ -9,7 +9,7 @@ import pytest
 
 from docket import Docket
 from docket.errors import NotTrusted
-from docket.schedules.reconciler import in_force
+from docket.schedules.reconciler import active_schedules
 from docket.schedules.timetable import Timetable
 from docket.storage.executions import to_milliseconds
 from tests.faults.attacker import Attacker
@@ -64,7 +64,7 @@ async def test_a_definition_that_somebody_has_altered_is_neither_run_nor_ticked(
 
     with pytest.raises(NotTrusted, match="owner/s as owner has signed it, found one that cannot"):
         await host.timetable.trigger(await host.timetable.find("s"))
-    adopted, due = in_force(await host.schedules.known(), "owner", host.docket.serializer)
+    adopted, due = active_schedules(await host.schedules.known(), "owner", host.docket.serializer)
 
     assert (adopted, due) == ([], {})
     assert "Schedule s is not ticked here" in caplog.text

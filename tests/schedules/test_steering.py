@@ -11,7 +11,7 @@ import pytest
 from docket import Docket, Worker
 from docket.errors import TooManyRuns, UnknownSchedule
 from docket.schedules.codec import in_words
-from docket.schedules.reconciler import in_force
+from docket.schedules.reconciler import active_schedules
 
 from .conftest import MINUTE, NOON, Host
 
@@ -429,7 +429,7 @@ async def test_a_definition_of_a_newer_release_is_left_to_others(
         for one in [*known, known[0]._replace(owner="other")]
     ]
 
-    schedules, due = in_force(unreadable, "owner")
+    schedules, due = active_schedules(unreadable, "owner")
 
     assert [one.name for one in schedules] == ["s"]
     assert due == {"s": NOON + MINUTE}

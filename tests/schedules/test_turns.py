@@ -9,7 +9,7 @@ import pytest
 
 from docket import ExecutionState, Worker
 from docket.errors import ServerUnavailable
-from docket.storage.claims import Claimant, Claimed, Exchange, Settlement, Verdict, release
+from docket.storage.claims import Claimed, Claims, Consumer, Settlement, Verdict, release
 from docket.storage.schedules import Tick
 
 from .conftest import MINUTE, NOON, Host
@@ -57,9 +57,9 @@ async def test_a_run_that_is_replaced_passes_its_turn_on(host: Host) -> None:
         assert not await client.exists(host.docket.key("waiters:schedule owner/s"))
 
 
-async def replaced_while_it_runs(host: Host) -> tuple[Exchange, Claimed]:
+async def replaced_while_it_runs(host: Host) -> tuple[Claims, Claimed]:
     """Have the first run be claimed, and its key stand for something else."""
-    claimant = Claimant("w", "w:1", ("default",), 30_000, 60_000, 60_000)
+    claimant = Consumer("w", "w:1", ("default",), 30_000, 60_000, 60_000)
     exchange = host.docket.storage.exchange(claimant)
     _, catch = await exchange.trade([], 1)
     assert catch is not None

@@ -14,7 +14,7 @@ import pytest
 from docket import ConcurrencyLimit, Docket, ExecutionState, Worker
 from docket.errors import Undecodable
 from docket.schedules.timetable import Timetable
-from docket.storage.configurations import Change, Entry
+from docket.storage.configurations import RevisionChange, RevisionEntry
 from docket.storage.limits import Announcement
 from docket.supervisor.conditions import Conditions
 from docket.supervisor.reporting.pauses import Pauses
@@ -61,7 +61,9 @@ async def test_a_supervisor_that_cannot_be_read_is_left_out(
 
 async def test_a_configuration_without_its_version_is_read(docket: Docket) -> None:
     configurations = docket.storage.configurations
-    await configurations.commit("o", 0, Entry("d", "", None, "h", "applied"), 5, Change())
+    await configurations.commit(
+        "o", 0, RevisionEntry("d", "", None, "h", "applied"), 5, RevisionChange()
+    )
     async with docket.redis() as client:
         await client.hdel(docket.key("configuration:o"), "token")
 

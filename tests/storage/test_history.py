@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import pytest
 
 from docket import Docket, ExponentialRetry, Logged, Perpetual, Worker
-from docket.storage.claims import Claimant, Exchange, Settlement, Verdict
+from docket.storage.claims import Claims, Consumer, Settlement, Verdict
 from docket.storage.history import COMPLETED, FAILURES, NO_HISTORY, Ended, HistoryLimits
 from tests.compat.conftest import docket, least_privileged, name, pytest_generate_tests, soon, url
 
@@ -125,8 +125,8 @@ async def test_what_no_run_has_ended_is_remembered_by_its_record(here: Docket) -
 
 async def test_a_settlement_that_is_sent_again_is_remembered_once(here: Docket) -> None:
     await here.add(charge_a_customer_, key="once")("acme", 5)
-    claimant = Claimant("w", "w:1", ("default",), 60_000, 60_000, 60_000)
-    exchange: Exchange = here.storage.exchange(claimant)
+    claimant = Consumer("w", "w:1", ("default",), 60_000, 60_000, 60_000)
+    exchange: Claims = here.storage.exchange(claimant)
     _, catch = await exchange.trade([], 1)
     assert catch is not None
     (run,) = catch.claimed

@@ -14,7 +14,7 @@ import pytest
 from docket import Disposition, Docket, Execution, ExecutionState
 from docket.calls.unanswered import MOST, UnansweredCalls
 from docket.errors import ForeignData, ServerUnavailable
-from docket.storage.claims import Claimant, Claimed, Exchange, Settlement, Verdict, release
+from docket.storage.claims import Claimed, Claims, Consumer, Settlement, Verdict, release
 from docket.storage.executions import NewExecution
 
 TTL = 60_000
@@ -31,18 +31,18 @@ async def docket() -> AsyncIterator[Docket]:
 async def note(value: int = 0) -> None: ...
 
 
-def exchange(docket: Docket, consumer: str) -> Exchange:
+def exchange(docket: Docket, consumer: str) -> Claims:
     name, _, _ = consumer.partition(":")
-    return docket.storage.exchange(Claimant(name, consumer, ("default",), 30_000, TTL, TTL))
+    return docket.storage.exchange(Consumer(name, consumer, ("default",), 30_000, TTL, TTL))
 
 
-async def claim(worker: Exchange, slots: int = 10) -> list[Claimed]:
+async def claim(worker: Claims, slots: int = 10) -> list[Claimed]:
     _, catch = await worker.trade([], slots)
     assert catch is not None
     return catch.claimed
 
 
-async def settle(worker: Exchange, run: Claimed, word: str, **fields: Any) -> Verdict:
+async def settle(worker: Claims, run: Claimed, word: str, **fields: Any) -> Verdict:
     given = (run.message, run.queue, run.key, run.generation, run.fence)
     ((verdict,), _) = await worker.trade([Settlement(*given, word, ttl=TTL, **fields)], 0)
     return verdict

@@ -10,10 +10,10 @@ import pytest
 from docket import Docket, ExecutionState
 from docket.storage import claims
 from docket.storage.claims import (
-    Catch,
-    Claimant,
     Claimed,
-    Exchange,
+    ClaimReply,
+    Claims,
+    Consumer,
     Hold,
     Settlement,
     release,
@@ -38,11 +38,11 @@ async def docket() -> AsyncIterator[Docket]:
 async def work() -> None: ...
 
 
-def worker(docket: Docket, name: str, *queues: str, lease: int = LEASE) -> Exchange:
-    return docket.storage.exchange(Claimant(name, name, queues or QUEUES, lease, 60_000, 60_000))
+def worker(docket: Docket, name: str, *queues: str, lease: int = LEASE) -> Claims:
+    return docket.storage.exchange(Consumer(name, name, queues or QUEUES, lease, 60_000, 60_000))
 
 
-async def claim(exchange: Exchange, slots: int = 10, **how: object) -> Catch:
+async def claim(exchange: Claims, slots: int = 10, **how: object) -> ClaimReply:
     _, catch = await exchange.trade([], slots, **how)  # type: ignore[arg-type]
     assert catch is not None
     return catch
@@ -58,7 +58,7 @@ async def consumers(docket: Docket, queue: str = "default") -> set[str]:
     return {one["name"].decode() for one in found}
 
 
-async def keys(catch: Catch) -> list[str]:
+async def keys(catch: ClaimReply) -> list[str]:
     return [one.key for one in catch.claimed]
 
 
@@ -269,8 +269,8 @@ async def test_only_a_quarantine_runs_suspects_and_it_runs_nothing_else(docket: 
     await _dies(docket, "one")
     await docket.add(work, key="fresh")()
     storage = docket.storage
-    ward = Claimant("ward", "ward", QUEUES, LEASE, 60_000, 60_000, suspects_wait=60_000)
-    quarantine = Claimant("q", "q", QUEUES, LEASE, 60_000, 60_000, suspects_wait=None)
+    ward = Consumer("ward", "ward", QUEUES, LEASE, 60_000, 60_000, suspects_wait=60_000)
+    quarantine = Consumer("q", "q", QUEUES, LEASE, 60_000, 60_000, suspects_wait=None)
 
     assert await keys(await claim(storage.exchange(ward))) == ["fresh"]
     catch = await claim(storage.exchange(quarantine))
@@ -312,7 +312,7 @@ def _completed(run: Claimed) -> Settlement:
     return Settlement(*given, "completed", ttl=60_000)
 
 
-async def _complete(docket: Docket, exchange: Exchange, count: int) -> None:
+async def _complete(docket: Docket, exchange: Claims, count: int) -> None:
     claimed = (await claim(exchange)).claimed
     assert len(claimed) == count
     await exchange.trade([_completed(run) for run in claimed], 0)

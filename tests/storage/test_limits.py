@@ -22,8 +22,8 @@ from docket import (
     Retry,
     Worker,
 )
-from docket.storage.claims import Claimant, Claimed, Settlement, Verdict, release
-from docket.storage.limits import Announcement, Answer, Entrant, Limits, Question, Word
+from docket.storage.claims import Claimed, Consumer, Settlement, Verdict, release
+from docket.storage.limits import Announcement, Entrant, GateAnswer, Limits, Question, Word
 from tests.compat.conftest import docket, least_privileged, name, pytest_generate_tests, until, url
 from tests.dependencies.conftest import Meter, keys_of, meter, second
 from tests.fleet.process import ServerProcess
@@ -154,7 +154,7 @@ async def _is(asked: Any, wanted: object) -> bool:
     return await asked == wanted
 
 
-HOLDER = Claimant("holder", "holder", ("default",), 60_000, 60_000, 60_000)
+HOLDER = Consumer("holder", "holder", ("default",), 60_000, 60_000, 60_000)
 
 
 async def claimed_runs(docket: Docket, count: int) -> list[Claimed]:
@@ -248,7 +248,7 @@ async def test_a_limit_that_shrinks_counts_for_those_that_hold_a_slot_by_their_a
 
     # Whoever asks again, because its worker died, is measured by the new size.
     await release(docket.storage.connection, docket.storage.keys, "holder", ["default"])
-    heir = Claimant("heir", "heir", ("default",), 60_000, 60_000, 60_000)
+    heir = Consumer("heir", "heir", ("default",), 60_000, 60_000, 60_000)
     _, catch = await docket.storage.exchange(heir).trade([], 3)
     assert catch is not None
     by_key = {run.key: entrant(run, "heir") for run in catch.claimed}
@@ -404,7 +404,7 @@ async def test_the_slot_of_a_dead_worker_goes_to_whoever_takes_its_run_over(
 
     docket.register(work)
     await docket.add(work)(0)
-    dead = docket.storage.exchange(Claimant("dead", "dead", ("default",), 1000, 60_000, 60_000))
+    dead = docket.storage.exchange(Consumer("dead", "dead", ("default",), 1000, 60_000, 60_000))
     _, catch = await dead.trade([], 1)
     assert catch is not None
     (claimed,) = catch.claimed
@@ -434,7 +434,7 @@ async def test_the_slot_of_a_run_that_kills_its_workers_is_given_back(docket: Do
     for number in range(3):
         doomed = f"doomed-{number}"
         exchange = docket.storage.exchange(
-            Claimant(doomed, doomed, ("default",), 1000, 60_000, 60_000)
+            Consumer(doomed, doomed, ("default",), 1000, 60_000, 60_000)
         )
         _, catch = await exchange.trade([], 1)
         assert catch is not None
@@ -643,7 +643,7 @@ async def test_there_are_never_more_starts_in_any_window_than_a_rate_allows(dock
     limits = docket.storage.limits
     admit = limits.admit
 
-    async def noting(run: Entrant, questions: Sequence[Question]) -> Answer:
+    async def noting(run: Entrant, questions: Sequence[Question]) -> GateAnswer:
         answer = await admit(run, questions)
         if answer.word is Word.ADMITTED:
             # Whoever is delivered again, because its worker was late to renew the lease, has started before.

@@ -16,7 +16,7 @@ from docket.connection.url import connect
 from docket.errors import LoginRefused, ServerRefused, ServerUnavailable
 from docket.storage import bell, subscriptions
 from docket.storage.bell import Bell
-from docket.storage.claims import Claimant
+from docket.storage.claims import Consumer
 from docket.storage.executions import NewExecution
 from docket.storage.scripting import retrying
 from docket.storage.scripting.nonces import FRESH
@@ -293,7 +293,7 @@ async def test_calls_that_a_server_cannot_read_now_are_read_later(
     docket: Docket, own_server: ServerProcess
 ) -> None:
     await docket.add(nothing, key="key")(1)
-    claimant = Claimant("w", "w:1", ("default",), 60_000, 60_000, 60_000)
+    claimant = Consumer("w", "w:1", ("default",), 60_000, 60_000, 60_000)
     exchange = docket.storage.exchange(claimant)
     _, catch = await exchange.trade([], 1)
     assert catch is not None

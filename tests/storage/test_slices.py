@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from docket import Docket, ExecutionState
-from docket.storage.claims import Claimant, release
+from docket.storage.claims import Consumer, release
 from docket.storage.limits import Entrant, Question, Word
 from docket.storage.pages import Pages
 from tests.storage.slices import longest
@@ -53,7 +53,7 @@ async def be_struck(docket: Docket) -> None:
 async def be_held(docket: Docket) -> None:
     """One worker holds them all."""
     await add(docket)
-    claimant = Claimant("w", "w:1", ("default",), 30_000, 60_000, 60_000, concurrency=MANY)
+    claimant = Consumer("w", "w:1", ("default",), 30_000, 60_000, 60_000, concurrency=MANY)
     exchange = docket.storage.exchange(claimant)
     for held in range(0, MANY, 150):
         _, catch = await exchange.trade([], 150, held=held)
@@ -135,7 +135,7 @@ async def test_slots_of_very_many_superseded_runs_are_given_back_by_the_claims_o
 ) -> None:
     await leave_orphans(docket)
     await docket.storage.connection.send(("ZADD", docket.storage.keys.leases, 1, "w:1"))
-    other = Claimant("other", "other:1", ("default",), 30_000, 60_000, 60_000)
+    other = Consumer("other", "other:1", ("default",), 30_000, 60_000, 60_000)
     exchange, claims = docket.storage.exchange(other), 0
     async with longest(docket) as took:
         next_expiry: int | None = 0

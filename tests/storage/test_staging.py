@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from docket import Docket, ExecutionState
-from docket.storage.configurations import Change, Commit, Entry
+from docket.storage.configurations import Commit, RevisionChange, RevisionEntry
 from docket.storage.schedules import DueTime, Schedules, Tick, Turn
 from docket.storage.staging import DeclaredSchedule, StruckRule
 from tests.storage.slices import longest
 
-ENTRY = Entry("digest", "text", None, "here", "applied")
+ENTRY = RevisionEntry("digest", "text", None, "here", "applied")
 FIRST = 1_000
 MANY = 230
 
@@ -41,7 +41,7 @@ def rows(count: int) -> list[DeclaredSchedule]:
 
 
 async def commit(docket: Docket, base: int, *schedules: DeclaredSchedule, **more: object) -> Commit:
-    change = Change(schedules, **more)  # type: ignore[arg-type]
+    change = RevisionChange(schedules, **more)  # type: ignore[arg-type]
     return await docket.storage.configurations.commit("ours", base, ENTRY, 10, change)
 
 

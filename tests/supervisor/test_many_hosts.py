@@ -99,7 +99,7 @@ async def test_the_same_number_with_another_content_is_a_conflict_that_names_bot
             "Drift: a has another file of the same revision 5; revision 1 stays active, b runs"
         )
         assert second.conditions["Drift"].reason == "Conflict"
-        await second.reloader.in_force._look_at_the_others(second.reloader.loaded)
+        await second.reloader.revisions._look_at_the_others(second.reloader.loaded)
         assert second.conditions["Drift"].reason == "Conflict"
         assert second._fleet.pools["default"].desired.orders.drain == 2.0
 

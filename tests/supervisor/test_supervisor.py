@@ -11,7 +11,7 @@ import pytest
 
 from docket import Docket
 from docket.errors import ConfigurationError, OperatorError, ServerUnavailable
-from docket.supervisor.supervisor import Pulse, Supervisor
+from docket.supervisor.supervisor import Supervisor, SupervisorPulse
 from tests.fleet.process import ServerProcess
 
 from .inside import FULL, STRICT, TEXT, Home, Log, failing, until, up
@@ -232,7 +232,7 @@ async def test_a_part_that_fails_is_told_of_and_begins_again(
 ) -> None:
     beats = 0
 
-    class Broken(Pulse):
+    class Broken(SupervisorPulse):
         async def run(self) -> None:
             nonlocal beats
             beats += 1

@@ -12,7 +12,7 @@ from docket import Cron, Docket, Perpetual, Worker
 from docket.errors import ServerUnavailable
 from docket.foundation.clock import ServerClock
 from docket.worker import automatic_tasks
-from docket.worker.automatic_tasks import Perpetuals
+from docket.worker.automatic_tasks import AutomaticTasks
 from tests.compat.conftest import (
     least_privileged,
     name,
@@ -148,7 +148,7 @@ async def test_a_server_that_is_away_is_asked_again(
     brief = timedelta(milliseconds=20)
     async with Docket("perpetuals", own_server.url, heartbeat_interval=brief) as docket:
         docket.register(poll)
-        service = Perpetuals(docket, ServerClock())
+        service = AutomaticTasks(docket, ServerClock())
         await service.prepare()
         seed = service._seed
 

@@ -116,7 +116,7 @@ async def leaving_while_it_drains(docket: Docket, task: Task) -> None:
     working = asyncio.create_task(worker.run_forever())
     await until_running(await there.add(task, key="run")(1))
     working.cancel()
-    while worker._trading._claiming:
+    while worker._round_trips._claiming:
         await asyncio.sleep(0)
     raise Failure
 
@@ -140,7 +140,7 @@ async def cancelling_everything_at_once(docket: Docket, task: Task) -> None:
             for one in asyncio.all_tasks():
                 one.cancel()
 
-        worker._trading._begin = begin_and_cancel  # type: ignore[assignment]
+        worker._round_trips._begin = begin_and_cancel  # type: ignore[assignment]
         await there.add(task, key="run")(1)
         await worker.run_forever()
 
@@ -242,16 +242,16 @@ async def test_whoever_insists_has_what_runs_handed_back(docket: Docket, way: st
     await until_running(execution)
     if way == "twice":
         working.cancel()
-        while worker._trading._claiming:
+        while worker._round_trips._claiming:
             await asyncio.sleep(0)
         working.cancel()
     else:
-        leaving = asyncio.create_task(worker.__aexit__(None, None, None))
-        while worker._trading._claiming:
+        removed_tasks = asyncio.create_task(worker.__aexit__(None, None, None))
+        while worker._round_trips._claiming:
             await asyncio.sleep(0)
-        leaving.cancel()
+        removed_tasks.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await leaving
+            await removed_tasks
 
     await asyncio.wait_for(working, PROMPTLY)
     await execution.sync()

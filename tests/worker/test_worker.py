@@ -19,7 +19,7 @@ from docket.errors import Closed
 from docket.execution import Execution
 from docket.foundation.policy import TaskPolicy
 from docket.storage import bell
-from docket.storage.bell import Line
+from docket.storage.bell import BellLine
 from tests.compat.conftest import working
 
 URL = "memory://programs"
@@ -301,16 +301,16 @@ async def test_a_worker_that_nobody_rings_for_is_woken_by_the_next_ring(
     docket: Docket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     silent = asyncio.Event()
-    rung = Line.rung
+    rung = BellLine.rung
 
-    async def listen(line: Line) -> bool:
+    async def listen(line: BellLine) -> bool:
         is_rung = await rung(line)
         if not is_rung:
             silent.set()
         return is_rung
 
     monkeypatch.setattr(bell, "PATIENCE", 0.05)
-    monkeypatch.setattr(Line, "rung", listen)
+    monkeypatch.setattr(BellLine, "rung", listen)
     docket.register(remember)
     async with Worker(docket) as worker:
         working = asyncio.create_task(worker.run_forever())

@@ -9,7 +9,7 @@ import typer
 
 from ...foundation.plain import plain
 from ..parameters.place import Config, Name, Place, Url, visit
-from ..terminal.exit_codes import Refused
+from ..terminal.exit_codes import CommandRefused
 from ..terminal.output import note, say
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def ask(what: str) -> None:
     if sys.stdin.isatty():
         note(what)
         if not typer.confirm("Go on?", err=True):
-            raise Refused("Nothing was done")
+            raise CommandRefused("Nothing was done")
 
 
 async def _waiting(docket: Docket) -> tuple[int, str]:

@@ -22,11 +22,11 @@ from ...discovery.address import FILE
 from ...supervisor.control.client import place_of
 from ..configuration.declarations import told_of
 from ..configuration.findings import checked
-from ..configuration.plans import Preview, Verdict, against, previewed
-from ..configuration.revisions import in_force, queued, touched
+from ..configuration.plans import PlanVerdict, Preview, against, previewed
+from ..configuration.revisions import active_revision, queued, touched
 from ..configuration.saved_plans import SavedPlan
 from ..parameters.options import Config, Profile, Settings, chosen
-from ..terminal.exit_codes import FAILED, INVALID, USAGE, WARNINGS, NotFound, Refused
+from ..terminal.exit_codes import FAILED, INVALID, USAGE, WARNINGS, CommandRefused, NotFound
 from ..terminal.output import Form, Output, note, say
 from ..terminal.output import show as show_items
 from ..terminal.output import show_one as show_item
@@ -134,9 +134,9 @@ def init(
         with file.open("w" if force else "x", encoding="utf-8") as opened:
             opened.write(STARTER)
     except FileExistsError:
-        raise Refused(f"{file} is there already; --force replaces it") from None
+        raise CommandRefused(f"{file} is there already; --force replaces it") from None
     except OSError as error:
-        raise Refused(f"{file} cannot be written: {error.strerror}") from error
+        raise CommandRefused(f"{file} cannot be written: {error.strerror}") from error
     typer.echo(f"{file}: written; docket config check says whether it is valid")
 
 
@@ -189,13 +189,15 @@ def plan(
         _save(out, new, running, preview)
     if detailed:
         raise typer.Exit(
-            {Verdict.UNCHANGED: 0, Verdict.REFUSED: 1, Verdict.CHANGES: 2}[preview.verdict]
+            {PlanVerdict.UNCHANGED: 0, PlanVerdict.REFUSED: 1, PlanVerdict.CHANGES: 2}[
+                preview.verdict
+            ]
         )
 
 
 def _running(new: Loaded) -> Revision | None:
     try:
-        return in_force(new)
+        return active_revision(new)
     except errors.ServerUnavailable:
         note("--offline plans without Redis, and --base compares with a file")
         raise
@@ -203,7 +205,7 @@ def _running(new: Loaded) -> Revision | None:
 
 def _save(out: Path, new: Loaded, running: Revision | None, preview: Preview) -> None:
     if running is None:
-        raise Refused(
+        raise CommandRefused(
             f"there is no active revision that {out} could change; start docket-supervisor instead"
         )
     where = place_of(new.configuration.supervisor.control, new.path)

@@ -12,7 +12,7 @@ from ..parameters.author import author as me
 from ..parameters.place import Config, Name, Place, Url, visit
 from ..parameters.selections import cancel_found
 from ..terminal.descriptions import known_tasks, of_execution, text, when, wide
-from ..terminal.exit_codes import Partial, Refused
+from ..terminal.exit_codes import CommandRefused, Partial
 from ..terminal.listings import MOST, Limit, pick
 from ..terminal.output import Form, Output, note, say, show
 from .clear import DryRun, Yes, ask
@@ -173,7 +173,7 @@ async def _wonder(docket: Docket, groups: Iterable[Group]) -> None:
 def _complain(struck: int, released: int) -> None:
     if not struck:
         return
-    kind = Partial if released else Refused
+    kind = Partial if released else CommandRefused
     raise kind(
         f"Released {released}; {struck} stay parked, because they are struck: `docket strikes ls` "
         "lists the strikes, `docket restore` takes one back and releases what it has parked"

@@ -15,7 +15,7 @@ from ..parameters.place import Config, Name, Place, Url, visit
 from ..parameters.selections import cancel_found
 from ..parameters.times import duration_option
 from ..terminal.descriptions import text, when, wide
-from ..terminal.exit_codes import Misused, Refused
+from ..terminal.exit_codes import CommandRefused, Misused
 from ..terminal.output import Column, Form, Output, note, say, show
 from .clear import DryRun, Yes
 
@@ -122,7 +122,7 @@ def resume(
             wanted = [one.queue for one in await docket.storage.queues.paused()] or names
         resumed = await docket.operations.resume_queues(*wanted)
         if not resumed:
-            raise Refused(f"nobody has paused {_told(names)} of docket {docket.name!r}")
+            raise CommandRefused(f"nobody has paused {_told(names)} of docket {docket.name!r}")
         return f"Resumed {_told(resumed)} of docket {docket.name!r}"
 
     say(visit(Place(docket, url, config), work))

@@ -14,7 +14,7 @@ from ..parameters.author import author as me
 from ..parameters.place import Config, Name, Place, Url, visit
 from ..parameters.times import duration_option
 from ..terminal.descriptions import text, when, wide
-from ..terminal.exit_codes import Misused, NotFound, Partial, Refused
+from ..terminal.exit_codes import CommandRefused, Misused, NotFound, Partial
 from ..terminal.explanations import show_explanation
 from ..terminal.output import Column, Form, Output, note, say, show, show_one
 from .clear import DryRun, Yes, ask
@@ -22,7 +22,7 @@ from .clear import DryRun, Yes, ask
 if TYPE_CHECKING:
     from ...docket import Docket
     from ...insights import Explanation
-    from ...schedules.timetable import Backfilled, Entry, KeptUp, Timetable
+    from ...schedules.timetable import Backfilled, KeptUp, ScheduleEntry, Timetable
     from ...schedules.upcoming import Due
 
 T = TypeVar("T")
@@ -227,7 +227,7 @@ def resume(
         if await timetable.resume(entry):
             return f"Resumed {plain(entry.id)}"
         where = "; the file has paused it" if entry.schedule.paused else ""
-        raise Refused(f"no operator has paused {plain(entry.id)}{where}")
+        raise CommandRefused(f"no operator has paused {plain(entry.id)}{where}")
 
     say(_visit(docket, url, config, work))
 
@@ -241,7 +241,7 @@ def trigger(
     async def work(timetable: Timetable) -> str:
         entry = await _find(timetable, schedule)
         if (key := await timetable.trigger(entry)) is None:
-            raise Refused(
+            raise CommandRefused(
                 f"a strike forbids {plain(entry.schedule.task)}; `docket strikes ls` lists them"
             )
         return key
@@ -258,7 +258,7 @@ def skip_next(
     async def work(timetable: Timetable) -> str:
         entry = await _find(timetable, schedule)
         if (due := await timetable.skip_next(entry)) is None:
-            raise Refused(f"{plain(entry.id)} has no due time that could be skipped")
+            raise CommandRefused(f"{plain(entry.id)} has no due time that could be skipped")
         return f"{plain(entry.id)} is not run at {due.isoformat()}"
 
     say(_visit(docket, url, config, work))
@@ -299,7 +299,7 @@ def backfill(
                 ask(f"This runs {plain(entry.id)} {len(missing)} times.")
             return await timetable.backfill(entry, begins, ends)
         except TooManyRuns as error:
-            raise Refused(str(error)) from error
+            raise CommandRefused(str(error)) from error
 
     found = _visit(docket, url, config, work)
     items = [{"due": one.due, "key": one.key, "result": one.word.lower()} for one in found]
@@ -322,7 +322,7 @@ def _visit(
     return visit(Place(docket, url, config), at)
 
 
-async def _find(timetable: Timetable, name: str) -> Entry:
+async def _find(timetable: Timetable, name: str) -> ScheduleEntry:
     try:
         return await timetable.find(name)
     except UnknownSchedule as error:
@@ -345,7 +345,7 @@ def _declared(name: str, config: Any, count: int) -> list[Due]:
     return upcoming(declared[name], now, declared[name].next_after(now), count)
 
 
-def _of(entry: Entry, now: datetime) -> dict[str, Any]:
+def _of(entry: ScheduleEntry, now: datetime) -> dict[str, Any]:
     from ...schedules.codec import in_words  # noqa: PLC0415
 
     schedule, known = entry.schedule, entry.known

@@ -140,11 +140,11 @@ def restore(
     typed = Typed.of(function, parameter, operator, value)
 
     async def work(docket: Docket) -> str:
-        in_force = await docket.strikes()
+        active = await docket.strikes()
         await docket.restore(typed.function, typed.parameter, typed.operator, typed.value)
-        if typed.rule.identity in {rule.identity for rule in in_force}:
+        if typed.rule.identity in {rule.identity for rule in active}:
             return f"Restored {typed.rule.describe()} in docket {docket.name!r}"
-        others = ", ".join(rule.describe() for rule in in_force) or "nothing"
+        others = ", ".join(rule.describe() for rule in active) or "nothing"
         return f"{typed.rule.describe()} was not struck in docket {docket.name!r}; struck are: {others}"
 
     say(visit(Place(docket, url, config), work))

@@ -21,7 +21,7 @@ from ..parameters.times import duration_option, later
 from ..parameters.typed_values import parse_argument, parse_moment
 from ..terminal.descriptions import known_tasks, meant, of_execution
 from ..terminal.endings import of_ended, parse_since
-from ..terminal.exit_codes import Misused, NotFound, Partial, Refused
+from ..terminal.exit_codes import CommandRefused, Misused, NotFound, Partial
 from ..terminal.explanations import show_explanation
 from ..terminal.listings import MOST
 from ..terminal.output import Form, Output, note, say, show_one
@@ -363,7 +363,7 @@ def _summed(verb: str, done: Sequence[Done], *good: str) -> str:
     """Return what was done to which keys.
 
     Raises:
-        NotFound, Refused: it was done to none of them.
+        NotFound, CommandRefused: it was done to none of them.
         Partial: it was done to some of them only.
     """
     well = [plain(one.key) for one in done if one.deed.name in good]
@@ -379,7 +379,7 @@ def _summed(verb: str, done: Sequence[Done], *good: str) -> str:
     )
     if well:
         raise Partial(words)
-    raise (NotFound if all(one.deed.name == "UNKNOWN" for one in rest) else Refused)(words)
+    raise (NotFound if all(one.deed.name == "UNKNOWN" for one in rest) else CommandRefused)(words)
 
 
 def _why_not(one: Done) -> str:
@@ -395,7 +395,7 @@ async def _cancel_each(docket: Docket, keys: Sequence[str], by: str, reason: str
     for key in keys:
         try:
             say(await _cancel(docket, key, by, reason))
-        except (NotFound, Refused) as failure:
+        except (NotFound, CommandRefused) as failure:
             failures.append(failure)
     if len(failures) == len(keys) == 1:
         raise failures[0]
@@ -409,7 +409,7 @@ async def _cancel(docket: Docket, key: str, by: str, reason: str) -> str:
     if execution is None:
         raise _not_there(docket, key)
     if execution.state.is_terminal:
-        raise Refused(f"{key!r} cannot be cancelled: it is {execution.state.value} already")
+        raise CommandRefused(f"{key!r} cannot be cancelled: it is {execution.state.value} already")
     await docket.operations.cancel(key, author=by, reason=reason)
     runs = execution.state.value == "running"
     return f"Cancelled {plain(key)}" + f", which runs on {plain(str(execution.worker))}" * runs
@@ -505,11 +505,11 @@ def _meant(
 def _expect_scheduled(execution: Execution) -> None:
     word = execution.disposition.value
     if word == "struck":
-        raise Refused(
+        raise CommandRefused(
             f"{execution.function_name} is struck; `docket strikes ls` says why, and "
             "`docket restore` takes it back"
         )
     if word not in ("scheduled", "already_done"):
-        raise Refused(
+        raise CommandRefused(
             f"{execution.key!r} is there already; `docket task get {plain(execution.key)}` shows it"
         )

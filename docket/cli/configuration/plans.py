@@ -19,13 +19,13 @@ from ...foundation.cron import exact_zone
 from ...schedules.desired import DesiredSchedule, desired_schedules
 
 if TYPE_CHECKING:
-    from ...storage.configurations import Entry
+    from ...storage.configurations import RevisionEntry
 
 TIMES: Final = 5
 """Number of times of a schedule that are shown."""
 
 
-class Verdict(enum.Enum):
+class PlanVerdict(enum.Enum):
     """The fate of a change."""
 
     UNCHANGED = "unchanged"
@@ -34,7 +34,7 @@ class Verdict(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Firing:
+class NextFirings:
     """The times of a schedule, before and after.
 
     Arguments:
@@ -61,9 +61,9 @@ class Preview:
         queued: how many executions of tasks that it touches are there already, by task.
     """
 
-    verdict: Verdict
+    verdict: PlanVerdict
     changes: tuple[Change, ...]
-    firings: tuple[Firing, ...]
+    firings: tuple[NextFirings, ...]
     why: str
     shadowed: tuple[str, ...]
     queued: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -106,11 +106,11 @@ class Preview:
             yield f"tasks.{task}: {count} queued, scheduled or parked"
         yield from self.shadowed
         match self.verdict:
-            case Verdict.UNCHANGED:
+            case PlanVerdict.UNCHANGED:
                 yield "unchanged: both mean the same"
-            case Verdict.CHANGES if not self.changes:
+            case PlanVerdict.CHANGES if not self.changes:
                 yield "secrets differ; what they are is not kept"
-            case Verdict.REFUSED:
+            case PlanVerdict.REFUSED:
                 yield f"would be refused: {self.why}"
             case _:
                 count = len(self.changes)
@@ -130,7 +130,7 @@ def previewed(old: Loaded | None, new: Loaded, now: datetime) -> Preview:
     shadowed = () if old is None else shadowed_edits(old, new)
     found = plan(before, after)
     if isinstance(found, Unchanged):
-        return Preview(Verdict.UNCHANGED, (), (), "", shadowed)
+        return Preview(PlanVerdict.UNCHANGED, (), (), "", shadowed)
     why = ""
     if isinstance(found, RestartRequired):
         why = (
@@ -138,13 +138,13 @@ def previewed(old: Loaded | None, new: Loaded, now: datetime) -> Preview:
         )
     elif problem := refuse_removals(before, after, before.supervisor.reload.max_removals):
         why = problem.render()
-    verdict = Verdict.REFUSED if why else Verdict.CHANGES
+    verdict = PlanVerdict.REFUSED if why else PlanVerdict.CHANGES
     return Preview(
         verdict, found.changes, _firings(before, after, found.changes, now), why, shadowed
     )
 
 
-def against(running: Entry, new: Loaded, now: datetime) -> Preview:
+def against(running: RevisionEntry, new: Loaded, now: datetime) -> Preview:
     """Preview a change of the active revision; its secrets are not kept, so they are compared as a whole.
 
     Arguments:
@@ -157,8 +157,8 @@ def against(running: Entry, new: Loaded, now: datetime) -> Preview:
     """
     shown = kept(text_of(new.configuration), new.path)
     preview = previewed(kept(running.text, new.path), shown, now)
-    if preview.verdict is Verdict.UNCHANGED and running.digest != new.meaning:
-        return replace(preview, verdict=Verdict.CHANGES)
+    if preview.verdict is PlanVerdict.UNCHANGED and running.digest != new.meaning:
+        return replace(preview, verdict=PlanVerdict.CHANGES)
     return preview
 
 
@@ -170,13 +170,13 @@ def _nothing_of(configuration: Configuration) -> Configuration:
 
 def _firings(
     before: Configuration, after: Configuration, changes: tuple[Change, ...], now: datetime
-) -> tuple[Firing, ...]:
+) -> tuple[NextFirings, ...]:
     old, new = _schedules(before), _schedules(after)
     touched = {change.path[1] for change in changes if change.path[0] == "schedules"}
     if any(change.path[0] in ("timezone", "name") for change in changes):
         touched |= {*old, *new}
     return tuple(
-        Firing(name, _times(before, old.get(name), now), _times(after, new.get(name), now))
+        NextFirings(name, _times(before, old.get(name), now), _times(after, new.get(name), now))
         for name in {**new, **old}
         if name in touched
     )

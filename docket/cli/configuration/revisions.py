@@ -58,7 +58,7 @@ def history(loaded: Loaded) -> list[Revision]:
     return visit(loaded, lambda storage: storage.configurations.history(owner))
 
 
-def in_force(loaded: Loaded) -> Revision | None:
+def active_revision(loaded: Loaded) -> Revision | None:
     """Return the active revision of a configuration.
 
     An embedded server that does not run is not started for that.

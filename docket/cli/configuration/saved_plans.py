@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
-from ..terminal.exit_codes import Misused, NotFound, Refused
+from ..terminal.exit_codes import CommandRefused, Misused, NotFound
 
 VERSION: Final = 1
 """Version of the file."""
@@ -42,7 +42,7 @@ class SavedPlan:
         try:
             path.write_text(f"{text}\n", "utf-8")
         except OSError as error:
-            raise Refused(f"{path} cannot be written: {error.strerror}") from error
+            raise CommandRefused(f"{path} cannot be written: {error.strerror}") from error
 
     @classmethod
     def read(cls, path: Path) -> SavedPlan:

@@ -13,7 +13,7 @@ import typer
 from ...config.control import control_of
 from ...supervisor.control.client import NobodyAnswers, NotGranted, NotInTime, ask, place_of
 from ..parameters.options import chosen
-from ..terminal.exit_codes import INVALID, UNREACHABLE, CommandError, Refused, TimedOut
+from ..terminal.exit_codes import INVALID, UNREACHABLE, CommandError, CommandRefused, TimedOut
 from ..terminal.output import Form, say, show_one
 
 Socket = Annotated[
@@ -72,7 +72,7 @@ def answer(where: Path, word: str, patience: timedelta, **fields: Any) -> dict[s
     except NobodyAnswers as error:
         raise Unanswered(str(error)) from error
     except NotGranted as error:
-        raise Refused(str(error)) from error
+        raise CommandRefused(str(error)) from error
     except NotInTime as error:
         raise TimedOut(str(error)) from error
 
@@ -97,6 +97,6 @@ def end_of(outcome: Mapping[str, Any]) -> int:
         "unchanged": 0,
         "restarted": 0,
         "invalid": INVALID,
-        "refused": Refused.exit_code,
+        "refused": CommandRefused.exit_code,
     }
     return codes.get(outcome["result"], CommandError.exit_code)

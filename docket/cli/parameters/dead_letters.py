@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ...foundation.plain import plain
 from ..commands.clear import SAMPLE, ask
-from ..terminal.exit_codes import Misused, NotFound, Partial, Refused
+from ..terminal.exit_codes import CommandRefused, Misused, NotFound, Partial
 from ..terminal.output import note
 from .typed_values import parse_argument
 
@@ -190,7 +190,7 @@ def summary(done: Sequence[Done], good: Deed, verb: str) -> str:
     words = "\n".join([f"{told}, and left {_counted(len(rest))} alone", *reasons])
     if len(rest) < len(done):
         raise Partial(words)
-    raise (NotFound if counts["UNKNOWN"] == len(done) else Refused)(words)
+    raise (NotFound if counts["UNKNOWN"] == len(done) else CommandRefused)(words)
 
 
 def _why(one: Done) -> str:

@@ -35,7 +35,7 @@ class NotFound(CommandError):
     exit_code = NOT_FOUND
 
 
-class Refused(CommandError):
+class CommandRefused(CommandError):
     """The thing exists, and must not be touched."""
 
     exit_code = REFUSED

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from ..describing.sentences import shown
 from ..reading.keypath import KeyPath, written
 from .findings import Finding, did_you_mean
-from .shape import Keys, Leaf, shape_at
+from .shape import KnownKeys, Leaf, shape_at
 
 _EXPECTED: Final[Mapping[str, str]] = {
     "bool_type": "expected true or false",
@@ -109,7 +109,7 @@ def _finding(details: ErrorDetails, is_hidden: Hidden) -> Finding:
 def unknown_key(path: KeyPath) -> Finding:
     """Return the finding of a key that the model does not have."""
     table = shape_at(path[:-1])
-    allowed = sorted(table.keys) if isinstance(table, Keys) else []
+    allowed = sorted(table.keys) if isinstance(table, KnownKeys) else []
     question = did_you_mean(str(path[-1]), allowed)
     suggestion = f"{question} allowed: {', '.join(allowed)}".lstrip()
     return Finding(path, "unknown key", "key", suggestion, is_unknown=True)

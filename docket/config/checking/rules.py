@@ -12,7 +12,7 @@ from ...foundation.durations import format_duration
 from ..describing.sentences import shown
 from ..model import Configuration
 from ..reading.keypath import KeyPath, dotted, written
-from ..tables.pools import Pool
+from ..tables.pools import PoolTable
 from ..tables.schedules import schedule_seed
 from ..tables.strikes import strike_identity
 from ..tables.tasks import Task
@@ -215,7 +215,7 @@ def _server(url: str) -> str:
     return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
-def _outlives(task: Task, pool: Pool) -> bool:
+def _outlives(task: Task, pool: PoolTable) -> bool:
     return task.timeout is not None and task.timeout > pool.drain
 
 

@@ -23,7 +23,7 @@ class Leaf:
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class KnownNames:
     """A table whose keys the author chooses, all with values of one shape."""
 
     each: Shape
@@ -37,21 +37,21 @@ class Entries:
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
+class KnownKeys:
     """A table whose keys are known."""
 
     keys: Mapping[str, Shape] = field(default_factory=dict[str, "Shape"])
 
 
-Shape: TypeAlias = Leaf | Names | Entries | Keys
+Shape: TypeAlias = Leaf | KnownNames | Entries | KnownKeys
 
 
 @functools.cache
-def whole() -> Keys:
+def whole() -> KnownKeys:
     """Return the shape of a whole configuration."""
     made = schema()
     found = _shape(made, made["definitions"])
-    assert isinstance(found, Keys)
+    assert isinstance(found, KnownKeys)
     return found
 
 
@@ -64,9 +64,9 @@ def shape_at(path: KeyPath) -> Shape | None:
 
 
 def _inside(shape: Shape | None, key: str | int) -> Shape | None:
-    if isinstance(shape, Keys):
+    if isinstance(shape, KnownKeys):
         return shape.keys.get(str(key))
-    if isinstance(shape, (Names, Entries)):
+    if isinstance(shape, (KnownNames, Entries)):
         return shape.each
     return None
 
@@ -78,10 +78,10 @@ def _shape(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Shape:
         return _shape(definitions[node["$ref"].rpartition("/")[2]], definitions)
     if "properties" in node:
         properties = cast(Mapping[str, Any], node["properties"])
-        return Keys({key: _shape(value, definitions) for key, value in properties.items()})
+        return KnownKeys({key: _shape(value, definitions) for key, value in properties.items()})
     if node.get("type") == "object":
         each = node["additionalProperties"]
-        return Names(Leaf(is_text=False) if each is True else _shape(each, definitions))
+        return KnownNames(Leaf(is_text=False) if each is True else _shape(each, definitions))
     if "$ref" in node.get("items", {}):
         return Entries(_shape(node["items"], definitions))
     is_moment = node.get("format") == "date-time"

@@ -58,7 +58,7 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
+class KeyExplanation:
     """Everything known about one key.
 
     Arguments:
@@ -97,7 +97,7 @@ def values_of(loaded: Loaded) -> tuple[Value, ...]:
     )
 
 
-def explain_path(loaded: Loaded, path: KeyPath) -> Explanation | None:
+def explain_path(loaded: Loaded, path: KeyPath) -> KeyExplanation | None:
     """Explain a path; return None if the configuration has nothing there."""
     key = key_at(path)
     values = tuple(one for one in values_of(loaded) if one.path[: len(path)] == path)
@@ -110,7 +110,7 @@ def explain_path(loaded: Loaded, path: KeyPath) -> Explanation | None:
             (str(origin), masked(path, value)) for origin, value in loaded.sources.history(path)
         )
     )
-    return Explanation(path, key, values, said)
+    return KeyExplanation(path, key, values, said)
 
 
 def closest_path(loaded: Loaded, path: KeyPath) -> str:

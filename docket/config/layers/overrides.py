@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, cast
 
 from ...discovery.layering import value_of
 from ..checking.problems import Problem
-from ..checking.shape import Entries, Keys, Leaf, Names, Shape, whole
+from ..checking.shape import Entries, KnownKeys, KnownNames, Leaf, Shape, whole
 from ..model import PARTS_OF_FILES, Configuration
 from ..reading.keypath import KeyPath, entry
 
@@ -105,9 +105,9 @@ def _inside(
 
 
 def _children(shape: Shape, table: Any, default: Any) -> list[tuple[str, Shape]]:
-    if isinstance(shape, Keys):
+    if isinstance(shape, KnownKeys):
         return list(shape.keys.items())
-    if isinstance(shape, Names):
+    if isinstance(shape, KnownNames):
         names = cast(dict[str, Any], table if isinstance(table, dict) else default or {})
         return [(name, shape.each) for name in names]
     return []

@@ -24,10 +24,10 @@ from ..kinds import format_share
 from ..model import Configuration
 from ..reading.keypath import dotted
 from ..tables.logging import Logging
-from ..tables.pools import Pool
+from ..tables.pools import PoolTable
 from ..tables.schedules import Schedule
-from ..tables.strikes import Strike
-from ..tables.supervisor import Supervisor
+from ..tables.strikes import StrikeTable
+from ..tables.supervisor import SupervisorTable
 from ..tables.tasks import Task
 from .diff import Change, Path, diff
 
@@ -54,14 +54,14 @@ class ChangeLogging:
 class ReconfigureSupervisor:
     """Use other times and limits for reloads, restarts and the shutdown from now on."""
 
-    supervisor: Supervisor
+    supervisor: SupervisorTable
 
 
 @dataclass(frozen=True, slots=True)
 class ReplaceStrikes:
     """Action: make exactly these strikes of the configuration active."""
 
-    strikes: tuple[Strike, ...]
+    strikes: tuple[StrikeTable, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class StartPool:
     """Start the workers of a new pool."""
 
     name: str
-    pool: Pool
+    pool: PoolTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class StopPool:
     """Drain and stop the workers of a pool that is gone; their time is the drain of the old pool."""
 
     name: str
-    pool: Pool
+    pool: PoolTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class RollPool:
     """
 
     name: str
-    pool: Pool
+    pool: PoolTable
     reasons: tuple[str, ...]
 
 
@@ -120,8 +120,8 @@ class ReconfigurePool:
     """Action: send new settings to the running workers of a pool, and start or stop some of them."""
 
     name: str
-    old: Pool
-    new: Pool
+    old: PoolTable
+    new: PoolTable
 
 
 Action: TypeAlias = (

@@ -10,7 +10,7 @@ from ..kinds import Duration, Size
 from .base import Table
 
 
-class History(Table):
+class HistoryTable(Table):
     """[history]: how much is remembered of what has ended."""
 
     enabled: bool = Field(

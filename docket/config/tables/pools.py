@@ -39,7 +39,7 @@ class Recycle(Table):
     )
 
 
-class Pool(Table):
+class PoolTable(Table):
     """[workers.POOL]: equal worker processes."""
 
     processes: Annotated[int, Field(ge=1, le=1000)] = Field(

@@ -14,7 +14,7 @@ from .base import Table, with_keys
 Comparison: TypeAlias = Literal["==", "!=", ">", ">=", "<", "<=", "between"]
 
 
-class Condition(Table):
+class ConditionTable(Table):
     """One comparison of an argument."""
 
     op: Comparison = Field(description="The comparison of the argument with the value.")
@@ -58,7 +58,7 @@ def strike_identity(id_: Any, task: Any, when: Any) -> str:
     return str(id_) if id_ is not None else f"strike-{digest([task, when])[:12]}"
 
 
-class Strike(Table):
+class StrikeTable(Table):
     """[[strikes]]: what is struck out instead of being run."""
 
     model_config = ConfigDict(json_schema_extra=with_keys("anyOf", "task", "when"))
@@ -69,7 +69,7 @@ class Strike(Table):
     task: Name | None = Field(
         default=None, description="Only executions of this task; left out, of any task."
     )
-    when: dict[Name, Condition] = Field(
+    when: dict[Name, ConditionTable] = Field(
         default={}, description="Comparisons by the name of the argument; all of them must hold."
     )
     action: Literal["drop", "park", "delay"] = Field(

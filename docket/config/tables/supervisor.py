@@ -96,7 +96,7 @@ class Restart(Table):
     )
 
 
-class Supervisor(Table):
+class SupervisorTable(Table):
     """[supervisor]: the process that keeps workers and schedules in the declared shape."""
 
     listen: Listen = Field(

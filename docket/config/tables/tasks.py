@@ -26,7 +26,7 @@ _KEY: Final = (
 )
 
 
-class Retry(Table):
+class RetryTable(Table):
     """The times at which a failed attempt is tried again."""
 
     attempts: Annotated[int, Field(ge=1)] = Field(
@@ -65,8 +65,8 @@ class TaskDefaults(Table):
     timeout: PositiveDuration | None = Field(
         default=None, description="The time that one attempt may take; left out, unlimited."
     )
-    retry: Retry = Field(
-        default=Retry(), description="The times at which a failed attempt is tried again."
+    retry: RetryTable = Field(
+        default=RetryTable(), description="The times at which a failed attempt is tried again."
     )
 
 
@@ -80,7 +80,7 @@ class Concurrency(Table):
     )
 
 
-class RateLimit(Table):
+class RateLimitTable(Table):
     """The number of runs of a task that start within a window."""
 
     limit: Annotated[int, Field(ge=1)] = Field(description="The number of runs.")
@@ -91,14 +91,14 @@ class RateLimit(Table):
     )
 
 
-class Cooldown(Table):
+class CooldownTable(Table):
     """The time for which the start of a run keeps others out; those are dropped."""
 
     window: PositiveDuration = Field(description="The length of the window.")
     key: Parameter | None = Field(default=None, description=_KEY)
 
 
-class Debounce(Table):
+class DebounceTable(Table):
     """The calls in a short time that become one run."""
 
     settle: PositiveDuration = Field(description="The time without another call before it runs.")
@@ -108,7 +108,7 @@ class Debounce(Table):
     key: Parameter | None = Field(default=None, description=_KEY)
 
 
-class Perpetual(Table):
+class PerpetualTable(Table):
     """The way in which a task runs again and again."""
 
     every: Duration = Field(description="The time from one run to the next.")
@@ -177,18 +177,18 @@ class Task(TaskDefaults):
         default=None,
         description="The number of runs at a time; left out, the code decides.",
     )
-    rate_limit: RateLimit | None = Field(
+    rate_limit: RateLimitTable | None = Field(
         default=None,
         description="The number of runs that may start within a window; left out, the code decides.",
     )
-    cooldown: Cooldown | None = Field(
+    cooldown: CooldownTable | None = Field(
         default=None,
         description="The time for which a start keeps others out; left out, the code decides.",
     )
-    debounce: Debounce | None = Field(
+    debounce: DebounceTable | None = Field(
         default=None, description="The calls that become one run; left out, the code decides."
     )
-    perpetual: Perpetual | None = Field(
+    perpetual: PerpetualTable | None = Field(
         default=None,
         description="The way in which it runs again and again; left out, the code decides.",
     )

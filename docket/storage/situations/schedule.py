@@ -14,7 +14,7 @@ from ...foundation.plain import plain
 from ..configurations import Supervising, supervising_of
 from ..executions import from_milliseconds
 from ..keys import Keys
-from ..schedules import Known, Outcome, known_of, outcomes_of
+from ..schedules import DueOutcome, Known, known_of, outcomes_of
 from ..scripting.replies import pairs
 from ..scripting.retrying import run_patiently, value_of
 from ..scripting.script import Script
@@ -52,7 +52,7 @@ class ScheduleSituation:
     now: datetime
     known: Known | None
     forgotten_in: timedelta | None = None
-    outcomes: tuple[Outcome, ...] = ()
+    outcomes: tuple[DueOutcome, ...] = ()
     run: str = ""
     run_is_live: bool = False
     waiting: int = 0

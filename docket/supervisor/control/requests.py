@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 
 from ...errors import OperatorError
 from ...foundation.service import end
-from ..reload.reloader import Outcome, Reloader
+from ..reload.reloader import Reloader, ReloadOutcome
 from ..reload.restarter import Restarter
 from .server import Answer, Misunderstood, Request
 
@@ -112,7 +112,7 @@ class Requests:
         if changing.cancelled():
             raise OperatorError("the supervisor stops, and what was asked for was given up")
         found = changing.result()
-        return asdict(found) if isinstance(found, Outcome) else {"processes": found}
+        return asdict(found) if isinstance(found, ReloadOutcome) else {"processes": found}
 
     def _begin(
         self, change: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any, **options: Any

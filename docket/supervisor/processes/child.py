@@ -18,7 +18,7 @@ from ...assembly import build_docket, build_worker, code_for, instruct
 from ...connection.errors import trouble_of
 from ...docket import Docket
 from ...errors import ServerRefused, ServerUnavailable
-from ...foundation.worker_spec import WorkerOrders
+from ...foundation.worker_spec import WorkerSpec
 from ...instrumentation.console import set_up_logging
 from ...runners.signals import disregard, dump_stacks_at
 from ...worker import Worker
@@ -59,7 +59,7 @@ class Child:
     """One worker, remote-controlled."""
 
     def __init__(self) -> None:
-        self._orders: WorkerOrders | None = None
+        self._orders: WorkerSpec | None = None
         self._revision = 0
         self.is_orphaned = False
         """True if its supervisor is dead."""
@@ -106,7 +106,7 @@ class Child:
     async def _configure(self, channel: Channel, message: dict[str, Any]) -> None:
         revision = int(message["revision"])
         try:
-            await self._become(WorkerOrders.load(message["orders"]))
+            await self._become(WorkerSpec.load(message["orders"]))
         except Exception as error:
             reason = "".join(traceback.format_exception_only(error)).strip()
             await channel.say(
@@ -118,7 +118,7 @@ class Child:
         code = self._worker.code.modules
         await channel.say("ready", revision=revision, consumer=self._worker.consumer, code=code)
 
-    async def _become(self, orders: WorkerOrders) -> None:
+    async def _become(self, orders: WorkerSpec) -> None:
         # What suspects have logged must be there when they kill the process, each line of it.
         is_quarantine = orders.suspects_wait is None
         set_up_logging(orders.log_level, orders.log_format, gathers=not is_quarantine)
@@ -130,7 +130,7 @@ class Child:
             await self._worker.work_on(orders.queues)
         self._orders = orders
 
-    async def _start(self, orders: WorkerOrders) -> None:
+    async def _start(self, orders: WorkerSpec) -> None:
         began = time.time_ns()
         docket = build_docket(orders)
         code = code_for(orders, began)

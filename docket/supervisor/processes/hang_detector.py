@@ -21,7 +21,7 @@ IDLE = 0.02
 """The share of a processor below which a silent process does not compute, but hangs."""
 
 
-class Lookout:
+class HangDetector:
     """A lookout for hanging processes of one pool.
 
     A process speaks every second as long as its event loop turns. One that is silent and computes is busy,

@@ -15,9 +15,9 @@ from pathlib import Path
 from ...errors import OperatorError
 from ...foundation.deaths import describe_exit
 from ...foundation.service import Reports, Service, end
-from ...foundation.worker_spec import WorkerOrders
+from ...foundation.worker_spec import WorkerSpec
 from ...storage.scripting.retrying import Backoff
-from .hang_detector import HANG, Lookout
+from .hang_detector import HANG, HangDetector
 from .process import Died, ProcessState, Rejected, SpawnFailed, WorkerProcess
 from .quarantine import Quarantine
 from .recycling import NEVER, Recycling
@@ -44,7 +44,7 @@ class Desired:
 
     revision: int
     processes: int
-    orders: WorkerOrders
+    orders: WorkerSpec
     directory: str
     environment: dict[str, str] = field(default_factory=dict[str, str], repr=False)
     surge: int = 1
@@ -140,7 +140,7 @@ class Pool:
         """Reason for fewer processes than desired; empty if there are enough."""
         self._bury = bury
         self._exhausted = exhausted
-        self._lookout = Lookout(name, hang)
+        self._hang_detector = HangDetector(name, hang)
         self.brake = brake
         self._recent_crashes: deque[float] = deque()
         self._canaries: list[WorkerProcess] = []
@@ -454,7 +454,7 @@ class Pool:
     async def _look(self) -> None:
         """Look after processes that hang, those that have done enough, and those that are missing."""
         for process in self._working():
-            if process not in self._putting_down and self._lookout.hangs(process):
+            if process not in self._putting_down and self._hang_detector.hangs(process):
                 self._putting_down.add(process)
                 self._keep(self._put_down(process))
         tired = {one: why for one in self._working() if (why := self._had_enough(one))}

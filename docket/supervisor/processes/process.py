@@ -19,7 +19,7 @@ from typing import Any, Final
 from ...discovery.fingerprint import NO_CODE, Code
 from ...errors import OperatorError, ServerFull, ServerRefused, ServerUnavailable
 from ...foundation.deaths import describe_exit
-from ...foundation.worker_spec import WorkerOrders
+from ...foundation.worker_spec import WorkerSpec
 from . import begin
 from .last_words import LastWords
 from .protocol import CHANNEL, STACKS, Channel
@@ -177,7 +177,7 @@ class WorkerProcess:
             if words is not None:
                 os.close(words)
 
-    async def configure(self, revision: int, orders: WorkerOrders) -> None:
+    async def configure(self, revision: int, orders: WorkerSpec) -> None:
         """Send it new orders, and wait until it follows them.
 
         Raises:

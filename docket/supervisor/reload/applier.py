@@ -25,20 +25,20 @@ from ...config.planning.plan import (
     plan,
 )
 from ...discovery.address import read_secret
-from ...foundation.worker_spec import WorkerOrders
+from ...foundation.worker_spec import WorkerSpec
 from ...instrumentation.console import set_up_logging
 from ..fleet import Fleet
 from ..processes.pool import Brake, Desired, Pool
 from ..processes.process import WorkerProcess
 from ..processes.recycling import Recycling
-from .removed_tasks import Leaving
+from .removed_tasks import RemovedTasks
 from .standing import here
 
 logger = logging.getLogger("docket.supervisor")
 
 
 @dataclass
-class Staged:
+class StagedPools:
     """The processes that are up before a configuration is committed.
 
     Arguments:
@@ -59,7 +59,7 @@ class Applier:
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
-        self.leaving = Leaving(fleet.storage)
+        self.removed_tasks = RemovedTasks(fleet.storage)
 
     async def start(self, configuration: Configuration, revision: int) -> None:
         """Bring the pools of this host up for the first time.
@@ -70,13 +70,13 @@ class Applier:
         for name in here(configuration, self._fleet.host).workers:
             await self._start(name, configuration, revision, waits=True)
 
-    async def stage(self, new: Configuration, apply: Apply, revision: int) -> Staged:
+    async def stage(self, new: Configuration, apply: Apply, revision: int) -> StagedPools:
         """Bring up one process of every pool that changes, ready with the new configuration.
 
         Raises:
             Rejected: one of them cannot work; nothing has changed.
         """
-        staged = Staged()
+        staged = StagedPools()
         try:
             for action in apply.actions:
                 if isinstance(action, RollPool):
@@ -91,7 +91,7 @@ class Applier:
             raise
         return staged
 
-    async def unstage(self, staged: Staged) -> None:
+    async def unstage(self, staged: StagedPools) -> None:
         """Take down what was staged."""
         for name, canary in staged.canaries.items():
             await self._fleet.pools[name].unstage(canary)
@@ -99,7 +99,7 @@ class Applier:
             self._fleet.let_go(name)
 
     async def roll(
-        self, new: Configuration, apply: Apply, revision: int, staged: Staged | None = None
+        self, new: Configuration, apply: Apply, revision: int, staged: StagedPools | None = None
     ) -> None:
         """Make every pool what a configuration says; one that cannot change stays as it was.
 
@@ -112,7 +112,7 @@ class Applier:
         Raises:
             Rejected: a pool cannot; those before it have changed.
         """
-        staged = staged or Staged()
+        staged = staged or StagedPools()
         for action in apply.actions:
             await self._do(action, new, revision, staged)
 
@@ -124,7 +124,7 @@ class Applier:
             return
         for action in back.actions:
             try:
-                await self._do(action, old, revision, Staged())
+                await self._do(action, old, revision, StagedPools())
             except Exception as error:
                 logger.error("Could not undo %s: %s", type(action).__name__, error)
 
@@ -180,7 +180,7 @@ class Applier:
         ]
 
     async def _do(
-        self, action: Action, configuration: Configuration, revision: int, staged: Staged
+        self, action: Action, configuration: Configuration, revision: int, staged: StagedPools
     ) -> None:
         pools = self._fleet.pools
         match action:
@@ -207,7 +207,7 @@ class Applier:
 
     async def _desired(self, name: str, configuration: Configuration, revision: int) -> Desired:
         pool, path = configuration.workers[name], self._fleet.path
-        known = self.leaving.known_with(configuration)
+        known = self.removed_tasks.known_with(configuration)
         # In a thread, as all that takes long for thousands of tasks.
         orders = await asyncio.to_thread(_orders, known, name, path)
         self._fleet.queues.update(pool.queues)
@@ -253,7 +253,7 @@ class Applier:
                 await pool.reconfigure(desired)
 
 
-def _orders(configuration: Configuration, pool: str, path: Path) -> WorkerOrders:
+def _orders(configuration: Configuration, pool: str, path: Path) -> WorkerSpec:
     """Return the orders of a pool, with the text that all its processes get."""
     orders = orders_for(configuration, pool, path)
     assert orders.text

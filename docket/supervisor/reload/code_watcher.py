@@ -16,7 +16,7 @@ from typing import Final
 from ...foundation.service import Service, end
 from .code_state import CodeState, Reading
 from .file_watcher import Hints, Rhythm
-from .reloader import Outcome
+from .reloader import ReloadOutcome
 
 logger = logging.getLogger("docket.supervisor")
 
@@ -45,7 +45,7 @@ class CodeWatcher(Service):
         rhythm: Callable[[], Rhythm],
         follows: Callable[[], bool],
         is_busy: Callable[[], bool],
-        restart: Callable[[Collection[str]], Awaitable[Outcome]],
+        restart: Callable[[Collection[str]], Awaitable[ReloadOutcome]],
     ) -> None:
         self._file = file
         self._code = code

@@ -29,9 +29,9 @@ from ..fleet import Fleet
 from ..processes.pool import SPAWN_PAUSES
 from ..processes.process import Rejected, SpawnFailed
 from ..reporting.health import ReloadRecord
-from .applier import Applier, Staged
+from .applier import Applier, StagedPools
 from .probe import probe, subject_of
-from .revisions import InForce
+from .revisions import Revisions
 from .standing import here
 
 logger = logging.getLogger("docket.supervisor")
@@ -53,7 +53,7 @@ GOES_ON = "the last good configuration goes on"
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ReloadOutcome:
     """The outcome of a reload, or of a restart.
 
     Arguments:
@@ -69,7 +69,7 @@ class Outcome:
     changes: tuple[str, ...] = ()
 
 
-class Refused(DocketError):
+class ChangeRefused(DocketError):
     """A change that is not made, for a reason of the configurations, not of a fault."""
 
 
@@ -101,7 +101,7 @@ class Reloader:
         self._chosen = chosen
         self.loaded = loaded
         self.applier = Applier(fleet)
-        self.in_force = InForce(fleet, reloads, conditions)
+        self.revisions = Revisions(fleet, reloads, conditions)
         self._fleet = fleet
         self._reloads = reloads
         self._conditions = conditions
@@ -143,13 +143,15 @@ class Reloader:
         if problems := await self._probe_patiently():
             raise ConfigurationInvalid(problems)
         # Rules come first, so that nothing is run that they strike; schedules are ticked when all is up.
-        await self.in_force.put(self.loaded, "started")
+        await self.revisions.put(self.loaded, "started")
         await self.applier.start(self.configuration, self.revision)
         self._conditions.tell("Valid", True, "Loaded")
         self._conditions.tell("Applied", True, "Started")
         self._tell_watching()
 
-    async def reload(self, *, is_asked: bool = False, allow_removals: bool = False) -> Outcome:
+    async def reload(
+        self, *, is_asked: bool = False, allow_removals: bool = False
+    ) -> ReloadOutcome:
         """Read the files again, and run their content, if possible.
 
         Arguments:
@@ -161,7 +163,7 @@ class Reloader:
 
     async def reload_planned(
         self, base: tuple[int, str], target: str, *, allow_removals: bool = False
-    ) -> Outcome:
+    ) -> ReloadOutcome:
         """Run the content of the files, if it is what was planned, on top of what it was planned for.
 
         Arguments:
@@ -175,7 +177,7 @@ class Reloader:
         async with self.under_way:
             runs = self.revision, self.loaded.meaning
             if runs != base:
-                raise Refused(
+                raise ChangeRefused(
                     f"the plan is for revision {base[0]} ({base[1][:12]}), and revision {runs[0]} "
                     f"({runs[1][:12]}) runs now; plan again"
                 )
@@ -207,7 +209,7 @@ class Reloader:
                 self._tell_drift(self._is_what_the_files_say)
             return processes
 
-    async def rollback(self, number: int) -> Outcome:
+    async def rollback(self, number: int) -> ReloadOutcome:
         """Run an earlier revision again, as a new one; the file is not touched, and waits for an edit.
 
         Arguments:
@@ -216,7 +218,7 @@ class Reloader:
         async with self.under_way:
             self._conditions.tell("Progressing", True, "RollingBack")
             try:
-                found = await self.in_force.revision(number)
+                found = await self.revisions.revision(number)
                 loaded = await asyncio.to_thread(
                     rebuilt, found.entry.text, self.configuration, self._path
                 )
@@ -271,9 +273,9 @@ class Reloader:
         if self.under_way.locked():
             self._fleet.ticker.is_leading = beat.leads
             return
-        if await self.applier.leaving.look(self.configuration):
+        if await self.applier.removed_tasks.look(self.configuration):
             await self._forget_what_has_left()
-        await self.in_force.follow(beat, self.loaded)
+        await self.revisions.follow(beat, self.loaded)
 
     async def _forget_what_has_left(self) -> None:
         """Roll the pools without the tasks of which nothing is left."""
@@ -287,7 +289,7 @@ class Reloader:
 
     async def _reload_noted(
         self, is_asked: bool, allow_removals: bool, target: str | None = None
-    ) -> Outcome:
+    ) -> ReloadOutcome:
         self._conditions.tell("Progressing", True, "Reloading")
         self._again_at = float("inf")
         try:
@@ -302,7 +304,9 @@ class Reloader:
             outcome = self._outcome("failed", str(error))
         return self._note(outcome)
 
-    async def _reload(self, is_asked: bool, allow_removals: bool, target: str | None) -> Outcome:
+    async def _reload(
+        self, is_asked: bool, allow_removals: bool, target: str | None
+    ) -> ReloadOutcome:
         try:
             # In a thread, as all that takes long for a file of thousands of tasks: schedules go on meanwhile.
             loaded = await asyncio.to_thread(load, self._path, self._environ, self._chosen)
@@ -323,7 +327,7 @@ class Reloader:
             logger.warning("%s", edit)
         return await self._change(loaded, APPLIED, allow_removals)
 
-    async def _change(self, loaded: Loaded, why: str, allow_removals: bool) -> Outcome:
+    async def _change(self, loaded: Loaded, why: str, allow_removals: bool) -> ReloadOutcome:
         old, new = self.configuration, loaded.configuration
         found = await asyncio.to_thread(plan, old, new)
         if isinstance(found, Unchanged):
@@ -342,7 +346,7 @@ class Reloader:
             return self._decline(ConfigurationInvalid(problems))
         return await self._carry_out(loaded, found, why)
 
-    async def _carry_out_here(self, loaded: Loaded, changes: Apply) -> Outcome:
+    async def _carry_out_here(self, loaded: Loaded, changes: Apply) -> ReloadOutcome:
         """Change what is this host's own: no revision comes of it, and no other host hears of it."""
         await self.applier.roll(loaded.configuration, changes, self.revision)
         self.loaded = loaded
@@ -355,7 +359,7 @@ class Reloader:
         """Return the previous configuration; the keys of this host stay as they are now."""
         return replace(before, configuration=with_own_of(self.configuration, before.configuration))
 
-    async def _unchanged(self, loaded: Loaded) -> Outcome:
+    async def _unchanged(self, loaded: Loaded) -> ReloadOutcome:
         self.loaded = loaded
         self._conditions.tell("RestartRequired", False, "")
         try:
@@ -374,7 +378,7 @@ class Reloader:
         logger.info("Reload: unchanged")
         return self._outcome("unchanged")
 
-    async def _carry_out(self, loaded: Loaded, changes: Apply, why: str) -> Outcome:
+    async def _carry_out(self, loaded: Loaded, changes: Apply, why: str) -> ReloadOutcome:
         old, new = self.loaded, loaded
         steps = await self._steps_here(old.configuration, new.configuration, changes)
         number = self.revision + 1
@@ -384,7 +388,7 @@ class Reloader:
             return self._refuse("a secret cannot be read", [str(error)])
         # Without Redis no canary can work, and that would not be the configuration's fault.
         await self._fleet.storage.configurations.current(self._fleet.owner)
-        self.applier.leaving.follow(old.configuration, new.configuration)
+        self.applier.removed_tasks.follow(old.configuration, new.configuration)
         try:
             staged = await self.applier.stage(new.configuration, steps, number)
         except OperatorError:
@@ -393,7 +397,7 @@ class Reloader:
             self._held = new.meaning
             return self._roll_back(error)
         try:
-            await self.in_force.put(new, why, is_wanted=why != APPLIED)
+            await self.revisions.put(new, why, is_wanted=why != APPLIED)
         except Exception:
             await self.applier.unstage(staged)
             raise
@@ -408,22 +412,22 @@ class Reloader:
         return found if isinstance(found, Apply) else Apply((), ())
 
     async def _confirm(
-        self, old: Loaded, new: Loaded, changes: Apply, steps: Apply, staged: Staged
-    ) -> Outcome:
+        self, old: Loaded, new: Loaded, changes: Apply, steps: Apply, staged: StagedPools
+    ) -> ReloadOutcome:
         try:
             await self.applier.roll(new.configuration, steps, self.revision, staged)
             await self.applier.settle_scales(here(new.configuration, self._fleet.host))
         except Exception as error:
             is_passing = isinstance(error, OperatorError)
             self._held = "" if is_passing else new.meaning
-            await self.applier.unstage(Staged(staged.canaries))
+            await self.applier.unstage(StagedPools(staged.canaries))
             if new.configuration.supervisor.reload.on_failure == "hold":
                 self.loaded = new
                 self._conditions.tell("Degraded", True, "RollFailed", str(error))
                 logger.error("Reload failed half way, and stays as it is: %s", error)
                 return self._outcome("failed", str(error))
             why = f"rolled back from {self.revision}"
-            await self.in_force.put(old, why, is_wanted=True)
+            await self.revisions.put(old, why, is_wanted=True)
             await self.applier.undo(old.configuration, new.configuration, self.revision)
             if is_passing:
                 self._try_again_later()
@@ -457,23 +461,25 @@ class Reloader:
             self._probed = subject_of(loaded.configuration)
         return problems
 
-    def _decline(self, error: ConfigurationError) -> Outcome:
+    def _decline(self, error: ConfigurationError) -> ReloadOutcome:
         logger.error("Reload refused, %s:\n%s", GOES_ON, error)
         return self._outcome("invalid", str(error))
 
-    def _refuse(self, why: str, details: Sequence[str]) -> Outcome:
+    def _refuse(self, why: str, details: Sequence[str]) -> ReloadOutcome:
         listed = "\n  ".join(details)
         logger.error("Reload refused, %s: %s\n  %s", GOES_ON, why, listed)
         return self._outcome("refused", f"{why}\n  {listed}")
 
-    def _roll_back(self, error: Exception) -> Outcome:
+    def _roll_back(self, error: Exception) -> ReloadOutcome:
         logger.error("Reload rolled back, %s: %s", GOES_ON, error)
         return self._outcome("rolled_back", str(error))
 
-    def _outcome(self, result: Result, message: str = "", changes: tuple[str, ...] = ()) -> Outcome:
-        return Outcome(result, self.revision, message, changes)
+    def _outcome(
+        self, result: Result, message: str = "", changes: tuple[str, ...] = ()
+    ) -> ReloadOutcome:
+        return ReloadOutcome(result, self.revision, message, changes)
 
-    def _note(self, outcome: Outcome) -> Outcome:
+    def _note(self, outcome: ReloadOutcome) -> ReloadOutcome:
         is_what_it_says = self._is_what_the_files_say
         # What is held is unchanged, and is still not what runs.
         is_good = outcome.result == "applied" or (outcome.result == "unchanged" and is_what_it_says)

@@ -23,7 +23,7 @@ SHARE = 0.1
 """Maximum share of the time that is spent on looking: it may read all that waits."""
 
 
-class Leaving:
+class RemovedTasks:
     """The removed tasks, as long as anything of them waits.
 
     Drained tasks stay known to workers until nothing of them is left. Of cancelled ones more may come than

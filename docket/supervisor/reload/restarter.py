@@ -11,9 +11,9 @@ from ...errors import DocketError, OperatorError
 from ..conditions import Conditions
 from ..fleet import Fleet
 from ..processes.process import Rejected
-from .applier import Staged
+from .applier import StagedPools
 from .code_state import CodeState
-from .reloader import Outcome, Refused, Reloader, Result
+from .reloader import ChangeRefused, Reloader, ReloadOutcome, Result
 
 logger = logging.getLogger("docket.supervisor")
 
@@ -53,10 +53,12 @@ class Restarter:
         """
         if self._accepted:
             running = ", ".join(self._accepted)
-            raise Refused(f"a restart of {running} is under way: docket status says how it goes")
+            raise ChangeRefused(
+                f"a restart of {running} is under way: docket status says how it goes"
+            )
         known = self._fleet.pools
         if not known:
-            raise Refused("no pool runs on this host: there is nothing to restart")
+            raise ChangeRefused("no pool runs on this host: there is nothing to restart")
         self._accepted = tuple(name for name in known if name in pools or not pools)
         return self._accepted
 
@@ -66,7 +68,7 @@ class Restarter:
         known = ", ".join(self._fleet.pools) or "none"
         return f"no pool {unknown} runs on this host; there is {known}" if unknown else ""
 
-    async def restart(self, pools: Collection[str] = ()) -> Outcome:
+    async def restart(self, pools: Collection[str] = ()) -> ReloadOutcome:
         """Accept a restart, and carry it out.
 
         Raises:
@@ -74,7 +76,7 @@ class Restarter:
         """
         return await self.carry_out(self.accept(pools))
 
-    async def carry_out(self, pools: Collection[str]) -> Outcome:
+    async def carry_out(self, pools: Collection[str]) -> ReloadOutcome:
         """Roll pools that were accepted, once no reload is under way; what fails changes nothing."""
         try:
             async with self._reloader.under_way:
@@ -86,7 +88,7 @@ class Restarter:
         finally:
             self._accepted = ()
 
-    async def _roll_safely(self, pools: Collection[str]) -> Outcome:
+    async def _roll_safely(self, pools: Collection[str]) -> ReloadOutcome:
         try:
             outcome = await self._roll(tuple(self._steps(pools)))
         except OperatorError as error:
@@ -112,7 +114,7 @@ class Restarter:
             if name in self._fleet.pools and name in workers:
                 yield RollPool(name, workers[name], ("restart",))
 
-    async def _roll(self, steps: tuple[RollPool, ...]) -> Outcome:
+    async def _roll(self, steps: tuple[RollPool, ...]) -> ReloadOutcome:
         reloader, applier = self._reloader, self._reloader.applier
         configuration, plan = reloader.configuration, Apply(steps, ())
         if problems := await reloader.probe_anew():
@@ -123,15 +125,17 @@ class Restarter:
         try:
             await applier.roll(configuration, plan, reloader.revision, staged)
         except BaseException:
-            await applier.unstage(Staged(staged.canaries))
+            await applier.unstage(StagedPools(staged.canaries))
             raise
         pools = [self._fleet.pools[step.name] for step in steps]
         changes = (f"pool {pool.name}: {pool.ready} new processes" for pool in pools)
         return self._outcome("restarted", changes=tuple(changes))
 
-    def _reject(self, reason: str) -> Outcome:
+    def _reject(self, reason: str) -> ReloadOutcome:
         self._code.trouble = reason
         return self._outcome("rolled_back", reason)
 
-    def _outcome(self, result: Result, message: str = "", changes: tuple[str, ...] = ()) -> Outcome:
-        return Outcome(result, self._reloader.revision, message, changes)
+    def _outcome(
+        self, result: Result, message: str = "", changes: tuple[str, ...] = ()
+    ) -> ReloadOutcome:
+        return ReloadOutcome(result, self._reloader.revision, message, changes)

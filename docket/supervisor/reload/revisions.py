@@ -19,9 +19,9 @@ from ...config.planning.revision_text import text_of
 from ...config.tables.tasks import Task
 from ...errors import DocketError, NotTrusted, ServerUnavailable
 from ...schedules.desired import DesiredSchedule, desired_schedules
-from ...schedules.reconciler import declarations, due_next, in_force
+from ...schedules.reconciler import active_schedules, declarations, due_next
 from ...serialization import Serializer, Trust
-from ...storage.configurations import Beat, Change, Commit, Entry, Revision
+from ...storage.configurations import Beat, Commit, Revision, RevisionChange, RevisionEntry
 from ...storage.executions import from_milliseconds, to_milliseconds
 from ...storage.keys import DEFAULT_QUEUE
 from ...storage.staging import DeclaredSchedule, StruckRule
@@ -41,7 +41,7 @@ class UnknownRevision(DocketError, LookupError):
     """A revision is not among those that are kept."""
 
 
-class InForce:
+class Revisions:
     """The active configuration of a docket, as one of its supervisors deals with it.
 
     Arguments:
@@ -124,7 +124,7 @@ class InForce:
             base,
             entry,
             configuration.supervisor.reload.history,
-            Change(declared, lifted, struck, *_routes(configuration.tasks)),
+            RevisionChange(declared, lifted, struck, *_routes(configuration.tasks)),
         )
         if commit.is_done:
             await self._take_effect(desired, declared)
@@ -134,7 +134,7 @@ class InForce:
 
     def _written(
         self, ours: Loaded, why: str, number: int, now: datetime
-    ) -> tuple[list[DesiredSchedule], list[DeclaredSchedule], Entry]:
+    ) -> tuple[list[DesiredSchedule], list[DeclaredSchedule], RevisionEntry]:
         desired = [*desired_schedules(ours.configuration)]
         declared = declarations(desired, now, self._fleet.owner, self._serializer)
         return desired, declared, self._entry(ours, why, number)
@@ -214,7 +214,7 @@ class InForce:
         self._may_lead = found is not Trust.FOREIGN
         if found is Trust.GOOD:
             known = await storage.schedules.known()
-            told = await asyncio.to_thread(in_force, known, owner, self._serializer)
+            told = await asyncio.to_thread(active_schedules, known, owner, self._serializer)
             self._fleet.ticker.follow(*told)
             self._adopted = current.version
             return current
@@ -298,11 +298,11 @@ class InForce:
         self._reloads.digest = ours.meaning
         self._conditions.tell("Drift", True, stands.name.title(), told)
 
-    def _unwritten(self, ours: Loaded, why: str) -> Entry:
+    def _unwritten(self, ours: Loaded, why: str) -> RevisionEntry:
         """Return a configuration as it is kept, without its text, which is slow for thousands of tasks."""
-        return Entry(ours.meaning, "", ours.configuration.revision, self._fleet.host, why)
+        return RevisionEntry(ours.meaning, "", ours.configuration.revision, self._fleet.host, why)
 
-    def _entry(self, ours: Loaded, why: str, number: int) -> Entry:
+    def _entry(self, ours: Loaded, why: str, number: int) -> RevisionEntry:
         """Return a configuration as it is kept."""
         entry = self._unwritten(ours, why)._replace(text=text_of(ours.configuration))
         place = ("revision", self._fleet.owner, number)
@@ -333,7 +333,7 @@ class InForce:
         return lifted, struck
 
 
-def _signed_text(entry: Entry) -> str:
+def _signed_text(entry: RevisionEntry) -> str:
     return json.dumps(entry._replace(seal=""))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from ...config.model import Configuration
-from ...storage.configurations import Entry, Revision
+from ...storage.configurations import Revision, RevisionEntry
 
 FLAPS = 4
 """Number of changes of hands between the same two configurations that is no accident."""
@@ -31,7 +31,7 @@ class Standing(enum.Enum):
     """Two hosts make their own file active in turns."""
 
 
-def standing(ours: Entry, history: Sequence[Revision]) -> Standing:
+def standing(ours: RevisionEntry, history: Sequence[Revision]) -> Standing:
     """Return the relation of a file to the active configuration.
 
     Arguments:
@@ -52,7 +52,7 @@ def standing(ours: Entry, history: Sequence[Revision]) -> Standing:
     return Standing.FLAPPING if _flaps(ours, history) else Standing.NEWER
 
 
-def _flaps(ours: Entry, history: Sequence[Revision]) -> bool:
+def _flaps(ours: RevisionEntry, history: Sequence[Revision]) -> bool:
     recent = [one.entry for one in history[:FLAPS] if history[0].at - one.at <= FLAP_WINDOW]
     if len(recent) < FLAPS:
         return False

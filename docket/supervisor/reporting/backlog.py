@@ -15,7 +15,7 @@ EVERY: Final = 5.0
 """Seconds between two looks."""
 
 
-class Census(Service):
+class BacklogCount(Service):
     """Periodic count of the work.
 
     Arguments:

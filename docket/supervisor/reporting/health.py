@@ -11,13 +11,13 @@ from http import HTTPStatus
 from typing import Any
 
 from ...foundation.service import Services
-from ...instrumentation.pages import Answer
+from ...instrumentation.pages import Response
 from ...instrumentation.prometheus import Sample, page
 from ...schedules.ticker import Ticker
 from ..conditions import Conditions
 from ..processes.pool import Pool
 from ..processes.process import ProcessState
-from .backlog import Census
+from .backlog import BacklogCount
 from .contact import Contact
 from .totals import Totals
 
@@ -70,9 +70,9 @@ class Status:
         ticker: Ticker,
         reloads: ReloadRecord,
         conditions: Conditions | None = None,
-        census: Census | None = None,
+        backlog_count: BacklogCount | None = None,
     ) -> None:
-        self._census = census
+        self._backlog_count = backlog_count
         self._conditions = conditions or Conditions()
         self._pools = pools
         self._ticker = ticker
@@ -93,16 +93,16 @@ class Status:
         """Keep what a process counted that is gone now: counters never fall."""
         self._retired.add(status)
 
-    def livez(self) -> Answer:
+    def livez(self) -> Response:
         """Report whether the supervisor itself goes on."""
         silent = time.monotonic() - self._last_turn
         if silent > STUCK:
             return _unavailable(f"the event loop has not turned for {silent:.0f} s")
         if stuck := [*self._stuck()]:
             return _unavailable("\n".join(stuck))
-        return Answer(HTTPStatus.OK, "alive\n")
+        return Response(HTTPStatus.OK, "alive\n")
 
-    def readyz(self) -> Answer:
+    def readyz(self) -> Response:
         """Report whether work is done: Redis answers, and every pool has a process that works.
 
         A configuration that was refused does not count: the last good one runs.
@@ -110,9 +110,9 @@ class Status:
         troubles = list(self._troubles())
         if troubles:
             return _unavailable("\n".join(troubles))
-        return Answer(HTTPStatus.OK, "ready\n")
+        return Response(HTTPStatus.OK, "ready\n")
 
-    def metrics(self) -> Answer:
+    def metrics(self) -> Response:
         """Return all metrics, in Prometheus' format."""
         return page(self._samples())
 
@@ -217,7 +217,7 @@ class Status:
             yield Sample(metric, "How long it took.", "histogram", {"docket_task": task}, spread)
 
     def _backlog_samples(self) -> Iterator[Sample]:
-        backlog = None if self._census is None else self._census.last
+        backlog = None if self._backlog_count is None else self._backlog_count.last
         if backlog is None:
             return
         for queue, count in sorted(backlog.due.items()):
@@ -270,5 +270,5 @@ def _timestamp(moment: datetime) -> float:
     return moment.timestamp()
 
 
-def _unavailable(reason: str) -> Answer:
-    return Answer(HTTPStatus.SERVICE_UNAVAILABLE, f"{reason}\n")
+def _unavailable(reason: str) -> Response:
+    return Response(HTTPStatus.SERVICE_UNAVAILABLE, f"{reason}\n")

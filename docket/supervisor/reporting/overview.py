@@ -8,7 +8,7 @@ import time
 from http import HTTPStatus
 from typing import Any, Final
 
-from ...instrumentation.pages import Answer
+from ...instrumentation.pages import Response
 from ..conditions import Conditions
 from ..fleet import Fleet
 from ..processes.pool import Pool
@@ -80,9 +80,9 @@ class Overview:
             ],
         }
 
-    def page(self) -> Answer:
+    def page(self) -> Response:
         """Return the state as a page."""
-        return Answer(HTTPStatus.OK, json.dumps(self.fields) + "\n", "application/json")
+        return Response(HTTPStatus.OK, json.dumps(self.fields) + "\n", "application/json")
 
 
 def _pool(pool: Pool, behind: Behind) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from ...instrumentation.histogram import Spread
+from ...instrumentation.histogram import Histogram
 
 
 class Totals:
@@ -14,7 +14,7 @@ class Totals:
 
     def __init__(self) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
-        self.spreads: defaultdict[tuple[str, str], Spread] = defaultdict(Spread)
+        self.spreads: defaultdict[tuple[str, str], Histogram] = defaultdict(Histogram)
 
     def add(self, status: Mapping[str, Any]) -> None:
         """Add the counts that a process has reported.
@@ -25,7 +25,7 @@ class Totals:
         for metric, task, count in status.get("counts", ()):
             self.counts[metric, task] += count
         for metric, task, counts, total in status.get("spreads", ()):
-            self.spreads[metric, task].add(Spread(counts, total))
+            self.spreads[metric, task].add(Histogram(counts, total))
 
     def include(self, other: Totals) -> None:
         """Count what others have counted, too."""

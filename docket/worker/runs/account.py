@@ -12,7 +12,7 @@ from ...execution import Execution
 from ...storage.claims import Settlement
 from ...storage.history import Scalar
 from .fingerprint import fingerprint_of, fingerprint_of_line
-from .outcome import Failed, Outcome, Perpetuated, Retry
+from .outcome import Failed, Outcome, Perpetuated, Retried
 from .slots import Run
 
 LONGEST: Final = 64
@@ -73,7 +73,7 @@ def _scalar(annotation: Logged, value: Any) -> Scalar:
 
 def _error_of(outcome: Outcome) -> BaseException | None:
     match outcome:
-        case Failed(error) | Retry(error) | Perpetuated(ended=Failed(error)):
+        case Failed(error) | Retried(error) | Perpetuated(ended=Failed(error)):
             return error
         case _:
             return None

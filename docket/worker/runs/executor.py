@@ -56,7 +56,7 @@ from .outcome import (
     Outcome,
     Parked,
     Perpetuated,
-    Retry,
+    Retried,
     Superseded,
     Waiting,
 )
@@ -79,7 +79,7 @@ _ENDS: dict[End, Outcome] = {
 _ENDINGS: dict[type[Outcome], str] = {
     Completed: "completed",
     Failed: "failed",
-    Retry: "retried",
+    Retried: "retried",
     Perpetuated: "perpetuated",
     Delayed: "delayed",
     Waiting: "delayed",
@@ -456,7 +456,7 @@ class Executor:
             )
             return outcome
         seconds = None
-        if isinstance(outcome, Retry):
+        if isinstance(outcome, Retried):
             seconds = outcome.next.after.total_seconds()
         elif isinstance(outcome, Delayed):
             seconds = outcome.pause.total_seconds()
@@ -478,7 +478,7 @@ class Executor:
             return await self._unfit(attempt, error)
         ended = attempt.outcome(exception=error)
         if await self._is_retried(attempt, ended):
-            return Retry(error, execution.next_run) if execution.next_run else HandledElsewhere()
+            return Retried(error, execution.next_run) if execution.next_run else HandledElsewhere()
         handler = attempt.role(CompletionHandler)
         if handler and await handler.on_complete(execution, ended):
             return self._following(execution, Failed(error))
@@ -550,7 +550,7 @@ class _Attempt:
 
     def ending(self, outcome: Outcome) -> str:
         """Return the observers' word for its end: a run that raised has failed, even if something follows."""
-        if self.error is not None and not isinstance(outcome, Retry):
+        if self.error is not None and not isinstance(outcome, Retried):
             return "failed"
         return _ENDINGS[type(outcome)]
 

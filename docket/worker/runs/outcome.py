@@ -38,7 +38,7 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class Retry:
+class Retried:
     """The task has failed, and is tried again."""
 
     error: BaseException
@@ -121,7 +121,7 @@ class Superseded:
 Outcome: TypeAlias = (
     Completed
     | Failed
-    | Retry
+    | Retried
     | Perpetuated
     | Delayed
     | Waiting
@@ -177,7 +177,7 @@ class Bookkeeping:
                 return self._completed(run, result, annotation)
             case Failed(error, reason):
                 return self._failed(run, error, reason)
-            case Retry(_, following):
+            case Retried(_, following):
                 return self._again(run, "again", following, now)
             case Perpetuated(following):
                 return self._again(run, "next", following, now)

@@ -155,13 +155,13 @@ class Heartbeat(Service):
         """Announce the limits, and those that no longer exist; one that has grown lets more in at once."""
         gone = dict.fromkeys(self._announced.keys() - limits.keys(), 0)
         announcements = [Announcement(*names, size) for names, size in {**limits, **gone}.items()]
-        in_force = await self._docket.storage.limits.announce(self._worker, announcements)
+        active = await self._docket.storage.limits.announce(self._worker, announcements)
         self._announced = dict(limits)
-        for limit in in_force:
+        for limit in active:
             if len(set(limit.sizes.values())) > 1 and limit.definition not in self._disagreements:
                 self._observer.disagreed(limit.definition, limit.sizes, limit.size)
         self._disagreements = {
-            limit.definition for limit in in_force if len(set(limit.sizes.values())) > 1
+            limit.definition for limit in active if len(set(limit.sizes.values())) > 1
         }
 
     def _compare_clocks(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from ...storage.claims import SLICE_BYTES, Claimed, Exchange
+from ...storage.claims import SLICE_BYTES, Claimed, Claims
 from ...storage.scripting.retrying import Backoff
 from ..runs.slots import Run
 
@@ -20,7 +20,7 @@ class Loading:
         exchange: where calls are read.
     """
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Claims) -> None:
         self._exchange = exchange
         self._waiting: deque[tuple[Run, asyncio.Future[bool]]] = deque()
         self._reading: asyncio.Task[None] | None = None

@@ -13,7 +13,7 @@ from ...foundation.clock import ServerClock
 from ...foundation.lifecycle import ParkedReason
 from ...foundation.service import Service, end
 from ...instrumentation.events import Observer
-from ...storage.claims import MOST, Catch, Claimed, Exchange, Settlement, Verdict
+from ...storage.claims import MOST, Claimed, ClaimReply, Claims, Settlement, Verdict
 from ...storage.scripting.retrying import Backoff
 from ..runs.slots import Running
 
@@ -57,7 +57,7 @@ class Trip:
         return [settlement for _, settlement in self.batch]
 
 
-class Trading(Service):
+class RoundTrips(Service):
     """One loop that wakes when a run has ended, when the bell rings, or when something falls due.
 
     It sends up to ``LANES`` round trips out at a time and divides the free slots between them. Outcomes
@@ -80,7 +80,7 @@ class Trading(Service):
 
     def __init__(
         self,
-        exchange: Exchange,
+        exchange: Claims,
         running: Running,
         clock: ServerClock,
         observer: Observer,
@@ -328,7 +328,7 @@ class Trading(Service):
                 where = _meant_by(claimed, settlement)
                 self._observer.refused(claimed.task, claimed.key, verdict.value, where)
 
-    def _take(self, trip: Trip, catch: Catch) -> None:
+    def _take(self, trip: Trip, catch: ClaimReply) -> None:
         self._clock.set(catch.now)
         for key, task in catch.struck:
             self._observer.struck(task, key)
@@ -356,7 +356,7 @@ class Trading(Service):
         self._look_at = self._now() + self._pause(catch)
         self._set_timer(catch.next_expiry)
 
-    def _pause(self, catch: Catch) -> float:
+    def _pause(self, catch: ClaimReply) -> float:
         """Return the seconds after which to claim again in any case."""
         pauses = [FALLBACK]
         if catch.next_due is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
-from docket.config.checking.shape import Entries, Keys, Leaf, Names, shape_at
+from docket.config.checking.shape import Entries, KnownKeys, KnownNames, Leaf, shape_at
 from docket.config.describing.schema import PATH, schema, text, write
 
 ROOT = Path(__file__).parents[3]
@@ -66,8 +66,8 @@ def test_every_key_has_a_meaning() -> None:
 
 
 def test_the_shape_follows_the_schema() -> None:
-    assert isinstance(shape_at(()), Keys)
-    assert isinstance(shape_at(("tasks",)), Names)
+    assert isinstance(shape_at(()), KnownKeys)
+    assert isinstance(shape_at(("tasks",)), KnownNames)
     assert isinstance(shape_at(("strikes",)), Entries)
     assert shape_at(("strikes", 0, "when", "x", "op")) == Leaf(is_text=True)
     assert shape_at(("tasks", "x", "timeout")) == Leaf(is_text=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from docket.connection.embedded import EmbeddedServer
-from docket.foundation.worker_spec import TaskOrder, WorkerOrders
+from docket.foundation.worker_spec import TaskSpec, WorkerSpec
 from docket.supervisor.processes.pool import Brake, Desired, Pool
 from docket.supervisor.processes.process import WorkerProcess
 
@@ -79,7 +79,7 @@ def desired(url: str, tmp_path: Path) -> Desired:
     """One process that works."""
     for name, text in (("work", WORK), ("fickle", FICKLE), ("deadly", DEADLY), ("forks", FORKS)):
         (tmp_path / f"{name}.py").write_text(text)
-    orders = WorkerOrders(
+    orders = WorkerSpec(
         pool="default",
         name="pool",
         url=url,
@@ -91,7 +91,7 @@ def desired(url: str, tmp_path: Path) -> Desired:
         codecs=("safe", "pickle"),
         max_payload=1 << 20,
         signing_keys={},
-        tasks={"fine": TaskOrder("work:fine")},
+        tasks={"fine": TaskSpec("work:fine")},
         log_level="info",
         log_format="plain",
     )
@@ -146,5 +146,5 @@ def running(task: str, more: Desired, processes: int | None = None, revision: in
         more,
         revision=revision,
         processes=more.processes if processes is None else processes,
-        orders=replace(more.orders, tasks={"fine": TaskOrder(task)}),
+        orders=replace(more.orders, tasks={"fine": TaskSpec(task)}),
     )

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from docket.foundation.worker_spec import WorkerOrders
+from docket.foundation.worker_spec import WorkerSpec
 from docket.instrumentation import gathering
 from docket.supervisor.processes import child
 from docket.supervisor.processes.child import Child
@@ -59,7 +59,7 @@ async def line(log: Log, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Line]
 @pytest.fixture
 def orders(
     own_server: ServerProcess, desired: Desired, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> WorkerOrders:
+) -> WorkerSpec:
     """Those of a user whose rights may change."""
     own_server.call("ACL", "SETUSER", "app", "on", ">pw", "~*", "&*", "+@all")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -84,7 +84,7 @@ async def test_a_process_without_orders_says_nothing_and_can_be_told_to_go(
 
 
 async def test_a_worker_that_is_refused_its_work_waits_until_it_is_allowed_again(
-    line: Line, orders: WorkerOrders, own_server: ServerProcess, log: Log
+    line: Line, orders: WorkerSpec, own_server: ServerProcess, log: Log
 ) -> None:
     await line.channel.say("configure", revision=1, orders=json.loads(orders.text))
     answer = await line.answer()
@@ -104,7 +104,7 @@ async def test_a_worker_that_is_refused_its_work_waits_until_it_is_allowed_again
 
 
 async def test_only_a_process_for_suspects_writes_each_line_by_itself(
-    line: Line, orders: WorkerOrders, monkeypatch: pytest.MonkeyPatch
+    line: Line, orders: WorkerSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "_exit", os._exit)
     for revision, wait, gathers in ((1, 15_000, True), (2, None, False)):
@@ -128,7 +128,7 @@ async def test_a_worker_that_ends_by_itself_ends_its_process(line: Line, log: Lo
 
 
 async def test_a_worker_that_is_refused_at_its_start_says_why(
-    line: Line, orders: WorkerOrders, own_server: ServerProcess
+    line: Line, orders: WorkerSpec, own_server: ServerProcess
 ) -> None:
     # Needed by a worker that registers, and by nobody before.
     own_server.call("ACL", "SETUSER", "app", "-sadd")

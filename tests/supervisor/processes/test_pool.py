@@ -12,7 +12,7 @@ import pytest
 
 from docket.errors import ServerUnavailable
 from docket.foundation.service import end
-from docket.foundation.worker_spec import RetryOrder, TaskOrder
+from docket.foundation.worker_spec import RetrySpec, TaskSpec
 from docket.supervisor.processes.pool import Desired, Pool
 from docket.supervisor.processes.process import ProcessState, Rejected, WorkerProcess
 from tests.fleet.process import ServerProcess
@@ -85,8 +85,8 @@ async def test_settings_that_can_not_be_are_taken_back_everywhere(
     pool = pools(replace(desired, processes=2))
     await pool.start()
     before = pids(pool)
-    retry = RetryOrder(never_on=("work:Nothing",))
-    impossible = replace(desired.orders, tasks={"fine": TaskOrder("work:fine", retry=retry)})
+    retry = RetrySpec(never_on=("work:Nothing",))
+    impossible = replace(desired.orders, tasks={"fine": TaskSpec("work:fine", retry=retry)})
 
     with pytest.raises(Rejected, match="Nothing"):
         await pool.reconfigure(replace(desired, revision=2, processes=2, orders=impossible))

@@ -143,8 +143,8 @@ async def test_who_commits_too_late_follows_what_is_in_force_by_then(
     home: Home, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with up(home) as supervisor:
-        in_force = supervisor.reloader.in_force
-        commit, done = in_force.commit, list[bool]()
+        revised = supervisor.reloader.revisions
+        commit, done = revised.commit, list[bool]()
 
         async def too_late(loaded: Loaded, base: int, why: str) -> Commit:
             for _ in ("another host, with the same file", "this one"):
@@ -152,7 +152,7 @@ async def test_who_commits_too_late_follows_what_is_in_force_by_then(
                 done.append(told.is_done)
             return told  # pyright: ignore[reportPossiblyUnboundVariable]
 
-        monkeypatch.setattr(in_force, "commit", too_late)
+        monkeypatch.setattr(revised, "commit", too_late)
         home.edit('drain = "1s"', 'drain = "2s"')
         await log.until("applied as revision 2")
 
@@ -169,7 +169,7 @@ async def test_what_came_up_goes_down_when_the_commit_fails(
     async with up(home) as supervisor:
         pool = supervisor._fleet.pools["default"]
         before = list(pool.processes)
-        monkeypatch.setattr(supervisor.reloader.in_force, "commit", failing(trouble))
+        monkeypatch.setattr(supervisor.reloader.revisions, "commit", failing(trouble))
         home.save(home.text + '[workers.default.env]\nMORE = "1"\n')
         await until(lambda: supervisor.reloader.record.results["failed"] > 0, "the failure")
 
@@ -257,7 +257,7 @@ async def test_a_pool_that_leaves_drains_without_keeping_anybody_waiting(
         home.edit('drain = "1s"', 'drain = "2s"')
         await log.until("applied as revision 4")
         assert set(supervisor._fleet.pools) == {"default"}
-        assert len(supervisor._fleet.leaving) == 1
+        assert len(supervisor._fleet.removed_tasks) == 1
         supervisor.stop()
         await log.until("Stopping")
         (home.file.parent / "go").touch()
@@ -277,7 +277,7 @@ async def test_who_is_in_a_hurry_waits_for_no_pool_that_leaves(home: Home, log: 
         await fleet.stop(0.1)
 
         assert process.exit_code == -signal.SIGKILL
-        assert not fleet.leaving
+        assert not fleet.removed_tasks
 
 
 async def test_a_secret_that_can_not_be_read_is_refused_before_anything_is_touched(

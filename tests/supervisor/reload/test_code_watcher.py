@@ -17,7 +17,7 @@ import pytest
 from docket.supervisor.reload import code_watcher as code
 from docket.supervisor.reload.code_watcher import CodeWatcher
 from docket.supervisor.reload.file_watcher import Rhythm
-from docket.supervisor.reload.reloader import Outcome
+from docket.supervisor.reload.reloader import ReloadOutcome
 
 from ..inside import until
 from .test_code_state import Fleet
@@ -51,14 +51,14 @@ class Bench:
         past = time.time() - 10
         os.utime(self.fleet.directory / "a.py", (past, past))
 
-    async def restart(self, pools: Collection[str]) -> Outcome:
+    async def restart(self, pools: Collection[str]) -> ReloadOutcome:
         assert list(pools) == ["default"]
         self.tried.append((self.fleet.directory / "a.py").read_text())
         result = self.outcomes.pop(0) if self.outcomes else "restarted"
         if result == "restarted":
             self.fleet.pools["default"].processes.clear()
             self.fleet.add("default", len(self.tried) + 1)
-        return Outcome(result, 1)
+        return ReloadOutcome(result, 1)
 
     async def looks(self, times: int = 3) -> None:
         """Wait until it has been looked so many times more."""

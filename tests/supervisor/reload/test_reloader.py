@@ -199,7 +199,7 @@ async def test_an_edit_that_can_not_be_taken_back_stays_and_that_is_told(
         home.edit('drain = "1s"', 'drain = "2s"')
         await log.until("applied as revision 2")
         monkeypatch.setattr(
-            supervisor.reloader.in_force, "commit", failing(ServerUnavailable("nothing answers"))
+            supervisor.reloader.revisions, "commit", failing(ServerUnavailable("nothing answers"))
         )
         await crash(supervisor, 3)
         await until(lambda: supervisor.reloader.record.results["failed"] == 1, "the failure")
@@ -227,7 +227,7 @@ async def test_what_another_host_puts_in_force_with_the_same_meaning_is_no_drift
 ) -> None:
     async with up(home) as supervisor:
         reloader = supervisor.reloader
-        await reloader.in_force.commit(reloader.loaded, 1, "of another host")
+        await reloader.revisions.commit(reloader.loaded, 1, "of another host")
 
         await until(lambda: reloader.revision == 2, "the revision of the other one")
 
@@ -238,7 +238,7 @@ async def test_another_configuration_in_force_is_told_once(home: Home, log: Log)
     async with up(home) as supervisor:
         reloader = supervisor.reloader
         other = parse(TEXT.replace('drain = "1s"', 'drain = "9s"'), home.file)
-        await reloader.in_force.commit(other, 1, "of another host")
+        await reloader.revisions.commit(other, 1, "of another host")
         await log.until("has another configuration; its pools run")
 
         await reloader.follow(Beat(leads=True, revision=2, leader="me"))

@@ -12,7 +12,7 @@ from docket import Docket, Execution, ExecutionState
 from docket.config.load import parse
 from docket.connection.base import Command, Reply
 from docket.supervisor.processes.pool import Pool
-from docket.supervisor.reload.removed_tasks import Leaving
+from docket.supervisor.reload.removed_tasks import RemovedTasks
 
 from ..inside import TEXT, Home, Log, until, up
 
@@ -120,13 +120,13 @@ async def test_pools_that_can_not_roll_without_it_go_on_as_they_are(
 async def test_one_that_comes_back_does_not_leave(home: Home, docket: Docket) -> None:
     with_it = parse(TEXT + LEAVES.format("drain", "default")).configuration
     without = parse(TEXT).configuration
-    leaving = Leaving(docket.storage)
+    removed_tasks = RemovedTasks(docket.storage)
 
-    leaving.follow(with_it, without)
-    assert set(leaving.known_with(without).tasks) == {"note", "leaves"}
-    leaving.follow(without, with_it)
-    assert leaving.tasks == {}
-    assert not await leaving.look(with_it)
+    removed_tasks.follow(with_it, without)
+    assert set(removed_tasks.known_with(without).tasks) == {"note", "leaves"}
+    removed_tasks.follow(without, with_it)
+    assert removed_tasks.tasks == {}
+    assert not await removed_tasks.look(with_it)
 
 
 async def test_of_what_is_worked_off_no_more_is_read_than_says_that_there_is_some(
@@ -135,8 +135,8 @@ async def test_of_what_is_worked_off_no_more_is_read_than_says_that_there_is_som
     with_it = parse(TEXT + LEAVES.format("drain", "default")).configuration
     without = parse(TEXT).configuration
     await docket.add_many(docket.call("leaves")(number) for number in range(3_000))
-    leaving = Leaving(docket.storage)
-    leaving.follow(with_it, without)
+    removed_tasks = RemovedTasks(docket.storage)
+    removed_tasks.follow(with_it, without)
     sent: list[Command] = []
     send = docket.storage.connection.send
 
@@ -146,8 +146,8 @@ async def test_of_what_is_worked_off_no_more_is_read_than_says_that_there_is_som
 
     monkeypatch.setattr(docket.storage.connection, "send", noted)
 
-    assert not await leaving.look(without)
+    assert not await removed_tasks.look(without)
     assert 1_000 < len(sent) < 1_100
     sent.clear()
-    assert not await leaving.look(without)
+    assert not await removed_tasks.look(without)
     assert sent == []

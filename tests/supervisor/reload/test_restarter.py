@@ -20,7 +20,7 @@ from docket.errors import ServerUnavailable
 from docket.supervisor.conditions import Conditions
 from docket.supervisor.processes.process import Rejected
 from docket.supervisor.reload.code_state import CodeState
-from docket.supervisor.reload.reloader import Refused
+from docket.supervisor.reload.reloader import ChangeRefused
 from docket.supervisor.reload.restarter import Restarter
 from tests.cli.supervised import typed
 from tests.supervisor.conftest import Supervised, until
@@ -242,7 +242,9 @@ async def test_one_restart_at_a_time_and_after_a_reload() -> None:
     first = asyncio.create_task(bench.restarter.restart(["other"]))
     await asyncio.sleep(0)
     assert (bench.restarter.is_busy, bench.done) == (True, [])
-    with pytest.raises(Refused, match="a restart of other is under way: docket status says how"):
+    with pytest.raises(
+        ChangeRefused, match="a restart of other is under way: docket status says how"
+    ):
         bench.restarter.accept(())
     bench.reloader.under_way.release()
     assert (await first).result == "restarted"
@@ -251,7 +253,7 @@ async def test_one_restart_at_a_time_and_after_a_reload() -> None:
         "no pool x runs on this host; there is default, other"
     )
     bench.pools.clear()
-    with pytest.raises(Refused, match="no pool runs on this host"):
+    with pytest.raises(ChangeRefused, match="no pool runs on this host"):
         bench.restarter.accept(())
 
 

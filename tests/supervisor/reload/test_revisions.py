@@ -19,7 +19,7 @@ from docket.storage.configurations import Beat
 from docket.storage.storage import Storage
 from docket.supervisor.conditions import Conditions
 from docket.supervisor.fleet import Fleet
-from docket.supervisor.reload.revisions import InForce
+from docket.supervisor.reload.revisions import Revisions
 from docket.supervisor.reporting.health import ReloadRecord
 
 TEXT = """
@@ -56,12 +56,12 @@ class House:
         )
         fleet = Fleet(file, storage, self.ticker, "house")
         self.conditions = Conditions()
-        self.in_force = InForce(fleet, ReloadRecord(), self.conditions)
+        self.revisions = Revisions(fleet, ReloadRecord(), self.conditions)
 
     async def beat(self) -> Beat:
         """Hear what Redis says, and go by it."""
         beat = await self.storage.configurations.beat("house", "me", 5_000, {})
-        await self.in_force.follow(beat, self.loaded)
+        await self.revisions.follow(beat, self.loaded)
         return beat
 
 
@@ -97,7 +97,7 @@ async def test_a_commit_that_redis_leaves_in_the_middle_is_finished_by_the_next_
         return await (follow(owner, most) if len(calls) == 1 else away())
 
     monkeypatch.setattr(staging, "follow", away_after_the_commit)
-    await house.in_force.put(house.loaded, "applied")
+    await house.revisions.put(house.loaded, "applied")
     monkeypatch.undo()
 
     current = await storage.configurations.current("house")
@@ -117,9 +117,9 @@ async def test_a_supervisor_that_takes_the_lead_finishes_what_a_dead_one_has_com
     storage: Storage, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dead, heir = House(storage, file), House(storage, file)
-    monkeypatch.setattr(dead.in_force, "_take_effect", away)
+    monkeypatch.setattr(dead.revisions, "_take_effect", away)
     with pytest.raises(ServerUnavailable):
-        await dead.in_force.put(dead.loaded, "applied")
+        await dead.revisions.put(dead.loaded, "applied")
 
     assert (await heir.beat()).is_unfinished
 
@@ -135,10 +135,10 @@ async def test_what_does_not_follow_between_two_beats_follows_after_the_next(
     )
     file.write_text(TEXT + schedules)
     house = House(storage, file)
-    monkeypatch.setattr(house.in_force, "_take_effect", away)
+    monkeypatch.setattr(house.revisions, "_take_effect", away)
     monkeypatch.setattr("docket.supervisor.reload.revisions.SLICES", 3)
     with pytest.raises(ServerUnavailable):
-        await house.in_force.put(house.loaded, "applied")
+        await house.revisions.put(house.loaded, "applied")
     beats = 0
     while (await house.beat()).is_unfinished:
         beats += 1
@@ -150,12 +150,12 @@ async def test_a_revision_that_comes_again_with_its_number_after_the_data_went_b
     storage: Storage, file: Path
 ) -> None:
     house = House(storage, file)
-    await house.in_force.put(house.loaded, "applied")
+    await house.revisions.put(house.loaded, "applied")
     await house.beat()
     await storage.erase()
     file.write_text(TEXT.replace("hourly", "nightly"))
     other = House(storage, file)
-    await other.in_force.put(other.loaded, "applied")
+    await other.revisions.put(other.loaded, "applied")
 
     beat = await house.beat()
 
@@ -168,7 +168,7 @@ async def test_a_configuration_that_redis_has_lost_is_put_in_force_again(
     storage: Storage, file: Path
 ) -> None:
     house = House(storage, file)
-    await house.in_force.put(house.loaded, "applied")
+    await house.revisions.put(house.loaded, "applied")
     await house.beat()
     await storage.erase()
 
@@ -195,10 +195,10 @@ async def test_a_commit_asks_as_much_of_redis_for_two_thousand_tasks_as_for_one(
     tasks = "".join(f'[tasks.t{number}]\nfunction = "os:getcwd"\n' for number in range(2_000))
     for text in (TEXT, TEXT + tasks):
         file.write_text(text)
-        await House(storage, file).in_force.put(load(file), "applied")
+        await House(storage, file).revisions.put(load(file), "applied")
         sent.clear()
         file.write_text(text.replace("[tasks.slow]", '[tasks.slow]\ntimeout = "5s"'))
-        await House(storage, file).in_force.put(load(file), "applied")
+        await House(storage, file).revisions.put(load(file), "applied")
         costs.append((len(sent), sum(sent)))
 
     assert costs == [(9, 10), (9, 10)]

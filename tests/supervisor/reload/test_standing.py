@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from docket.config.load import parse
-from docket.storage.configurations import Entry, Revision
+from docket.storage.configurations import Revision, RevisionEntry
 from docket.supervisor.reload.standing import FLAP_WINDOW, FLAPS, Standing, here, standing
 
 
-def entry(digest: str, declared: int | None = None, host: str = "a") -> Entry:
-    return Entry(digest, "", declared, host, "applied")
+def entry(digest: str, declared: int | None = None, host: str = "a") -> RevisionEntry:
+    return RevisionEntry(digest, "", declared, host, "applied")
 
 
-def history(*entries: Entry, apart: int = 1000) -> list[Revision]:
+def history(*entries: RevisionEntry, apart: int = 1000) -> list[Revision]:
     """These, the newest first."""
     count = len(entries)
     return [Revision(count - at, (count - at) * apart, one) for at, one in enumerate(entries)]

@@ -18,7 +18,7 @@ from docket.storage.configurations import Beat, Revision
 from docket.storage.storage import Storage
 from docket.supervisor.conditions import Conditions
 from docket.supervisor.fleet import Fleet
-from docket.supervisor.reload.revisions import InForce, UnknownRevision
+from docket.supervisor.reload.revisions import Revisions, UnknownRevision
 from docket.supervisor.reporting.health import ReloadRecord
 
 TEXT = """
@@ -47,13 +47,13 @@ class House:
         )
         fleet = Fleet(file, storage, self.ticker, "house", host=who)
         self.reloads = ReloadRecord()
-        self.in_force = InForce(fleet, self.reloads, self.conditions)
+        self.revisions = Revisions(fleet, self.reloads, self.conditions)
 
     async def beat(self) -> Beat:
         """Hear what Redis says, and go by it."""
-        lease = 5_000 if self.in_force.may_lead else 0
+        lease = 5_000 if self.revisions.may_lead else 0
         beat = await self.storage.configurations.beat("house", self.who, lease, {})
-        await self.in_force.follow(beat, self.loaded)
+        await self.revisions.follow(beat, self.loaded)
         return beat
 
     async def current(self) -> Revision:
@@ -106,7 +106,7 @@ async def houses(tmp_path: Path) -> AsyncIterator[Houses]:
 
 async def started(houses: Houses, who: str, text: str) -> House:
     house = houses.of(who, text)
-    await house.in_force.put(house.loaded, "started")
+    await house.revisions.put(house.loaded, "started")
     await house.beat()
     return house
 
@@ -129,11 +129,11 @@ async def test_who_leads_without_the_keys_resigns_and_says_so(
     owner = await started(houses, "a", "revision = 2\n" + SIGNED)
     await houses.storage.configurations.resign("house", "a")
     stranger = houses.of("b", "revision = 1\n" + TEXT)
-    await stranger.in_force.put(stranger.loaded, "started")
+    await stranger.revisions.put(stranger.loaded, "started")
 
     assert (await stranger.beat()).leads
     assert not stranger.ticker.is_leading
-    assert not stranger.in_force.may_lead
+    assert not stranger.revisions.may_lead
     assert stranger.drift == "NotTrusted"
     assert "this supervisor leads no longer" in caplog.text
     beat = await stranger.beat()
@@ -147,12 +147,12 @@ async def test_who_gets_the_keys_may_lead_again(houses: Houses) -> None:
     await started(houses, "a", "revision = 2\n" + SIGNED)
     await houses.storage.configurations.resign("house", "a")
     stranger = await started(houses, "b", "revision = 1\n" + TEXT)
-    assert not stranger.in_force.may_lead
+    assert not stranger.revisions.may_lead
 
     stranger.loaded = load(_written(houses, "b", "revision = 2\n" + SIGNED))
-    await stranger.in_force.put(stranger.loaded, "applied")
+    await stranger.revisions.put(stranger.loaded, "applied")
 
-    assert stranger.in_force.may_lead
+    assert stranger.revisions.may_lead
     assert (await stranger.beat()).leads
 
 
@@ -162,7 +162,7 @@ async def test_who_has_a_newer_file_and_other_keys_goes_before_what_is_in_force(
     await started(houses, "a", "revision = 1\n" + SIGNED)
     newer = await started(houses, "b", "revision = 2\n" + ROTATED)
 
-    assert newer.in_force.may_lead
+    assert newer.revisions.may_lead
     assert (await newer.current()).entry.seal.endswith(":2027")
 
 
@@ -203,7 +203,7 @@ async def test_what_equals_the_file_but_is_signed_with_an_unknown_key_is_left_al
     again = await started(houses, "b", SIGNED)
 
     assert (await again.current()).number == 2
-    assert not again.in_force.may_lead
+    assert not again.revisions.may_lead
     assert again.drift == "NotTrusted"
 
 
@@ -225,7 +225,7 @@ async def test_any_other_revision_that_nobody_has_signed_is_neither_followed_nor
     assert set(house.ticker.next_times) == {"hourly"}
     assert caplog.text.count("revision 2 of a cannot be trusted") == 1
     with pytest.raises(NotTrusted, match="revision 2 cannot be trusted"):
-        await house.in_force.revision(2)
+        await house.revisions.revision(2)
 
 
 async def test_an_old_revision_is_not_put_on_top_but_can_be_rolled_back_to(houses: Houses) -> None:
@@ -237,7 +237,7 @@ async def test_an_old_revision_is_not_put_on_top_but_can_be_rolled_back_to(house
     await newer.beat()
 
     assert newer.drift == "NotTrusted"
-    assert (await newer.in_force.revision(1)).entry == old
+    assert (await newer.revisions.revision(1)).entry == old
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ async def test_what_is_no_revision_at_all_ends_no_supervisor(
 
     assert set(house.ticker.next_times) == {"hourly"}
     with pytest.raises(UnknownRevision):
-        await again.in_force.revision(17)
+        await again.revisions.revision(17)
 
 
 def _written(houses: Houses, who: str, text: str) -> Path:

@@ -12,16 +12,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from docket import Docket
 from docket.errors import DocketError, LoginRefused, Misconfigured, ServerFull, ServerUnavailable
 from docket.foundation.service import Service, Services
-from docket.foundation.worker_spec import WorkerOrders
-from docket.instrumentation.histogram import Spread
+from docket.foundation.worker_spec import WorkerSpec
+from docket.instrumentation.histogram import Histogram
 from docket.schedules.ticker import Ticker
 from docket.storage.executions import Backlog
 from docket.supervisor.processes.pool import Brake, Desired, Pool
 from docket.supervisor.processes.process import ProcessState, WorkerProcess
-from docket.supervisor.reporting.backlog import Census
+from docket.supervisor.reporting.backlog import BacklogCount
 from docket.supervisor.reporting.health import STUCK, ReloadRecord, Status
 
-ORDERS = WorkerOrders(
+ORDERS = WorkerSpec(
     pool="default",
     name="shop",
     url="memory://status",
@@ -234,7 +234,7 @@ def test_how_long_runs_take_is_summed_up_over_processes_those_that_are_gone_incl
     status: Status, pool: Pool
 ) -> None:
     def process(*seconds: float) -> WorkerProcess:
-        spread = Spread()
+        spread = Histogram()
         for one in seconds:
             spread.note(one)
         told = ["docket_task_duration_seconds", "a", spread.counts, spread.total]
@@ -261,12 +261,12 @@ async def test_how_much_work_there_is_is_looked_up_every_few_seconds(
 ) -> None:
     async with Docket("census", "memory://status") as docket:
         executions = docket.storage.executions
-        census = Census(executions, lambda: {"slow"}, every=0.01)
-        status = Status({"default": pool}, ticker, ReloadRecord(), census=census)
+        backlog_count = BacklogCount(executions, lambda: {"slow"}, every=0.01)
+        status = Status({"default": pool}, ticker, ReloadRecord(), backlog_count=backlog_count)
         assert ("docket_parked",) not in samples(status)
-        async with Services(census).running():
-            await until_seen(lambda: census.last is not None)
-            assert census.last == Backlog({"default": 0, "slow": 0}, 0, 0, 0, 0)
+        async with Services(backlog_count).running():
+            await until_seen(lambda: backlog_count.last is not None)
+            assert backlog_count.last == Backlog({"default": 0, "slow": 0}, 0, 0, 0, 0)
             await docket.add(rest, key="now")()
             later = datetime.now(timezone.utc) + timedelta(hours=1)
             await docket.add(rest, when=later, key="later")()

@@ -14,7 +14,7 @@ from typing_extensions import Self
 from docket import ConcurrencyLimit, Docket, Execution, ExecutionState, Worker
 from docket.dependencies import FailureHandler, TaskOutcome
 from docket.instrumentation.events import Observer
-from docket.storage.claims import SLICE_BYTES, Claimant, Claimed
+from docket.storage.claims import SLICE_BYTES, Claimed, Consumer
 from docket.worker.runs.recording import RecordingTask
 from docket.worker.runs.slots import End, Run, Running
 
@@ -34,7 +34,7 @@ async def docket() -> AsyncIterator[Docket]:
 
 
 async def claimed_of(docket: Docket, consumer: str = "one") -> Claimed:
-    claimant = Claimant("one", consumer, ("default",), 60_000, 60_000, 60_000)
+    claimant = Consumer("one", consumer, ("default",), 60_000, 60_000, 60_000)
     exchange = docket.storage.exchange(claimant)
     _, catch = await exchange.trade([], 1)
     assert catch is not None

@@ -13,14 +13,14 @@ import pytest
 
 from docket import Docket, Worker
 from docket.errors import ServerUnavailable
-from docket.storage.claims import Catch, Settlement, Verdict
+from docket.storage.claims import ClaimReply, Settlement, Verdict
 from docket.worker.services.round_trips import LANES, WORTH_A_TRIP
 from tests.conformance.conftest import until, working
 
 SLOTS = LANES * WORTH_A_TRIP
 COUNT = 3 * SLOTS
 
-Reply = tuple[list[Verdict], Catch | None]
+Reply = tuple[list[Verdict], ClaimReply | None]
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ async def test_after_a_lost_reply_the_other_trip_ends_and_one_recovery_goes_alon
     async with busy(docket, work) as (worker, line):
         _, second, third = line.gone
         second.is_lost()
-        await until(lambda: _is(worker._trading._must_recover))
+        await until(lambda: _is(worker._round_trips._must_recover))
         await line.until_gone(3)
         third.arrive()
         recovery = (await line.until_gone(4))[-1]
@@ -169,7 +169,7 @@ async def test_what_fails_unexpectedly_waits_for_the_other_trip_before_it_is_tol
     async with busy(docket, work) as (worker, line):
         _, second, third = line.gone
         second.reply.set_exception(ZeroDivisionError("a mistake of ours"))
-        await until(lambda: _is(worker._trading._failure is not None))
+        await until(lambda: _is(worker._round_trips._failure is not None))
         assert "a mistake of ours" not in caplog.text
         third.arrive()
         line.let_go()

@@ -10,18 +10,18 @@ import pytest
 
 from docket import Docket
 from docket.errors import ServerUnavailable
-from docket.storage.claims import SLICE_BYTES, Claimant, Claimed, Exchange
+from docket.storage.claims import SLICE_BYTES, Claimed, Claims, Consumer
 from docket.worker.runs.slots import Run
 from docket.worker.services.large_calls import Loading
 
 
-class Reads(Exchange):
+class Reads(Claims):
     """A real one that notes what is read, and breaks when it is told to."""
 
     failures = 0
 
     def __init__(self, docket: Docket) -> None:
-        claimant = Claimant("reader", "reader", ("default",), 60_000, 60_000, 60_000)
+        claimant = Consumer("reader", "reader", ("default",), 60_000, 60_000, 60_000)
         super().__init__(docket.storage.connection, docket.storage.keys, claimant)
         self.read: list[list[str]] = []
 
@@ -42,7 +42,7 @@ async def docket() -> AsyncIterator[Docket]:
 async def work(_: str) -> None: ...
 
 
-async def claimed(docket: Docket, exchange: Exchange, count: int) -> list[Claimed]:
+async def claimed(docket: Docket, exchange: Claims, count: int) -> list[Claimed]:
     """So many executions, as they come."""
     await docket.add_many([docket.call(work, key=f"{n}")("argument") for n in range(count)])
     _, catch = await exchange.trade([], count)

@@ -13,7 +13,7 @@ from docket import Docket, Worker
 from docket.connection.base import ThreadConnection
 from docket.errors import ServerUnavailable
 from docket.instrumentation.events import Observer
-from docket.storage.claims import Claimant, Hold
+from docket.storage.claims import Consumer, Hold
 from docket.worker.runs.slots import Run
 
 
@@ -27,7 +27,7 @@ async def test_a_server_that_is_away_is_asked_again_soon() -> None:
     async with Docket(uuid.uuid4().hex, "memory://leases") as docket, Worker(docket) as worker:
         docket.register(nothing)
         await docket.add(nothing)()
-        claimant = Claimant("one", "one", ("default",), 60_000, 60_000, 60_000)
+        claimant = Consumer("one", "one", ("default",), 60_000, 60_000, 60_000)
         _, catch = await docket.storage.exchange(claimant).trade([], 1)
         assert catch is not None
         run = worker._running.add(catch.claimed[0])
@@ -47,7 +47,7 @@ async def test_an_answer_that_makes_no_sense_does_not_end_the_renewals(
     async with Docket(uuid.uuid4().hex, "memory://leases") as docket, Worker(docket) as worker:
         docket.register(nothing)
         await docket.add(nothing)()
-        claimant = Claimant("one", "one", ("default",), 60_000, 60_000, 60_000)
+        claimant = Consumer("one", "one", ("default",), 60_000, 60_000, 60_000)
         _, catch = await docket.storage.exchange(claimant).trade([], 1)
         assert catch is not None
         run = worker._running.add(catch.claimed[0])

@@ -11,7 +11,7 @@ import pytest
 
 from docket import Docket, Worker
 from docket.errors import ServerUnavailable
-from docket.storage.claims import Claimant
+from docket.storage.claims import Consumer
 from tests.conformance.conftest import working
 
 LEASE = timedelta(milliseconds=400)
@@ -29,7 +29,7 @@ async def work() -> str:
 
 async def hold(docket: Docket, name: str, lease: int) -> None:
     """Have something run by a worker that is silent from then on."""
-    silent = Claimant(name, name, ("default",), lease, 60_000, 60_000)
+    silent = Consumer(name, name, ("default",), lease, 60_000, 60_000)
     _, catch = await docket.storage.exchange(silent).trade([], 1)
     assert catch is not None
     assert len(catch.claimed) == 1
