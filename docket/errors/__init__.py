@@ -181,6 +181,10 @@ class WouldBlock(CallerError, RuntimeError):
     """A call that waits was made where nothing may wait: in an event loop."""
 
 
+class NotRunning(CallerError, LookupError):
+    """An execution does not run, or no longer."""
+
+
 class ImmovableTime(CallerError):
     """The time of this docket cannot be moved: it is real for others, or is being moved already."""
 
@@ -195,6 +199,10 @@ class OperatorError(DocketError):
 
 class NotTrusted(OperatorError):
     """A schedule or a revision in Redis is not signed by a key that is known here."""
+
+
+class WorkerSilent(OperatorError):
+    """A worker has not answered in time."""
 
 
 class ServerMissing(OperatorError):

@@ -9,14 +9,17 @@ from __future__ import annotations
 from .explanation import Explanation, Fact
 from .history import ENDINGS, Choice, HistoryPage, Stats, TaskStats, Where
 from .insights import Insights
+from .stack import Frame, Stack
 
 __all__ = [
     "ENDINGS",
     "Choice",
     "Explanation",
     "Fact",
+    "Frame",
     "HistoryPage",
     "Insights",
+    "Stack",
     "Stats",
     "TaskStats",
     "Where",

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Final
 
-from ..storage.executions import from_milliseconds
+from ..errors import NotRunning, WorkerSilent
+from ..foundation.lifecycle import ExecutionState
+from ..foundation.plain import plain
+from ..storage.executions import Record, from_milliseconds
 from ..storage.storage import Storage
 from ..strikelist import StrikeList
 from .ended import explained_end
@@ -12,6 +16,10 @@ from .execution import explained
 from .explanation import Explanation
 from .history import EVERYTHING, PAGE, Choice, HistoryPage, Stats, page_of, stats_of
 from .schedule import explained_schedule
+from .stack import Stack, stack_from
+
+PATIENCE: Final = timedelta(seconds=5)
+"""Time within which a worker has to answer."""
 
 
 class Insights:
@@ -114,3 +122,50 @@ class Insights:
         if situation is None:
             return None
         return explained_schedule(situation, self._strikes.read(situation.rules))
+
+    async def stack(self, key: str) -> Stack | None:
+        """Ask the worker of a running execution where that stands; return None if there is no such execution.
+
+        A task that keeps the event loop of its worker is seen, too.
+
+        Arguments:
+            key: the execution.
+
+        Raises:
+            NotRunning: it waits or has ended.
+            WorkerSilent: its worker has not answered within five seconds.
+            ServerUnavailable: the server did not answer in time.
+        """
+        record = await self._record(key)
+        if record is None:
+            return None
+        worker = _worker_of(record)
+        answer = await self._storage.answers.ask(worker, key, PATIENCE)
+        if answer is not None:
+            return stack_from(key, record.task, worker, answer)
+        if (later := await self._record(key)) is not None:
+            _worker_of(later)
+        raise WorkerSilent(
+            f"worker {plain(worker)} has not answered within {PATIENCE.seconds} s: expected the stack of "
+            f"{plain(key)}, found nothing; `docket workers ls` shows when it was heard of last, and "
+            f"`docket task explain {plain(key)}` what became of the execution"
+        )
+
+    async def _record(self, key: str) -> Record | None:
+        (record,) = await self._storage.executions.read(key)
+        return record
+
+
+def _worker_of(record: Record) -> str:
+    """Return the name of the worker that runs an execution.
+
+    Raises:
+        NotRunning: none does.
+    """
+    if record.state is not ExecutionState.RUNNING or record.consumer is None:
+        key = plain(record.key)
+        raise NotRunning(
+            f"expected a running execution, found that {key} is {record.state.value}; "
+            f"`docket task explain {key}` says why"
+        )
+    return record.consumer.rpartition(":")[0]

@@ -58,6 +58,8 @@ Key                                   Type          Holds
 ``P:suspects`` ``P:suspects:<queue>`` sorted set    runs that were in flight in a process that died
 ``P:quarantine`` ``…:<queue>``        string, TTL   the worker that runs suspects only
 ``P:death:<consumer>``                string, TTL   how the process of a worker has died
+``P:requests:<worker>``               string, TTL   the latest question to a worker
+``P:answers:<id>``                    string, TTL   its answer
 ``P:history``                         stream, TTL   what did not complete, and each attempt that has failed
 ``P:history:completed``               stream, TTL   what completed
 ``P:trimmed``                         hash, TTL     why the oldest entries of a stream are gone: age or memory
@@ -68,7 +70,8 @@ Key                                   Type          Holds
 work carries a time to live; everything else that is kept per execution does.
 
 Channels: ``P:state:<key>`` and ``P:progress:<key>`` (events of one execution), ``P:cancellations``
-(keys that running workers shall stop), ``P:strikes`` (a new version of the rules).
+(keys that running workers shall stop), ``P:strikes`` (a new version of the rules),
+``P:requests:<worker>`` (a question to one worker).
 
 ``P:none`` and ``P:none2`` never exist: scripts ask for them to see whether the slot is moving.
 """
@@ -277,6 +280,14 @@ class Keys:
     def task_workers(self, task: str) -> str:
         """Return the key of the workers that know a task."""
         return self.named(f"task-workers:{task}")
+
+    def requests(self, worker: str) -> str:
+        """Return the key of the latest question to a worker; also the channel where it is called out."""
+        return self.named(f"requests:{worker}")
+
+    def answer(self, identity: str) -> str:
+        """Return the key of the answer to a question."""
+        return self.named(f"answers:{identity}")
 
     @property
     def cancellations(self) -> str:

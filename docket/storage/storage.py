@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..connection.base import Connection
 from ..connection.traced import Traced
 from ..errors import ForeignData
+from .answers import Answers
 from .checks import Checks
 from .claims import Claims, Consumer
 from .clock import Clock
@@ -46,6 +47,7 @@ class Storage:
         limits = HistoryLimits() if history is None else history
         self.keys = Keys(connection.prefix(name), limits.words)
         self.history = History(connection, self.keys, limits)
+        self.answers = Answers(connection, self.keys)
         self.checks = Checks(connection, self.keys)
         self.clock = Clock(connection, self.keys)
         self.configurations = Configurations(connection, self.keys)

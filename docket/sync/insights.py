@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..insights import Choice, Explanation, HistoryPage, Insights, Stats
+from ..insights import Choice, Explanation, HistoryPage, Insights, Stack, Stats
 from ..insights.history import EVERYTHING, PAGE
 from .bridge import Bridge
 
@@ -36,3 +36,7 @@ class SyncInsights:
     def explain_schedule(self, name: str) -> Explanation | None:
         """Explain why a schedule has a run or none; None if there is no such schedule."""
         return self._bridge.wait(lambda: self._insights.explain_schedule(name))
+
+    def stack(self, key: str) -> Stack | None:
+        """Ask the worker of a running execution where that stands, as ``Insights.stack``."""
+        return self._bridge.wait(lambda: self._insights.stack(key))

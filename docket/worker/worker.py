@@ -55,10 +55,12 @@ from .runs.executor import Executor, ordered
 from .runs.outcome import Bookkeeping, Delayed, Failed, Outcome, Perpetuated, Waiting
 from .runs.recording import RecordingTask
 from .runs.slots import End, Run, Running
+from .services.answering import Answering
 from .services.doorbell import Doorbell
 from .services.heartbeat import Heartbeat
 from .services.large_calls import Loading
 from .services.leases import Leases
+from .services.respondent import Respondent
 from .services.round_trips import RoundTrips
 from .services.unparking import Unparking
 from .shutdown import FAREWELL, LAST_WORDS, Shutdown
@@ -213,7 +215,9 @@ class Worker:
             self._running,
             observer,
             is_quarantine=self.suspects_wait is None,
+            respondent=Respondent(storage.keys, self.name, self._running),
         )
+        self._answering = Answering(storage, self.name, self._leases)
         self._cancellation = Cancellation(storage, self._running, self._leases)
         self._automatic_tasks = AutomaticTasks(docket, self._clock)
         self._heartbeat = Heartbeat(
@@ -445,6 +449,7 @@ class Worker:
             self._unparking,
             self._leases,
             self._cancellation,
+            self._answering,
             self._doorbell,
             self._round_trips,
         ]

@@ -198,10 +198,11 @@ def test_a_run_hangs(incident: Incident) -> None:
         while incident.state("hanging") is not ExecutionState.RUNNING:
             continue
 
-        listed, why, told = incident.follow(3)
+        listed, why, stack, told = incident.follow(3)
 
         assert "hanging" in listed
         assert "It has been running on worker" in why
+        assert "in wait_for_partner: await asyncio.Event().wait()" in stack
         assert "hanging" in told
         while incident.state("hanging") is not ExecutionState.CANCELLED:
             continue

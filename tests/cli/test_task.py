@@ -396,6 +396,45 @@ def test_cancelling_what_runs_tells_its_worker(shell: Shell) -> None:
     assert shell.visit(look) == "Cancelled long, which runs on jane\n"
 
 
+def test_where_a_run_stands_is_asked_of_its_worker(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def look(docket: Docket) -> tuple[str, str]:
+        started, gone_on = asyncio.Event(), asyncio.Event()
+
+        async def linger() -> None:
+            started.set()
+            await gone_on.wait()
+
+        await docket.add(linger, key="long")()
+        async with Worker(docket, name="jane") as worker:
+            working = asyncio.create_task(worker.run_until_finished())
+            await started.wait()
+            shown = await asyncio.to_thread(shell.prints, "task", "stack", "long")
+            document = await asyncio.to_thread(shell.prints, "task", "stack", "long", "-o", "json")
+            gone_on.set()
+            await working
+        return shown, document
+
+    shown, document = shell.visit(look)
+    item = json.loads(document)["item"]
+
+    assert shown.startswith("long (linger) stands in the event loop of worker jane:\n")
+    assert "in linger: await gone_on.wait()" in shown
+    assert (item["worker"], item["frames"][0]["function"]) == ("jane", "linger")
+    assert shell.type("task", "stack", "nobody").exit_code == 3
+    ended = shell.type("task", "stack", "long")
+    assert (ended.exit_code, "found that long is completed" in ended.stderr) == (4, True)
+
+    async def claim(docket: Docket) -> None:
+        await (await docket.add("greet", key="held")("Jane")).claim("a worker that is gone")
+
+    monkeypatch.setattr("docket.insights.insights.PATIENCE", timedelta(milliseconds=100))
+    shell.visit(claim)
+    silent = shell.type("task", "stack", "held")
+    assert (silent.exit_code, "has not answered within" in silent.stderr) == (8, True)
+
+
 def test_what_does_not_fit_the_code_at_hand_is_refused(shell: Shell) -> None:
     done = shell.type("task", "add", "greet", "Jane", "times=three", "--tasks", "shop:tasks")
 

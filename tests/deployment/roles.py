@@ -90,6 +90,8 @@ WORK: Final = (
     *("none", "none2"),
 )
 """Keys and channels of work: all but those of configurations, supervisors and what schedules remember."""
+ASKED: Final = ("requests:*", "answers:*")
+"""Keys and channels of questions to workers."""
 RULES: Final = ("strikes", "routes", "schemas", "schedules", "paused-queues")
 """Keys that say what work may do: whoever works reads them, and does not write them."""
 _CALL = re.compile(r"redis\.p?call\('(\w+)'(?:, '(\w+)')?")
@@ -107,12 +109,14 @@ class Role:
         commands: what it sends besides.
         keys: what of the docket it may touch.
         rules: what of it it may read, and not write.
+        asking: what it sends to the keys and channels of questions, and to no others.
     """
 
     scripts: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     keys: tuple[str, ...] = ("*",)
     rules: tuple[str, ...] = ()
+    asking: tuple[str, ...] = ()
 
     def __or__(self, other: Role) -> Role:
         scripts, commands = self.scripts + other.scripts, self.commands + other.commands
@@ -121,7 +125,9 @@ class Role:
     @property
     def allowed(self) -> list[str]:
         """All commands that it needs."""
-        allowed = {*HELLO, *READS, *self.commands, *commands_of(*self.scripts)}
+        return self._known({*HELLO, *READS, *self.commands, *commands_of(*self.scripts)})
+
+    def _known(self, allowed: set[str]) -> list[str]:
         # Those of shards are unknown to a server before 7.0, which refuses a user who may send them; a
         # category is known to all of them.
         return sorted(allowed - _PUBSUB | {"@pubsub"} if "publish" in allowed else allowed)
@@ -144,8 +150,18 @@ class Role:
             *(f"&{place}" for place in [*places, *read]),
             "-@all",
             *(f"+{command}" for command in self.allowed),
+            *(self._asking(name, is_old) if self.asking else ()),
         ]
         return " ".join(words) + "\n"
+
+    def _asking(self, name: str, is_old: bool) -> list[str]:
+        """The words for questions: a selector, which servers before 7.0 do not know."""
+        commands = [f"+{command}" for command in self._known({*self.asking})]
+        if is_old:
+            return commands
+        places = _places(name, ("requests:*",))
+        words = [*(f"~{place} &{place}" for place in places), *commands]
+        return [f"({' '.join(words)})"]
 
 
 def _places(name: str, keys: tuple[str, ...]) -> list[str]:
@@ -186,6 +202,7 @@ def parts_of(*scripts: str) -> set[str]:
 
 
 READER = Role(("open", "page", "schedule_situation", "situation", "states"))
+INSPECTOR = Role(READER.scripts, asking=("set", "publish"))
 PRODUCER = Role(
     ("open", "page", "situation", "schedule", "cancel", "clear"), keys=WORK, rules=RULES
 )
@@ -194,8 +211,8 @@ WORKER = PRODUCER | Role(
         *("claim", "settle", "begin", "renew", "release", "register", "retire", "unpark", "acquit"),
         *("admit", "announce", "regrant", "progress", "heartbeat"),
     ),
-    ("blpop", "zadd"),
-    WORK,
+    ("blpop", "zadd", "set", "get"),
+    (*WORK, *ASKED),
     RULES,
 )
 ACTING = PRODUCER | Role(
@@ -212,7 +229,7 @@ ACTING = PRODUCER | Role(
     )
 )
 # Who compares everything sees the names of all keys of the server.
-OPERATOR = ACTING | Role(("check",), ("scan", "hscan", "sscan"))
+OPERATOR = ACTING | Role(("check",), ("scan", "hscan", "sscan", "set", "publish"))
 SUPERVISOR = ACTING | Role(
     (
         "stage",
@@ -229,6 +246,7 @@ SUPERVISOR = ACTING | Role(
 )
 ROLES: Final = {
     "reader": READER,
+    "inspector": INSPECTOR,
     "producer": PRODUCER,
     "worker": WORKER,
     "operator": OPERATOR,

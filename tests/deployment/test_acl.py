@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
@@ -140,6 +141,36 @@ async def test_a_reader_sees_everything_and_changes_nothing(root: Docket, as_: A
             await reader.cancel("one")
         with pytest.raises(ServerRefused):
             await reader.strike("greet")
+
+
+async def test_an_inspector_asks_workers_and_changes_nothing(
+    request: pytest.FixtureRequest, root: Docket, as_: As
+) -> None:
+    is_old = "redis-6.2" in request.node.name
+    begun = asyncio.Event()
+
+    async def hold() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    root.register(hold)
+    async with as_("worker") as docket, Worker(docket) as worker, as_("inspector") as inspector:
+        docket.register(hold)
+        async with working(worker):
+            await root.add(hold, key="one")()
+            await asyncio.wait_for(begun.wait(), 20)
+            stack = await inspector.insights.stack("one")
+            await root.cancel("one")
+        assert stack is not None
+        assert "hold" in str(stack)
+        with pytest.raises(ServerRefused):
+            await inspector.cancel("one")
+        if not is_old:
+            async with inspector.redis() as client:
+                anything: Any = client
+                for write in (("SET", f"{NAME}:runs:one", ""), ("PUBLISH", f"{NAME}:strikes", "")):
+                    with pytest.raises(ResponseError, match=r"(?i)no permission"):
+                        await anything.execute_command(*write)
 
 
 async def test_a_reader_does_not_mind_strikes_that_are_over(server: ServerProcess, as_: As) -> None:

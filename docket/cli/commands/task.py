@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ...errors import Undecodable
+from ...errors import NotRunning, Undecodable, WorkerSilent
 from ...foundation.lifecycle import ExecutionState
 from ...foundation.plain import plain
 from ..parameters.author import author as me
@@ -21,7 +21,7 @@ from ..parameters.times import duration_option, later
 from ..parameters.typed_values import parse_argument, parse_moment
 from ..terminal.descriptions import known_tasks, meant, of_execution
 from ..terminal.endings import of_ended, parse_since
-from ..terminal.exit_codes import CommandRefused, Misused, NotFound, Partial
+from ..terminal.exit_codes import CommandRefused, Misused, NotFound, Partial, TimedOut
 from ..terminal.explanations import show_explanation
 from ..terminal.listings import MOST
 from ..terminal.output import Form, Output, note, say, show_one
@@ -31,7 +31,7 @@ from .task_listing import LIVE_STATES, Asked, list_ended, list_live, show_stats
 if TYPE_CHECKING:
     from ...docket import Docket
     from ...execution import Execution
-    from ...insights import Explanation
+    from ...insights import Explanation, Stack
     from ...operations import Done
     from ...storage.executions import Record
 
@@ -188,6 +188,37 @@ def explain(
         return found
 
     show_explanation(visit(Place(docket, url, config), look), output)
+
+
+@app.command()
+def stack(
+    *,
+    key: Annotated[str, typer.Argument(help="The key of the execution.")],
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
+    output: Output = Form.TABLE,
+) -> None:
+    """Show where a running execution stands now: its worker is asked, your code comes first."""
+
+    async def look(docket: Docket) -> Stack:
+        try:
+            found = await docket.insights.stack(key)
+        except NotRunning as error:
+            raise CommandRefused(str(error)) from error
+        except WorkerSilent as error:
+            raise TimedOut(str(error)) from error
+        if found is None:
+            raise _not_there(docket, key)
+        return found
+
+    found = visit(Place(docket, url, config), look)
+    if output in (Form.JSON, Form.JSONL):
+        item = asdict(found)
+        item["loop_stands"] = found.loop_stands.total_seconds()
+        show_one("stack", item, output)
+    else:
+        say(str(found))
 
 
 @app.command()

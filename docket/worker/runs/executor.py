@@ -6,6 +6,7 @@ import asyncio
 import functools
 import inspect
 import os
+import threading
 import time
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
@@ -408,6 +409,7 @@ class Executor:
         original = os.getpid()
 
         def call() -> Any:
+            run.thread = threading.get_ident()
             try:
                 result = context.run(function, *args, **kwargs)
                 leave_if_copied(original)
@@ -416,6 +418,8 @@ class Executor:
                 leave_if_copied(original, error)
                 # As a value: a future takes no StopIteration before Python 3.12, and would wait for ever.
                 return Raised(error)
+            finally:
+                run.thread = None
 
         thread = asyncio.get_running_loop().run_in_executor(self._threads, call)
         result = await until_ended(thread, run.until_given_up())
@@ -585,6 +589,7 @@ def checkpointed(coroutine: Coroutine[Any, Any, Any], run: Run) -> Generator[Any
     generator, which says the truth instead when the lease is gone.
     """
     original = os.getpid()
+    run.coroutine = coroutine
     step: Callable[[Any], Any] = coroutine.send
     value: Any = None
     while True:

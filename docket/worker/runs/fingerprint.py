@@ -17,10 +17,12 @@ LONGEST: Final = 120
 _VARIES: Final = re.compile(r"[\w-]*\d[\w.:+-]*")
 """Words with a digit in them: numbers, ids, moments, addresses."""
 
-_OURS: Final = str(Path(__file__).parents[2])
-_FOREIGN: Final = tuple(
+OURS: Final = str(Path(__file__).parents[2])
+"""Directory of our files."""
+
+FOREIGN: Final = tuple(
     {
-        _OURS,
+        OURS,
         *(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")),
     }
 )
@@ -76,9 +78,9 @@ def place_of(traceback: TracebackType | None) -> str:
     own = others = ""
     while traceback is not None:
         code = traceback.tb_frame.f_code
-        if not code.co_filename.startswith(_FOREIGN):
+        if not code.co_filename.startswith(FOREIGN):
             own = _named(code)
-        elif not code.co_filename.startswith(_OURS):
+        elif not code.co_filename.startswith(OURS):
             others = _named(code)
         traceback = traceback.tb_next
     return own or others

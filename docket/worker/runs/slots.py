@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import enum
 import time
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
+from typing import Any
 
 from ...execution import Execution
 from ...storage.claims import Claimed
@@ -31,10 +32,12 @@ class Run:
         "_given_up",
         "_task",
         "claimed",
+        "coroutine",
         "end",
         "execution",
         "holder",
         "seconds",
+        "thread",
         "turn_ends",
     )
 
@@ -48,12 +51,21 @@ class Run:
         """The call, once it could be read."""
         self.seconds: float | None = None
         """Time that the call has taken; None if it was not made."""
+        self.coroutine: Coroutine[Any, Any, Any] | None = None
+        """The coroutine of the task, which we drive ourselves: nothing that awaits it leads there."""
+        self.thread: int | None = None
+        """The thread that runs it, while it is a plain function."""
         self._task: RecordingTask | None = None
         self._given_up: asyncio.Future[None] | None = None
 
     def begin(self, task: RecordingTask) -> None:
         """Give the run its task."""
         self._task = task
+
+    @property
+    def task(self) -> RecordingTask | None:
+        """The task of the event loop that runs it."""
+        return self._task
 
     def begin_work(self) -> None:
         """Note that its task has taken its first step; from now on a cancellation reaches what it awaits."""

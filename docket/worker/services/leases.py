@@ -10,13 +10,14 @@ import time
 import traceback
 from collections.abc import Callable
 
-from ...connection.base import Connection
+from ...connection.base import Connection, ThreadConnection
 from ...errors import DocketError
 from ...foundation.service import Service
 from ...instrumentation.events import Observer
 from ...storage.claims import Hold, renew
 from ...storage.keys import Keys
 from ..runs.slots import End, Run, Running
+from .respondent import Respondent
 
 logger = logging.getLogger("docket.worker")
 
@@ -42,6 +43,7 @@ class Leases(Service):
         running: what is in flight.
         observer: hears of lost leases and of a blocked loop.
         is_quarantine: whether the worker runs suspects only.
+        respondent: answers what people ask about runs.
     """
 
     is_kept = True
@@ -56,6 +58,7 @@ class Leases(Service):
         observer: Observer,
         *,
         is_quarantine: bool = False,
+        respondent: Respondent | None = None,
     ) -> None:
         self._connection = connection
         self._keys = keys
@@ -66,6 +69,8 @@ class Leases(Service):
         self._running = running
         self._observer = observer
         self._wake = threading.Event()
+        self._is_asked = False
+        self._respondent = respondent
         self._last_turn = self._thread_turned = time.monotonic()
 
     def stuck(self) -> str:
@@ -77,6 +82,11 @@ class Leases(Service):
 
     def renew_soon(self) -> None:
         """Look at the leases now: a cancellation may have been missed."""
+        self._wake.set()
+
+    def answer_soon(self) -> None:
+        """Look now for what people ask."""
+        self._is_asked = True
         self._wake.set()
 
     async def run(self) -> None:
@@ -115,6 +125,7 @@ class Leases(Service):
                 asked = self._wake.wait(max(0.0, min(BLOCKED / 2, due - time.monotonic())))
                 self._wake.clear()
                 reported = self._report_a_blocked_loop(loop_thread, reported)
+                self._respond(connection, loop_thread)
                 if not stopping.is_set() and (asked or time.monotonic() >= due):
                     due = time.monotonic() + self._renew(
                         loop,
@@ -129,6 +140,18 @@ class Leases(Service):
                     )
         finally:
             connection.close()
+
+    def _respond(self, connection: ThreadConnection, loop_thread: int) -> None:
+        """Answer what people ask; a loop that does not turn does not hear them."""
+        is_blocked = time.monotonic() - self._last_turn > BLOCKED
+        if self._respondent is None or not (self._is_asked or (is_blocked and len(self._running))):
+            return
+        self._is_asked = False
+        try:
+            self._respondent.look(connection, loop_thread, self._last_turn)
+        except Exception as error:
+            # Nothing that is only looked at may end the renewal of leases.
+            logger.info("A question about a run is not answered: %s", error)
 
     def _renew(
         self, loop: asyncio.AbstractEventLoop, ask: Callable[[list[Run]], list[Hold]]
