@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
+from typing import Any
 
 from ..connection.base import Connection
 from .executions import from_milliseconds, queue_argument
@@ -36,9 +37,9 @@ class WorkerInfo:
     name: str
     last_seen: datetime
     tasks: set[str]
-    started: datetime | None = None
+    started: datetime | None = field(default=None, kw_only=True)
     """Time at which it has started, if it says which code it runs."""
-    code: str = ""
+    code: str = field(default="", kw_only=True)
     """Fingerprint of the code that it runs; empty if it does not say."""
 
     def is_behind(self, workers: Iterable[WorkerInfo]) -> bool:
@@ -188,7 +189,7 @@ class Workers:
                 name,
                 last_seen,
                 {task.decode(errors="replace") for task in value_of(known)},
-                *_code_of(code),
+                **_code_of(code),
             )
             for (name, last_seen), known, code in zip(living, tasks, value_of(codes), strict=True)
         ]
@@ -252,12 +253,12 @@ class Workers:
         return [worker for worker in await self.living(silence) if task in worker.tasks]
 
 
-def _code_of(told: bytes | None) -> tuple[datetime | None, str]:
+def _code_of(told: bytes | None) -> dict[str, Any]:
     """Return when a worker has started and which code it runs; nothing of what is damaged."""
     started, _, code = (told or b"").partition(b" ")
     if not started.isdigit():
-        return None, ""
-    return from_milliseconds(int(started)), code.decode(errors="replace")
+        return {}
+    return {"started": from_milliseconds(int(started)), "code": code.decode(errors="replace")}
 
 
 def _milliseconds(duration: timedelta) -> int:
