@@ -194,14 +194,6 @@ class Workers:
             for (name, last_seen), known, code in zip(living, tasks, value_of(codes), strict=True)
         ]
 
-    async def count_living(self, silence: timedelta, now: int) -> int:
-        """Count the workers that were heard of within ``silence``, by the server's time in ms."""
-        since = now - _milliseconds(silence)
-        (reply,) = await read_patiently(
-            self._connection, ("ZCOUNT", self._keys.workers, since, "+inf")
-        )
-        return value_of(reply)
-
     async def shapes(self, task: str, silence: timedelta, *, fallbacks: bool = True) -> list[str]:
         """Return what a task can be called with, as the workers heard of within ``silence`` say.
 
@@ -238,15 +230,21 @@ class Workers:
 
     async def served(self, silence: timedelta) -> set[str]:
         """Return the queues that the workers heard of within ``silence`` say they serve."""
-        workers = await self.living(silence)
-        if not workers:
-            return set()
-        names = [worker.name for worker in workers]
+        return set[str]().union(*(await self.serving(silence)).values())
+
+    async def serving(self, silence: timedelta) -> dict[str, set[str]]:
+        """Return the queues that each worker heard of within ``silence`` says it serves."""
+        names = [worker.name for worker in await self.living(silence)]
+        if not names:
+            return {}
         (reply,) = await read_patiently(
             self._connection, ("HMGET", self._keys.worker_queues, *names)
         )
-        told = [queues.decode(errors="replace") for queues in value_of(reply) if queues]
-        return {queue for queues in told for queue in queues.split("\n")}
+        told = [(queues or b"").decode(errors="replace") for queues in value_of(reply)]
+        return {
+            name: set(queues.split("\n")) if queues else set[str]()
+            for name, queues in zip(names, told, strict=True)
+        }
 
     async def knowing(self, task: str, silence: timedelta) -> list[WorkerInfo]:
         """Return the workers heard of within ``silence`` that know a task."""

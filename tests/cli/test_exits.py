@@ -27,7 +27,8 @@ CALLS = [
     *(("strike", "f"), ("restore", "f"), ("clear",), ("snapshot",), ("watch", "k")),
     *(("workers", "ls"), ("workers", "for-task", "f")),
     *(("tasks", "trace"), ("tasks", "fail"), ("tasks", "sleep")),
-    *(("task", "explain", "k"), ("schedule", "explain", "s")),
+    *(("task", "explain", "k"), ("schedule", "explain", "s"), ("fsck",)),
+    *(("task", "stack", "k"), ("task", "stats"), ("task", "ls", "--since", "1h")),
     *(("task", "ls"), ("task", "get", "k"), ("task", "add", "f"), ("task", "cancel", "k")),
     *(("queue", "ls"), ("strikes", "ls"), ("dead", "ls"), ("dead", "show", "k")),
     *(("parked", "ls"), ("parked", "release"), ("doctor",), ("ping",)),
@@ -36,7 +37,7 @@ CALLS = [
 
 
 def test_every_command_is_called_here() -> None:
-    elsewhere = {"worker", "server", "config", "status", "reload", "dev"}
+    elsewhere = {"worker", "server", "config", "status", "reload", "restart", "dev"}
 
     assert {call[0] for call in CALLS} >= set(COMMANDS) - elsewhere
 

@@ -103,15 +103,14 @@ def doctor(
 
 async def _look(docket: Docket) -> Patient:
     from ...schedules.timetable import Timetable  # noqa: PLC0415 - --help needs none of it
+    from ...storage.executions import from_milliseconds  # noqa: PLC0415
     from ...storage.vitals import look  # noqa: PLC0415
 
     storage = docket.storage
     now = await storage.executions.now()
     backlog = await storage.executions.backlog()
-    workers = await storage.workers.count_living(docket.silence, now)
-    served = await storage.workers.served(docket.silence)
-    timetable = Timetable(docket)
-    moment, entries = await timetable.now(), await timetable.entries()
+    serving = await storage.workers.serving(docket.silence)
+    moment, entries = from_milliseconds(now), await Timetable(docket).entries()
     is_paused = {entry.id: bool(entry.pause_at(moment)) for entry in entries}
     late = moment - OVERDUE
     return Patient(
@@ -120,8 +119,8 @@ async def _look(docket: Docket) -> Patient:
         vitals=await look(storage.connection),
         due=sum(backlog.due.values()),
         future=backlog.future + backlog.waiting,
-        workers=workers,
-        unserved=_unserved(backlog.due, served),
+        workers=len(serving),
+        unserved=_unserved(backlog.due, set[str]().union(*serving.values())),
         halted=tuple(
             entry.id for entry in entries if is_paused[entry.id] and not entry.schedule.paused
         ),
@@ -130,8 +129,8 @@ async def _look(docket: Docket) -> Patient:
             for entry in entries
             if entry.next_time and entry.next_time < late and not is_paused[entry.id]
         ),
-        parked=await storage.workers.parked(),
-        dead=await storage.executions.count_dead(),
+        parked=backlog.parked,
+        dead=backlog.dead,
         strikes=len(await docket.strikes()),
         paused=tuple(one.queue for one in await storage.queues.paused()),
         format=await storage.format(),
