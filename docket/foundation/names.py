@@ -15,6 +15,7 @@ EVERY_QUEUE: Final = "*"
 KEYS: Final = frozenset(
     {
         *(
+            "answers",
             "bell",
             "cancellations",
             "clock",
@@ -29,6 +30,7 @@ KEYS: Final = frozenset(
             "expiring",
             "fence",
             "format",
+            "history",
             "holding",
             "kept",
             "leader",
@@ -47,9 +49,28 @@ KEYS: Final = frozenset(
             "pending",
             "progress",
         ),
-        *("quarantine", "queue", "queues", "ran", "rate", "removing", "results", "revisions"),
+        *(
+            "quarantine",
+            "queue",
+            "queues",
+            "ran",
+            "rate",
+            "removing",
+            "requests",
+            "results",
+            "revisions",
+        ),
         *("routes", "runs", "schedule", "schedules", "schemas", "sizes", "slots", "staged"),
-        *("staging", "state", "stream", "strikes", "supervisors", "suspects", "task-workers"),
+        *(
+            "staging",
+            "state",
+            "stream",
+            "strikes",
+            "supervisors",
+            "suspects",
+            "task-workers",
+            "trimmed",
+        ),
         *(
             "waiters",
             "waiting",

@@ -105,7 +105,8 @@ class Snapshot:
 
     def _messages(self) -> Iterator[Message]:
         for name, kept in self.kept.items():
-            if kept.kind != "stream":
+            # The history is a stream as well.
+            if kept.kind != "stream" or name.partition(":")[0] != "stream":
                 continue
             entries, pending = kept.value
             consumers = {entry[0]: entry[1].decode() for entry in pending}
