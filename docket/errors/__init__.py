@@ -7,6 +7,7 @@
     ├── CallerError             the caller of the API
     │   ├── InvalidKey · InvalidName · InvalidOption · InvalidUrl · WrongArguments · PayloadTooLarge
     │   ├── NotSerializable · UnknownSchedule · TooManyRuns · Closed · OpenedElsewhere · WouldBlock
+    │   ├── NotRunning          an execution does not run, or no longer
     │   └── ImmovableTime · EndlessWork, in tests
     ├── OperatorError           the operator of the servers
     │   ├── ServerUnavailable   it may heal: the call can be repeated
@@ -15,6 +16,7 @@
     │   │   └── LoginRefused    user or password are not known there
     │   ├── NotTrusted          what Redis holds is not signed by a key that is known here
     │   ├── ServerMissing       there is no server to start
+    │   ├── WorkerSilent        a worker has not answered in time
     │   └── ForeignData         the keys belong to another program
     ├── TaskError               the author of a task
     │   ├── UnknownTask · SignatureMismatch · ModelMismatch
@@ -59,6 +61,7 @@ __all__ = [
     "LoginRefused",
     "Misconfigured",
     "ModelMismatch",
+    "NotRunning",
     "NotSerializable",
     "NotTrusted",
     "OpenedElsewhere",
@@ -77,6 +80,7 @@ __all__ = [
     "UnknownSchedule",
     "UnknownTask",
     "UnknownZone",
+    "WorkerSilent",
     "WouldBlock",
     "WrongArguments",
 ]

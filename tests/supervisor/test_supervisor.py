@@ -240,7 +240,7 @@ async def test_a_part_that_fails_is_told_of_and_begins_again(
                 raise RuntimeError("the heart stopped")
             await super().run()
 
-    monkeypatch.setattr("docket.supervisor.supervisor.Pulse", Broken)
+    monkeypatch.setattr("docket.supervisor.supervisor.SupervisorPulse", Broken)
 
     async with up(home) as supervisor:
         await until(lambda: beats == 4, "the fourth beat")
