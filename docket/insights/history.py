@@ -36,7 +36,7 @@ COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
-"""How an argument can be compared."""
+"""The comparisons of an argument."""
 
 
 _PLACE: Final = re.compile(r"\+|\d+-\d+")
@@ -184,7 +184,7 @@ class Reading:
 
     @property
     def reach(self) -> Reach:
-        """How far back that reaches which it reads."""
+        """Return the reach of the streams that it reads."""
         found = [self._reaches.get(name, Reach(None)) for name in self._choice.streams]
         known = [one for one in found if one.since is not None]
         cut = [one for one in known if one.why]

@@ -37,7 +37,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Where a running execution stands.
+    """The place where a running execution stands.
 
     Arguments:
         key: the execution.

@@ -28,7 +28,7 @@ FIRST: Final = "0-0"
 
 @dataclass(frozen=True, slots=True)
 class HistoryLimits:
-    """How much is remembered of what has ended.
+    """The bounds of the memory of what has ended.
 
     Arguments:
         keep: how long; zero remembers nothing.
@@ -99,7 +99,7 @@ class Ended:
 
 
 class Reach(NamedTuple):
-    """How far back a stream reaches.
+    """The reach of a stream into the past.
 
     Arguments:
         since: the moment of its oldest entry; None if there is none.
