@@ -106,10 +106,10 @@ async def test_what_keeps_the_event_loop_is_seen_as_well() -> None:
     async with Docket(name, "memory://stacks") as docket:
         working = asyncio.create_task(program)
         await asyncio.wrap_future(begun)
-        # As long as the thread that answers takes to see it.
-        await asyncio.sleep(1.2)
         try:
             stack = await stack_of(docket, "order-7")
+            while stack.loop_stands < timedelta(seconds=1):
+                stack = await stack_of(docket, "order-7")
         finally:
             seen.set()
         await working
