@@ -333,13 +333,19 @@ class TestBesideASupervisor:
         assert "concurrency" not in desk.prints("config", "diff", "1", "3")
 
     def test_a_process_grows(self, desk: Desk) -> None:
-        before, _, after = (desk.prints(*words) for words in commands(8))
+        before, restarted, after = commands(8)
+        old = processes_of(desk)
 
-        assert "MiB" in before
-        (supervisor,) = processes_of(before) & processes_of(after)
-        assert f"process {supervisor} on " in after
+        shown = desk.prints(*before)
+        desk.prints(*restarted)
+
+        assert "MiB" in shown
+        assert all(f" {process} " in shown for process in old)
+        assert not any(f" {process} " in desk.prints(*after) for process in old)
+        assert len(processes_of(desk) - old) == len(old)
 
 
-def processes_of(status: str) -> set[str]:
-    """The ids of the processes that a status lists."""
-    return set(re.findall(r"^ *\S+ +(\d{2,})\b", status, re.MULTILINE))
+def processes_of(desk: Desk) -> set[int]:
+    """The ids of the processes that work."""
+    found = json.loads(desk.prints("status", "-o", "json"))["item"]
+    return {process["pid"] for pool in found["pools"] for process in pool["processes"]}

@@ -7,9 +7,12 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import prefect
+from asgi_lifespan import LifespanManager
 from prefect import flow
+from prefect.client import base
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import LogCreate
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
@@ -46,7 +49,13 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> bool:
     return True
 
 
+def patiently(app: Any, **_: float) -> LifespanManager:
+    """Give the server the time it takes to start: their client gives it 30 s, too few on a busy machine."""
+    return LifespanManager(app, startup_timeout=240, shutdown_timeout=60)
+
+
 async def main() -> None:
+    base.LifespanManager = patiently
     started = Started()
     logger = logging.getLogger("docket.worker")
     logger.setLevel(logging.INFO)
