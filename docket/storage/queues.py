@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final, cast
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple, cast
 
 from ..connection.base import Connection
 from ..errors import DocketError
@@ -15,9 +15,10 @@ from .executions import from_milliseconds, queue_argument
 from .keys import DEFAULT_QUEUE, Keys
 from .scripting.replies import pairs
 from .scripting.retrying import read_patiently, run_patiently, value_of
-from .scripting.script import Script, time_query
+from .scripting.script import Script, run, time_query
 
 _PAUSE: Final = Script("pause_queues", ("verb", "pause"))
+_WAITS: Final = Script("waits")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,20 @@ class QueuePause:
     until: datetime | None = None
 
 
+class QueueWait(NamedTuple):
+    """How long work has waited in a queue.
+
+    Arguments:
+        longest: how long the oldest work has been due that no worker has taken; None if none waits.
+        is_paused: whether nothing of the queue is started.
+    """
+
+    longest: timedelta | None
+    is_paused: bool
+
+
 class Queues:
-    """The names of queues, and their pauses."""
+    """The names of queues, their pauses, and how long work has waited there."""
 
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection
@@ -83,6 +96,22 @@ class Queues:
             (one for one in found if one.until is None or one.until > moment),
             key=lambda one: one.queue,
         )
+
+    async def waits(self, queues: Sequence[str]) -> dict[str, QueueWait]:
+        """Return how long work has waited in these queues; one round trip, without patience.
+
+        Raises:
+            ServerUnavailable: the server does not answer.
+        """
+        call = _WAITS.call(self._keys, *map(queue_argument, queues))
+        (reply,) = await run(self._connection, call)
+        told = [int(number) for number in value_of(reply)]
+        return {
+            queue: QueueWait(
+                timedelta(milliseconds=told[at]) if told[at] >= 0 else None, told[at + 1] == 1
+            )
+            for queue, at in zip(queues, range(0, len(told), 2), strict=True)
+        }
 
     async def _steer(self, verb: str, queues: Sequence[str], pause: Mapping[str, Any]) -> list[int]:
         names = [one if one == EVERY_QUEUE else queue_argument(one) for one in queues]

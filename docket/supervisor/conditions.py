@@ -18,13 +18,15 @@ Name: TypeAlias = Literal[
     "Drift",
     "RestartRequired",
     "Paused",
+    "Deaf",
 ]
 """Connected: Redis does what it is asked to do; if not, the reason is wrong, refused, full or away.
 Valid: the file can be used as it is. Applied: it is what runs. Progressing: a change is under way.
 Degraded: a pool was given up. Watching: changes of the file are noticed. OldCode: processes run older code
 than the files hold. Drift: what runs here is not the active revision, or not the content of the file.
 RestartRequired: the file changes what only a restart can. Paused: schedules have no runs, because a row of
-failures or an operator has stopped them; one that is paused by its file does not count."""
+failures or an operator has stopped them; one that is paused by its file does not count. Deaf: processes with
+free slots claim nothing although work is due, and are replaced."""
 
 
 @dataclass(frozen=True, slots=True)

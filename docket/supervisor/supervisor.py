@@ -33,6 +33,7 @@ from .fleet import Fleet
 from .host.signals import answering, dump_stacks
 from .host.systemd import Notifier
 from .leadership import LOST, Leadership
+from .processes.deaf_detector import DeafDetector
 from .reload.code_state import CodeState
 from .reload.code_watcher import CodeWatcher
 from .reload.file_watcher import Rhythm, Watcher
@@ -325,6 +326,7 @@ class Supervisor:
         services = Services(
             *(fleet.ticker, leadership, self._watcher, pulse, self._notifier, self._backlog_count),
             Pauses(fleet.storage.schedules, fleet.owner, self.conditions),
+            DeafDetector(fleet.storage.queues, fleet.pools, self.conditions),
             *(self._code_watcher, self._listening),
             Reloads(self._reload_once),
         )

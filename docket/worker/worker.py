@@ -322,6 +322,16 @@ class Worker:
         return max(contacts, default=None)
 
     @property
+    def free(self) -> int:
+        """Number of executions that it could take now."""
+        return self._running.free
+
+    @property
+    def claims(self) -> int:
+        """Number of its claims that the server has answered."""
+        return self._round_trips.claims
+
+    @property
     def outage(self) -> str:
         """The reason why Redis does not do what it is asked for; empty if it does."""
         return self._round_trips.outage or self._heartbeat.outage

@@ -96,7 +96,7 @@ RULES: Final = ("strikes", "routes", "schemas", "schedules", "paused-queues")
 """Keys that say what work may do: whoever works reads them, and does not write them."""
 _CALL = re.compile(r"redis\.p?call\('(\w+)'(?:, '(\w+)')?")
 _PART = re.compile(r"^ *--! (?:include|insert) (\w+)$", re.MULTILINE)
-_CONTAINERS = ("memory", "xgroup")
+_CONTAINERS = ("memory", "xgroup", "xinfo")
 _PUBSUB = frozenset({"publish", "spublish", "pubsub", "subscribe", "unsubscribe"})
 
 
@@ -201,7 +201,7 @@ def parts_of(*scripts: str) -> set[str]:
     return found
 
 
-READER = Role(("open", "page", "schedule_situation", "situation", "states"))
+READER = Role(("open", "page", "schedule_situation", "situation", "states", "waits"))
 INSPECTOR = Role(READER.scripts, asking=("set", "publish"))
 PRODUCER = Role(
     ("open", "page", "situation", "schedule", "cancel", "clear"), keys=WORK, rules=RULES
@@ -242,6 +242,7 @@ SUPERVISOR = ACTING | Role(
         "awaited",
         "paused",
         "release",
+        "waits",
     ),
 )
 ROLES: Final = {

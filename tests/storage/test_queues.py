@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from docket import Docket, ExecutionState, Worker
+from docket.storage.claims import Consumer
 from tests.compat.conftest import (
     docket,
     least_privileged,
@@ -65,6 +66,35 @@ async def test_what_is_overdue_counts_for_its_queue_though_nobody_has_taken_it(
     assert await executions.depths(["default"], await executions.now()) == (2, 1)
     backlog = await executions.backlog()
     assert (backlog.due, backlog.future) == ({"bulk": 1, "default": 1}, 1)
+
+
+async def test_how_long_work_waits_that_nobody_has_taken_is_told_and_which_queues_are_paused(
+    docket: Docket,
+) -> None:
+    docket.register(nothing)
+    queues = docket.storage.queues
+    assert (await queues.waits(["default"]))["default"] == (None, False)
+
+    await docket.add(nothing, key="taken")()
+    consumer = Consumer("w", "w:1", ("default",), 30_000, 60_000, 60_000, concurrency=1)
+    await docket.storage.exchange(consumer).trade([], 1)
+    assert (await queues.waits(["default"]))["default"].longest is None
+    await docket.add(nothing, key="free")()
+    await docket.operations.pause_queues("bulk", author="ann")
+    await docket.operations.pause_queues("slow", author="ann", lasting=timedelta(milliseconds=1))
+    await route(docket.storage, {"nothing": "bulk"})
+    await docket.add(nothing, soon(), "late")()
+    await let_fall_due(docket, "late")
+
+    async def is_over() -> bool:
+        return not (await queues.waits(["slow"]))["slow"].is_paused
+
+    await until(is_over)
+    waits = await queues.waits(["default", "bulk", "bulk/high"])
+    assert waits["default"].longest is not None
+    assert waits["default"].longest < timedelta(minutes=1)
+    assert (waits["bulk"].longest or timedelta()) > timedelta(days=1)
+    assert [one.is_paused for one in waits.values()] == [False, True, True]
 
 
 async def test_what_is_overdue_is_spread_as_the_first_of_it_are(

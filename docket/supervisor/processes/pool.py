@@ -134,7 +134,7 @@ class Pool:
         self.desired = desired
         self.processes: list[WorkerProcess] = []
         self.exits: Counter[str] = Counter()
-        """Processes that are gone, by why: crash, hung, recycled, drained."""
+        """Processes that are gone, by why: crash, hung, deaf, recycled, drained."""
         self.is_degraded = False
         self.trouble = ""
         """Reason for fewer processes than desired; empty if there are enough."""
@@ -477,6 +477,24 @@ class Pool:
         finally:
             self._replacing = False
 
+    def replace_deaf(self, process: WorkerProcess, reason: str) -> None:
+        """Replace a process that does not hear of work, and let it drain; asked for again, do it once.
+
+        Arguments:
+            process: the process.
+            reason: how that shows, for the log.
+        """
+        if process not in self._putting_down:
+            self._putting_down.add(process)
+            logger.error("Pool %s: process %d is deaf: %s", self.name, process.pid, reason)
+            self._keep(self._replace_one(process, reason))
+
+    async def _replace_one(self, process: WorkerProcess, reason: str) -> None:
+        try:
+            await self._replace(process, reason, "deaf")
+        finally:
+            self._putting_down.discard(process)
+
     async def _put_down(self, process: WorkerProcess) -> None:
         logger.error(
             "Pool %s: process %d hangs: it has said nothing for %.0f s and computes nothing; it is killed",
@@ -494,7 +512,7 @@ class Pool:
         rss = 0 if recycling.max_rss is None else resident_bytes(process.pid)
         return recycling.reason(process.lot, runs=process.runs, age=process.age, rss=rss)
 
-    async def _replace(self, process: WorkerProcess, reason: str) -> None:
+    async def _replace(self, process: WorkerProcess, reason: str, fate: str = "recycled") -> None:
         async with self._restarting:
             if process not in self._working():
                 return
@@ -509,7 +527,7 @@ class Pool:
                     logger.error("Pool %s: a new process cannot work: %s", self.name, error)
                 return
         logger.info("Pool %s: process %d is replaced: %s", self.name, process.pid, reason)
-        process.fate = "recycled"
+        process.fate = fate
         self._retire_later(process)
 
     async def _watch(self, process: WorkerProcess) -> None:

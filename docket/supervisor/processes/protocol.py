@@ -1,6 +1,6 @@
 """Messages between supervisor and worker process: one JSON object per line, both ways.
 
-==============  ==================================  =============================================
+==============  ==================================  ===================================================
 To the child    ``configure`` (revision, orders)    become this; answered by ready or rejected
 ..              ``drain`` (seconds)                 finish what runs, hand the rest back, exit
 From the child  ``hello``                           is there, and waits for orders
@@ -8,8 +8,8 @@ From the child  ``hello``                           is there, and waits for orde
 ..              code)
 ..              ``rejected`` (revision, reason,     cannot become this, goes on as it was;
 ..              trouble)                            whether Redis was ``away``, ``full``, ``refused``
-..              ``status``                          every second: what runs, counts, contact
-==============  ==================================  =============================================
+..              ``status``                          every second: what runs, slots, claims, counts, contact
+==============  ==================================  ===================================================
 
 The end of the line, without a word, means that the other side is dead.
 """

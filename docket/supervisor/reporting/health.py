@@ -192,7 +192,7 @@ class Status:
             for state in ProcessState:
                 labels, count = {"pool": name, "state": state.value}, states[state]
                 yield Sample("docket_pool_workers", "Worker processes.", "gauge", labels, count)
-            for reason in ("crash", "hung", "recycled", "drained"):
+            for reason in ("crash", "hung", "deaf", "recycled", "drained"):
                 labels = {"pool": name, "reason": reason}
                 count = pool.exits[reason]
                 yield Sample(

@@ -117,6 +117,8 @@ class RoundTrips(Service):
         self.on_idle: Callable[[bool], None] = lambda _: None
         self.last_contact: float | None = None
         """Time of the server's last answer, on the clock of the event loop."""
+        self.claims = 0
+        """Number of claims that were answered, if only by the news that there is nothing."""
 
     def settle(self, claimed: Claimed, settlement: Settlement | None) -> None:
         """Write down the outcome of a run with the next round trip, if there is anything to write."""
@@ -329,6 +331,7 @@ class RoundTrips(Service):
                 self._observer.refused(claimed.task, claimed.key, verdict.value, where)
 
     def _take(self, trip: Trip, catch: ClaimReply) -> None:
+        self.claims += 1
         self._clock.set(catch.now)
         for key, task in catch.struck:
             self._observer.struck(task, key)

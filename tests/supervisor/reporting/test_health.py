@@ -193,6 +193,7 @@ def test_everything_is_counted(status: Status, pool: Pool, ticker: Ticker) -> No
         process_in(ProcessState.STARTING),
     ]
     pool.exits["crash"] = 5
+    pool.exits["deaf"] = 2
     ticker.next_times["nightly"] = datetime(2026, 1, 1, tzinfo=timezone.utc)
     ticker.lag["nightly"] = 0.25
     ticker.skipped.update(missed=7, overlap=2)
@@ -208,6 +209,7 @@ def test_everything_is_counted(status: Status, pool: Pool, ticker: Ticker) -> No
     assert found["docket_pool_workers", "default", "exited"] == 0
     assert found["docket_config_reloads_total", "rolled_back"] == 0
     assert found["docket_worker_exits_total", "default", "crash"] == 5
+    assert found["docket_worker_exits_total", "default", "deaf"] == 2
     assert found["docket_tasks_running",] == 3
     assert found["docket_tasks_completed_total", "a"] == 7
     assert found["docket_tasks_completed_total", "b"] == 1
