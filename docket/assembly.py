@@ -176,6 +176,31 @@ def _function(name: str, task: TaskSpec) -> TaskFunction:
     return http_task(name, HttpCall(**task.http))
 
 
+def client_for(configuration: Configuration, path: Path, url: str) -> Docket:
+    """Return the docket of a configuration, without its tasks: it adds those that every docket knows.
+
+    Arguments:
+        configuration: the configuration.
+        path: its file, beside which its secrets are.
+        url: the server.
+
+    Raises:
+        ConfigurationError: a secret cannot be read.
+    """
+    return Docket(
+        configuration.name,
+        url,
+        execution_ttl=configuration.execution_ttl,
+        history=history_limits(configuration),
+        codecs=configuration.security.codecs,
+        signing_keys={
+            identity: key.encode() for identity, key in signing_keys(configuration, path).items()
+        },
+        max_payload=configuration.security.max_payload,
+        config=False,
+    )
+
+
 def instruct(docket: Docket, orders: WorkerSpec) -> None:
     """Make a docket run its tasks as the orders say; what has started goes on as it began.
 

@@ -19,6 +19,7 @@ Name: TypeAlias = Literal[
     "RestartRequired",
     "Paused",
     "Deaf",
+    "PingLate",
 ]
 """Connected: Redis does what it is asked to do; if not, the reason is wrong, refused, full or away.
 Valid: the file can be used as it is. Applied: it is what runs. Progressing: a change is under way.
@@ -26,7 +27,8 @@ Degraded: a pool was given up. Watching: changes of the file are noticed. OldCod
 than the files hold. Drift: what runs here is not the active revision, or not the content of the file.
 RestartRequired: the file changes what only a restart can. Paused: schedules have no runs, because a row of
 failures or an operator has stopped them; one that is paused by its file does not count. Deaf: processes with
-free slots claim nothing although work is due, and are replaced."""
+free slots claim nothing although work is due, and are replaced. PingLate: a call that does nothing has not
+come through a pool in time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from ..assembly import history_limits, serializer_for
+from ..assembly import client_for, history_limits, serializer_for
 from ..config.load import NOTHING, Chosen, load
 from ..config.model import Configuration
 from ..config.reading.files import Surroundings
@@ -43,6 +43,7 @@ from .reporting.backlog import BacklogCount
 from .reporting.health import ReloadRecord, Status
 from .reporting.overview import Overview
 from .reporting.pauses import Pauses
+from .reporting.pings import Pings
 
 logger = logging.getLogger("docket.supervisor")
 
@@ -121,6 +122,14 @@ class Supervisor:
             self._is_changing,
             self.restarter.restart,
         )
+        self._pings = Pings(
+            lambda: self._configuration,
+            lambda: client_for(self._configuration, path, loaded.url),
+            lambda: self._fleet.ticker.is_leading,
+            self._fleet.pools,
+            self.conditions,
+        )
+        self._status.pings = self._pings.last
         self._failure = ""
         self._background: set[asyncio.Task[None]] = set()
 
@@ -327,6 +336,7 @@ class Supervisor:
             *(fleet.ticker, leadership, self._watcher, pulse, self._notifier, self._backlog_count),
             Pauses(fleet.storage.schedules, fleet.owner, self.conditions),
             DeafDetector(fleet.storage.queues, fleet.pools, self.conditions),
+            self._pings,
             *(self._code_watcher, self._listening),
             Reloads(self._reload_once),
         )

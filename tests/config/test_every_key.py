@@ -34,6 +34,7 @@ from tests.supervisor.reload import (
     test_reloader,
     test_removed_tasks,
 )
+from tests.supervisor.reporting import test_pings
 
 BASE = """
 name = "every"
@@ -243,6 +244,8 @@ TESTED: dict[str, Any] = {
     ),
     "supervisor.reload.history": test_reloader.test_so_many_revisions_are_kept_as_the_file_says,
     "supervisor.restart.on_exhausted": test_recycling.test_a_pool_that_is_given_up_says_so_once,
+    "supervisor.ping.every": test_pings.test_the_leader_pings_each_pool_and_says_which_are_late,
+    "supervisor.ping.timeout": test_pings.test_the_leader_pings_each_pool_and_says_which_are_late,
     "tasks.NAME.on_removed": (
         test_removed_tasks.test_where_it_drains_what_waits_is_run_before_it_goes
     ),

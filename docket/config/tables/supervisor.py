@@ -96,6 +96,19 @@ class Restart(Table):
     )
 
 
+class Ping(Table):
+    """[supervisor.ping]: calls that do nothing, to measure the time from an add to an outcome."""
+
+    every: PositiveDuration | None = Field(
+        default=None,
+        description="The interval at which the leader pings every pool; left out, never. It is a metric and"
+        " an alert, and no reason to be unhealthy.",
+    )
+    timeout: PositiveDuration = Field(
+        default=timedelta(seconds=10), description="The time after which a ping is late."
+    )
+
+
 class SupervisorTable(Table):
     """[supervisor]: the process that keeps workers and schedules in the declared shape."""
 
@@ -121,6 +134,7 @@ class SupervisorTable(Table):
         default=Reload(), description="The way in which changes of the file are noticed."
     )
     restart: Restart = Field(default=Restart(), description="The brake on crash loops, per pool.")
+    ping: Ping = Field(default=Ping(), description="The pings of every pool.")
 
     @property
     def host(self) -> str:

@@ -19,6 +19,7 @@ from ..processes.pool import Pool
 from ..processes.process import ProcessState
 from .backlog import BacklogCount
 from .contact import Contact
+from .pings import LastPing
 from .totals import Totals
 
 STUCK = 10.0
@@ -82,6 +83,8 @@ class Status:
         self._retired = Totals()
         self.services: Services | None = None
         """Services that run in the background, once they do."""
+        self.pings: Mapping[str, LastPing] = {}
+        """The last ping of each pool, where they are pinged."""
         self.is_up = False
         """True once everything was brought up, until something is taken down."""
 
@@ -185,6 +188,7 @@ class Status:
         yield from self._task_samples()
         yield from self._schedule_samples()
         yield from self._backlog_samples()
+        yield from self._ping_samples()
 
     def _pool_samples(self) -> Iterator[Sample]:
         for name, pool in list(self._pools.items()):
@@ -215,6 +219,23 @@ class Status:
             yield Sample(metric, "What workers did.", "counter", {"docket_task": task}, count)
         for (metric, task), spread in sorted(totals.spreads.items()):
             yield Sample(metric, "How long it took.", "histogram", {"docket_task": task}, spread)
+
+    def _ping_samples(self) -> Iterator[Sample]:
+        for name, ping in list(self.pings.items()):
+            yield Sample(
+                "docket_ping_seconds",
+                "The time from the add of the last ping to its outcome, or to when it was given up.",
+                "gauge",
+                {"pool": name},
+                ping.seconds,
+            )
+            yield Sample(
+                "docket_ping_late",
+                "Whether the last ping has not completed in time.",
+                "gauge",
+                {"pool": name},
+                float(bool(ping.trouble)),
+            )
 
     def _backlog_samples(self) -> Iterator[Sample]:
         backlog = None if self._backlog_count is None else self._backlog_count.last

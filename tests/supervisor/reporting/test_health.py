@@ -20,6 +20,7 @@ from docket.supervisor.processes.pool import Brake, Desired, Pool
 from docket.supervisor.processes.process import ProcessState, WorkerProcess
 from docket.supervisor.reporting.backlog import BacklogCount
 from docket.supervisor.reporting.health import STUCK, ReloadRecord, Status
+from docket.supervisor.reporting.pings import LastPing
 
 ORDERS = WorkerSpec(
     pool="default",
@@ -194,6 +195,7 @@ def test_everything_is_counted(status: Status, pool: Pool, ticker: Ticker) -> No
     ]
     pool.exits["crash"] = 5
     pool.exits["deaf"] = 2
+    status.pings = {"default": LastPing(0.5), "bulk": LastPing(10.0, "it has not completed")}
     ticker.next_times["nightly"] = datetime(2026, 1, 1, tzinfo=timezone.utc)
     ticker.lag["nightly"] = 0.25
     ticker.skipped.update(missed=7, overlap=2)
@@ -210,6 +212,8 @@ def test_everything_is_counted(status: Status, pool: Pool, ticker: Ticker) -> No
     assert found["docket_config_reloads_total", "rolled_back"] == 0
     assert found["docket_worker_exits_total", "default", "crash"] == 5
     assert found["docket_worker_exits_total", "default", "deaf"] == 2
+    assert [found["docket_ping_seconds", name] for name in ("default", "bulk")] == [0.5, 10.0]
+    assert [found["docket_ping_late", name] for name in ("default", "bulk")] == [0, 1]
     assert found["docket_tasks_running",] == 3
     assert found["docket_tasks_completed_total", "a"] == 7
     assert found["docket_tasks_completed_total", "b"] == 1
