@@ -60,7 +60,17 @@ KEYS: Final = frozenset(
             "results",
             "revisions",
         ),
-        *("routes", "runs", "schedule", "schedules", "schemas", "sizes", "slots", "staged"),
+        *(
+            "routes",
+            "runs",
+            "schedule",
+            "schedules",
+            "schemas",
+            "series",
+            "sizes",
+            "slots",
+            "staged",
+        ),
         *(
             "staging",
             "state",

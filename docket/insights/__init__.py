@@ -9,6 +9,7 @@ from __future__ import annotations
 from .explanation import Explanation, Fact
 from .history import ENDINGS, Choice, HistoryPage, Stats, TaskStats, Where
 from .insights import Insights
+from .series import Mark, Series, SeriesPoint, TaskSeries
 from .stack import Frame, Stack
 
 __all__ = [
@@ -19,8 +20,12 @@ __all__ = [
     "Frame",
     "HistoryPage",
     "Insights",
+    "Mark",
+    "Series",
+    "SeriesPoint",
     "Stack",
     "Stats",
+    "TaskSeries",
     "TaskStats",
     "Where",
 ]

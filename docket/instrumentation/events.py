@@ -26,6 +26,9 @@ class Observer:
     def ended(self, task: str, describe: Describe, seconds: float, ending: str) -> None:
         """A run has ended: completed, failed, retried, cancelled, interrupted, lost, parked or struck."""
 
+    def recorded(self, task: str, ending: str, seconds: float | None) -> None:
+        """An end, or a failed attempt, is written down as in the history; a run of it has taken so long."""
+
     def failed(
         self, task: str, describe: Describe, error: BaseException, retry: float | None
     ) -> None:

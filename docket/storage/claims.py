@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from ..connection.base import Connection, Reply, ThreadConnection
 from ..errors import DocketError, ServerUnavailable
 from .executions import queue_argument
+from .history import ending_of
 from .keys import Keys
 from .scripting.replies import pairs
 from .scripting.retrying import value_of
@@ -61,6 +62,10 @@ QUARANTINE = 15_000
 
 OWN_DEATH = "an unknown end"
 """The end of a worker's process of which no more is known."""
+
+
+_GOES_ON = frozenset({"delay", "undo", "back", "waiting", "parked"})
+"""Words of settlements that are no end, but for those whose meaning depends on more."""
 
 
 class Claimed(NamedTuple):
@@ -133,6 +138,18 @@ class Settlement(NamedTuple):
     def told(self, seconds: str, about: str) -> Settlement:
         """Return the same outcome, and what the history is to tell of it."""
         return Settlement(*self[:-2], seconds, about)
+
+    def ending(self, attempt: int) -> str:
+        """Return the ending under which the history has it; empty if it is no end, and no failed attempt.
+
+        Arguments:
+            attempt: the number of the attempt that it settles.
+        """
+        if self.word == "again":
+            return "retried" if self.attempt > attempt else ""
+        if self.word == "next":
+            return self.reason
+        return "" if self.word in _GOES_ON else ending_of(self.word, self.reason)
 
 
 class Verdict(Enum):

@@ -93,9 +93,14 @@ class Ended:
     @property
     def ending(self) -> str:
         """Its state, and of what was cancelled the reason why: cancelled, struck, expired or dropped."""
-        if self.state != "cancelled" or self.reason in ("", "cancelled"):
-            return self.state
-        return self.reason if self.reason in ("struck", "expired") else "dropped"
+        return ending_of(self.state, self.reason)
+
+
+def ending_of(state: str, reason: str) -> str:
+    """Return a state, and of what was cancelled the reason why: cancelled, struck, expired or dropped."""
+    if state not in ("cancelled", "dropped") or reason in ("", "cancelled"):
+        return state
+    return reason if reason in ("struck", "expired") else "dropped"
 
 
 class Reach(NamedTuple):

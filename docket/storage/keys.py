@@ -63,6 +63,9 @@ Key                                   Type          Holds
 ``P:history``                         stream, TTL   what did not complete, and each attempt that has failed
 ``P:history:completed``               stream, TTL   what completed
 ``P:trimmed``                         hash, TTL     why the oldest entries of a stream are gone: age or memory
+``P:series:<resolution>:<task>``      hash, TTL     how many runs have ended how, by time; how long they took
+``P:series:tasks``                    sorted set    the tasks with series, by their last minute; has a TTL
+``P:series:seen:<consumer>``          string, TTL   the last batch that a worker has added
 ``P:clock``                           string        how far time was moved, at a throw-away server
 ====================================  ============  ==============================================
 
@@ -248,6 +251,15 @@ class Keys:
     def trimmed(self) -> str:
         """Reasons why the oldest entries of streams are gone."""
         return self.named("trimmed")
+
+    def series(self, resolution: str, task: str) -> str:
+        """Return the key of the ends of a task in one resolution, by time."""
+        return self.named(f"series:{resolution}:{task}")
+
+    @property
+    def series_tasks(self) -> str:
+        """The tasks that have series."""
+        return self.named("series:tasks")
 
     @property
     def workers(self) -> str:

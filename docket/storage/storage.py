@@ -21,6 +21,7 @@ from .queues import Queues
 from .schedules import Schedules
 from .scripting.retrying import value_of
 from .scripting.script import Script, run
+from .series import Series
 from .situations.execution import Situations
 from .situations.schedule import ScheduleSituations
 from .strikes import StrikeRules
@@ -59,6 +60,7 @@ class Storage:
         self.queues = Queues(connection, self.keys)
         self.schedules = Schedules(connection, self.keys)
         self.schedule_situations = ScheduleSituations(connection, self.keys)
+        self.series = Series(connection, self.keys)
         self.situations = Situations(connection, self.keys)
         self.strikes = StrikeRules(connection, self.keys)
         self.workers = Workers(connection, self.keys)

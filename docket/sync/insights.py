@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..insights import Choice, Explanation, HistoryPage, Insights, Stack, Stats
+from datetime import datetime, timedelta
+
+from ..insights import Choice, Explanation, HistoryPage, Insights, Series, Stack, Stats
 from ..insights.history import EVERYTHING, PAGE
 from .bridge import Bridge
 
@@ -32,6 +34,12 @@ class SyncInsights:
     def stats(self, choice: Choice = EVERYTHING) -> Stats:
         """Return how the runs of each task have ended, as ``Insights.stats``."""
         return self._bridge.wait(lambda: self._insights.stats(choice))
+
+    def series(
+        self, task: str | None = None, *, since: datetime | timedelta | None = None
+    ) -> Series:
+        """Return how many runs have ended how over time, as ``Insights.series``."""
+        return self._bridge.wait(lambda: self._insights.series(task, since=since))
 
     def explain_schedule(self, name: str) -> Explanation | None:
         """Explain why a schedule has a run or none; None if there is no such schedule."""

@@ -60,6 +60,7 @@ from .services.doorbell import Doorbell
 from .services.heartbeat import Heartbeat
 from .services.large_calls import Loading
 from .services.leases import Leases
+from .services.recent_ends import RecentEnds, SeriesReport
 from .services.respondent import Respondent
 from .services.round_trips import RoundTrips
 from .services.unparking import Unparking
@@ -157,9 +158,13 @@ class Worker:
         self.suspects_wait = suspects_wait
         self.is_introduced = is_introduced
         self._code = code
+        self._clock = self.clock_type()
         self.tally = Tally()
         telemetry = WorkerTelemetry(self.labels(), docket.tasks)
-        self._observer = Observers([WorkerLog(), self.tally, telemetry, *observers])
+        self._recent_ends = RecentEnds(self._clock.now)
+        self._observer = Observers(
+            [WorkerLog(), self.tally, telemetry, self._recent_ends, *observers]
+        )
         self._running = Running(concurrency)
         self._services = Services()
         self._started = asyncio.Event()
@@ -178,7 +183,6 @@ class Worker:
             max(docket.record_ttl, DEAD_LETTER_TTL) if docket.execution_ttl else docket.record_ttl
         )
         self._has_history = bool(storage.keys.history)
-        self._clock = self.clock_type()
         self._bookkeeping = Bookkeeping(
             docket.serializer,
             docket.dump_call,
@@ -220,6 +224,7 @@ class Worker:
         self._answering = Answering(storage, self.name, self._leases)
         self._cancellation = Cancellation(storage, self._running, self._leases)
         self._automatic_tasks = AutomaticTasks(docket, self._clock)
+        self._series_report = SeriesReport(storage.series, self.consumer, self._recent_ends)
         self._heartbeat = Heartbeat(
             docket,
             self.name,
@@ -231,6 +236,7 @@ class Worker:
             lambda: limits_of(self),
             takes_all=self.fallback_task is not None,
             code=lambda: self.code.fingerprint,
+            report=self._series_report.send,
         )
         self._unparking = Unparking(
             docket, observer, lambda: self._running.free, self._round_trips.look
@@ -312,16 +318,6 @@ class Worker:
         return len(self._running)
 
     @property
-    def last_contact(self) -> float | None:
-        """Time of the server's last answer, on the clock of the event loop."""
-        contacts = [
-            at
-            for at in (self._round_trips.last_contact, self._heartbeat.last_contact)
-            if at is not None
-        ]
-        return max(contacts, default=None)
-
-    @property
     def free(self) -> int:
         """Number of executions that it could take now."""
         return self._running.free
@@ -330,6 +326,16 @@ class Worker:
     def claims(self) -> int:
         """Number of its claims that the server has answered."""
         return self._round_trips.claims
+
+    @property
+    def last_contact(self) -> float | None:
+        """Time of the server's last answer, on the clock of the event loop."""
+        contacts = [
+            at
+            for at in (self._round_trips.last_contact, self._heartbeat.last_contact)
+            if at is not None
+        ]
+        return max(contacts, default=None)
 
     @property
     def outage(self) -> str:
@@ -565,6 +571,7 @@ class Worker:
         await _within(LAST_WORDS, self._hand_back())
 
     async def _retire(self) -> None:
+        await _within(FAREWELL, self._series_report.send())
         retiring = self.docket.storage.workers.retire(self.name, self.consumer, self.queues)
         with contextlib.suppress(ConnectionError, asyncio.TimeoutError):
             await asyncio.wait_for(retiring, FAREWELL if self._is_drained else None)
@@ -609,8 +616,8 @@ class Worker:
             settlement = self._bookkeeping.settlement(run.claimed, outcome, self._clock.now())
             if settlement is not None and self._is_kept_elsewhere(settlement.result):
                 outcome, settlement = await self._keep_result(run, outcome, settlement)
-            if settlement is not None and self._has_history:
-                settlement = with_account(run, outcome, settlement)
+            if settlement is not None:
+                settlement = with_account(run, outcome, settlement, is_remembered=self._has_history)
         finally:
             self._running.remove(run)
         self._round_trips.settle(run.claimed, settlement)

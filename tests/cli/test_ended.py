@@ -11,6 +11,7 @@ import pytest
 from docket import Docket
 from docket.cli.terminal.endings import parse_since, parse_where, told_reach
 from docket.cli.terminal.exit_codes import Misused
+from docket.storage.configurations import RevisionChange, RevisionEntry
 from docket.storage.history import Reach
 
 from .conftest import Shell
@@ -29,6 +30,18 @@ def ended(shell: Shell) -> Shell:
     shell.visit(add)
     shell.work()
     return shell
+
+
+def commit_a_revision(shell: Shell) -> None:
+    """Have a supervisor commit a configuration."""
+
+    async def commit(docket: Docket) -> None:
+        configurations = docket.storage.configurations
+        await configurations.beat("ours", "here:1", 0, {"owner": "ours"})
+        entry = RevisionEntry("digest", "text", None, "here", "applied")
+        await configurations.commit("ours", 0, entry, 20, RevisionChange())
+
+    shell.visit(commit)
 
 
 def test_what_has_ended_is_listed_by_what_is_known_of_it(ended: Shell) -> None:
@@ -61,23 +74,42 @@ def test_what_waits_has_no_end_to_be_chosen_by(shell: Shell) -> None:
 
 
 def test_ends_are_counted_by_task(ended: Shell) -> None:
-    lines = ended.prints("task", "stats", "--since", "2h").splitlines()
-    told: list[dict[str, Any]] = [
-        json.loads(line) for line in ended.prints("task", "stats", "-o", "jsonl").splitlines()
-    ]
+    commit_a_revision(ended)
+    done = ended.type("task", "stats", "--since", "2h")
 
-    assert lines[0].split()[:3] == ["TASK", "COMPLETED", "FAILED"]
-    assert [(one["task"], one["counts"]) for one in told] == [
-        ("break_down", {"failed": 1}),
-        ("greet", {"completed": 1}),
+    def told(*words: str) -> list[tuple[str, dict[str, int], str]]:
+        lines = ended.prints("task", "stats", *words, "-o", "jsonl").splitlines()
+        items: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        return [(one["task"], one["counts"], one["source"]) for one in items]
+
+    assert done.stdout.splitlines()[0].split()[:3] == ["TASK", "COMPLETED", "FAILED"]
+    first, mark = done.stderr.splitlines()
+    assert first.startswith("from the series since ")
+    assert first.endswith(", in steps of 1m; p50 and p95 are estimates")
+    assert mark.startswith("revision 1 of ours is active since ")
+    assert told() == [
+        ("break_down", {"failed": 1}, "series"),
+        ("greet", {"completed": 1}, "series"),
     ]
+    assert told("--task", "greet", "--since", "2h") == [("greet", {"completed": 1}, "series")]
+    for filters in (
+        ("--tag", "vip"),
+        ("--where", "name==Jane"),
+        ("--state", "completed"),
+        ("--task", "greet", "--since", "30d", "--until", "2999-01-01T00:00Z"),
+        ("--task", "greet", "--since", "30d"),
+    ):
+        assert told(*filters) == [("greet", {"completed": 1}, "history")]
+    assert ended.type("task", "stats", "--error", "RuntimeError").stderr.startswith(
+        "from the history; the history reaches back to "
+    )
 
 
 def test_counts_say_if_they_are_not_of_all(ended: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("docket.insights.history.COUNTED", 1)
     monkeypatch.setattr("docket.insights.history.SLICE", 1)
 
-    assert "only what ended since " in ended.type("task", "stats").stderr
+    assert "only what ended since " in ended.type("task", "stats", "--since", "30d").stderr
 
 
 def test_what_has_no_record_any_more_is_shown_from_the_history(ended: Shell) -> None:

@@ -86,7 +86,7 @@ WORK: Final = (
     ),
     *("slots:*", "holding", "orphans:*", "waiters:*", "waiting", "sizes", "limits"),
     *("cooldown:*", "rate:*", "moments:*", "debounce:*"),
-    *("history", "history:completed", "trimmed"),
+    *("history", "history:completed", "trimmed", "series:*"),
     *("none", "none2"),
 )
 """Keys and channels of work: all but those of configurations, supervisors and what schedules remember."""
@@ -201,7 +201,7 @@ def parts_of(*scripts: str) -> set[str]:
     return found
 
 
-READER = Role(("open", "page", "schedule_situation", "situation", "states", "waits"))
+READER = Role(("open", "page", "schedule_situation", "situation", "states", "waits", "marks"))
 INSPECTOR = Role(READER.scripts, asking=("set", "publish"))
 PRODUCER = Role(
     ("open", "page", "situation", "schedule", "cancel", "clear"), keys=WORK, rules=RULES
@@ -209,7 +209,7 @@ PRODUCER = Role(
 WORKER = PRODUCER | Role(
     (
         *("claim", "settle", "begin", "renew", "release", "register", "retire", "unpark", "acquit"),
-        *("admit", "announce", "regrant", "progress", "heartbeat"),
+        *("admit", "announce", "regrant", "progress", "heartbeat", "series"),
     ),
     ("blpop", "zadd", "set", "get"),
     (*WORK, *ASKED),

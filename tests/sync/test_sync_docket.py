@@ -26,6 +26,7 @@ from docket.errors import Closed, WouldBlock, WrongArguments
 from docket.execution import ExecutionProgress
 from docket.insights.snapshot import StrikePreview
 from docket.operations import Deed, Selection
+from docket.storage.series import Cell, Row
 from docket.sync import Bridge, SyncExecution
 from tests.compat.conftest import soon, working
 
@@ -321,6 +322,9 @@ async def test_it_explains_as_the_other_does(docket: Docket, sync: SyncDocket) -
     assert await in_thread(lambda: sync.insights.explain_schedule("s")) is None
     assert [one.key for one in (await in_thread(sync.insights.history)).entries] == ["k"]
     assert [one.task for one in (await in_thread(sync.insights.stats)).tasks] == ["greet"]
+    minute = await docket.storage.executions.now() // 60_000
+    await docket.storage.series.add("w:1", 1, [Row(minute, "greet", "completed", Cell(1))])
+    assert [one.task for one in (await in_thread(sync.insights.series)).tasks] == ["greet"]
 
 
 async def test_it_does_the_same_deeds(docket: Docket, sync: SyncDocket) -> None:

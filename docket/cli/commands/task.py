@@ -39,6 +39,19 @@ Since = Annotated[
     str | None,
     typer.Option(metavar="WHEN", help="What ended after that: 2h ago, yesterday, or a moment."),
 ]
+Until = Annotated[str | None, typer.Option(metavar="WHEN", help="What ended before that.")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME==VALUE", help="What ended with such an argument, of those that are Logged."
+    ),
+]
+Tagged = Annotated[
+    list[str] | None, typer.Option("--tag", metavar="TAG", help="Only executions with this tag.")
+]
+ErrorKind = Annotated[
+    str | None, typer.Option(help="What failed with this error: its class, or a fingerprint.")
+]
 Reason = Annotated[str, typer.Option(help="Why, for those who wonder.")]
 Author = Annotated[str | None, typer.Option(help="Who wants it so.", show_default="you")]
 
@@ -72,23 +85,10 @@ def list_executions(
     ] = None,
     task: Annotated[str | None, typer.Option(help="Only executions of this task.")] = None,
     since: Since = None,
-    until: Annotated[
-        str | None, typer.Option(metavar="WHEN", help="What ended before that.")
-    ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME==VALUE",
-            help="What ended with such an argument, of those that are Logged.",
-        ),
-    ] = None,
-    tags: Annotated[
-        list[str] | None,
-        typer.Option("--tag", metavar="TAG", help="Only executions with this tag."),
-    ] = None,
-    error: Annotated[
-        str | None, typer.Option(help="What failed with this error: its class, or a fingerprint.")
-    ] = None,
+    until: Until = None,
+    where: Where = None,
+    tags: Tagged = None,
+    error: ErrorKind = None,
     cursor: Annotated[
         str | None, typer.Option(help="Go on where the page before has ended.")
     ] = None,
@@ -126,13 +126,28 @@ def stats(
     *,
     task: Annotated[str | None, typer.Option(help="Only executions of this task.")] = None,
     since: Since = None,
+    until: Until = None,
+    state: Annotated[
+        Literal["completed", "failed", "retried", "cancelled", "struck", "expired", "dropped"]
+        | None,
+        typer.Option(help="Only what has ended so."),
+    ] = None,
+    where: Where = None,
+    tags: Tagged = None,
+    error: ErrorKind = None,
     docket: Name = None,
     url: Url = None,
     config: Config = None,
     output: Output = Form.TABLE,
 ) -> None:
-    """Count how the runs of each task have ended, and how long they took (p50, p95)."""
-    show_stats(Place(docket, url, config), Asked(since=parse_since(since), task=task), output)
+    """Count how the runs of each task have ended, and how long they took (p50, p95).
+
+    By task and time it counts all runs of up to 7 days, from the series; by anything else, from the history.
+    """
+    times = parse_since(since), parse_since(until)
+    states = () if state is None else (state,)
+    asked = Asked(*times, states, task, where or (), tags or (), error)
+    show_stats(Place(docket, url, config), asked, output)
 
 
 @app.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 from ...foundation.lifecycle import ExecutionState
@@ -12,11 +12,11 @@ from ..parameters.place import Place, visit
 from ..terminal.descriptions import EXECUTIONS, of_execution
 from ..terminal.endings import ENDED, STATS, of_ended, of_stats, parse_where, told_reach
 from ..terminal.listings import LISTED, pick
-from ..terminal.output import Form, moment, note, show
+from ..terminal.output import Form, note, show
 
 if TYPE_CHECKING:
     from ...docket import Docket
-    from ...insights import Choice, HistoryPage, Stats
+    from ...insights import Choice, HistoryPage, Series, Stats
 
 LIVE_STATES: Final = tuple(state.value for state in LISTED)
 
@@ -93,14 +93,26 @@ def list_ended(
 
 
 def show_stats(place: Place, asked: Asked, output: Form) -> None:
-    """Count what has ended, by task, and say how far back that reaches."""
+    """Count what has ended, by task, and say from where: the series, or the history, and its reach."""
     choice = asked.choice()
 
-    async def look(docket: Docket) -> Stats:
+    async def look(docket: Docket) -> Stats | Series:
+        if _is_in_series(asked):
+            return await docket.insights.series(asked.task, since=asked.since)
         return await docket.insights.stats(choice)
 
-    stats = visit(place, look)
-    show("task statistics", of_stats(stats), STATS, output)
-    note(told_reach(stats.reach))
-    if stats.since is not None:
-        note(f"only what ended since {moment(stats.since)} was counted: the last 20,000 ends")
+    found = visit(place, look)
+    items, notes = of_stats(found)
+    show("task statistics", items, STATS, output)
+    for line in notes:
+        note(line)
+
+
+def _is_in_series(asked: Asked) -> bool:
+    """Return True if nothing but task and time is chosen by, within the time that the series reach."""
+    from ...storage.series import RESOLUTIONS  # noqa: PLC0415 - --help needs none of it
+
+    if asked != Asked(since=asked.since, task=asked.task):
+        return False
+    earliest = datetime.now(timezone.utc) - RESOLUTIONS[-1].reach
+    return asked.since is None or asked.since >= earliest

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final
 
-from ...foundation.durations import parse_duration
+from ...foundation.durations import format_duration, parse_duration
 from ..parameters.typed_values import parse_value
 from .descriptions import text, when, wide
 from .exit_codes import Misused
@@ -15,9 +15,13 @@ from .output import Column, Item, moment
 
 if TYPE_CHECKING:
     from ...insights.history import Stats, Where
+    from ...insights.series import Series
     from ...storage.history import Ended, Reach
 
 _WHERE: Final = re.compile(r"([^\W\d]\w*)\s*(==|!=|<=|>=|<|>)\s*(.*)", re.DOTALL)
+MARKS: Final = 5
+"""Revisions that are named under statistics: the latest."""
+
 _DAYS: Final = {"today": 0, "yesterday": 1}
 
 
@@ -128,12 +132,38 @@ def parse_where(typed: Sequence[str]) -> list[Where]:
     return found
 
 
-def of_stats(stats: Stats) -> list[dict[str, Any]]:
-    """Return the ends of tasks as they are shown."""
-    return [
-        {"task": one.task, "counts": one.counts, "p50": one.p50, "p95": one.p95}
-        for one in stats.tasks
+def of_stats(found: Stats | Series) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the ends of tasks as they are shown, and what there is to say of where they are from."""
+    from ...insights.series import Series  # noqa: PLC0415 - --help needs none of it
+
+    if isinstance(found, Series):
+        source, notes = "series", _told_of_series(found)
+        tasks = [one.stats for one in found.tasks]
+    else:
+        source, notes, tasks = "history", _told_of_history(found), found.tasks
+    items = [
+        {"task": one.task, "counts": one.counts, "p50": one.p50, "p95": one.p95, "source": source}
+        for one in tasks
     ]
+    return items, notes
+
+
+def _told_of_series(series: Series) -> list[str]:
+    step = format_duration(series.step)
+    since = f"from the series since {moment(series.since)}, in steps of {step}"
+    marks = [
+        f"revision {mark.revision} of {mark.owner} is active since {moment(mark.at)}"
+        for mark in series.marks[-MARKS:]
+    ]
+    return [f"{since}; p50 and p95 are estimates", *marks]
+
+
+def _told_of_history(stats: Stats) -> list[str]:
+    told = [f"from the history; {told_reach(stats.reach)}"]
+    if stats.since is not None:
+        since = moment(stats.since)
+        told.append(f"only what ended since {since} was counted: the last 20,000 ends")
+    return told
 
 
 def _count(state: str) -> Column:

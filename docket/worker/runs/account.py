@@ -26,14 +26,20 @@ _PLAIN: Final = frozenset({type(None), bool, float})
 _WRITE: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
-def with_account(run: Run, outcome: Outcome, settlement: Settlement) -> Settlement:
+def with_account(
+    run: Run, outcome: Outcome, settlement: Settlement, *, is_remembered: bool = True
+) -> Settlement:
     """Return a settlement with the account of its run.
 
     Arguments:
         run: the run that has ended.
         outcome: its outcome.
         settlement: what is written down of that.
+        is_remembered: whether there is a history; if not, all but what the series need is left out.
     """
+    seconds = "" if run.seconds is None else f"{run.seconds:.4g}"
+    if not is_remembered:
+        return _with_ending(outcome, settlement).told(seconds, "")
     told: dict[str, Any] = {}
     if (execution := run.execution) is not None:
         if args := logged_arguments(execution):
@@ -45,11 +51,15 @@ def with_account(run: Run, outcome: Outcome, settlement: Settlement) -> Settleme
         told |= _described(error, settlement.error)
     elif settlement.word == "again":
         return settlement  # put off, and neither ended nor failed
-    if settlement.word == "next" and isinstance(outcome, Perpetuated):
-        ended = "failed" if isinstance(outcome.ended, Failed) else "completed"
-        settlement = settlement._replace(reason=ended)
-    seconds = "" if run.seconds is None else f"{run.seconds:.4g}"
-    return settlement.told(seconds, _WRITE(told) if told else "")
+    return _with_ending(outcome, settlement).told(seconds, _WRITE(told) if told else "")
+
+
+def _with_ending(outcome: Outcome, settlement: Settlement) -> Settlement:
+    """Return a settlement that says how a run has ended that is followed by another one."""
+    if settlement.word != "next" or not isinstance(outcome, Perpetuated):
+        return settlement
+    ended = "failed" if isinstance(outcome.ended, Failed) else "completed"
+    return settlement._replace(reason=ended)
 
 
 def logged_arguments(execution: Execution) -> Mapping[str, Scalar]:

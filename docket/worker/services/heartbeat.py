@@ -38,6 +38,7 @@ class Heartbeat(Service):
         limits: gives the slots of the concurrency limits of its tasks, by definition and task.
         takes_all: whether it has a fallback for tasks that it does not know.
         code: gives the fingerprint of the code that the worker runs.
+        report: sends what has ended since the last beat.
     """
 
     is_kept = True
@@ -54,6 +55,8 @@ class Heartbeat(Service):
         limits: Callable[[], Mapping[tuple[str, str], int]],
         takes_all: bool = False,
         code: Callable[[], str] = str,
+        *,
+        report: Callable[[], Awaitable[None]],
     ) -> None:
         self._docket = docket
         self._worker = worker
@@ -65,6 +68,7 @@ class Heartbeat(Service):
         self._limits = limits
         self._takes_all = takes_all
         self._code = code
+        self._report = report
         self._began = time.monotonic()
         self._announced: Mapping[tuple[str, str], int] = {}
         self._disagreements: set[str] = set()
@@ -132,6 +136,7 @@ class Heartbeat(Service):
             await self._announce(limits)
         self.last_contact = asyncio.get_running_loop().time()
         self._compare_clocks()
+        await self._report()
         if is_measured():
             executions = self._docket.storage.executions
             self._observer.depths(*await executions.depths(self._queues(), self._clock.now()))

@@ -326,22 +326,32 @@ class RoundTrips(Service):
 
     def _hear(self, batch: list[tuple[Claimed, Settlement]], verdicts: list[Verdict]) -> None:
         for (claimed, settlement), verdict in zip(batch, verdicts, strict=True):
-            if verdict not in (Verdict.RECORDED, Verdict.ALREADY):
+            if verdict in (Verdict.RECORDED, Verdict.ALREADY):
+                self._tell_end(claimed, settlement)
+            else:
                 where = _meant_by(claimed, settlement)
                 self._observer.refused(claimed.task, claimed.key, verdict.value, where)
+
+    def _tell_end(self, claimed: Claimed, settlement: Settlement) -> None:
+        if ending := settlement.ending(claimed.attempt):
+            seconds = float(settlement.seconds) if settlement.seconds else None
+            self._observer.recorded(claimed.task, ending, seconds)
 
     def _take(self, trip: Trip, catch: ClaimReply) -> None:
         self.claims += 1
         self._clock.set(catch.now)
         for key, task in catch.struck:
             self._observer.struck(task, key)
+            self._observer.recorded(task, "struck", None)
         for key, task in catch.parked:
             self._observer.struck(task, key)
             self._observer.parked(task, key, ParkedReason.STRUCK.value)
         for key, task in catch.crashed:
             self._observer.crashed(task, key)
+            self._observer.recorded(task, "failed", None)
         for key, task in catch.expired:
             self._observer.expired(task, key)
+            self._observer.recorded(task, "expired", None)
         for what, trouble in catch.broken:
             self._observer.broken(what, trouble)
         if catch.stale:
