@@ -25,6 +25,10 @@ COMMANDS: Final = {
     "restore": ("commands.strike:restore", "Take a strike back."),
     "clear": ("commands.clear:clear", "Cancel everything that is queued or scheduled."),
     "snapshot": ("commands.snapshot:snapshot", "Show what is due, what runs, and who works."),
+    "top": (
+        "commands.top:top",
+        "Show queues, what ends, workers and next schedules, live.",
+    ),
     "watch": ("commands.watch:watch", "Follow one execution to its end."),
     "task": ("commands.task:app", "Look at executions, add and cancel them."),
     "tasks": (

@@ -7,6 +7,7 @@ here changes anything.
 from __future__ import annotations
 
 from .explanation import Explanation, Fact
+from .glance import Glance, QueueAtAGlance, WorkerAtAGlance
 from .history import ENDINGS, Choice, HistoryPage, Stats, TaskStats, Where
 from .insights import Insights
 from .series import Mark, Series, SeriesPoint, TaskSeries
@@ -18,9 +19,11 @@ __all__ = [
     "Explanation",
     "Fact",
     "Frame",
+    "Glance",
     "HistoryPage",
     "Insights",
     "Mark",
+    "QueueAtAGlance",
     "Series",
     "SeriesPoint",
     "Stack",
@@ -28,4 +31,5 @@ __all__ = [
     "TaskSeries",
     "TaskStats",
     "Where",
+    "WorkerAtAGlance",
 ]

@@ -14,6 +14,7 @@ from ..strikelist import StrikeList
 from .ended import explained_end
 from .execution import explained
 from .explanation import Explanation
+from .glance import Glance, glance_at
 from .history import EVERYTHING, PAGE, Choice, HistoryPage, Stats, page_of, stats_of
 from .schedule import explained_schedule
 from .series import Series, series_of
@@ -125,6 +126,19 @@ class Insights:
             >>> series = await docket.insights.series("charge", since=timedelta(hours=2))
         """
         return await series_of(self._storage.series, task, since)
+
+    async def glance(self) -> Glance:
+        """Return a docket at a glance: queues, what has ended in the last minutes, workers, next schedules.
+
+        It takes twelve round trips at most, however much waits there.
+
+        Raises:
+            ServerUnavailable: the server did not answer in time.
+
+        Example:
+            >>> [queue.longest for queue in (await docket.insights.glance()).queues]
+        """
+        return await glance_at(self._storage, self._silence)
 
     async def explain_schedule(self, name: str) -> Explanation | None:
         """Explain why a schedule has a run or none; return None if there is no such schedule.

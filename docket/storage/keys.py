@@ -37,7 +37,7 @@ Key                                   Type          Holds
 ``P:worker-shapes:<worker>``          hash          what each of its tasks can be called with
 ``P:codecs``                          hash          what each worker reads
 ``P:worker-queues``                   hash          the queues that each worker serves
-``P:worker-code``                     hash          when each worker has started, and which code it runs
+``P:worker-code``                     hash          the start of each worker, the code that it runs, its slots
 ``P:task-workers:<task>``             set           the workers that know a task
 ``P:bell`` ``P:bell:<queue>``         list          at most one token: wakes one idle worker
 ``P:format``                          string        the format of all this: another one is refused

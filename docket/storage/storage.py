@@ -13,6 +13,7 @@ from .configurations import Configurations
 from .dead import DeadLetters
 from .deeds import Deeds
 from .executions import Executions
+from .glances import Glances
 from .history import History, HistoryLimits
 from .keys import Keys
 from .limits import Limits
@@ -55,6 +56,7 @@ class Storage:
         self.deeds = Deeds(connection, self.keys)
         self.dead = DeadLetters(connection, self.keys)
         self.executions = Executions(connection, self.keys)
+        self.glances = Glances(connection, self.keys)
         self.limits = Limits(connection, self.keys)
         self.progress = Progresses(connection, self.keys)
         self.queues = Queues(connection, self.keys)

@@ -16,7 +16,7 @@ from .scripting.replies import pairs
 from .scripting.retrying import read_patiently, value_of
 from .scripting.script import Script, run, time_query
 
-_REGISTER = Script("register", ("worker", "silence", "codecs", "queues", "age", "code"))
+_REGISTER = Script("register", ("worker", "silence", "codecs", "queues", "age", "code", "slots"))
 _HEARTBEAT = Script("heartbeat", ("worker", "now"))
 _RETIRE = Script("retire", ("worker", "consumer"))
 _UNPARK = Script("unpark", ("quiet", "most"))
@@ -41,6 +41,8 @@ class WorkerInfo:
     """Time at which it has started, if it says which code it runs."""
     code: str = field(default="", kw_only=True)
     """Fingerprint of the code that it runs; empty if it does not say."""
+    slots: int | None = field(default=None, kw_only=True)
+    """Number of executions that it runs at a time, if it says which code it runs."""
 
     def is_behind(self, workers: Iterable[WorkerInfo]) -> bool:
         """Return True if the newest of those that know the same tasks runs other code.
@@ -69,6 +71,7 @@ class Workers:
         queues: Sequence[str] = (),
         age: timedelta = timedelta(0),
         code: str = "",
+        slots: int = 0,
     ) -> int:
         """Announce a worker and forget those that were silent for longer than ``silence``.
 
@@ -81,6 +84,7 @@ class Workers:
             queues: those that it serves; empty if it does not say so.
             age: the time since it has started.
             code: the fingerprint of the code that it runs; empty if there is none.
+            slots: the number of executions that it runs at a time; 0 if it does not say so.
 
         Returns the server's time in ms.
         """
@@ -89,7 +93,7 @@ class Workers:
         call = _REGISTER.call(
             self._keys,
             *(worker, _milliseconds(silence), " ".join(codecs), "\n".join(queues)),
-            *(_milliseconds(age), code),
+            *(_milliseconds(age), code, slots),
             *words,
         )
         (reply,) = await run(self._connection, call)
@@ -252,11 +256,15 @@ class Workers:
 
 
 def _code_of(told: bytes | None) -> dict[str, Any]:
-    """Return when a worker has started and which code it runs; nothing of what is damaged."""
-    started, _, code = (told or b"").partition(b" ")
+    """Return when a worker has started, which code it runs, and its slots; nothing of what is damaged."""
+    started, code, slots, *_ = [*(told or b"").split(b" "), b"", b""]
     if not started.isdigit():
         return {}
-    return {"started": from_milliseconds(int(started)), "code": code.decode(errors="replace")}
+    return {
+        "started": from_milliseconds(int(started)),
+        "code": code.decode(errors="replace"),
+        "slots": int(slots) if slots.isdigit() and int(slots) else None,
+    }
 
 
 def _milliseconds(duration: timedelta) -> int:

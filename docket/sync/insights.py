@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from ..insights import Choice, Explanation, HistoryPage, Insights, Series, Stack, Stats
+from ..insights import Choice, Explanation, Glance, HistoryPage, Insights, Series, Stack, Stats
 from ..insights.history import EVERYTHING, PAGE
 from .bridge import Bridge
 
@@ -40,6 +40,10 @@ class SyncInsights:
     ) -> Series:
         """Return how many runs have ended how over time, as ``Insights.series``."""
         return self._bridge.wait(lambda: self._insights.series(task, since=since))
+
+    def glance(self) -> Glance:
+        """Return a docket at a glance, as ``Insights.glance``."""
+        return self._bridge.wait(self._insights.glance)
 
     def explain_schedule(self, name: str) -> Explanation | None:
         """Explain why a schedule has a run or none; None if there is no such schedule."""

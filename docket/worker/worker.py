@@ -236,6 +236,7 @@ class Worker:
             lambda: limits_of(self),
             takes_all=self.fallback_task is not None,
             code=lambda: self.code.fingerprint,
+            slots=lambda: self.concurrency,
             report=self._series_report.send,
         )
         self._unparking = Unparking(

@@ -31,7 +31,7 @@ CALLS = [
     *(("task", "stack", "k"), ("task", "stats"), ("task", "ls", "--since", "1h")),
     *(("task", "ls"), ("task", "get", "k"), ("task", "add", "f"), ("task", "cancel", "k")),
     *(("queue", "ls"), ("strikes", "ls"), ("dead", "ls"), ("dead", "show", "k")),
-    *(("parked", "ls"), ("parked", "release"), ("doctor",), ("ping",)),
+    *(("parked", "ls"), ("parked", "release"), ("doctor",), ("ping",), ("top",)),
     *(("schedule", "ls"), ("schedule", "show", "s"), ("schedule", "next", "s")),
 ]
 

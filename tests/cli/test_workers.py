@@ -52,7 +52,8 @@ def test_workers_ls_as_json(shell: Shell) -> None:
 
     (worker,) = listed["items"]
     assert (listed["version"], listed["kind"]) == (1, "workers")
-    assert sorted(worker) == ["code", "is_behind", "last_seen", "name", "started", "tasks"]
+    assert sorted(worker) == ["code", "is_behind", "last_seen", "name", "slots", "started", "tasks"]
+    assert worker["slots"] == 10
     assert (worker["code"], worker["is_behind"]) != ("", True)
 
 

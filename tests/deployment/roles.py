@@ -201,7 +201,9 @@ def parts_of(*scripts: str) -> set[str]:
     return found
 
 
-READER = Role(("open", "page", "schedule_situation", "situation", "states", "waits", "marks"))
+READER = Role(
+    ("open", "page", "schedule_situation", "situation", "states", "waits", "marks", "glance")
+)
 INSPECTOR = Role(READER.scripts, asking=("set", "publish"))
 PRODUCER = Role(
     ("open", "page", "situation", "schedule", "cancel", "clear"), keys=WORK, rules=RULES

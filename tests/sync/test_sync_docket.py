@@ -325,6 +325,7 @@ async def test_it_explains_as_the_other_does(docket: Docket, sync: SyncDocket) -
     minute = await docket.storage.executions.now() // 60_000
     await docket.storage.series.add("w:1", 1, [Row(minute, "greet", "completed", Cell(1))])
     assert [one.task for one in (await in_thread(sync.insights.series)).tasks] == ["greet"]
+    assert [one.name for one in (await in_thread(sync.insights.glance)).queues] == ["default"]
 
 
 async def test_it_does_the_same_deeds(docket: Docket, sync: SyncDocket) -> None:

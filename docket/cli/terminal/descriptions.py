@@ -44,6 +44,7 @@ def of_workers(workers: Collection[WorkerInfo]) -> list[dict[str, Any]]:
             "tasks": sorted(worker.tasks),
             "started": worker.started,
             "code": worker.code,
+            "slots": worker.slots,
             "is_behind": worker.is_behind(workers),
         }
         for worker in sorted(workers, key=lambda worker: worker.name)
@@ -89,6 +90,7 @@ WORKERS: Final = (
     when("last_seen"),
     Column("CODE", lambda item: "older" if item["is_behind"] else ""),
     Column("TASKS", _tasks),
+    Column("SLOTS", lambda item: str(item["slots"] or ""), is_wide=True),
     Column("STARTED", lambda item: distance(item["started"]), is_wide=True),
     Column("FINGERPRINT", lambda item: item["code"], is_wide=True),
 )

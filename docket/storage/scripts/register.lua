@@ -7,6 +7,7 @@
 -- queues    those that it serves, a line each; '' if it does not say
 -- age       ms since it has started
 -- code      the fingerprint of the code that it runs; '' if there is none
+-- slots     how many executions it runs at a time; 0 if it does not say
 -- REST...   pairs: a task that it knows, and what that can be called with ('' if it does not say)
 -- returns   the Redis time in ms
 
@@ -33,7 +34,9 @@ say_format()
 redis.call('ZADD', P .. ':workers', integer(now), worker)
 redis.call('HSET', P .. ':codecs', worker, codecs)
 if queues ~= '' then redis.call('HSET', P .. ':worker-queues', worker, queues) end
-if code ~= '' then redis.call('HSET', P .. ':worker-code', worker, integer(now - age) .. ' ' .. code) end
+if code ~= '' then
+  redis.call('HSET', P .. ':worker-code', worker, table.concat({integer(now - age), code, slots}, ' '))
+end
 for at = REST, #ARGV, 2 do
   local task, shape = ARGV[at], ARGV[at + 1]
   if task ~= '' then

@@ -38,6 +38,7 @@ class Heartbeat(Service):
         limits: gives the slots of the concurrency limits of its tasks, by definition and task.
         takes_all: whether it has a fallback for tasks that it does not know.
         code: gives the fingerprint of the code that the worker runs.
+        slots: gives the number of executions that the worker runs at a time.
         report: sends what has ended since the last beat.
     """
 
@@ -56,6 +57,7 @@ class Heartbeat(Service):
         takes_all: bool = False,
         code: Callable[[], str] = str,
         *,
+        slots: Callable[[], int],
         report: Callable[[], Awaitable[None]],
     ) -> None:
         self._docket = docket
@@ -68,12 +70,14 @@ class Heartbeat(Service):
         self._limits = limits
         self._takes_all = takes_all
         self._code = code
+        self._slots = slots
         self._report = report
         self._began = time.monotonic()
         self._announced: Mapping[tuple[str, str], int] = {}
         self._disagreements: set[str] = set()
         self._known: frozenset[str] = frozenset()
         self._served: tuple[str, ...] = ()
+        self._announced_slots = 0
         self._may_be_forgotten = False
         self._is_astray = False
         self.last_contact: float | None = None
@@ -104,7 +108,7 @@ class Heartbeat(Service):
             await asyncio.sleep(self._docket.heartbeat_interval.total_seconds())
 
     async def _register(self) -> None:
-        tasks, queues = frozenset(self._docket.tasks), tuple(self._queues())
+        tasks, queues, slots = *self._work, self._slots()
         workers = self._docket.storage.workers
         silence, shapes = self._docket.silence, self._shapes()
         self._clock.set(
@@ -112,19 +116,24 @@ class Heartbeat(Service):
                 *(self._worker, sorted(tasks), silence, shapes),
                 *(self._docket.serializer.codecs, queues),
                 timedelta(seconds=time.monotonic() - self._began),
-                self._code(),
+                *(self._code(), slots),
             )
         )
-        self._known, self._served = tasks, queues
+        self._known, self._served, self._announced_slots = tasks, queues, slots
         await self._announce(self._limits())
         self.last_contact = asyncio.get_running_loop().time()
+
+    @property
+    def _work(self) -> tuple[frozenset[str], tuple[str, ...]]:
+        """The tasks that are known, and the queues that are served."""
+        return frozenset(self._docket.tasks), tuple(self._queues())
 
     def _shapes(self) -> dict[str, str]:
         shapes = {name: announced(task) for name, task in self._docket.tasks.items()}
         return {**shapes, ANY_TASK: ANYTHING} if self._takes_all else shapes
 
     async def _beat(self) -> None:
-        if (self._known, self._served) != (frozenset(self._docket.tasks), tuple(self._queues())):
+        if (self._known, self._served) != self._work or self._announced_slots != self._slots():
             await self._register()
         if not await self._say():
             self._may_be_forgotten = True
