@@ -34,6 +34,7 @@ from .runners.command import command_task
 from .runners.http import HttpCall, http_task
 from .serialization import Serializer
 from .storage.history import NO_HISTORY, HistoryLimits
+from .storage.stored import ResultLimits
 from .strikelist import Condition, Operator, Rule
 from .worker import Worker
 
@@ -95,6 +96,7 @@ def orders_for(configuration: Configuration, pool: str, path: Path) -> WorkerSpe
         execution_ttl=configuration.execution_ttl.total_seconds(),
         history_keep=history.keep.total_seconds(),
         history_memory=history.max_memory,
+        result_memory=configuration.results.max_memory,
         lease=LEASE.total_seconds(),
         codecs=tuple(configuration.security.codecs),
         max_payload=configuration.security.max_payload,
@@ -139,6 +141,7 @@ def build_docket(orders: WorkerSpec) -> Docket:
         orders.url,
         execution_ttl=timedelta(seconds=orders.execution_ttl),
         history=HistoryLimits(timedelta(seconds=orders.history_keep), orders.history_memory),
+        results=ResultLimits(orders.result_memory),
         codecs=orders.codecs,
         signing_keys={identity: key.encode() for identity, key in orders.signing_keys.items()},
         max_payload=orders.max_payload,

@@ -55,6 +55,7 @@ from .storage.history import NO_HISTORY, HistoryLimits
 from .storage.scripting.nonces import FRESH, new_nonce
 from .storage.scripting.retrying import REMEMBERED
 from .storage.storage import Storage
+from .storage.stored import ResultLimits
 from .storage.workers import WorkerInfo
 from .strikelist import (
     ACTIONS,
@@ -120,6 +121,7 @@ class Docket(KeyNames):
         lazy: enter it also while nothing answers at the url: workers wait until something does, and calls
             try for a while. Left out, it is so where a url is given.
         history: how much is remembered of what has ended; left out, ``[history]`` of the docket.toml says it.
+        results: how much memory results may take; left out, ``[results]`` of the docket.toml says it.
 
     Raises:
         ConfigurationError: a file or a variable has an impossible value; an argument is an
@@ -149,6 +151,7 @@ class Docket(KeyNames):
         max_payload: int | None = None,
         lazy: bool | None = None,
         history: HistoryLimits | None = None,
+        results: ResultLimits | None = None,
     ) -> None:
         self.lazy = _is_elsewhere(url) if lazy is None else lazy
         found = address.find(name, url, config=config)
@@ -170,7 +173,12 @@ class Docket(KeyNames):
         self._users: list[Callable[[bool], Awaitable[None]]] = []
         """Users that have to end before the docket can be left."""
         self._connection = Traced(connection) if enable_internal_instrumentation else connection
-        self.storage = Storage(self._connection, self.name, history or _history_at(found))
+        self.storage = Storage(
+            self._connection,
+            self.name,
+            history or _history_at(found),
+            results or _results_at(found),
+        )
         self.unanswered = UnansweredCalls(self.record_ttl)
         self._readers = Readers(self.storage.workers, self.silence, self.heartbeat_interval)
         self.result_storage: ResultStorage = (
@@ -880,6 +888,10 @@ def _history_at(found: address.Address) -> HistoryLimits:
         usual.keep if found.history_keep is None else found.history_keep,
         found.history_memory or usual.max_memory,
     )
+
+
+def _results_at(found: address.Address) -> ResultLimits:
+    return ResultLimits() if found.result_memory is None else ResultLimits(found.result_memory)
 
 
 def _aware(when: datetime) -> datetime:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from itertools import chain, repeat
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from typing_extensions import Self
 
@@ -19,7 +19,7 @@ from .calls.context import ExecutionContext
 from .calls.progress import ExecutionProgress
 from .calls.registry import StandIn, TaskFunction, name_of
 from .calls.results import pointer_to
-from .errors import DocketError, ServerRefused, ServerUnavailable, Undecodable
+from .errors import DocketError, ResultEvicted, ServerRefused, ServerUnavailable, Undecodable
 from .foundation.call_options import NO_OPTIONS, CallOptions
 from .foundation.events import ProgressEvent, StateEvent, iso
 from .foundation.lifecycle import Disposition, ExecutionState
@@ -101,6 +101,14 @@ class NextRun:
     args: tuple[Any, ...] | None = None
     kwargs: dict[str, Any] | None = None
     is_perpetual: bool = False
+
+
+class _Settled(NamedTuple):
+    """The result of an execution as it is stored, and the record that a signed one is bound to, if any."""
+
+    record: Record | None
+    result: bytes | None
+    is_evicted: bool
 
 
 class Execution:
@@ -580,7 +588,8 @@ class Execution:
         """Wait until it has ended, and return the result of the task.
 
         Returns None as well when nothing was stored: the record has expired, or results are not kept. Where
-        results are signed, a record without one is an error: it has been taken away.
+        results are signed, a record without one is an error: it has been taken away. While a caller waits
+        here, the result is not evicted.
 
         Arguments:
             timeout: how long to wait; None is forever.
@@ -590,8 +599,9 @@ class Execution:
             TimeoutError: it has not ended in time.
             ExecutionCancelled: it was cancelled.
             Undecodable: its result is damaged, forged or taken away.
-            Exception: the very error that the task failed with; of an error that is not kept one line, and
-                that is never signed.
+            ResultEvicted: it was evicted, as results took more memory than they may.
+            Exception: the very error that the task failed with; of an error that is not kept, or was evicted,
+                one line, and that is never signed.
 
         Example:
             >>> execution = await docket.add(greet)("Jane")
@@ -602,9 +612,8 @@ class Execution:
         if deadline is not None:
             timeout = deadline - datetime.now(timezone.utc)
         await self.sync()
-        if self.state.is_live:
-            await self._until_finished(timeout)
-        return await self._outcome()
+        settled = await self._until_finished(timeout) if self.state.is_live else None
+        return await self._outcome(settled)
 
     async def subscribe(
         self, *, ready: asyncio.Event | None = None
@@ -648,18 +657,18 @@ class Execution:
             error=self.error,
         )
 
-    async def _until_finished(self, timeout: timedelta | None) -> None:
+    async def _until_finished(self, timeout: timedelta | None) -> _Settled:
         seconds = None if timeout is None else timeout.total_seconds()
         try:
             if seconds is not None and seconds <= 0:
                 raise asyncio.TimeoutError
-            await asyncio.wait_for(self._follow_to_the_end(), seconds)
+            return await asyncio.wait_for(self._follow_to_the_end(), seconds)
         except asyncio.TimeoutError:
             raise TimeoutError(
                 f"Timeout waiting for execution {plain(self._key)} to complete"
             ) from None
 
-    async def _follow_to_the_end(self) -> None:
+    async def _follow_to_the_end(self) -> _Settled:
         channel = self._home.storage.keys.state(self._key)
         async with self._home.storage.subscriptions.listen(channel) as listener:
             while self.state.is_live:
@@ -667,13 +676,15 @@ class Execution:
                 if event is RESYNC or not self._hear(event):
                     (record,) = await self._home.storage.executions.read(self._key)
                     if record is None:
-                        return
+                        break
                     self._take(record)
+            # Still listening: nothing is evicted that somebody listens for.
+            return await self._settled()
 
-    async def _outcome(self) -> Any:
+    async def _outcome(self, settled: _Settled | None) -> Any:
         if self.state is ExecutionState.CANCELLED:
             raise ExecutionCancelled(f"Execution {plain(self._key)} was cancelled")
-        stored = await self.stored()
+        stored = await self._load(settled or await self._settled())
         if self.state is ExecutionState.FAILED:
             raise Exception(self._why()) if stored is None else stored
         return stored
@@ -690,11 +701,21 @@ class Execution:
 
         Raises:
             Undecodable: it cannot be read, or it was signed and is gone.
+            ResultEvicted: it was evicted.
         """
-        record, settled = await self._settled()
-        self._find_result(settled is not None)
-        stored = await self._home.results.find(settled)
+        return await self._load(await self._settled())
+
+    async def _load(self, settled: _Settled) -> Any:
+        record = settled.record
+        self._find_result(settled.result is not None)
+        stored = await self._home.results.find(settled.result)
         if stored is None:
+            if settled.is_evicted and self.state is ExecutionState.COMPLETED:
+                raise ResultEvicted(
+                    f"the result of {plain(self._key)} was evicted, as the results of "
+                    f"{self._home.name!r} took more memory than results.max_memory allows: raise that, "
+                    "keep results for less long (result_ttl), or ask for them earlier"
+                )
             if record is not None and self.state is ExecutionState.COMPLETED:
                 raise Undecodable(
                     f"expected the signed result of {plain(self._key)}, found none: it has been taken "
@@ -707,17 +728,18 @@ class Execution:
         annotation = get_signature(self._function).return_annotation
         return self._home.serializer.load_result(stored, annotation, context=place)
 
-    async def _settled(self) -> tuple[Record | None, bytes | None]:
-        """Return the record that a signed result is bound to, if any, and the result as it is stored."""
+    async def _settled(self) -> _Settled:
         executions = self._home.storage.executions
         if not self._home.serializer.signing_keys:
-            return None, await executions.result(self._key)
+            return _Settled(None, *await executions.result(self._key))
         record, result = await executions.read_with_result(self._key)
         if record is not None and result is None:
             # Its key may just have come to stand for another run: both are not read at one moment.
             record, result = await executions.read_with_result(self._key)
         # Without the record it is unknown which run it is the result of.
-        return record, None if record is None else result
+        if record is None:
+            return _Settled(None, None, False)
+        return _Settled(record, result, record.is_evicted)
 
     def _find_result(self, is_there: bool) -> None:
         self.result_key = f"{self._key}:{self._generation}" if is_there else None

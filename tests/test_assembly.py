@@ -128,6 +128,7 @@ def test_orders_say_all_that_the_configuration_says_of_a_pool(orders: WorkerSpec
         log_format="json",
         history_keep=259_200.0,
         history_memory=128 << 20,
+        result_memory=256 << 20,
     )
 
 

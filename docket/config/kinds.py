@@ -20,7 +20,7 @@ from ..foundation import durations, sizes
 from ..foundation.cron import exact_zone, zone_names
 from ..foundation.durations import format_duration, read_duration
 from ..foundation.names import trouble_with, trouble_with_docket
-from ..foundation.sizes import parse_size
+from ..foundation.sizes import parse_limit, parse_size
 from .checking.findings import did_you_mean
 
 _PART: Final = r"[^\W\d]\w*"
@@ -67,6 +67,13 @@ def _read_size(value: Any) -> Any:
         return parse_size(value)
     except ValueError:
         raise expected(sizes.EXPECTED) from None
+
+
+def _read_limit(value: Any) -> Any:
+    try:
+        return parse_limit(value)
+    except ValueError:
+        raise expected(sizes.EXPECTED_LIMIT) from None
 
 
 def _read_share(value: Any) -> Any:
@@ -214,21 +221,26 @@ PositiveDuration: TypeAlias = Annotated[
 ]
 """A length of time that is not zero."""
 
-Size: TypeAlias = Annotated[
-    int,
-    BeforeValidator(_read_size),
-    WithJsonSchema(
+
+def _as_bytes(least: int) -> WithJsonSchema:
+    """Return the schema of a size for editors."""
+    return WithJsonSchema(
         {
             "anyOf": [
                 {"type": "string", "pattern": r"^\s*\d[\d_]*\s*([KMG]iB|B)?\s*$"},
-                {"type": "integer", "minimum": 1},
+                {"type": "integer", "minimum": least},
             ],
             "examples": ["512KiB", "1MiB"],
             "$comment": "size",
         }
-    ),
-]
+    )
+
+
+Size: TypeAlias = Annotated[int, BeforeValidator(_read_size), _as_bytes(1)]
 """Bytes, written as ``docket.sizes`` reads them."""
+
+Limit: TypeAlias = Annotated[int, BeforeValidator(_read_limit), _as_bytes(0)]
+"""Bytes likewise, or 0 for no limit."""
 
 Share: TypeAlias = Annotated[
     float,

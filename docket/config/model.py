@@ -27,6 +27,7 @@ from .tables.base import Table
 from .tables.history import HistoryTable
 from .tables.logging import Logging
 from .tables.pools import PoolTable
+from .tables.results import ResultsTable
 from .tables.schedules import Schedule, ScheduleDefaults
 from .tables.security import Security
 from .tables.strikes import StrikeTable
@@ -83,6 +84,9 @@ class Configuration(Table):
     )
     history: HistoryTable = Field(
         default=HistoryTable(), description="How much is remembered of what has ended."
+    )
+    results: ResultsTable = Field(
+        default=ResultsTable(), description="How much memory results may take."
     )
     security: Security = Field(default=Security(), description="The bytes that are trusted.")
     logging: Logging = Field(

@@ -17,7 +17,7 @@ import tomli
 
 from ..errors import ConfigurationError
 from ..foundation.durations import read_duration
-from ..foundation.sizes import parse_size
+from ..foundation.sizes import parse_limit, parse_size
 from ..foundation.strictness import STRICT, check_strict
 from .layering import (
     PROFILE,
@@ -38,7 +38,7 @@ FILE = "docket.toml"
 
 VALUES = (
     *(("security", "codecs"), ("security", "signing_keys"), ("security", "max_payload")),
-    *(("history", "enabled"), ("history", "max_memory")),
+    *(("history", "enabled"), ("history", "max_memory"), ("results", "max_memory")),
 )
 """Keys that are not strings."""
 
@@ -61,6 +61,7 @@ class Address:
         signing_keys: secrets by id, the first one signs.
         max_payload: the limit of serialized arguments in bytes.
         has_history, history_keep, history_memory: how much is remembered of what has ended.
+        result_memory: the bytes that results may take; 0 is no limit.
         is_strict: whether nothing may be pickled, and all must be signed with long keys.
     """
 
@@ -73,6 +74,7 @@ class Address:
     has_history: bool | None = None
     history_keep: timedelta | None = None
     history_memory: int | None = None
+    result_memory: int | None = None
     is_strict: bool = False
 
 
@@ -104,7 +106,7 @@ def find(
             # Its file is there to be relied on: nothing is unpickled that it does not allow.
             below["security"] = {"codecs": ["safe"]}
         table = laid_over(below, table)
-    security, _ = _table(table, "security"), _table(table, "history")
+    security, *_ = _table(table, "security"), _table(table, "history"), _table(table, "results")
     address = Address(
         name=name or _text(table, "name") or DEFAULT_NAME,
         url=url or _text(table, "url") or DEFAULT_URL,
@@ -115,6 +117,7 @@ def find(
         has_history=_parsed(("history", "enabled"), table, _flag, environ),
         history_keep=_parsed(("history", "keep"), table, read_duration, environ),
         history_memory=_parsed(("history", "max_memory"), table, parse_size, environ),
+        result_memory=_parsed(("results", "max_memory"), table, parse_limit, environ),
         is_strict=_is_strict(security),
     )
     if address.is_strict:

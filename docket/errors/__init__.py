@@ -17,6 +17,7 @@
     │   ├── NotTrusted          what Redis holds is not signed by a key that is known here
     │   ├── ServerMissing       there is no server to start
     │   ├── WorkerSilent        a worker has not answered in time
+    │   ├── ResultEvicted       a result is gone, as results took more memory than they may
     │   └── ForeignData         the keys belong to another program
     ├── TaskError               the author of a task
     │   ├── UnknownTask · SignatureMismatch · ModelMismatch
@@ -69,6 +70,7 @@ __all__ = [
     "PayloadTooLarge",
     "ProcessDied",
     "RemoteTraceback",
+    "ResultEvicted",
     "ServerFull",
     "ServerMissing",
     "ServerRefused",
@@ -207,6 +209,10 @@ class NotTrusted(OperatorError):
 
 class WorkerSilent(OperatorError):
     """A worker has not answered in time."""
+
+
+class ResultEvicted(OperatorError):
+    """A result was taken away, because the results of its docket took more memory than they may."""
 
 
 class ServerMissing(OperatorError):

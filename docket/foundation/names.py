@@ -27,6 +27,7 @@ KEYS: Final = frozenset(
             "debounce",
         ),
         *(
+            "evicted",
             "expiring",
             "fence",
             "format",
@@ -74,6 +75,7 @@ KEYS: Final = frozenset(
         *(
             "staging",
             "state",
+            "stored",
             "stream",
             "strikes",
             "supervisors",

@@ -73,6 +73,8 @@ class WorkerSpec:
     """Seconds that is remembered what has ended; 0 remembers nothing."""
     history_memory: int = 0
     """Bytes that it takes in Redis."""
+    result_memory: int = 0
+    """Bytes that results may take in Redis; 0 is no limit."""
     modules: tuple[str, ...] = ()
     """Modules that are imported beside the functions of the tasks."""
     suspects_wait: int | None = 15_000
@@ -95,6 +97,7 @@ class WorkerSpec:
             "suspects_wait": fields["suspects_wait"],
             "history_keep": fields["history_keep"],
             "history_memory": fields["history_memory"],
+            "result_memory": fields["result_memory"],
             "tasks": tasks,
         }
         return cls(**settings)

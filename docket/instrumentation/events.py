@@ -81,6 +81,9 @@ class Observer:
     def broken(self, what: str, trouble: str) -> None:
         """Something in Redis is not what it should be; it was put aside, and all else goes on."""
 
+    def evicted(self, count: int) -> None:
+        """Results were taken away, because all of them together took too much memory."""
+
     def disrupted(self, error: BaseException, pause: float) -> None:
         """The server is away; the next try is after ``pause`` seconds."""
 

@@ -77,6 +77,9 @@ CACHE_SIZE = _meter.create_gauge("docket_cache_size", "1", "What is remembered a
 REDIS_DISRUPTIONS = _meter.create_counter(
     "docket_redis_disruptions", "1", "Round trips that were lost because the server was away."
 )
+RESULTS_EVICTED = _meter.create_counter(
+    "docket_results_evicted", "1", "Results that were taken away because they took too much memory."
+)
 STRIKES_IN_EFFECT = _meter.create_up_down_counter(
     "docket_strikes_in_effect", "1", "Strikes that this process follows."
 )

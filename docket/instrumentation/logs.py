@@ -49,6 +49,9 @@ def finishing(count: int) -> None:
 REMIND = 60.0
 """Seconds after which a trouble that lasts is written again."""
 
+CALM = 600.0
+"""Seconds without an eviction after which the next one is written again."""
+
 _TROUBLES = (
     (ConfigurationError, "cannot be used as configured"),
     (ServerFull, "is full"),
@@ -74,6 +77,7 @@ class WorkerLog(Observer):
     def __init__(self) -> None:
         self._trouble = ""
         self._told = 0.0
+        self._last_evicted = -CALM
 
     @override
     def started(
@@ -169,6 +173,16 @@ class WorkerLog(Observer):
     @override
     def broken(self, what: str, trouble: str) -> None:
         worker.error("Put aside %s: another program has written to Redis there: %s", what, trouble)
+
+    @override
+    def evicted(self, count: int) -> None:
+        now = time.monotonic()
+        if now - self._last_evicted > CALM:
+            worker.warning(
+                "Results take more memory than results.max_memory allows, and the oldest are evicted; "
+                "raise it, or keep results for less long (result_ttl)"
+            )
+        self._last_evicted = now
 
     @override
     def disrupted(self, error: BaseException, pause: float) -> None:

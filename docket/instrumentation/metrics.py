@@ -72,5 +72,9 @@ class Tally(Observer):
         self.counts["docket_tasks_superseded", task] += 1
 
     @override
+    def evicted(self, count: int) -> None:
+        self.counts["docket_results_evicted", ""] += count
+
+    @override
     def disrupted(self, error: BaseException, pause: float) -> None:
         self.counts["docket_redis_disruptions", ""] += 1

@@ -14,6 +14,7 @@ from .instruments import (
     CACHE_SIZE,
     QUEUE_DEPTH,
     REDIS_DISRUPTIONS,
+    RESULTS_EVICTED,
     SCHEDULE_DEPTH,
     STRIKES_IN_EFFECT,
     TASK_DURATION,
@@ -193,6 +194,10 @@ class WorkerTelemetry(Observer):
     @override
     def refused(self, task: str, key: str, verdict: str, where: str = "worker") -> None:
         TASKS_SUPERSEDED.add(1, {**self._about(task), "docket.where": where})
+
+    @override
+    def evicted(self, count: int) -> None:
+        RESULTS_EVICTED.add(count, self._labels)
 
     @override
     def disrupted(self, error: BaseException, pause: float) -> None:

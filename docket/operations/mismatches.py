@@ -86,6 +86,16 @@ KINDS: Final[Mapping[str, MismatchKind]] = {
     "dead-stale": MismatchKind(
         "The dead letters name an execution that has not failed.", "removes the entry"
     ),
+    "stored-missing": MismatchKind(
+        "A result is kept, and is in no index of results.", "counts it, and adds it to the index"
+    ),
+    "stored-stale": MismatchKind(
+        "An index of results names one that is not there.",
+        "removes the entry, and counts it no more",
+    ),
+    "stored-wrong": MismatchKind(
+        "The bytes of an index of results are not the sum of its entries.", "adds them up again"
+    ),
     "waiter-missing": MismatchKind(
         "The execution waits for a slot or a turn, and is not among those that do.",
         "queues it again: it asks anew, or waits in its place",

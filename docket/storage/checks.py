@@ -16,7 +16,7 @@ from .keys import WORKER_GROUP, Keys
 from .scripting.retrying import read_patiently, run_patiently, value_of
 from .scripting.script import Script
 
-_CHECK = Script("check", ("place", "name", "repair"))
+_CHECK = Script("check", ("RESULTS", "place", "name", "repair"))
 
 SLICE: Final = 100
 """Subjects that one script looks at."""
@@ -73,6 +73,7 @@ _SINGLE: Final = {
     b"parked-groups": ("group", "SSCAN"),
     b"holding": ("holding", "HSCAN"),
     b"sizes": ("size", "HSCAN"),
+    b"stored": ("stored_class", "HSCAN"),
     b"stream": ("message", "XRANGE"),
     b"suspects": ("suspect", "ZSCAN"),
 }
@@ -86,13 +87,14 @@ _MANY: Final = {
     b"slots": ("slot", "ZSCAN"),
     b"orphans": ("orphan", "SSCAN"),
     b"pending": ("due_time", "ZSCAN"),
+    b"stored": ("stored", "ZSCAN"),
 }
 """First words of keys of which there are many, likewise."""
 
 _ALONE: Final = frozenset({"SCAN", "SSCAN"})
 """Commands that return members only; the others return something else with each."""
 
-_ABOVE: Final = {"waiter": "limit", "message": "queue"}
+_ABOVE: Final = {"waiter": "limit", "message": "queue", "stored": "stored_class"}
 """Looks at the name of a key, by that at its members."""
 
 _Found = tuple[str, bytes]

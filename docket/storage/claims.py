@@ -38,6 +38,7 @@ _SETTLE = Script(
     "settle",
     (
         "HISTORY",
+        "RESULTS",
         "consumer",
     ),
 )
@@ -246,6 +247,7 @@ class Claims:
         self.claimant = claimant
         self._turn = 0
         self._thorough_at = 0.0
+        self._evicted = 0
 
     @property
     def is_thorough(self) -> bool:
@@ -284,10 +286,19 @@ class Claims:
         if slots > 0:
             calls.append(self._claim(slots, held, holding, lenient, is_alone))
         replies = [value_of(reply) for reply in await run(self._connection, *calls)]
-        verdicts = [_VERDICTS[word] for word in replies.pop(0)] if settlements else []
+        verdicts = self._verdicts(replies.pop(0), len(settlements)) if settlements else []
         if not replies:
             return verdicts, None
         return verdicts, _catch(replies[0])
+
+    def take_evicted(self) -> int:
+        """Return how many results settlements have evicted since this was asked last."""
+        evicted, self._evicted = self._evicted, 0
+        return evicted
+
+    def _verdicts(self, words: list[Any], count: int) -> list[Verdict]:
+        self._evicted += sum(words[count:])
+        return [_VERDICTS[word] for word in words[:count]]
 
     async def next_expiry(self) -> int | None:
         """Return the ms until the next lease of another worker ends; None if no other one has a lease.

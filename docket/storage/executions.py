@@ -164,6 +164,8 @@ class Record:
     """Its retries by hand, as JSON."""
     options: str = ""
     """The options of its call, as JSON."""
+    is_evicted: bool = False
+    """True if its result was taken away, because results took too much memory."""
     has_result: bool = False
     """True if there is a result or a failure of it; known only if it was read with its progress."""
 
@@ -329,10 +331,15 @@ class Executions:
             record = replace(record, has_result=bool(value_of(result)))
         return record, progress_of(value_of(progress))
 
-    async def result(self, key: str) -> bytes | None:
-        """Return the serialized result or failure, None if there is none."""
-        (reply,) = await read_patiently(self._connection, ("GET", self._keys.result(key)))
-        return value_of(reply)
+    async def result(self, key: str) -> tuple[bytes | None, bool]:
+        """Return the serialized result or failure, None if there is none, and whether it was evicted."""
+        # The result first: what evicts it says so in the same moment.
+        result, is_evicted = await read_patiently(
+            self._connection,
+            ("GET", self._keys.result(key)),
+            ("HEXISTS", self._keys.run(key), "evicted"),
+        )
+        return value_of(result), bool(value_of(is_evicted))
 
     async def read_with_result(self, key: str) -> tuple[Record | None, bytes | None]:
         """Return the record of this key, and the serialized result or failure, None where there is none.
@@ -681,4 +688,5 @@ def _record(key: str, fields: list[bytes]) -> Record | None:
         identity=text(b"nonce") or key,
         lineage=text(b"lineage") or "",
         options=text(b"options") or "",
+        is_evicted=b"evicted" in known,
     )

@@ -7,6 +7,9 @@ Key                                   Type          Holds
 ``P:queue``                           sorted set    what is in the future: key by due time in ms
 ``P:runs:<key>``                      hash          the one copy of an execution
 ``P:results:<key>``                   string, TTL   the result or the failure
+``P:stored``                          hash          bytes that results take, by how long they are kept
+``P:stored:<ms>``                     sorted set    results by when they go: size and key
+``P:evicted``                         hash, TTL     how many results were evicted, and when the last one was
 ``P:kept:<collection>:<key>``         string        what programs keep in ``result_storage``
 ``P:progress:<key>``                  hash          current, total, message
 ``P:expiring``                        sorted set    what must begin, by the moment until when, in ms
@@ -98,10 +101,12 @@ class Keys:
     Arguments:
         prefix: what all of them begin with.
         history: how much is remembered of what has ended, as scripts read it; empty is nothing.
+        results: the bytes that results may take, as scripts read it; empty if there is no limit.
     """
 
     prefix: str
     history: str = ""
+    results: str = ""
 
     def named(self, suffix: str) -> str:
         """Return a key of this docket, for anything that its users keep beside the work."""
@@ -141,6 +146,16 @@ class Keys:
     def result(self, key: str) -> str:
         """Return the key of the result or the failure of an execution."""
         return self.named(f"results:{key}")
+
+    @property
+    def stored(self) -> str:
+        """The bytes that results take, by how long they are kept."""
+        return self.named("stored")
+
+    @property
+    def evicted(self) -> str:
+        """The number of results that were evicted, and the time of the last one."""
+        return self.named("evicted")
 
     def kept(self, collection: str, key: str) -> str:
         """Return the key of what a program keeps beside the work."""

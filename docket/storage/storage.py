@@ -25,6 +25,7 @@ from .scripting.script import Script, run
 from .series import Series
 from .situations.execution import Situations
 from .situations.schedule import ScheduleSituations
+from .stored import ResultLimits, StoredResults
 from .strikes import StrikeRules
 from .subscriptions import Subscriptions
 from .workers import Workers
@@ -39,15 +40,21 @@ class Storage:
         connection: how the server is reached; opened and closed with the storage.
         name: the docket; on a cluster it pins all its keys to one slot.
         history: how much is remembered of what has ended.
+        results: how much memory results may take.
     """
 
     def __init__(
-        self, connection: Connection, name: str, history: HistoryLimits | None = None
+        self,
+        connection: Connection,
+        name: str,
+        history: HistoryLimits | None = None,
+        results: ResultLimits | None = None,
     ) -> None:
         self.connection = connection
         self.name = name
         limits = HistoryLimits() if history is None else history
-        self.keys = Keys(connection.prefix(name), limits.words)
+        result_limits = ResultLimits() if results is None else results
+        self.keys = Keys(connection.prefix(name), limits.words, result_limits.words)
         self.history = History(connection, self.keys, limits)
         self.answers = Answers(connection, self.keys)
         self.checks = Checks(connection, self.keys)
@@ -64,6 +71,7 @@ class Storage:
         self.schedule_situations = ScheduleSituations(connection, self.keys)
         self.series = Series(connection, self.keys)
         self.situations = Situations(connection, self.keys)
+        self.stored = StoredResults(connection, self.keys, result_limits)
         self.strikes = StrikeRules(connection, self.keys)
         self.workers = Workers(connection, self.keys)
         self.subscriptions = Subscriptions(connection, self.keys.strikes)

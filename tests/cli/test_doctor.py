@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from docket.cli.commands.doctor import Patient, examine
 from docket.connection.base import Facts
 from docket.connection.url import connect
+from docket.storage.stored import ResultUse
 from docket.storage.vitals import MemoryUse, Vitals, look
 from tests.fleet.process import ServerProcess
 
 from .conftest import Shell
 
+MOMENT = datetime(2026, 11, 1, 3, tzinfo=timezone.utc)
+MOMENT_TOLD = "2026-11-01 03:00:00 UTC"
 WELL = Patient(
     url="redis://db:6379/0",
     facts=Facts("valkey", (9, 1, 2), eviction="noeviction"),
@@ -57,6 +60,18 @@ def test_what_this_user_may_not_ask_is_no_fault() -> None:
             "eviction",
             "problem",
             "allkeys-lru drops work when the memory is full",
+        ),
+        (
+            replace(WELL, results=ResultUse(95 << 19, 50 << 20)),
+            "results",
+            "warning",
+            "47.5 of 50.0 MiB used",
+        ),
+        (
+            replace(WELL, results=ResultUse(1 << 20, 50 << 20, 1234, MOMENT)),
+            "results",
+            "warning",
+            f"1.0 of 50.0 MiB used; 1,234 were evicted before their time, the last one at {MOMENT_TOLD}",
         ),
         (
             replace(WELL, vitals=replace(WELL.vitals, is_durable=False)),
@@ -119,6 +134,15 @@ def test_what_is_wrong_is_told_with_advice(
 
     assert told[:2] == (verdict, found)
     assert told[2]
+
+
+def test_results_within_their_limit_or_without_one_are_no_trouble() -> None:
+    within, free = (
+        _findings(replace(WELL, results=use)) for use in (ResultUse(5, 50 << 20), ResultUse(5))
+    )
+
+    assert within["results"] == ("ok", "0.0 of 50.0 MiB used", "")
+    assert free["results"] == ("ok", "no limit", "")
 
 
 def test_memory_that_is_left_is_no_trouble() -> None:

@@ -97,6 +97,7 @@ OTHERS: dict[str, str] = {
     "history.enabled": "false",
     "history.keep": '"5h"',
     "history.max_memory": '"5MiB"',
+    "results.max_memory": '"5MiB"',
     "timezone": '"Asia/Tokyo"',
     "modules": '["json"]',
     "url": '"redis://elsewhere:6379/0"',

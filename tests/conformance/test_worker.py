@@ -917,7 +917,9 @@ async def test_nothing_is_left_behind_but_what_expires(docket: Docket, worker: W
             async for key in client.scan_iter(f"{docket.prefix}:*")
             if await client.pttl(key) < 0
         }
-        assert kept <= {":stream", ":queues", ":format", ":fence", ":bell"}
+        # The index of results is swept by the claims of workers.
+        of_results = {":stored", ":stored:900000"}
+        assert kept - of_results <= {":stream", ":queues", ":format", ":fence", ":bell"}
         assert await client.xlen(docket.stream_key) == 0
         groups = await client.xinfo_groups(docket.stream_key)
         assert [(group["pending"], group["consumers"]) for group in groups] == [(0, 0)]

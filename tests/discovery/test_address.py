@@ -18,6 +18,7 @@ from docket.discovery.address import Address, find, read_secret
 from docket.discovery.layering import SCHEMES, embedded_url
 from docket.errors import ConfigurationError, InvalidSetting, NotSerializable
 from docket.serialization import Serializer
+from docket.storage.stored import ResultLimits
 
 
 @pytest.fixture
@@ -172,6 +173,7 @@ VARIABLES: dict[str, dict[str, str]] = {
     "how large arguments may be": {"DOCKET_SECURITY__MAX_PAYLOAD": "64KiB"},
     "the same as a number": {"DOCKET_SECURITY__MAX_PAYLOAD": "65536"},
     "what is remembered": {"DOCKET_HISTORY__KEEP": "5h", "DOCKET_HISTORY__MAX_MEMORY": "5MiB"},
+    "the memory of results": {"DOCKET_RESULTS__MAX_MEMORY": "0"},
     "that nothing is": {"DOCKET_HISTORY__ENABLED": "false"},
     "the codecs": {"DOCKET_SECURITY__CODECS": '["safe"]'},
     "one key": {"DOCKET_SECURITY__SIGNING_KEYS__KEY_1": KEY},
@@ -200,6 +202,7 @@ def test_a_program_and_a_supervisor_read_the_same(
     assert (docket.name, docket.url) == (configuration.name, configuration.url)
     assert docket.execution_ttl == configuration.execution_ttl
     assert docket.storage.history.limits == history_limits(configuration)
+    assert docket.storage.stored.limits == ResultLimits(configuration.results.max_memory)
     assert docket.serializer == serializer_for(configuration, file)
 
 

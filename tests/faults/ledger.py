@@ -152,7 +152,7 @@ class Audit:
         for key, record in records.items():
             if record is None or record.state is not ExecutionState.COMPLETED:
                 continue
-            stored = await docket.storage.executions.result(key)
+            stored, _ = await docket.storage.executions.result(key)
             if stored is not None:
                 results[key] = docket.serializer.load_result(stored, None)
         return cls(events, records, results)

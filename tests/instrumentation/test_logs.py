@@ -37,6 +37,8 @@ def tell_everything(observer: Observer) -> None:
     observer.refused("work", "key", "SUPERSEDED")
     observer.refused("work", "key", "STALE")
     observer.stale(3)
+    observer.evicted(3)
+    observer.evicted(1)
     observer.disrupted(ConnectionError("gone"), 0.5)
     observer.recovered()
     observer.blocked(1.5, "in work")
@@ -57,6 +59,7 @@ def test_everything_is_said_and_counted(caplog: pytest.LogCaptureFixture) -> Non
         "Expired work{key}: it has not begun in time",
         "Dead letter work{key}: torn",
         "Lost the lease of work{key}", "↬ work{key}: superseded", "the outcome was refused (stale)",
+        "Results take more memory than results.max_memory allows",
         "Redis is away (gone); it is tried again until it works", "Redis is back",
         "blocks the event loop for 1.5 s",
     ):  # fmt: skip

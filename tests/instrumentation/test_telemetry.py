@@ -113,13 +113,16 @@ def test_what_happens_to_an_execution_is_counted_without_its_key(
     assert point.labels == ({**labels, "docket.where": where} if where else labels)
 
 
-def test_a_disruption_is_counted_for_the_worker(
+def test_disruptions_and_evictions_are_counted_for_the_worker(
     telemetry: WorkerTelemetry, meters: Meters, name: str
 ) -> None:
     telemetry.disrupted(ConnectionError(), 1.0)
+    telemetry.evicted(3)
 
-    point = meters.point("docket_redis_disruptions", docket_name=name)
-    assert (point.labels, point.value) == ({"docket.name": name, "docket.worker": "w"}, 1)
+    labels = {"docket.name": name, "docket.worker": "w"}
+    for metric, value in (("docket_redis_disruptions", 1), ("docket_results_evicted", 3)):
+        point = meters.point(metric, docket_name=name)
+        assert (point.labels, point.value) == (labels, value)
 
 
 def test_depths_are_those_of_the_docket(

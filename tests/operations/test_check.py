@@ -87,7 +87,7 @@ class Ward:
         await self.enter("w", replaced, "other")
         later = datetime.now(timezone.utc) + timedelta(hours=1)
         await docket.replace(job, later, "replaced")()
-        await self.settle("w", ended, "completed")
+        await self.settle("w", ended, "completed", result=b"value")
         await self.settle("w", dead, "failed")
         await self.claim("gone", "lost")
         await docket.add(job, later, key="future")()
@@ -181,6 +181,15 @@ BREAKS: dict[str, tuple[Words, set[str]]] = {
     "group-empty": (words(("SADD", "parked-groups", "unknown:nothing")), set()),
     "dead-missing": (words(("ZREM", "dead", "dead")), set()),
     "dead-stale": (words(("ZADD", "dead", FAR, "nobody", FAR, "queued", 1, "expired")), set()),
+    "stored-missing": (words(("DEL", "stored"), ("ZREM", "stored:60000", "5:ended")), set()),
+    "stored-stale": (
+        words(
+            ("ZADD", "stored:60000", FAR, "5:nobody", FAR, "6:ended", FAR, "of others"),
+            ("ZADD", "stored:kept", FAR, "5:ended"),
+        ),
+        {"stored-wrong"},
+    ),
+    "stored-wrong": (words(("HINCRBY", "stored", "60000", 7), ("HSET", "stored", "5", 5)), set()),
     "waiter-missing": (
         words(("DEL", "waiters:lim"), ("DEL", "waiters:schedule o/s")),
         {"size-stale"},

@@ -68,10 +68,12 @@ QUEUES: tuple[tuple[str, ...], ...] = (
 )
 DOCUMENTED = re.compile(
     r"(stream|bell)(:fast)?|queues?|format|(runs|results|progress):.+|dead|strikes|routes|fence|history(:completed)?"
-    r"|parked(:.+|-groups)?"
+    r"|parked(:.+|-groups)?|stored(:.+)?"
     r"|(slots|waiters|orphans):.+|holding|waiting|sizes|leases|(lost|suspects)(:fast)?|death:.+"
 )
-FOR_EVER = re.compile(r"(stream|bell)(:fast)?|queues|format|dead|strikes|routes|fence|leases")
+FOR_EVER = re.compile(
+    r"(stream|bell)(:fast)?|queues|format|dead|strikes|routes|fence|leases|stored(:.+)?"
+)
 
 keys = st.sampled_from(["k1", "k2", "k3"])
 tasks = st.sampled_from(TASKS)

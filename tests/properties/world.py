@@ -354,7 +354,7 @@ class World:
 
     async def result(self, key: str) -> Any:
         """What was returned under this key; None if nothing is kept."""
-        stored = await self.docket.storage.executions.result(key)
+        stored, _ = await self.docket.storage.executions.result(key)
         return None if stored is None else self.docket.serializer.load_result(stored, None)
 
     async def quiet(self) -> None:

@@ -763,7 +763,7 @@ async def test_nothing_is_left_behind_when_everybody_has_gone(docket: Docket) ->
     left = {
         key
         for key in await keys_of(docket)
-        if not key.startswith(("runs:", "results:", "dead", "format"))
+        if not key.startswith(("runs:", "results:", "stored", "dead", "format"))
     }
 
     async with docket.redis() as client:

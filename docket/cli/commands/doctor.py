@@ -20,6 +20,7 @@ from ..terminal.output import Form, Output, show
 if TYPE_CHECKING:
     from ...connection.base import Facts
     from ...docket import Docket
+    from ...storage.stored import ResultUse
     from ...storage.vitals import MemoryUse, Vitals
 
 SLOW: Final = timedelta(milliseconds=50)
@@ -33,6 +34,8 @@ OVERDUE: Final = timedelta(seconds=30)
 
 NEARLY_FULL: Final = 0.9
 """The share of its memory that a server should not use."""
+
+MIB: Final = 1 << 20
 
 FINDINGS: Final = (text("subject"), text("verdict"), text("found"), text("advice"))
 
@@ -73,6 +76,7 @@ class Patient:
         halted: the schedules that are paused, but not by the file.
         overdue: the schedules whose due time has passed, without a supervisor that fires them.
         format: the format of what the docket holds; empty if it holds nothing yet.
+        results: the memory that results take.
     """
 
     url: str
@@ -89,6 +93,7 @@ class Patient:
     halted: tuple[str, ...] = ()
     overdue: tuple[str, ...] = ()
     format: str = ""
+    results: ResultUse | None = None
 
 
 def doctor(
@@ -103,14 +108,13 @@ def doctor(
 
 async def _look(docket: Docket) -> Patient:
     from ...schedules.timetable import Timetable  # noqa: PLC0415 - --help needs none of it
-    from ...storage.executions import from_milliseconds  # noqa: PLC0415
     from ...storage.vitals import look  # noqa: PLC0415
 
     storage = docket.storage
-    now = await storage.executions.now()
+    results = await storage.stored.use()
     backlog = await storage.executions.backlog()
     serving = await storage.workers.serving(docket.silence)
-    moment, entries = from_milliseconds(now), await Timetable(docket).entries()
+    moment, entries = results.taken_at, await Timetable(docket).entries()
     is_paused = {entry.id: bool(entry.pause_at(moment)) for entry in entries}
     late = moment - OVERDUE
     return Patient(
@@ -134,6 +138,7 @@ async def _look(docket: Docket) -> Patient:
         strikes=len(await docket.strikes()),
         paused=tuple(one.queue for one in await storage.queues.paused()),
         format=await storage.format(),
+        results=results,
     )
 
 
@@ -153,6 +158,8 @@ def examine(patient: Patient) -> Iterator[Diagnosis]:
     yield _memory(patient.vitals.memory)
     yield _eviction(patient.facts.eviction)
     yield _persistence(patient.vitals.is_durable)
+    if patient.results is not None:
+        yield _results(patient.results)
     yield _workers(patient)
     yield _count("parked", patient.parked, "`docket parked ls` says why")
     yield _count("dead letters", patient.dead, "`docket dead ls` lists them")
@@ -227,6 +234,21 @@ def _memory(memory: MemoryUse | None) -> Diagnosis:
     if memory.share >= NEARLY_FULL:
         return Diagnosis("memory", "warning", found, advice)
     return Diagnosis("memory", "ok", found)
+
+
+def _results(use: ResultUse) -> Diagnosis:
+    if not use.limit:
+        return Diagnosis("results", "ok", "no limit")
+    found = f"{use.bytes / MIB:.1f} of {use.limit / MIB:.1f} MiB used"
+    if use.last_evicted_at is not None:
+        found += (
+            f"; {use.evicted:,} were evicted before their time, the last one at "
+            f"{use.last_evicted_at:%Y-%m-%d %H:%M:%S} UTC"
+        )
+    elif use.bytes < NEARLY_FULL * use.limit:
+        return Diagnosis("results", "ok", found)
+    advice = "raise results.max_memory in docket.toml, or keep results for less long (result_ttl)"
+    return Diagnosis("results", "warning", found, advice)
 
 
 def _eviction(policy: str | None) -> Diagnosis:

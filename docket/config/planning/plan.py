@@ -214,7 +214,7 @@ def effect_of(change: Change) -> str:
             return "pools roll"
         case ("security", *_):
             return "pools roll"
-        case ("execution_ttl",) | ("history", *_) | ("modules",):
+        case ("execution_ttl",) | ("history" | "results", *_) | ("modules",):
             return "pools roll"
         case ("tasks", _, "queue" | "priority"):
             return "live for new executions"
@@ -337,7 +337,7 @@ def _reasons_to_roll_all(changes: tuple[Change, ...]) -> Iterator[str]:
                 yield _told(change)
             case ("tasks", _, key, *_) if key in _CODE:
                 yield _told(change)
-            case ("security", *_) | ("execution_ttl",) | ("history", *_) | ("modules",):
+            case ("security", *_) | ("execution_ttl",) | ("history" | "results", *_) | ("modules",):
                 yield _told(change)
             case _:
                 pass

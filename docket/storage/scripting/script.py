@@ -16,7 +16,10 @@ from redis.exceptions import NoScriptError
 
 from ...connection.base import Argument, Command, Connection, Reply, ThreadConnection
 from ..keys import Keys
-from .source import REMEMBERS, assemble
+from .source import assemble
+
+KNOWN = frozenset({"HISTORY", "RESULTS"})
+"""Arguments that are the same in all calls of a docket."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,8 @@ class Script:
 
     ``arguments`` become Lua locals of the same names; what is passed beyond them stands in ``ARGV``
     from the index ``REST`` on. ``P`` is the prefix of the docket, ``server`` the server,
-    whose time was not moved. ``HISTORY`` is known to the caller: scripts that end executions name it first.
+    whose time was not moved. Scripts that end executions name ``HISTORY`` first, and scripts that count
+    results ``RESULTS``: those are known to the caller.
     """
 
     name: str
@@ -44,14 +48,19 @@ class Script:
         return hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
     @cached_property
+    def _known(self) -> tuple[str, ...]:
+        """Attributes of the keys of a docket that are its first arguments."""
+        return tuple(name.lower() for name in self.arguments if name in KNOWN)
+
+    @cached_property
     def movable(self) -> Script:
         """The same script, as it is run where time can be moved."""
         return replace(self, is_movable=True)
 
     def call(self, keys: Keys, *arguments: Argument) -> Call:
         """Return the call with these arguments, not yet sent."""
-        remembered = (keys.history,) if self.arguments[:1] == (REMEMBERS,) else ()
-        return Call(self, (keys.future, keys.prefix, *remembered, *arguments))
+        known = [getattr(keys, name) for name in self._known]
+        return Call(self, (keys.future, keys.prefix, *known, *arguments))
 
 
 _TIME = Script("time")

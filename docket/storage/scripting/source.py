@@ -15,7 +15,17 @@ from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
-MODULES = ("gates", "history", "leases", "parked", "passed", "suspects", "turns")
+MODULES = (
+    "evicting",
+    "gates",
+    "history",
+    "leases",
+    "parked",
+    "passed",
+    "stored",
+    "suspects",
+    "turns",
+)
 """Files whose functions are used as ``gates.leave``, and are made when the first of a file is used."""
 
 _INCLUDE = re.compile(r"^--! include (\w+)$", re.MULTILINE)

@@ -3,6 +3,7 @@
 --! include mending
 -- Compares records with whatever refers to them, and repairs what differs if its caller wants that: a slice per call.
 --
+-- RESULTS   the bytes that results may take; '' if they are not counted
 -- place     what the subjects are: a look of comparing.lua
 -- name      the queue, limit, group, schedule or consumer that they were found in; '' where there is one place only
 -- repair    '1' if it repairs

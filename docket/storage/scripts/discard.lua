@@ -9,6 +9,7 @@ local function discard(key)
   if state and state ~= 'failed' then return 'NOT_DEAD' end
   redis.call('ZREM', P .. ':dead', key)
   if not state then return 'UNKNOWN' end
+  pcall(evicting.forget, key)
   redis.call('DEL', run_of(key), P .. ':results:' .. key, P .. ':progress:' .. key)
   return 'DISCARDED'
 end

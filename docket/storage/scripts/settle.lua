@@ -17,9 +17,10 @@
 --             back      the same run once more, as if it had not begun
 --             parked    by the rule `error`, if it is not empty and still in force
 --             waiting   for a slot of the limit `reason`, defined as `error`, which has `due` slots
+-- RESULTS   the bytes that results may take, beyond which the oldest are evicted; '' if there is no limit
 -- returns   per run: RECORDED, ALREADY (it was recorded before: sent twice, whatever has become of the key since), SUPERSEDED (a newer
 --           generation exists), STALE (another worker has taken it over), GONE (no record of it), BROKEN (its key
---           holds something else)
+--           holds something else); then the number of results that were evicted, if any were
 --
 -- Fence and consumer decide: only the run that was handed the latest fence may record. A run whose lease was
 -- lost leaves the message alone, because it belongs to the worker that took it over.
@@ -29,6 +30,7 @@ local GOES_ON = {again = true, delay = true, undo = true, next = true, back = tr
 local now = milliseconds()
 local worker = name_of(consumer)
 local bells = {}
+local has_stored = false
 
 -- `when` is nil where the due time is the same.
 local function again(key, run, queue, next_generation, due, attempt, call, when)   --! rare
@@ -182,7 +184,10 @@ local function settle(at)
   else
     ttl = finish(key, word, now, ttl, reason, error, worker, started, its_due, schedule, progress, options)
     -- Last: a record never outlives its result.
-    if result ~= '' then redis.call('SET', P .. ':results:' .. key, result, 'PX', ttl) end
+    if result ~= '' then
+      redis.call('SET', P .. ':results:' .. key, result, 'PX', ttl)
+      has_stored = RESULTS ~= '' and (pcall(stored.note, key, result, ttl, options) or has_stored)
+    end
     if word == 'failed' then bury(key, now, tonumber(ttl)) end
   end
   return 'RECORDED'
@@ -195,4 +200,8 @@ for at = REST, #ARGV, FIELDS do
   replies[#replies + 1] = word or 'BROKEN'
 end
 for queue in pairs(bells) do ring(queue) end
+if has_stored then
+  local ok, evicted = pcall(stored.bound, tonumber(RESULTS))
+  if ok and evicted > 0 then replies[#replies + 1] = evicted end
+end
 return replies

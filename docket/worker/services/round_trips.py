@@ -286,6 +286,8 @@ class RoundTrips(Service):
         self._unanswered -= len(trip.batch)
         self._answered(trip)
         self._hear(trip.batch, verdicts)
+        if evicted := self._exchange.take_evicted():
+            self._observer.evicted(evicted)
         if catch is not None:
             self._take(trip, catch)
         self._traded.set()

@@ -78,6 +78,7 @@ local function add(mode, key, nonce, due, task, call, queue, attempt, trace, rul
     if schedule and LIVE[state] then
       turns.leave_schedule(key, schedule, state == 'running' and gates.owner_of(key, its_nonce))
     end
+    if not LIVE[state] then pcall(evicting.forget, key) end
     redis.call('DEL', run, P .. ':results:' .. key, P .. ':progress:' .. key)
     if its_options then redis.call('ZREM', P .. ':expiring', key) end
   end

@@ -74,6 +74,14 @@ local function lacks_its_moment(key, expires)
   return expires and tonumber(expires) > now and not redis.call('ZSCORE', P .. ':expiring', key)
 end
 
+-- One that is about to end by itself may have left the index already.
+local function lacks_its_count(key)
+  local size = redis.pcall('STRLEN', P .. ':results:' .. key)
+  if type(size) ~= 'number' or size == 0 then return false end
+  if redis.call('PTTL', P .. ':results:' .. key) <= SLACK or evicting.is_elsewhere(key) then return false end
+  return not evicting.is_counted(key, size)
+end
+
 function looks.record(key)
   local names, known = {'state', 'queue', 'message', 'due', 'waits', 'reason', 'task', 'strike', 'consumer', 'options', 'expires'}, {}
   for at, value in ipairs(redis.call('HMGET', run_of(key), unpack(names))) do known[names[at]] = value or nil end
@@ -85,7 +93,21 @@ function looks.record(key)
   if is_ended(known.state) and left == -1 then found[#found + 1] = 'record-stays' end
   if not is_ended(known.state) and left ~= -1 then found[#found + 1] = 'record-expires' end
   if not is_ended(known.state) and lacks_its_moment(key, known.expires) then found[#found + 1] = 'expiring-missing' end
+  if is_ended(known.state) and RESULTS ~= '' and lacks_its_count(key) then found[#found + 1] = 'stored-missing' end
   return found
+end
+
+function looks.stored(member)
+  local goes = tonumber(redis.call('ZSCORE', P .. ':stored:' .. name, member) or nil)
+  if not goes or goes <= now + SLACK then return {} end
+  local key = stored.parsed(member)
+  return {not (key and evicting.is_there(key, goes)) and 'stored-stale' or nil}
+end
+
+-- All of it is added up at once: an index that is larger is left alone.
+function looks.stored_class(class)
+  local bytes = evicting.sum_of(class)
+  return {bytes and bytes ~= tonumber(redis.call('HGET', P .. ':stored', class) or 0) and 'stored-wrong' or nil}
 end
 
 function looks.expiring(key)

@@ -17,5 +17,6 @@ local function look_for_unknown(queue)
 end
 
 for_each_queue(look_for_unknown)
+if redis.call('EXISTS', P .. ':stored') == 1 then pcall(evicting.sweep) end
 if own > held + #claimed then is_recovered = false end
 redis.call('ZADD', P .. ':leases', 'NX', integer(true_now + math.max(lease, IDLE)), consumer)

@@ -68,6 +68,15 @@ mends['expiring-missing'] = function(key)
   redis.call('ZADD', P .. ':expiring', redis.call('HGET', run_of(key), 'expires'), key)
 end
 
+mends['stored-missing'] = function(key)
+  evicting.count_again(key, unpack(redis.call('HMGET', run_of(key), 'completed', 'options')))
+end
+mends['stored-stale'] = function(member) evicting.drop(name, member) end
+mends['stored-wrong'] = function(class)
+  redis.call('HSET', P .. ':stored', class, integer(evicting.sum_of(class)))
+  stored.change(class, 0)
+end
+
 mends['expiring-stale'] = function(key) redis.call('ZREM', P .. ':expiring', key) end
 mends['future-stale'] = function(key) redis.call('ZREM', P .. ':queue', key) end
 mends['waiting-missing'] = function(key) redis.call('ZADD', P .. ':waiting', integer(now), key) end

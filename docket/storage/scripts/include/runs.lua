@@ -255,6 +255,7 @@ local function bury(key, now, ttl)   --! rare
   redis.call('ZREMRANGEBYSCORE', dead, '-inf', integer(now))
   if redis.call('ZCARD', dead) > DEAD_LETTERS then
     local oldest = redis.call('ZPOPMIN', dead)[1]
+    pcall(evicting.forget, oldest)
     redis.call('DEL', run_of(oldest), P .. ':results:' .. oldest, P .. ':progress:' .. oldest)
   end
 end
