@@ -217,7 +217,7 @@ def _words(situation: Situation, rule: Rule | None) -> dict[str, str]:
 
 
 def _said_by(note: str) -> str:
-    """Return who has cancelled an execution, and why, as a clause."""
+    """Return who has cancelled or released an execution, and why, as a clause."""
     try:
         said = cast("dict[str, Any]", json.loads(note or "{}"))
         by, why = said.get("by"), said.get("reason")
@@ -258,6 +258,8 @@ def _facts(situation: Situation, rule: Rule | None, cause: Cause) -> Iterator[Fa
         yield Fact(f"It has been waiting for {span(s.now - waits.since)}.")
     if s.expires and s.attempt == 1 and s.state in _WAITING:
         yield Fact(f"It must have begun by {at(s.expires)}, in {span(s.expires - s.now)}.")
+    if s.released_by:
+        yield Fact(f"It was parked, and was released by hand{_said_by(s.released_by)}.")
     if rule:
         yield _of_rule(rule, cause)
     if s.state is ExecutionState.RUNNING:

@@ -148,11 +148,42 @@ class Operations:
         Raises:
             ServerUnavailable: the server did not answer in time; some may have been cancelled.
         """
-        note = json.dumps({"by": author, "reason": reason, "deed": deed or new_deed()})
-        meant = [
-            (one.key, one.identity) if isinstance(one, Match) else (one, "") for one in executions
-        ]
+        note = _note(author, reason, deed)
+        meant = [*map(_meant, executions)]
         return await self._docket.storage.deeds.cancel(meant, note, self._docket.record_ttl)
+
+    async def release(
+        self,
+        *executions: str | Match,
+        author: str = "",
+        reason: str = "",
+        deed: str = "",
+        dry_run: bool = False,
+    ) -> list[Done]:
+        """Queue parked executions again, each for its own due time.
+
+        A worker that cannot run one parks it again. What an active strike keeps is not released, as it
+        would be parked again, or dropped: its deed is ``STRUCK``, and its detail the strike.
+
+        Arguments:
+            executions: keys, or what ``find`` has found: then a key that is used again meanwhile is left
+                alone.
+            author: the person who asks for it; ``docket task explain`` says so.
+            reason: the reason.
+            deed: an id of what this is a part of.
+            dry_run: only return what would become of them.
+
+        Returns the outcome for each, in their order.
+
+        Raises:
+            ServerUnavailable: the server did not answer in time; some may have been released.
+
+        Example:
+            >>> await docket.operations.release("order-7", author="ann", reason="INC-7")
+        """
+        note = _note(author, reason, deed)
+        meant = [*map(_meant, executions)]
+        return await self._docket.storage.deeds.release(meant, note, dry_run=dry_run)
 
     async def run_now(self, *keys: str) -> list[Done]:
         """Run what is scheduled for later at once; a pause between two attempts ends.
@@ -304,6 +335,14 @@ class Operations:
             args, kwargs, signature, context=place, nonce=new_nonce(), written=written
         )
         return Again(record.key, call, _told(changes))
+
+
+def _note(author: str, reason: str, deed: str) -> str:
+    return json.dumps({"by": author, "reason": reason, "deed": deed or new_deed()})
+
+
+def _meant(one: str | Match) -> tuple[str, str]:
+    return (one.key, one.identity) if isinstance(one, Match) else (one, "")
 
 
 def _is_kept(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Deeds of people on call that concern many executions: cancelled, or run at once."""
+"""Deeds of people on call that concern many executions: cancelled, released, or run at once."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from .scripting.retrying import run_patiently, value_of
 from .scripting.script import Script
 
 _CANCEL_ALL: Final = Script("cancel_all", ("ttl", "note"))
+_RELEASE: Final = Script("release_parked", ("note", "dry"))
 _RUN_NOW: Final = Script("run_now")
 
 
@@ -46,6 +47,32 @@ class Deeds:
             done += [
                 Done(key, Deed(word.decode()))
                 for (key, _), word in zip(part, value_of(reply), strict=True)
+            ]
+        return done
+
+    async def release(
+        self, meant: Sequence[tuple[str, str]], note: str, *, dry_run: bool
+    ) -> list[Done]:
+        """Release parked executions. Safe to be sent again.
+
+        Arguments:
+            meant: the key of each, and the identity of the acceptance that is meant; empty is any.
+            note: who wants it, why, and by which deed, as JSON.
+            dry_run: only return what would become of them.
+
+        Raises:
+            ServerUnavailable: the server did not answer in time; some may have been released.
+        """
+        done: list[Done] = []
+        for at in range(0, len(meant), SLICE):
+            part = meant[at : at + SLICE]
+            call = _RELEASE.call(
+                self._keys, note, int(dry_run), *(field for one in part for field in one)
+            )
+            (reply,) = await run_patiently(self._connection, call)
+            done += [
+                Done(key, Deed(word.decode()), detail.decode(errors="replace"))
+                for (key, _), (word, detail) in zip(part, value_of(reply), strict=True)
             ]
         return done
 

@@ -49,6 +49,21 @@ class SyncOperations:
             lambda: self._operations.cancel(*executions, author=author, reason=reason, deed=deed)
         )
 
+    def release(
+        self,
+        *executions: str | Match,
+        author: str = "",
+        reason: str = "",
+        deed: str = "",
+        dry_run: bool = False,
+    ) -> list[Done]:
+        """Queue parked executions again, as ``Operations.release``; return the outcome for each."""
+        return self._bridge.wait(
+            lambda: self._operations.release(
+                *executions, author=author, reason=reason, deed=deed, dry_run=dry_run
+            )
+        )
+
     def run_now(self, *keys: str) -> list[Done]:
         """Run what is scheduled for later at once, as ``Operations.run_now``."""
         return self._bridge.wait(lambda: self._operations.run_now(*keys))

@@ -144,6 +144,33 @@ def test_of_one_task_only_what_is_struck_of_it_is_told(shell: Shell) -> None:
     assert (none.exit_code, none.stdout) == (0, f"Released 0 of docket '{shell.name}'\n")
 
 
+def test_what_is_parked_is_released_by_key_and_by_reason(shell: Shell) -> None:
+    shell.prints("strike", "trace", "--park")
+    struck = shell.prints("tasks", "trace").split("'")[1]
+    _park(shell, "paint", "plant", "prune")
+
+    dry = shell.prints("parked", "release", "of paint", "--dry-run")
+    both = shell.type(
+        "parked", "release", "of paint", struck, "--author", "ann", "--reason", "INC-7"
+    )
+    again = shell.type("parked", "release", "of paint")
+    none = shell.type("parked", "release", "nobody")
+    two = shell.type("parked", "release", "of paint", "--parked-for", "unknown_task")
+    by_reason = shell.type("parked", "release", "--parked-for", "unknown_task", "--task", "plant")
+
+    assert dry == f"Would release 1 of docket '{shell.name}'\n"
+    assert both.exit_code == 6
+    assert f"Released 1 of docket '{shell.name}', and left 1 alone" in both.stderr
+    assert f"{struck}: the strike task:trace keeps it" in both.stderr
+    assert (again.exit_code, none.exit_code, two.exit_code) == (4, 3, 2)
+    assert "of paint: it is not parked, it is queued" in again.stderr
+    assert "nobody: there is no such execution" in none.stderr
+    assert (by_reason.exit_code, by_reason.stdout) == (0, f"Released 1 of docket '{shell.name}'\n")
+    states = [_state(shell, f"of {name}") for name in ("paint", "plant", "prune")]
+    assert states == ["queued", "queued", "parked"]
+    assert "by ann (INC-7)" in shell.prints("task", "explain", "of paint")
+
+
 def test_what_is_parked_is_cancelled(shell: Shell) -> None:
     _park(shell, "paint", "plant")
 

@@ -230,6 +230,7 @@ ACTING = PRODUCER | Role(
         "states",
         "retry",
         "discard",
+        "release_parked",
         "pause_queues",
     )
 )

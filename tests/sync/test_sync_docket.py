@@ -344,8 +344,10 @@ async def test_it_does_the_same_deeds(docket: Docket, sync: SyncDocket) -> None:
     await docket.add("trace", when=soon(3600), key="later")("hi")
     found = await in_thread(lambda: sync.operations.find(Selection(task="trace")))
     (due,) = await in_thread(lambda: sync.operations.run_now("later"))
+    (left,) = await in_thread(lambda: sync.operations.release("later", dry_run=True))
     (cancelled,) = await in_thread(lambda: sync.operations.cancel(*found.matches))
-    assert (due.deed, cancelled.deed) == (Deed.DUE, Deed.CANCELLED)
+    deeds = (due.deed, left.deed, cancelled.deed)
+    assert deeds == (Deed.DUE, Deed.NOT_PARKED, Deed.CANCELLED)
 
     assert (retried.key, retried.deed) == ("k", Deed.RETRIED)
     assert discarded.deed is Deed.NOT_DEAD

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from ...foundation.plain import plain
 from ..parameters.author import author as me
 from ..parameters.place import Config, Name, Place, Url, visit
+from ..parameters.releases import (
+    ParkedChoice,
+    complain_of_struck,
+    counted_groups,
+    release_groups,
+    released,
+    warn_of_unknown,
+)
 from ..parameters.selections import cancel_found
-from ..terminal.descriptions import known_tasks, of_execution, text, when, wide
-from ..terminal.exit_codes import CommandRefused, Partial
+from ..terminal.descriptions import of_execution, text, when, wide
 from ..terminal.listings import MOST, Limit, pick
 from ..terminal.output import Form, Output, note, say, show
 from .clear import DryRun, Yes, ask
 
 if TYPE_CHECKING:
     from ...docket import Docket
-    from ...storage.parked import Group
-
-STRUCK: Final = "struck"
-"""Reason of executions that a strike keeps back; they are released with the strike, and no other way."""
 
 PARKED: Final = (
     text("key"),
@@ -75,28 +76,46 @@ def list_parked(
 @app.command()
 def release(
     *,
+    keys: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY]...", help="The parked executions.")
+    ] = None,
     task: Task = None,
+    parked_for: Annotated[
+        str | None,
+        typer.Option(help="Only what is parked for this reason, such as unknown_task."),
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why, for those who wonder.")] = "",
+    author: Annotated[str | None, typer.Option(help="Who wants it so.", show_default="you")] = None,
     docket: Name = None,
     url: Url = None,
     config: Config = None,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
-    """Queue again what is parked, but for what a strike keeps back."""
+    """Queue again what is parked, but for what a strike keeps back: by key, or all that a filter finds."""
+    choice = ParkedChoice(keys or (), task, parked_for)
+    choice.check()
+    by = me() if author is None else author
 
-    async def work(docket: Docket) -> str:
-        free, struck = await _parked(docket, task)
-        told = f"{_counted(free)} of docket {docket.name!r}"
+    async def named(docket: Docket) -> str:
+        done = await docket.operations.release(
+            *choice.keys, author=by, reason=reason, dry_run=dry_run
+        )
+        return released(done, docket.name, "Would release" if dry_run else "Released")
+
+    async def found(docket: Docket) -> str:
+        free, struck = await choice.find(docket)
+        told = f"{counted_groups(free)} of docket {docket.name!r}"
         if dry_run:
             return f"Would release {told}"
         if not yes:
             ask(f"This releases {told}.")
-        await _wonder(docket, free)
-        released = await _release(docket, free)
-        _complain(struck, released)
-        return f"Released {released} of docket {docket.name!r}"
+        await warn_of_unknown(docket, free)
+        count, kept = await release_groups(docket, free, by, reason)
+        complain_of_struck(struck + kept, count)
+        return f"Released {count} of docket {docket.name!r}"
 
-    say(visit(Place(docket, url, config), work))
+    say(visit(Place(docket, url, config), named if choice.keys else found))
 
 
 @app.command()
@@ -124,67 +143,3 @@ def discard(
         )
 
     say(visit(Place(docket, url, config), work))
-
-
-async def _parked(docket: Docket, task: str | None) -> tuple[Mapping[Group, int], int]:
-    """Count what can be released, by group, and what a strike keeps back."""
-    groups = await docket.storage.workers.parked_by_group()
-    struck = 0
-    for group, count in groups.items():
-        if group.reason == STRUCK:
-            struck += count if task is None else await _struck(docket, group, count, task)
-    free = {
-        group: count
-        for group, count in groups.items()
-        if group.reason != STRUCK and task in (None, group.task)
-    }
-    return free, struck
-
-
-async def _struck(docket: Docket, group: Group, count: int, task: str) -> int:
-    """Count the executions of a task that one rule keeps back."""
-    kind, _, name = group.task.partition(":")
-    if kind == "task":
-        return count if name == task else 0
-    # A rule on arguments may be one for several tasks.
-    records = docket.storage.executions.parked(group=group)
-    return sum([record.task == task async for record in records])
-
-
-async def _release(docket: Docket, groups: Iterable[Group]) -> int:
-    tasks: dict[str, list[str]] = {}
-    for group in groups:
-        tasks.setdefault(group.reason, []).append(group.task)
-    released = [
-        await docket.storage.workers.unpark(reason, names) for reason, names in tasks.items()
-    ]
-    return sum(len(done.released) for done in released)
-
-
-async def _wonder(docket: Docket, groups: Iterable[Group]) -> None:
-    unknown = {group.task for group in groups} - await known_tasks(docket)
-    if unknown:
-        note(
-            f"no worker knows {plain(', '.join(sorted(unknown)))}: the next one that finds them parks them "
-            "again; start a worker with their code, and it releases them by itself"
-        )
-
-
-def _complain(struck: int, released: int) -> None:
-    if not struck:
-        return
-    kind = Partial if released else CommandRefused
-    raise kind(
-        f"Released {released}; {struck} stay parked, because they are struck: `docket strikes ls` "
-        "lists the strikes, `docket restore` takes one back and releases what it has parked"
-    )
-
-
-def _counted(groups: Mapping[Group, int]) -> str:
-    return (
-        ", ".join(
-            f"{count} × {plain(group.task)} ({plain(group.reason)})"
-            for group, count in groups.items()
-        )
-        or "nothing"
-    )

@@ -31,7 +31,7 @@ local function milliseconds(time)
 end
 
 local FIELDS = {'state', 'task', 'due', 'when', 'queue', 'attempt', 'consumer', 'started', 'completed', 'reason', 'error',
-  'crashes', 'alone', 'suspect', 'silent', 'death', 'cancel', 'message', 'waits', 'gates', 'strike', 'schedule', 'nonce', 'expires', 'ended_by'}
+  'crashes', 'alone', 'suspect', 'silent', 'death', 'cancel', 'message', 'waits', 'gates', 'strike', 'schedule', 'nonce', 'expires', 'ended_by', 'released_by'}
 local run = P .. ':runs:' .. key
 local values = redis.call('HMGET', run, unpack(FIELDS))
 if not values[1] then return {} end

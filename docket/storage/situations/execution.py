@@ -88,7 +88,7 @@ class Situation:
         worker: its holder, or the last one.
         started_at, completed_at, reason, error: as its record says.
         expires: the moment by which it must have begun.
-        ended_by: who has cancelled it, and why, as JSON.
+        ended_by, released_by: who has cancelled it, or released it when it was parked, and why, as JSON.
         crashes, alone, death: how many processes have died under it, how many of them while it ran alone,
             and how the last one has.
         is_suspect: true while it waits as a suspect.
@@ -127,6 +127,7 @@ class Situation:
     error: str = ""
     expires: datetime | None = None
     ended_by: str = ""
+    released_by: str = ""
     crashes: int = 0
     alone: int = 0
     death: str = ""
@@ -246,6 +247,7 @@ def _situation(key: str, told: _Told, silence: timedelta) -> Situation:
         error=told.text("error"),
         expires=told.moment("expires"),
         ended_by=told.text("ended_by"),
+        released_by=told.text("released_by"),
         crashes=told.number("crashes"),
         alone=told.number("alone"),
         death=told.text("death"),
