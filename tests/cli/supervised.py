@@ -103,9 +103,10 @@ def speaking(path: Path, **said: object) -> Generator[None, None, None]:
         speaker.join(20)
 
 
-def on_terminal(*words: str, enough: bytes) -> str:
+def on_terminal(*words: str, enough: bytes, typed: bytes = b"") -> str:
     """Run the real program on a terminal, and interrupt it when it has shown something twice."""
     ours, theirs = pty.openpty()
+    os.write(ours, typed)
     shown = b""
     with subprocess.Popen(
         [sys.executable, "-m", "docket", *words], stdin=theirs, stdout=theirs, stderr=theirs

@@ -26,6 +26,8 @@ def busy(shell: Shell) -> Shell:
         for queue in ("default", "q1", "q2", "q3"):
             await docket.add("greet", queue=queue)("Jane")
         await docket.operations.pause_queues("q1", author="ann")
+        workers = docket.storage.workers
+        await workers.register("w1", ["greet"], docket.silence, code="c0de", slots=4)
 
     shell.visit(add)
     shell.work()
@@ -47,12 +49,16 @@ def test_without_a_terminal_it_looks_once(busy: Shell) -> None:
     ]  # who fails comes first
     assert item["tasks"][0]["failed"] == 1
     assert [one["is_paused"] for one in item["queues"]] == [False, True, False, False]
-    assert item["workers"] == item["schedules"] == []
+    assert [(one["name"], one["running"], one["slots"]) for one in item["workers"]] == [
+        ("w1", 0, 4)
+    ]
+    assert lines[-1].split()[:2] == ["w1", "0/4"]
+    assert item["schedules"] == []
 
 
 def test_on_a_terminal_it_is_drawn_again_until_q_or_ctrl_c(busy: Shell) -> None:
     code, shown = busy.on_terminal("top", typed="q", LINES="20")
-    interrupted = on_terminal("top", "--every", "50ms", enough=b"QUEUE")
+    interrupted = on_terminal("top", "--every", "50ms", enough=b"QUEUE", typed=b"x")
 
     assert code == 0
     assert shown.count("\x1b[2J\x1b[H") >= 1

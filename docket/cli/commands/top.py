@@ -118,7 +118,7 @@ def _keys(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> Generator[Non
     tty.setcbreak(keyboard, termios.TCSANOW)
 
     def read() -> None:
-        if os.read(keyboard, 16).strip().lower().startswith(b"q"):
+        if b"q" in os.read(keyboard, 16).lower():
             stop.set()
 
     loop.add_reader(keyboard, read)

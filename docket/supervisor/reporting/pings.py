@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Final, NamedTuple
 
@@ -122,12 +122,9 @@ class Pings(Service):
 def _last(pong: Pong, timeout: timedelta) -> LastPing:
     if pong.took is not None:
         return LastPing(pong.took.total_seconds())
-    words = " ".join(_words(pong, timeout))
-    return LastPing(timeout.total_seconds(), words)
-
-
-def _words(pong: Pong, timeout: timedelta) -> Iterable[str]:
-    yield f"a ping of queue {plain(pong.queue)} has not completed within {format_duration(timeout)}."
-    yield pong.trouble
-    if pong.advice:
-        yield f"What to do: {pong.advice}"
+    late = (
+        f"a ping of queue {plain(pong.queue)} has not completed within {format_duration(timeout)}."
+    )
+    advice = f"What to do: {pong.advice}" if pong.advice else ""
+    words = [late, pong.trouble, advice]
+    return LastPing(timeout.total_seconds(), " ".join(word for word in words if word))
