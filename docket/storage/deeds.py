@@ -12,7 +12,7 @@ from .keys import Keys
 from .scripting.retrying import run_patiently, value_of
 from .scripting.script import Script
 
-_CANCEL_ALL: Final = Script("cancel_all", ("ttl", "note"))
+_CANCEL_ALL: Final = Script("cancel_all", ("HISTORY", "ttl", "note"))
 _RELEASE: Final = Script("release_parked", ("note", "dry"))
 _RUN_NOW: Final = Script("run_now")
 
