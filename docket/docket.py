@@ -263,7 +263,7 @@ class Docket(KeyNames):
 
     @cached_property
     def operations(self) -> Operations:
-        """Deeds of people on call: retry dead letters, or delete them."""
+        """Deeds of people on call: retry dead letters, cancel work, pause queues."""
         return Operations(self, self.silence)
 
     @property
@@ -549,10 +549,20 @@ class Docket(KeyNames):
         execution.progress.take(progress)
         return execution
 
-    async def clear(self) -> int:
-        """Cancel everything that is queued or scheduled, and return how many that were."""
+    async def clear(self, *, author: str = "", reason: str = "") -> int:
+        """Cancel everything that is queued or scheduled, and return how many that were.
+
+        Arguments:
+            author: the person who asks for it.
+            reason: the reason, for people.
+        """
+        recorded = self.operations.audit.recording("clear", author=author, reason=reason)
         with tracing.spanning("docket.clear", self.labels):
-            return await self.storage.executions.clear(self.record_ttl)
+            async with recorded as recording:
+                # How many there are is known when they are gone; of nothing there is no entry.
+                recording.meant = await self.storage.executions.clear(self.record_ttl)
+                recording.succeed(recording.meant)
+            return recording.done
 
     async def strike(
         self,
@@ -607,8 +617,14 @@ class Docket(KeyNames):
             delay=delay,
         )
         lasting = expires if isinstance(expires, timedelta) else None
+        about = {"rule": rule.describe(), "action": action, "expires": expires, "delay": delay}
+        recorded = self.operations.audit.recording(
+            "strike", author=author, reason=reason, about=about
+        )
         with tracing.spanning("docket.strike", lambda: {**self.labels(), **rule.labels()}):
-            await self.strike_list.impose(rule, lasting=lasting)
+            async with recorded as recording:
+                await self.strike_list.impose(rule, lasting=lasting)
+                recording.succeed()
 
     async def restore(
         self,
@@ -616,11 +632,27 @@ class Docket(KeyNames):
         parameter: str | None = None,
         operator: Operator | LiteralOperator = "==",
         value: Hashable | None = None,
+        *,
+        reason: str = "",
+        author: str = "",
     ) -> None:
-        """Remove a strike, given as it was struck; what it has parked is queued again."""
+        """Remove a strike, given as it was struck; what it has parked is queued again.
+
+        Arguments:
+            function, parameter, operator, value: as for ``strike``.
+            reason: the reason, for people.
+            author: the person who asks for it.
+        """
         rule = rule_for(self._name(function), parameter, operator, value)
+        recorded = self.operations.audit.recording(
+            "restore", author=author, reason=reason, about={"rule": rule.describe()}
+        )
         with tracing.spanning("docket.restore", lambda: {**self.labels(), **rule.labels()}):
-            await self.strike_list.lift(rule)
+            async with recorded as recording:
+                is_active = rule.identity in self.strike_list.rules
+                await self.strike_list.lift(rule)
+                recording.succeed(int(is_active))
+                recording.refuse("not_active", int(not is_active))
 
     async def strikes(self) -> list[Rule]:
         """Return the active strikes, oldest first: what, why, by whom, since when and until when."""

@@ -16,6 +16,7 @@ KEYS: Final = frozenset(
     {
         *(
             "answers",
+            "audit",
             "bell",
             "cancellations",
             "clock",

@@ -20,8 +20,10 @@ from ..storage.checks import Mismatch
 from ..storage.dead import Again, Deed, Done
 from ..storage.executions import Record, from_milliseconds
 from ..storage.scripting.nonces import new_nonce
+from .audit import Audit, Recording, sample
 from .mismatches import Check
 from .selection import Found, Match, Selection
+from .slices import slices
 
 SHOWN = 200
 """Characters of a value, in what is remembered of a change."""
@@ -46,6 +48,8 @@ class Operations:
     def __init__(self, docket: ExecutionContext, silence: timedelta) -> None:
         self._docket = docket
         self._silence = silence
+        self.audit = Audit(docket.storage.audit)
+        """Writes down each of these deeds: ``docket audit`` lists them."""
 
     async def retry(
         self,
@@ -54,6 +58,8 @@ class Operations:
         author: str = "",
         reason: str = "",
         deed: str = "",
+        rate: float | None = None,
+        chosen_by: Mapping[str, Any] | None = None,
     ) -> list[Done]:
         """Run dead letters once more, from their first attempt, at once.
 
@@ -66,6 +72,8 @@ class Operations:
             author: the person who asks for it.
             reason: the reason.
             deed: an id (``new_deed``) by which what has not begun can be taken back: ``Selection(deed=...)``.
+            rate: how many a second, at most; None is as fast as it goes.
+            chosen_by: what the keys were found by, for the audit.
 
         Returns the outcome for each key, in their order. One whose arguments cannot be
         changed is still a dead letter, and its ``detail`` says why.
@@ -76,28 +84,58 @@ class Operations:
         Example:
             >>> await docket.operations.retry("order-7", changes={"customer": "robert"}, author="ann")
         """
-        again, done = list[Again](), dict[str, Done]()
-        for one in await self._wanted(list(dict.fromkeys(keys)), changes or {}):
-            if isinstance(one, Again):
-                again.append(one)
-            else:
-                done[one.key] = one
-        for one in await self._docket.storage.dead.retry(again, author, reason, deed):
-            done[one.key] = one
+        deed = deed or new_deed()
+        wanted, done = list(dict.fromkeys(keys)), dict[str, Done]()
+        about = {"keys": sample(wanted), "by": chosen_by, "changes": _shown(changes or {})}
+        async with self.audit.recording(
+            "retry", meant=len(wanted), author=author, reason=reason, deed=deed, about=about
+        ) as recording:
+            async for some in slices(wanted, rate):
+                outcomes = await self._retry(some, changes or {}, author, reason, deed)
+                recording.tell(outcomes, Deed.RETRIED)
+                done |= {one.key: one for one in outcomes}
         return [done[key] for key in keys]
 
-    async def discard(self, *keys: str) -> list[Done]:
+    async def _retry(
+        self, keys: Sequence[str], changes: Mapping[str, Any], author: str, reason: str, deed: str
+    ) -> list[Done]:
+        found = await self._wanted(keys, changes)
+        again = [one for one in found if isinstance(one, Again)]
+        left = [one for one in found if isinstance(one, Done)]
+        return left + await self._docket.storage.dead.retry(again, author, reason, deed)
+
+    async def discard(
+        self,
+        *keys: str,
+        author: str = "",
+        reason: str = "",
+        deed: str = "",
+        chosen_by: Mapping[str, Any] | None = None,
+    ) -> list[Done]:
         """Delete dead letters for good, with their errors.
 
         Arguments:
             keys: the dead letters.
+            author: the person who asks for it.
+            reason: the reason.
+            deed: an id of what this is a part of.
+            chosen_by: what the keys were found by, for the audit.
 
         Returns the outcome for each key, in their order.
 
         Raises:
             ServerUnavailable: the server did not answer in time; some may be gone.
         """
-        return await self._docket.storage.dead.discard(keys)
+        done: list[Done] = []
+        about = {"keys": sample(keys), "by": chosen_by}
+        async with self.audit.recording(
+            "discard", meant=len(keys), author=author, reason=reason, deed=deed, about=about
+        ) as recording:
+            async for some in slices(keys):
+                outcomes = await self._docket.storage.dead.discard(some)
+                recording.tell(outcomes, Deed.DISCARDED)
+                done += outcomes
+        return done
 
     async def find(self, selection: Selection) -> Found:
         """Find the executions that a selection means, among all that wait or run.
@@ -132,7 +170,13 @@ class Operations:
         return Found(tuple(matches), tuple(unreadable))
 
     async def cancel(
-        self, *executions: str | Match, author: str = "", reason: str = "", deed: str = ""
+        self,
+        *executions: str | Match,
+        author: str = "",
+        reason: str = "",
+        deed: str = "",
+        verb: str = "cancel",
+        chosen_by: Mapping[str, Any] | None = None,
     ) -> list[Done]:
         """Cancel executions for good; a running one is notified, and ends at its next checkpoint.
 
@@ -142,15 +186,26 @@ class Operations:
             author: the person who asks for it; ``docket task explain`` says so.
             reason: the reason.
             deed: an id of what this is a part of.
+            verb: the word of the deed in the audit, where it is a part of another one.
+            chosen_by: what they were found by, for the audit: ``Selection.about``.
 
         Returns the outcome for each, in their order.
 
         Raises:
             ServerUnavailable: the server did not answer in time; some may have been cancelled.
         """
-        note = _note(author, reason, deed)
-        meant = [*map(_meant, executions)]
-        return await self._docket.storage.deeds.cancel(meant, note, self._docket.record_ttl)
+        deed, done = deed or new_deed(), list[Done]()
+        note, meant = _note(author, reason, deed), [*map(_meant, executions)]
+        about = {"keys": sample(key for key, _ in meant), "by": chosen_by}
+        async with self.audit.recording(
+            verb, meant=len(meant), author=author, reason=reason, deed=deed, about=about
+        ) as recording:
+            async for some in slices(meant):
+                storage, ttl = self._docket.storage, self._docket.record_ttl
+                outcomes = await storage.deeds.cancel(some, note, ttl)
+                recording.tell(outcomes, Deed.CANCELLED, Deed.REQUESTED)
+                done += outcomes
+        return done
 
     async def release(
         self,
@@ -159,6 +214,7 @@ class Operations:
         reason: str = "",
         deed: str = "",
         dry_run: bool = False,
+        chosen_by: Mapping[str, Any] | None = None,
     ) -> list[Done]:
         """Queue parked executions again, each for its own due time.
 
@@ -172,6 +228,7 @@ class Operations:
             reason: the reason.
             deed: an id of what this is a part of.
             dry_run: only return what would become of them.
+            chosen_by: what they were found by, for the audit.
 
         Returns the outcome for each, in their order.
 
@@ -181,24 +238,56 @@ class Operations:
         Example:
             >>> await docket.operations.release("order-7", author="ann", reason="INC-7")
         """
-        note = _note(author, reason, deed)
-        meant = [*map(_meant, executions)]
-        return await self._docket.storage.deeds.release(meant, note, dry_run=dry_run)
+        deed, done = deed or new_deed(), list[Done]()
+        note, meant = _note(author, reason, deed), [*map(_meant, executions)]
+        about = {"keys": sample(key for key, _ in meant), "by": chosen_by}
+        async with self.audit.recording(
+            "parked release",
+            # A look alone changes nothing, and is no deed.
+            meant=0 if dry_run else len(meant),
+            author=author,
+            reason=reason,
+            deed=deed,
+            about=about,
+        ) as recording:
+            async for some in slices(meant):
+                outcomes = await self._docket.storage.deeds.release(some, note, dry_run=dry_run)
+                recording.tell(outcomes, Deed.RELEASED)
+                done += outcomes
+        return done
 
-    async def run_now(self, *keys: str) -> list[Done]:
+    async def run_now(
+        self, *keys: str, author: str = "", reason: str = "", deed: str = ""
+    ) -> list[Done]:
         """Run what is scheduled for later at once; a pause between two attempts ends.
 
         Limits and gates hold as ever. What waits for a slot, or for its turn, goes on waiting.
 
         Arguments:
             keys: the executions.
+            author: the person who asks for it.
+            reason: the reason.
+            deed: an id of what this is a part of.
 
         Returns the outcome for each key, in their order.
 
         Raises:
             ServerUnavailable: the server did not answer in time; some may run by now.
         """
-        return await self._docket.storage.deeds.run_now(keys)
+        done: list[Done] = []
+        async with self.audit.recording(
+            "run-now",
+            meant=len(keys),
+            author=author,
+            reason=reason,
+            deed=deed,
+            about={"keys": sample(keys)},
+        ) as recording:
+            async for some in slices(keys):
+                outcomes = await self._docket.storage.deeds.run_now(some)
+                recording.tell(outcomes, Deed.DUE)
+                done += outcomes
+        return done
 
     async def pause_queues(
         self,
@@ -225,22 +314,39 @@ class Operations:
         since = await storage.executions.now()
         until = None if lasting is None else since + int(lasting / timedelta(milliseconds=1))
         pause = {"by": author, "reason": reason, "since": since, "until": until}
-        await storage.queues.pause(queues, pause)
+        about = {"queues": queues, "lasting": lasting}
+        async with self.audit.recording(
+            "queue pause", meant=len(queues), author=author, reason=reason, about=about
+        ) as recording:
+            await storage.queues.pause(queues, pause)
+            recording.succeed(len(queues))
 
-    async def resume_queues(self, *queues: str) -> list[str]:
+    async def resume_queues(self, *queues: str, author: str = "", reason: str = "") -> list[str]:
         """Start work of these queues again.
 
         Arguments:
             queues: their names; ``EVERY_QUEUE`` takes back what was said of all, not of single ones.
+            author: the person who asks for it.
+            reason: the reason.
 
         Returns those that were paused.
 
         Raises:
             ServerUnavailable: the server did not answer in time.
         """
-        return await self._docket.storage.queues.resume(queues)
+        async with self.audit.recording(
+            "queue resume",
+            meant=len(queues),
+            author=author,
+            reason=reason,
+            about={"queues": queues},
+        ) as recording:
+            resumed = await self._docket.storage.queues.resume(queues)
+            recording.succeed(len(resumed))
+            recording.refuse("not_paused", len(queues) - len(resumed))
+        return resumed
 
-    async def check(self, *, repair: bool = False) -> Check:
+    async def check(self, *, repair: bool = False, author: str = "", reason: str = "") -> Check:
         """Compare the records with whatever refers to them, beside what works.
 
         No worker has to stop. Everything is looked at in short scripts, so a large docket takes a while
@@ -248,6 +354,8 @@ class Operations:
 
         Arguments:
             repair: repair what does not agree; no work is lost by that.
+            author: the person who asks for a repair.
+            reason: the reason.
 
         Raises:
             ServerUnavailable: the server did not answer in time; some may be repaired.
@@ -256,14 +364,17 @@ class Operations:
             >>> (await docket.operations.check()).is_well
             True
         """
-        records, repaired = 0, 0
-        counts, listed = Counter[str](), list[Mismatch]()
-        async for looked in self._docket.storage.checks.walk(repair=repair):
-            records += looked.records
-            counts.update(one.kind for one in looked.mismatches)
-            repaired += sum(one.is_repaired for one in looked.mismatches)
-            listed += looked.mismatches[: LISTED - len(listed)]
-        return Check(records, counts, repaired, listed)
+        async with self.audit.recording("fsck", meant=0, author=author, reason=reason) as recording:
+            records, counts, listed = 0, Counter[str](), list[Mismatch]()
+            async for looked in self._docket.storage.checks.walk(repair=repair):
+                records += looked.records
+                listed += looked.mismatches[: LISTED - len(listed)]
+                for one in looked.mismatches:
+                    counts[one.kind] += 1
+                    # A look alone changes nothing, and is no deed.
+                    recording.meant += repair
+                    _tell_repair(recording, one)
+        return Check(records, counts, recording.done, listed)
 
     async def _wanted(self, keys: Sequence[str], changes: Mapping[str, Any]) -> list[Again | Done]:
         """Return what to retry, with its changes, and the outcome of what cannot be."""
@@ -338,11 +449,18 @@ class Operations:
 
 
 def _note(author: str, reason: str, deed: str) -> str:
-    return json.dumps({"by": author, "reason": reason, "deed": deed or new_deed()})
+    return json.dumps({"by": author, "reason": reason, "deed": deed})
 
 
 def _meant(one: str | Match) -> tuple[str, str]:
     return (one.key, one.identity) if isinstance(one, Match) else (one, "")
+
+
+def _tell_repair(recording: Recording, mismatch: Mismatch) -> None:
+    if mismatch.is_repaired:
+        recording.succeed()
+    else:
+        recording.refuse(mismatch.kind)
 
 
 def _is_kept(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
@@ -354,4 +472,8 @@ _KEPT = (str, int, float, bool, bytes, type(None), list, dict)
 
 
 def _told(changes: Mapping[str, Any]) -> str:
-    return json.dumps({name: plain(repr(value))[:SHOWN] for name, value in changes.items()})
+    return json.dumps(_shown(changes))
+
+
+def _shown(changes: Mapping[str, Any]) -> dict[str, str]:
+    return {name: plain(repr(value))[:SHOWN] for name, value in changes.items()}

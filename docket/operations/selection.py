@@ -47,6 +47,19 @@ class Selection:
             and (self.deed is None or self._is_of_deed(record))
         )
 
+    @property
+    def about(self) -> dict[str, Any]:
+        """The choice as the audit has it."""
+        return {
+            "task": self.task,
+            "where": [f"{one.parameter} {one.operator.value} {one.value!r}" for one in self.where],
+            "queue": self.queue,
+            "tag": self.tag,
+            "older": self.older,
+            "deed": self.deed,
+            "states": [] if self.states == LIVE else sorted(one.value for one in self.states),
+        }
+
     def holds(self, arguments: Mapping[str, Any]) -> bool:
         """Return True if arguments compare as they must."""
         return all(condition.holds(arguments) for condition in self.where)

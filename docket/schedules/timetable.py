@@ -13,6 +13,7 @@ from ..docket import Docket
 from ..errors import TooManyRuns, UnknownSchedule
 from ..foundation.lifecycle import ExecutionState
 from ..foundation.plain import plain
+from ..operations.audit import Recording
 from ..storage.executions import Record, from_milliseconds, to_milliseconds
 from ..storage.schedules import DueOutcome, Known
 from .desired import DesiredSchedule
@@ -114,6 +115,7 @@ class Timetable:
         self._docket = docket
         self._serializer = docket.serializer
         self._schedules = docket.storage.schedules
+        self._audit = docket.operations.audit
 
     async def now(self) -> datetime:
         """Return the server's time."""
@@ -211,29 +213,65 @@ class Timetable:
         pause = {"by": by, "reason": reason, "since": to_milliseconds(now)}
         if lasting is not None:
             pause["until"] = to_milliseconds(now + lasting)
-        await self._steer(entry, "pause", pause)
+        about = {"schedule": entry.id, "lasting": lasting}
+        async with self._audit.recording(
+            "schedule pause", author=by, reason=reason, about=about
+        ) as recording:
+            await self._steer(entry, "pause", pause)
+            recording.succeed()
 
-    async def resume(self, entry: ScheduleEntry) -> bool:
-        """Resume it; return False if no operator has paused it."""
-        return await self._steer(entry, "resume") == "DONE"
+    async def resume(self, entry: ScheduleEntry, *, by: str = "", reason: str = "") -> bool:
+        """Resume it; return False if no operator has paused it.
 
-    async def skip_next(self, entry: ScheduleEntry) -> datetime | None:
-        """Skip its next due time; return that time, or None if there is none."""
-        return entry.next_time if await self._steer(entry, "skip") == "DONE" else None
+        Arguments:
+            entry: the schedule.
+            by: the person who asks for it.
+            reason: the reason.
+        """
+        return await self._recorded(entry, "resume", "schedule resume", by, reason)
 
-    async def trigger(self, entry: ScheduleEntry) -> str | None:
+    async def skip_next(
+        self, entry: ScheduleEntry, *, by: str = "", reason: str = ""
+    ) -> datetime | None:
+        """Skip its next due time; return that time, or None if there is none.
+
+        Arguments:
+            entry: the schedule.
+            by: the person who asks for it.
+            reason: the reason.
+        """
+        is_done = await self._recorded(entry, "skip", "schedule skip-next", by, reason)
+        return entry.next_time if is_done else None
+
+    async def trigger(self, entry: ScheduleEntry, *, by: str = "", reason: str = "") -> str | None:
         """Run it now, besides its due times; return the key of the run, or None if a strike forbids it.
+
+        Arguments:
+            entry: the schedule.
+            by: the person who asks for it.
+            reason: the reason.
 
         Raises:
             NotTrusted: it is not signed by a key that is known here.
         """
         now = await self.now()
         key = f"{entry.known.name}@manual-{utc(now)}"
-        (word,) = await self._run(entry, "triggered", [(now, key)])
+        about = {"schedule": entry.id, "keys": [key]}
+        async with self._audit.recording(
+            "schedule trigger", author=by, reason=reason, about=about
+        ) as recording:
+            (word,) = await self._run(entry, "triggered", [(now, key)], recording)
         return None if word == "STRUCK" else key
 
     async def backfill(
-        self, entry: ScheduleEntry, start: datetime, end: datetime, *, is_dry: bool = False
+        self,
+        entry: ScheduleEntry,
+        start: datetime,
+        end: datetime,
+        *,
+        is_dry: bool = False,
+        by: str = "",
+        reason: str = "",
     ) -> list[Backfilled]:
         """Run due times that have passed and had no run, the earliest first.
 
@@ -241,6 +279,8 @@ class Timetable:
             entry: the schedule.
             start, end: from one moment on, and before the other; what is still to come is left out.
             is_dry: whether it is only asked what would be run.
+            by: the person who asks for it.
+            reason: the reason.
 
         Raises:
             TooManyRuns: there are more than ``MOST_BACKFILLED``, or it is counted from the ends of its runs.
@@ -259,7 +299,14 @@ class Timetable:
                 f"backfill those before {utc(due[-1])} first"
             )
         runs = [(moment, key_of(schedule.name, moment)) for moment in due]
-        words = await (self._look(entry, due) if is_dry else self._run(entry, "backfilled", runs))
+        if is_dry:
+            words = await self._look(entry, due)
+        else:
+            about = {"schedule": entry.id, "from": utc(start), "to": utc(end)}
+            async with self._audit.recording(
+                "schedule backfill", meant=len(runs), author=by, reason=reason, about=about
+            ) as recording:
+                words = await self._run(entry, "backfilled", runs, recording)
         return [Backfilled(*run, word) for run, word in zip(runs, words, strict=True)]
 
     async def _look(self, entry: ScheduleEntry, due: Sequence[datetime]) -> list[str]:
@@ -271,6 +318,7 @@ class Timetable:
         entry: ScheduleEntry,
         why: Literal["backfilled", "triggered"],
         runs: Sequence[tuple[datetime, str]],
+        recording: Recording,
     ) -> list[str]:
         schedule, known = entry.schedule, entry.known
         check_seal(self._serializer, known.owner, known.name, known.definition, known.seal)
@@ -280,10 +328,28 @@ class Timetable:
                 (to_milliseconds(due), key, call_of(self._serializer, schedule, key))
                 for due, key in runs[at : at + AT_ONCE]
             ]
-            words += await self._schedules.run_at(
+            found = await self._schedules.run_at(
                 entry.id, why, schedule.task, some, schedule.options.lane, schedule.options.text
             )
+            for word in found:
+                _tell(recording, word)
+            words += found
         return words
+
+    async def _recorded(
+        self,
+        entry: ScheduleEntry,
+        verb: Literal["resume", "skip"],
+        deed: str,
+        by: str,
+        reason: str,
+    ) -> bool:
+        async with self._audit.recording(
+            deed, author=by, reason=reason, about={"schedule": entry.id}
+        ) as recording:
+            word = await self._steer(entry, verb)
+            _tell(recording, word)
+        return word == "DONE"
 
     async def _steer(
         self,
@@ -295,6 +361,13 @@ class Timetable:
         if word == "UNKNOWN":
             raise UnknownSchedule(f"schedule {entry.id!r} was removed just now")
         return word
+
+
+def _tell(recording: Recording, word: str) -> None:
+    if word in ("DONE", "FIRED"):
+        recording.succeed()
+    else:
+        recording.refuse(word.lower())
 
 
 def _kept_up(record: Record) -> KeptUp:

@@ -69,6 +69,7 @@ Key                                   Type          Holds
 ``P:series:<resolution>:<task>``      hash, TTL     how many runs have ended how, by time; how long they took
 ``P:series:tasks``                    sorted set    the tasks with series, by their last minute; has a TTL
 ``P:series:seen:<consumer>``          string, TTL   the last batch that a worker has added
+``P:audit``                           stream, TTL   deeds of operators: the last 10,000
 ``P:clock``                           string        how far time was moved, at a throw-away server
 ====================================  ============  ==============================================
 
@@ -275,6 +276,11 @@ class Keys:
     def series_tasks(self) -> str:
         """The tasks that have series."""
         return self.named("series:tasks")
+
+    @property
+    def audit(self) -> str:
+        """The deeds of operators."""
+        return self.named("audit")
 
     @property
     def workers(self) -> str:

@@ -6,12 +6,14 @@ from ..connection.base import Connection
 from ..connection.traced import Traced
 from ..errors import ForeignData
 from .answers import Answers
+from .audit import AuditStream
 from .checks import Checks
 from .claims import Claims, Consumer
 from .clock import Clock
 from .configurations import Configurations
 from .dead import DeadLetters
 from .deeds import Deeds
+from .events import EventStreams
 from .executions import Executions
 from .glances import Glances
 from .history import History, HistoryLimits
@@ -57,11 +59,13 @@ class Storage:
         self.keys = Keys(connection.prefix(name), limits.words, result_limits.words)
         self.history = History(connection, self.keys, limits)
         self.answers = Answers(connection, self.keys)
+        self.audit = AuditStream(connection, self.keys)
         self.checks = Checks(connection, self.keys)
         self.clock = Clock(connection, self.keys)
         self.configurations = Configurations(connection, self.keys)
         self.deeds = Deeds(connection, self.keys)
         self.dead = DeadLetters(connection, self.keys)
+        self.events = EventStreams(connection, self.keys)
         self.executions = Executions(connection, self.keys)
         self.glances = Glances(connection, self.keys)
         self.limits = Limits(connection, self.keys)

@@ -251,9 +251,9 @@ class SyncDocket(Tied):
         execution = self._bridge.wait(lambda: self._docket.get_execution(key))
         return None if execution is None else SyncExecution(execution, self._bridge)
 
-    def clear(self) -> int:
+    def clear(self, *, author: str = "", reason: str = "") -> int:
         """Cancel everything that is queued or scheduled, and return how many that were."""
-        return self._bridge.wait(self._docket.clear)
+        return self._bridge.wait(lambda: self._docket.clear(author=author, reason=reason))
 
     def strike(
         self,
@@ -289,9 +289,16 @@ class SyncDocket(Tied):
         parameter: str | None = None,
         operator: Operator | LiteralOperator = "==",
         value: Hashable | None = None,
+        *,
+        reason: str = "",
+        author: str = "",
     ) -> None:
         """Remove a strike, given as it was struck; what it has parked is queued again."""
-        self._bridge.wait(lambda: self._docket.restore(function, parameter, operator, value))
+        self._bridge.wait(
+            lambda: self._docket.restore(
+                function, parameter, operator, value, reason=reason, author=author
+            )
+        )
 
     def strikes(self) -> list[Rule]:
         """Return the active strikes, oldest first."""

@@ -29,11 +29,19 @@ class SyncOperations:
         author: str = "",
         reason: str = "",
         deed: str = "",
+        rate: float | None = None,
+        chosen_by: Mapping[str, Any] | None = None,
     ) -> list[Done]:
         """Run dead letters once more, as ``Operations.retry``; return the outcome for each key."""
         return self._bridge.wait(
             lambda: self._operations.retry(
-                *keys, changes=changes, author=author, reason=reason, deed=deed
+                *keys,
+                changes=changes,
+                author=author,
+                reason=reason,
+                deed=deed,
+                rate=rate,
+                chosen_by=chosen_by,
             )
         )
 
@@ -42,11 +50,24 @@ class SyncOperations:
         return self._bridge.wait(lambda: self._operations.find(selection))
 
     def cancel(
-        self, *executions: str | Match, author: str = "", reason: str = "", deed: str = ""
+        self,
+        *executions: str | Match,
+        author: str = "",
+        reason: str = "",
+        deed: str = "",
+        verb: str = "cancel",
+        chosen_by: Mapping[str, Any] | None = None,
     ) -> list[Done]:
         """Cancel executions for good, as ``Operations.cancel``; return the outcome for each."""
         return self._bridge.wait(
-            lambda: self._operations.cancel(*executions, author=author, reason=reason, deed=deed)
+            lambda: self._operations.cancel(
+                *executions,
+                author=author,
+                reason=reason,
+                deed=deed,
+                verb=verb,
+                chosen_by=chosen_by,
+            )
         )
 
     def release(
@@ -56,21 +77,40 @@ class SyncOperations:
         reason: str = "",
         deed: str = "",
         dry_run: bool = False,
+        chosen_by: Mapping[str, Any] | None = None,
     ) -> list[Done]:
         """Queue parked executions again, as ``Operations.release``; return the outcome for each."""
         return self._bridge.wait(
             lambda: self._operations.release(
-                *executions, author=author, reason=reason, deed=deed, dry_run=dry_run
+                *executions,
+                author=author,
+                reason=reason,
+                deed=deed,
+                dry_run=dry_run,
+                chosen_by=chosen_by,
             )
         )
 
-    def run_now(self, *keys: str) -> list[Done]:
+    def run_now(self, *keys: str, author: str = "", reason: str = "", deed: str = "") -> list[Done]:
         """Run what is scheduled for later at once, as ``Operations.run_now``."""
-        return self._bridge.wait(lambda: self._operations.run_now(*keys))
+        return self._bridge.wait(
+            lambda: self._operations.run_now(*keys, author=author, reason=reason, deed=deed)
+        )
 
-    def discard(self, *keys: str) -> list[Done]:
+    def discard(
+        self,
+        *keys: str,
+        author: str = "",
+        reason: str = "",
+        deed: str = "",
+        chosen_by: Mapping[str, Any] | None = None,
+    ) -> list[Done]:
         """Delete dead letters for good; return the outcome for each key."""
-        return self._bridge.wait(lambda: self._operations.discard(*keys))
+        return self._bridge.wait(
+            lambda: self._operations.discard(
+                *keys, author=author, reason=reason, deed=deed, chosen_by=chosen_by
+            )
+        )
 
     def pause_queues(
         self,

@@ -232,6 +232,7 @@ ACTING = PRODUCER | Role(
         "discard",
         "release_parked",
         "pause_queues",
+        "audit",
     )
 )
 # Who compares everything sees the names of all keys of the server.

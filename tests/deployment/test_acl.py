@@ -135,6 +135,8 @@ async def test_a_reader_sees_everything_and_changes_nothing(root: Docket, as_: A
         assert list(await reader.workers()) == []
         assert [one.id for one in await Timetable(reader).entries()] == ["ours/often"]
         assert await reader.insights.explain_schedule("often") is not None
+        assert [one.record.verb for one in (await reader.insights.audit()).entries] == ["strike"]
+        assert len((await reader.insights.events()).events) == 1
         with pytest.raises(ServerRefused):
             await reader.add(greet)("John")
         with pytest.raises(ServerRefused):
@@ -215,6 +217,27 @@ async def test_a_worker_runs_and_does_not_configure(root: Docket, as_: As) -> No
     assert await execution.get_result() == "Hello Jane"
 
 
+@pytest.mark.parametrize("role", ["producer", "worker"])
+async def test_who_works_touches_nothing_of_the_audit(
+    root: Docket, as_: As, role: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await root.strike("other", author="ann")
+    await root.add(greet, key="one")("Jane")
+    audit = f"{NAME}:audit"
+    async with as_(role) as docket, docket.redis() as client:
+        anything: Any = client
+        for write in (
+            *(("XADD", audit, "MAXLEN", "0", "*", "verb", "x"), ("XTRIM", audit, "MAXLEN", "0")),
+            *(("DEL", audit), ("PEXPIRE", audit, "1"), ("SET", audit, ""), ("XDEL", audit, "1-0")),
+        ):
+            with pytest.raises(ResponseError, match=r"(?i)no permission|can't run|no perm"):
+                await anything.execute_command(*write)
+        # What clears all the same is done, and it is said that it is not written down.
+        assert await docket.clear() == 1
+    assert "The audit lacks a deed, clear: " in caplog.text
+    assert [one.record.author for one in (await root.insights.audit()).entries] == ["ann"]
+
+
 async def test_an_operator_steers_and_runs_nothing(root: Docket, as_: As) -> None:
     await root.add(greet, key="one")("Jane")
     await _declare(root)
@@ -231,6 +254,7 @@ async def test_an_operator_steers_and_runs_nothing(root: Docket, as_: As) -> Non
         assert await operator.clear() == 1
         await root.storage.connection.send(("ZADD", root.storage.keys.parked, 1, "nobody"))
         assert (await operator.operations.check(repair=True)).repaired == 1
+        assert len((await operator.insights.audit()).entries) == 8
         with pytest.raises(ServerRefused):
             await Worker(operator).run_until_finished()
         with pytest.raises(ServerRefused):

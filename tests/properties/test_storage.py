@@ -67,7 +67,7 @@ QUEUES: tuple[tuple[str, ...], ...] = (
     ("fast", "default"),
 )
 DOCUMENTED = re.compile(
-    r"(stream|bell)(:fast)?|queues?|format|(runs|results|progress):.+|dead|strikes|routes|fence|history(:completed)?"
+    r"(stream|bell)(:fast)?|queues?|format|(runs|results|progress):.+|dead|strikes|routes|fence|history(:completed)?|audit"
     r"|parked(:.+|-groups)?|stored(:.+)?"
     r"|(slots|waiters|orphans):.+|holding|waiting|sizes|leases|(lost|suspects)(:fast)?|death:.+"
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -151,6 +152,39 @@ async def test_a_limit_that_has_shrunk_below_what_has_run_ends_it(host: Host) ->
 
     assert host.ticker.next_times == {}
     assert late.next_times == {"s": NOON + 3 * MINUTE}
+
+
+async def test_what_is_done_to_a_schedule_is_in_the_audit(host: Host) -> None:
+    await host.declare(EVERY_MINUTE)
+    await host.wait(MINUTE)
+    entry = await host.timetable.find("s")
+    by: dict[str, Any] = {"by": "ann", "reason": "INC-7"}
+
+    await host.timetable.pause(entry, lasting=HOUR, **by)
+    for _ in range(2):
+        await host.timetable.resume(entry, **by)
+    await host.timetable.skip_next(entry, **by)
+    await host.sleep(timedelta(seconds=7))
+    key = await host.timetable.trigger(entry, **by)
+    await host.timetable.backfill(entry, NOON, await host.now(), is_dry=True, **by)
+    await host.timetable.backfill(entry, NOON, NOON + 2 * MINUTE, **by)
+    await host.docket.strike("t")
+    await host.wait(MINUTE)
+    assert await host.timetable.trigger(entry, **by) is None
+
+    found = [one.record for one in (await host.docket.insights.audit(author="ann")).entries][::-1]
+    assert {(one.reason, one.about["schedule"]) for one in found} == {("INC-7", entry.id)}
+    assert [(one.verb, one.done, dict(one.refused)) for one in found] == [
+        ("schedule pause", 1, {}),
+        ("schedule resume", 1, {}),
+        ("schedule resume", 0, {"idle": 1}),
+        ("schedule skip-next", 1, {}),
+        ("schedule trigger", 1, {}),
+        ("schedule backfill", 1, {"already": 1}),
+        ("schedule trigger", 0, {"struck": 1}),
+    ]
+    assert found[0].about["lasting"] == "1h"
+    assert found[4].about["keys"] == [key]
 
 
 async def test_one_that_is_anchored_when_it_was_created_counts_from_there(host: Host) -> None:

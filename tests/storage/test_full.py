@@ -86,6 +86,7 @@ async def test_an_operator_can_stop_work_there(docket: Docket, own_server: Serve
     fill(own_server)
     await docket.strike("work")
     assert list(docket.strike_list.rules) == ["task:work"]
+    assert [one.record.verb for one in (await docket.insights.audit()).entries] == ["strike"]
     with pytest.raises(ServerFull):
         await docket.storage.executions.schedule(
             [NewExecution("refused", FRESH, 0, "other", b"")], patience=timedelta(seconds=0.1)
