@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from ..errors import ConfigurationError, DocketError, OperatorError
 from ..foundation.service import Service, Services, end
 from ..instrumentation.console import set_up_logging
 from ..instrumentation.pages import HealthServer
+from ..operations.audit import SUPERVISOR, Audit
 from ..schedules.ticker import Ticker
 from ..storage.configurations import Beat
 from ..storage.scripting.retrying import value_of
@@ -36,8 +37,9 @@ from .leadership import LOST, Leadership
 from .processes.deaf_detector import DeafDetector
 from .reload.code_state import CodeState
 from .reload.code_watcher import CodeWatcher
+from .reload.deeds import Asker, SupervisorDeeds
 from .reload.file_watcher import Rhythm, Watcher
-from .reload.reloader import Reloader
+from .reload.reloader import Reloader, ReloadOutcome
 from .reload.restarter import Restarter
 from .reporting.backlog import BacklogCount
 from .reporting.health import ReloadRecord, Status
@@ -46,6 +48,9 @@ from .reporting.pauses import Pauses
 from .reporting.pings import Pings
 
 logger = logging.getLogger("docket.supervisor")
+
+SIGNAL = Asker(reason="a signal")
+"""The sender of a signal, who is unknown."""
 
 PULSE = 1.0
 """Seconds between two looks at Redis and at the event loop."""
@@ -79,7 +84,8 @@ class Supervisor:
         configuration = loaded.configuration
         reloads = ReloadRecord(digest=loaded.meaning, desired=loaded.meaning)
         self.conditions = Conditions()
-        self._is_asked = False
+        self._asker: Asker | None = None
+        """The one who has asked for the next reload; None if it is the file that has changed."""
         self._reload_wanted = asyncio.Event()
         self._stopping = asyncio.Event()
         self._port: int | None = None
@@ -101,6 +107,7 @@ class Supervisor:
         self.reloader = Reloader(
             path, environ, chosen, loaded, self._fleet, reloads, self.conditions
         )
+        self._deeds = SupervisorDeeds(Audit(storage.audit, SUPERVISOR), absolute)
         code = CodeState(self._fleet.pools, self.conditions)
         self.restarter = Restarter(self.reloader, self._fleet, self.conditions, code)
         self._overview = Overview(self._fleet, self.reloader, self.conditions, self._status, code)
@@ -110,6 +117,7 @@ class Supervisor:
             lambda: self._overview.fields,
             lambda: self._status.is_up and not self._stopping.is_set(),
             self.ask_to_reload,
+            self._deeds,
         )
         control = configuration.supervisor.control
         self._listening = Listening(lambda: place_of(control, path), self._requests.answers)
@@ -120,7 +128,7 @@ class Supervisor:
             self._rhythm,
             lambda: self._configuration.supervisor.reload.follow_code,
             self._is_changing,
-            self.restarter.restart,
+            self._run_new_code,
         )
         self._pings = Pings(
             lambda: self._configuration,
@@ -142,9 +150,13 @@ class Supervisor:
         """Read the file again, soon, because it has changed; several requests are one."""
         self._reload_wanted.set()
 
-    def ask_to_reload(self) -> None:
-        """Read the file again, soon, on request: what has failed before is tried again."""
-        self._is_asked = True
+    def ask_to_reload(self, asker: Asker = SIGNAL) -> None:
+        """Read the file again, soon, on request: what has failed before is tried again.
+
+        Arguments:
+            asker: the one who asks for it.
+        """
+        self._asker = asker
         self.reload()
 
     def stop(self) -> None:
@@ -190,9 +202,17 @@ class Supervisor:
             )
             self.stop()
             return
-        self._in_background(self.reloader.give_up_on(pool))
+        why = f"pool {pool} crashes"
+        self._in_background(
+            self._deeds.noticed("rollback", lambda: self.reloader.give_up_on(pool), why)
+        )
 
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _run_new_code(self, pools: Collection[str]) -> ReloadOutcome:
+        """Replace the processes of pools whose code has changed."""
+        restart = self.restarter.restart
+        return await self._deeds.noticed("restart", lambda: restart(pools), "the code has changed")
+
+    def _in_background(self, work: Coroutine[Any, Any, object]) -> None:
         task = asyncio.ensure_future(_logged(work))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
@@ -270,7 +290,8 @@ class Supervisor:
 
     async def _scale(self, by: int) -> None:
         if self._status.is_up and not self._stopping.is_set():
-            scaled = await self.reloader.scale(by)
+            scale = self.reloader.scale
+            scaled = await self._deeds.asked("scale", SIGNAL, lambda: scale(by), by=by)
             told = ", ".join(f"{name} {count}" for name, count in scaled.items())
             logger.warning("Processes by hand, until the next configuration: %s", told)
 
@@ -294,7 +315,8 @@ class Supervisor:
 
     async def _establish(self) -> bool:
         """Bring everything up; False if that was to be stopped meanwhile."""
-        establishing = asyncio.create_task(self.reloader.establish())
+        starting = self._deeds.noticed("start", self.reloader.establish)
+        establishing = asyncio.create_task(starting)
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait({establishing, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -363,10 +385,14 @@ class Supervisor:
     async def _reload_once(self) -> None:
         """Wait until a reload is wanted, and carry it out."""
         await self._reload_wanted.wait()
-        is_asked, self._is_asked = self._is_asked, False
+        asker, self._asker = self._asker, None
         self._reload_wanted.clear()
         self._notifier.reloading()
-        await self.reloader.reload(is_asked=is_asked)
+        if asker is None:
+            await self._deeds.noticed("reload", self.reloader.reload)
+        else:
+            reload = self.reloader.reload
+            await self._deeds.asked("reload", asker, lambda: reload(is_asked=True))
         self._notifier.ready()
 
     async def _take_down(self) -> None:
@@ -427,7 +453,7 @@ class SupervisorPulse(Service):
             self._status.contact.answered()
 
 
-async def _logged(work: Coroutine[Any, Any, None]) -> None:
+async def _logged(work: Coroutine[Any, Any, object]) -> None:
     """Do something on the side; an error of it is logged."""
     try:
         await work

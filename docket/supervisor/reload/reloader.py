@@ -132,8 +132,8 @@ class Reloader:
         """Record of past reloads."""
         return self._reloads
 
-    async def establish(self) -> None:
-        """Bring everything up for the first time.
+    async def establish(self) -> ReloadOutcome:
+        """Bring everything up for the first time; return whether a revision came of it.
 
         Raises:
             ConfigurationInvalid: the code does not fit the configuration.
@@ -143,11 +143,12 @@ class Reloader:
         if problems := await self._probe_patiently():
             raise ConfigurationInvalid(problems)
         # Rules come first, so that nothing is run that they strike; schedules are ticked when all is up.
-        await self.revisions.put(self.loaded, "started")
+        is_new = await self.revisions.put(self.loaded, "started")
         await self.applier.start(self.configuration, self.revision)
         self._conditions.tell("Valid", True, "Loaded")
         self._conditions.tell("Applied", True, "Started")
         self._tell_watching()
+        return self._outcome("applied" if is_new else "unchanged")
 
     async def reload(
         self, *, is_asked: bool = False, allow_removals: bool = False
@@ -235,15 +236,15 @@ class Reloader:
                 outcome = self._outcome("failed", str(error))
             return self._note(outcome)
 
-    async def give_up_on(self, pool: str) -> None:
+    async def give_up_on(self, pool: str) -> ReloadOutcome:
         """React to a pool that crashes too often: if the running configuration caused that, take it back."""
         window = self.configuration.supervisor.restart.window.total_seconds()
         previous = self._previous
         self._conditions.tell("Degraded", True, "PoolGivenUp", f"pool {pool} crashes")
         if previous is None or time.monotonic() - previous[1] > window:
-            return
+            return self._outcome("unchanged")
         if self.configuration.supervisor.reload.on_failure == "hold":
-            return
+            return self._outcome("unchanged")
         async with self.under_way:
             logger.error("Pool %s crashes since revision %d: it is taken back", pool, self.revision)
             failed = self.loaded.meaning
@@ -253,7 +254,7 @@ class Reloader:
                 self._held, self._previous = failed, None
             except (DocketError, Rejected) as error:
                 outcome = self._outcome("failed", str(error))
-            self._note(
+            return self._note(
                 self._outcome("rolled_back", f"pool {pool} crashed")
                 if outcome.result == "applied"
                 else outcome

@@ -63,8 +63,10 @@ class Revisions:
         self._running = ""
         """Meaning of the revision with the same content as what runs here; empty if it is unknown."""
 
-    async def put(self, ours: Loaded, why: str, *, is_wanted: bool = False) -> None:
+    async def put(self, ours: Loaded, why: str, *, is_wanted: bool = False) -> bool:
         """Commit a configuration, unless another host has one that takes precedence.
+
+        Returns True if a revision came of it.
 
         Arguments:
             ours: the configuration.
@@ -87,15 +89,15 @@ class Revisions:
                 if self.may_lead:
                     is_ours = current is not None and current.number == base
                     self._runs(ours, base, self._adopted if is_ours else "")
-                return
+                return False
             if stands not in (Standing.NEWER, Standing.SAME) and not is_wanted:
                 self._stand_back(stands, history[0], ours)
-                return
+                return False
             commit = await self.commit(ours, base, why)
             if commit.is_done:
                 self._adopted, self._may_lead = commit.version, True
                 self._runs(ours, commit.revision, commit.version)
-                return
+                return True
             moved = commit.revision
 
     async def commit(self, ours: Loaded, base: int, why: str) -> Commit:

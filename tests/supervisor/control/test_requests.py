@@ -13,6 +13,7 @@ import pytest
 
 from docket import Docket
 from docket.errors import OperatorError
+from docket.insights import DeedRecord
 from docket.supervisor.control.client import NobodyAnswers, NotGranted, NotUnderstood, ask
 from docket.supervisor.control.requests import Requests
 from tests.supervisor.conftest import Supervised, until
@@ -165,8 +166,9 @@ def test_an_earlier_revision_runs_again(asked: Supervised) -> None:
     number = request(asked, "status")["running"]["revision"]
     asked.edit(("concurrency = 5", "concurrency = 9"))
     assert request(asked, "reload", wait=True)["result"] == "applied"
-    outcome = request(asked, "rollback", revision=number)
+    outcome = request(asked, "rollback", revision=number, author="ann", reason="INC-7")
     assert (outcome["result"], outcome["revision"]) == ("applied", number + 2)
+    assert _last_deed(asked) == ("rollback", "ann", "INC-7", number)
     assert outcome["changes"] == ["workers.default.concurrency: 9 → 5 (live)"]
     assert condition(asked, "Applied") == (False, "Other")
     assert condition(asked, "Drift") == (True, "File")
@@ -175,6 +177,15 @@ def test_an_earlier_revision_runs_again(asked: Supervised) -> None:
     assert condition(asked, "Drift") == (False, "InForce")
     outcome = request(asked, "rollback", revision=999)
     assert (outcome["result"], "no revision 999" in outcome["message"]) == ("refused", True)
+
+
+def _last_deed(supervised: Supervised) -> tuple[str, str, str, int]:
+    async def look() -> DeedRecord:
+        async with Docket("supervised", supervised.url) as docket:
+            return (await docket.insights.audit(limit=1)).entries[0].record
+
+    last = asyncio.run(look())
+    return last.verb, last.author, last.reason, last.about["to"]
 
 
 def test_a_revision_that_can_not_be_read_is_a_failed_rollback(shared: Supervised) -> None:
@@ -284,7 +295,9 @@ def test_what_is_under_way_is_given_up_when_it_stops_and_the_socket_is_gone(
 async def test_nothing_is_changed_before_everything_is_up() -> None:
     asked: list[str] = []
     reloader: Any = SimpleNamespace(reload=None)
-    requests = Requests(reloader, reloader, dict, lambda: False, lambda: asked.append("reload"))
+    requests = Requests(
+        reloader, reloader, dict, lambda: False, lambda _: asked.append("reload"), reloader
+    )
     for fields in ({}, {"wait": True}):
         with pytest.raises(OperatorError, match="starts or stops: nothing is changed now"):
             await requests.answers["reload"]({"ask": "reload", **fields})
