@@ -11,7 +11,9 @@ from ..foundation.plain import plain
 from ..storage.executions import Record, from_milliseconds
 from ..storage.storage import Storage
 from ..strikelist import StrikeList
+from .audit import AuditPage, DeedChoice, audit_page_of
 from .ended import explained_end
+from .events import EventPage, cursor_at, events_after
 from .execution import explained
 from .explanation import Explanation
 from .glance import Glance, glance_at
@@ -139,6 +141,58 @@ class Insights:
             >>> [queue.longest for queue in (await docket.insights.glance()).queues]
         """
         return await glance_at(self._storage, self._silence)
+
+    async def audit(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        author: str | None = None,
+        deed: str | None = None,
+        limit: int = PAGE,
+        cursor: str = "",
+    ) -> AuditPage:
+        """Return a page of what operators have done, the latest first.
+
+        It takes one round trip; where an author or a deed is looked for, one for each ``SLICE`` entries.
+
+        Arguments:
+            since: no earlier than this.
+            until: before this.
+            author: of this person.
+            deed: those of this id.
+            limit: the number of entries.
+            cursor: that of the page before.
+
+        Raises:
+            InvalidOption: this is no cursor of the audit.
+            ServerUnavailable: the server did not answer in time.
+
+        Example:
+            >>> page = await docket.insights.audit(author="ann")
+        """
+        choice = DeedChoice(since, until, author, deed)
+        return await audit_page_of(self._storage.audit, choice, limit, cursor)
+
+    async def events(self, cursor: str = "", *, since: datetime | None = None) -> EventPage:
+        """Return what has happened after a place, the earliest first: ends of executions, deeds of operators.
+
+        It takes one round trip, and brings 500 entries of each of the three streams at most.
+
+        Arguments:
+            cursor: the ``id`` of the last event that is known, or the ``cursor`` of the page before; left
+                out, it begins with ``since``.
+            since: no earlier than this; None is everything that is kept.
+
+        Raises:
+            InvalidOption: this is no place between two events.
+            ServerUnavailable: the server did not answer in time.
+
+        Example:
+            >>> page = await docket.insights.events()
+            >>> later = await docket.insights.events(page.cursor)
+        """
+        return await events_after(self._storage.events, cursor or cursor_at(since))
 
     async def explain_schedule(self, name: str) -> Explanation | None:
         """Explain why a schedule has a run or none; return None if there is no such schedule.

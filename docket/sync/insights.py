@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from ..insights import Choice, Explanation, Glance, HistoryPage, Insights, Series, Stack, Stats
+from ..insights import (
+    AuditPage,
+    Choice,
+    EventPage,
+    Explanation,
+    Glance,
+    HistoryPage,
+    Insights,
+    Series,
+    Stack,
+    Stats,
+)
 from ..insights.history import EVERYTHING, PAGE
 from .bridge import Bridge
 
@@ -44,6 +55,27 @@ class SyncInsights:
     def glance(self) -> Glance:
         """Return a docket at a glance, as ``Insights.glance``."""
         return self._bridge.wait(self._insights.glance)
+
+    def audit(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        author: str | None = None,
+        deed: str | None = None,
+        limit: int = PAGE,
+        cursor: str = "",
+    ) -> AuditPage:
+        """Return a page of what operators have done, as ``Insights.audit``."""
+        return self._bridge.wait(
+            lambda: self._insights.audit(
+                since=since, until=until, author=author, deed=deed, limit=limit, cursor=cursor
+            )
+        )
+
+    def events(self, cursor: str = "", *, since: datetime | None = None) -> EventPage:
+        """Return what has happened after a place, as ``Insights.events``."""
+        return self._bridge.wait(lambda: self._insights.events(cursor, since=since))
 
     def explain_schedule(self, name: str) -> Explanation | None:
         """Explain why a schedule has a run or none; None if there is no such schedule."""

@@ -326,6 +326,8 @@ async def test_it_explains_as_the_other_does(docket: Docket, sync: SyncDocket) -
     await docket.storage.series.add("w:1", 1, [Row(minute, "greet", "completed", Cell(1))])
     assert [one.task for one in (await in_thread(sync.insights.series)).tasks] == ["greet"]
     assert [one.name for one in (await in_thread(sync.insights.glance)).queues] == ["default"]
+    events = (await in_thread(sync.insights.events)).events
+    assert [one.ended and one.ended.key for one in events] == ["k"]
 
 
 async def test_it_does_the_same_deeds(docket: Docket, sync: SyncDocket) -> None:
@@ -348,6 +350,8 @@ async def test_it_does_the_same_deeds(docket: Docket, sync: SyncDocket) -> None:
     (cancelled,) = await in_thread(lambda: sync.operations.cancel(*found.matches))
     deeds = (due.deed, left.deed, cancelled.deed)
     assert deeds == (Deed.DUE, Deed.NOT_PARKED, Deed.CANCELLED)
+    entries = (await in_thread(lambda: sync.insights.audit(author="ann"))).entries
+    assert [one.record.verb for one in entries] == ["queue pause", "retry"]
 
     assert (retried.key, retried.deed) == ("k", Deed.RETRIED)
     assert discarded.deed is Deed.NOT_DEAD
