@@ -47,6 +47,11 @@ COMMANDS: Final = {
         "Look at dead letters, run them again or delete them.",
     ),
     "parked": ("commands.parked:app", "Look at what is parked, and release it."),
+    "audit": ("commands.audit:audit", "List what operators have done: who, what, why."),
+    "events": (
+        "commands.events:events",
+        "Follow how executions end and what operators do, as JSON lines.",
+    ),
     "ping": (
         "commands.ping:ping",
         "Measure how long a call takes from its add to its outcome.",

@@ -32,6 +32,7 @@ CALLS = [
     *(("task", "ls"), ("task", "get", "k"), ("task", "add", "f"), ("task", "cancel", "k")),
     *(("queue", "ls"), ("strikes", "ls"), ("dead", "ls"), ("dead", "show", "k")),
     *(("parked", "ls"), ("parked", "release"), ("doctor",), ("ping",), ("top",)),
+    *(("audit",), ("events",), ("events", "-f")),
     *(("schedule", "ls"), ("schedule", "show", "s"), ("schedule", "next", "s")),
 ]
 

@@ -37,6 +37,8 @@ VERBS = [
         ["worker"],
         ["doctor"],
         ["fsck"],
+        ["audit"],
+        ["events"],
     ),
     *(["workers"], ["workers", "ls"], ["workers", "for-task"]),
     *(["tasks"], ["tasks", "trace"], ["tasks", "fail"], ["tasks", "sleep"]),

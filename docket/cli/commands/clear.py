@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from ...foundation.plain import plain
+from ..parameters.author import Author, Reason
+from ..parameters.author import author as me
 from ..parameters.place import Config, Name, Place, Url, visit
 from ..terminal.exit_codes import CommandRefused
 from ..terminal.output import note, say
@@ -28,6 +30,8 @@ def clear(
     docket: Name = None,
     url: Url = None,
     config: Config = None,
+    reason: Reason = "",
+    author: Author = None,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
@@ -45,7 +49,8 @@ def clear(
                 return f"Would clear {told}"
             ask(f"{sample}\nThis cancels {told}.")
         # Scripts read it: as pydocket says it, one or many.
-        return f"Cleared {await docket.clear()} tasks from docket {docket.name!r}"
+        count = await docket.clear(author=me(author), reason=reason)
+        return f"Cleared {count} tasks from docket {docket.name!r}"
 
     say(visit(Place(docket, url, config), work))
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 from ...foundation.plain import plain_lines
+from ..parameters.author import Author, Reason
 from ..parameters.author import author as me
 from ..parameters.dead_letters import (
     Choice,
     chosen,
-    in_slices,
     parse_changes,
     parse_rate,
     summary,
@@ -29,7 +28,6 @@ from .clear import DryRun, Yes
 
 if TYPE_CHECKING:
     from ...docket import Docket
-    from ...operations import Done
 
 DEAD: Final = (
     text("key"),
@@ -142,8 +140,8 @@ def retry(
     rate: Annotated[
         str | None, typer.Option(help="How many, at most, in a while: 10/s, 30/m.")
     ] = None,
-    reason: Annotated[str, typer.Option(help="Why, for those who wonder.")] = "",
-    author: Annotated[str | None, typer.Option(help="Who wants it so.", show_default="you")] = None,
+    reason: Reason = "",
+    author: Author = None,
     docket: Name = None,
     url: Url = None,
     config: Config = None,
@@ -155,24 +153,27 @@ def retry(
     choice.check()
     changed = parse_changes(changes or ())
     most = None if rate is None else parse_rate(rate)
-    by = me() if author is None else author
+    by = me(author)
 
     async def work(docket: Docket) -> str:
         from ...operations import Deed, new_deed  # noqa: PLC0415 - --help needs none of it
 
         deed = new_deed()
-
-        async def again(some: Sequence[str]) -> list[Done]:
-            return await docket.operations.retry(
-                *some, changes=changed, author=by, reason=reason, deed=deed
-            )
-
         found = await chosen(docket, choice, "retry", dry_run=dry_run, yes=yes)
         if dry_run:
             return ""
         if len(found) > 1:
             note(f"`docket task cancel --deed {deed}` takes back what has not begun")
-        return summary(await in_slices(found, again, most), Deed.RETRIED, "Retried")
+        done = await docket.operations.retry(
+            *found,
+            changes=changed,
+            author=by,
+            reason=reason,
+            deed=deed,
+            rate=most,
+            chosen_by=choice.about,
+        )
+        return summary(done, Deed.RETRIED, "Retried")
 
     if told := visit(Place(docket, url, config), work):
         say(told)
@@ -185,6 +186,8 @@ def discard(
     task: Task = None,
     error: Error = None,
     since: Since = None,
+    reason: Reason = "",
+    author: Author = None,
     docket: Name = None,
     url: Url = None,
     config: Config = None,
@@ -194,15 +197,18 @@ def discard(
     """Take dead letters away for good, with their errors: by key, or all that a filter finds."""
     choice = Choice(keys or (), task, error, since)
     choice.check()
+    by = me(author)
 
     async def work(docket: Docket) -> str:
         from ...operations import Deed  # noqa: PLC0415 - --help needs none of it
 
-        async def away(some: Sequence[str]) -> list[Done]:
-            return await docket.operations.discard(*some)
-
         found = await chosen(docket, choice, "discard", dry_run=dry_run, yes=yes)
-        return "" if dry_run else summary(await in_slices(found, away), Deed.DISCARDED, "Discarded")
+        if dry_run:
+            return ""
+        done = await docket.operations.discard(
+            *found, author=by, reason=reason, chosen_by=choice.about
+        )
+        return summary(done, Deed.DISCARDED, "Discarded")
 
     if told := visit(Place(docket, url, config), work):
         say(told)

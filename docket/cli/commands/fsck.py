@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from ..parameters.author import Author, Reason
+from ..parameters.author import author as me
 from ..parameters.place import Config, Name, Place, Url, visit
 from ..terminal.descriptions import text, wide
 from ..terminal.exit_codes import FAILED
@@ -33,6 +35,8 @@ MISMATCHES: Final = (
 def fsck(
     *,
     repair: Repair = False,
+    reason: Reason = "",
+    author: Author = None,
     docket: Name = None,
     url: Url = None,
     config: Config = None,
@@ -41,7 +45,7 @@ def fsck(
     """Compare records with indexes, streams and limits, while workers work; exit 1 if something is left."""
 
     async def look(docket: Docket) -> Check:
-        return await docket.operations.check(repair=repair)
+        return await docket.operations.check(repair=repair, author=me(author), reason=reason)
 
     found = visit(Place(docket, url, config), look)
     show("mismatches", [*_items(found)], MISMATCHES, output)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from ..parameters.author import Author, Reason
 from ..parameters.author import author as me
 from ..parameters.place import Config, Name, Place, Url, visit
 from ..parameters.releases import (
@@ -84,8 +85,8 @@ def release(
         str | None,
         typer.Option(help="Only what is parked for this reason, such as unknown_task."),
     ] = None,
-    reason: Annotated[str, typer.Option(help="Why, for those who wonder.")] = "",
-    author: Annotated[str | None, typer.Option(help="Who wants it so.", show_default="you")] = None,
+    reason: Reason = "",
+    author: Author = None,
     docket: Name = None,
     url: Url = None,
     config: Config = None,
@@ -95,7 +96,7 @@ def release(
     """Queue again what is parked, but for what a strike keeps back: by key, or all that a filter finds."""
     choice = ParkedChoice(keys or (), task, parked_for)
     choice.check()
-    by = me() if author is None else author
+    by = me(author)
 
     async def named(docket: Docket) -> str:
         done = await docket.operations.release(
@@ -122,8 +123,8 @@ def release(
 def discard(
     *,
     task: Task = None,
-    reason: Annotated[str, typer.Option(help="Why, for those who wonder.")] = "",
-    author: Annotated[str | None, typer.Option(help="Who wants it so.", show_default="you")] = None,
+    reason: Reason = "",
+    author: Author = None,
     docket: Name = None,
     url: Url = None,
     config: Config = None,
@@ -131,7 +132,7 @@ def discard(
     yes: Yes = False,
 ) -> None:
     """Cancel what is parked."""
-    by = me() if author is None else author
+    by = me(author)
 
     async def work(docket: Docket) -> str:
         from ...foundation.lifecycle import ExecutionState  # noqa: PLC0415 - --help needs none of these
@@ -139,7 +140,13 @@ def discard(
 
         parked = Selection(task=task, states=frozenset({ExecutionState.PARKED}))
         return await cancel_found(
-            docket, parked, author=by, reason=reason, dry_run=dry_run, yes=yes
+            docket,
+            parked,
+            verb="parked discard",
+            author=by,
+            reason=reason,
+            dry_run=dry_run,
+            yes=yes,
         )
 
     say(visit(Place(docket, url, config), work))

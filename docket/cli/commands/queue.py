@@ -10,6 +10,7 @@ import typer
 
 from ...foundation.names import EVERY_QUEUE
 from ...foundation.plain import plain
+from ..parameters.author import Author, Reason
 from ..parameters.author import author as me
 from ..parameters.place import Config, Name, Place, Url, visit
 from ..parameters.selections import cancel_found
@@ -87,14 +88,14 @@ def pause(
     lasting: Annotated[
         timedelta | None, duration_option("--for", help="Time after which it goes on by itself.")
     ] = None,
-    reason: Annotated[str, typer.Option(help="Why, for those who wonder.")] = "",
-    author: Annotated[str | None, typer.Option(help="Who wants it so.", show_default="you")] = None,
+    reason: Reason = "",
+    author: Author = None,
     docket: Name = None,
     url: Url = None,
     config: Config = None,
 ) -> None:
     """Start nothing of some queues from now on; what runs goes on, and what is added waits."""
-    by = me() if author is None else author
+    by = me(author)
     names = _meant(queues, every=every)
 
     async def work(docket: Docket) -> str:
@@ -109,18 +110,21 @@ def resume(
     *,
     queues: Names = None,
     every: All = False,
+    reason: Reason = "",
+    author: Author = None,
     docket: Name = None,
     url: Url = None,
     config: Config = None,
 ) -> None:
     """Start work of queues again that were paused; --all resumes every one."""
+    by = me(author)
     names = _meant(queues, every=every)
 
     async def work(docket: Docket) -> str:
         wanted = names
         if every:
             wanted = [one.queue for one in await docket.storage.queues.paused()] or names
-        resumed = await docket.operations.resume_queues(*wanted)
+        resumed = await docket.operations.resume_queues(*wanted, author=by, reason=reason)
         if not resumed:
             raise CommandRefused(f"nobody has paused {_told(names)} of docket {docket.name!r}")
         return f"Resumed {_told(resumed)} of docket {docket.name!r}"
@@ -132,8 +136,8 @@ def resume(
 def purge(
     *,
     queue: Annotated[str, typer.Argument(help="The queue.")],
-    reason: Annotated[str, typer.Option(help="Why, for those who wonder.")] = "",
-    author: Annotated[str | None, typer.Option(help="Who wants it so.", show_default="you")] = None,
+    reason: Reason = "",
+    author: Author = None,
     docket: Name = None,
     url: Url = None,
     config: Config = None,
@@ -141,7 +145,7 @@ def purge(
     yes: Yes = False,
 ) -> None:
     """Cancel all that waits in a queue, also for its time or parked; what runs goes on."""
-    by = me() if author is None else author
+    by = me(author)
 
     async def work(docket: Docket) -> str:
         from ...foundation.lifecycle import LIVE, ExecutionState  # noqa: PLC0415 - --help needs none of these
@@ -149,7 +153,13 @@ def purge(
 
         waiting = Selection(queue=queue, states=LIVE - {ExecutionState.RUNNING})
         return await cancel_found(
-            docket, waiting, author=by, reason=reason, dry_run=dry_run, yes=yes
+            docket,
+            waiting,
+            verb="queue purge",
+            author=by,
+            reason=reason,
+            dry_run=dry_run,
+            yes=yes,
         )
 
     say(visit(Place(docket, url, config), work))

@@ -7,7 +7,8 @@ from typing import Annotated, Final
 
 import typer
 
-from ..configuration.supervisors import Socket, answer, end_of, place, tell
+from ..configuration.supervisors import Socket, answer, end_of, place, said, tell
+from ..parameters.author import Author, Reason
 from ..parameters.options import Config, Profile, Settings
 from ..parameters.times import duration_option
 from ..terminal.output import Form, Output, show_one
@@ -39,12 +40,15 @@ def reload(
             help="With --wait: even if more is removed than max_removals allows.",
         ),
     ] = False,
+    reason: Reason = "",
+    author: Author = None,
     output: Output = Form.TABLE,
 ) -> None:
     """Let the supervisor read its file again, even if the same content has failed before."""
     where = place(control, config, profile, settings)
     patience = timeout if wait else BRIEFLY
-    outcome = answer(where, "reload", patience, wait=wait, allow_removals=allow_removals)
+    by = said(author, reason)
+    outcome = answer(where, "reload", patience, wait=wait, allow_removals=allow_removals, **by)
     if wait:
         tell(outcome, output)
         raise typer.Exit(end_of(outcome))

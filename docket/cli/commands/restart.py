@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ..configuration.supervisors import Socket, answer, end_of, place, tell
+from ..configuration.supervisors import Socket, answer, end_of, place, said, tell
+from ..parameters.author import Author, Reason
 from ..parameters.options import Config, Profile, Settings
 from ..parameters.times import duration_option
 from ..terminal.exit_codes import NotFound
@@ -37,6 +38,8 @@ def restart(
     timeout: Annotated[
         timedelta, duration_option("--timeout", help="With --wait: how long to wait.")
     ] = timedelta(minutes=5),
+    reason: Reason = "",
+    author: Author = None,
     output: Output = Form.TABLE,
 ) -> None:
     """Replace worker processes by new ones, which run the code as it is now.
@@ -46,7 +49,8 @@ def restart(
     """
     where = place(control, config, profile, settings)
     patience = timeout if wait else BRIEFLY
-    found = answer(where, "restart", patience, pools=pools or [], wait=wait)
+    by = said(author, reason)
+    found = answer(where, "restart", patience, pools=pools or [], wait=wait, **by)
     if found["result"] == "not_found":
         raise NotFound(found["message"])
     if wait:

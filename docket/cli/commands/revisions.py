@@ -17,7 +17,8 @@ from ...config.planning.revision_text import kept
 from ...config.reading.keypath import dotted
 from ..configuration.revisions import history as kept_revisions
 from ..configuration.saved_plans import SavedPlan
-from ..configuration.supervisors import Socket, answer, end_of, place, tell
+from ..configuration.supervisors import Socket, answer, end_of, place, said, tell
+from ..parameters.author import Author, Reason
 from ..parameters.options import Config, Profile, Settings, chosen
 from ..parameters.times import duration_option
 from ..terminal.descriptions import text, when, wide
@@ -91,11 +92,13 @@ def rollback(
     settings: Settings = None,
     control: Socket = None,
     timeout: Patience = LONG,
+    reason: Reason = "",
+    author: Author = None,
     output: Output = Form.TABLE,
 ) -> None:
     """Run an earlier revision again, as a new one; the file waits for its next edit."""
     where = place(control, config, profile, settings)
-    outcome = answer(where, "rollback", timeout, revision=revision)
+    outcome = answer(where, "rollback", timeout, revision=revision, **said(author, reason))
     tell(outcome, output)
     if outcome["result"] == "applied":
         note("the file is as it was, and is applied at its next edit, or by docket reload")
@@ -116,12 +119,15 @@ def apply(
         typer.Option("--allow-removals", help="Even if more is removed than max_removals allows."),
     ] = False,
     timeout: Patience = LONG,
+    reason: Reason = "",
+    author: Author = None,
     output: Output = Form.TABLE,
 ) -> None:
     """Let the supervisor run the file; a saved plan only if nothing has changed since."""
+    asked = {"allow_removals": allow_removals, **said(author, reason)}
     if plan is None:
         where = place(control, config, profile, settings)
-        outcome = answer(where, "reload", timeout, wait=True, allow_removals=allow_removals)
+        outcome = answer(where, "reload", timeout, wait=True, **asked)
     else:
         saved = SavedPlan.read(plan)
         outcome = answer(
@@ -131,7 +137,7 @@ def apply(
             revision=saved.revision,
             base=saved.base,
             target=saved.target,
-            allow_removals=allow_removals,
+            **asked,
         )
     tell(outcome, output)
     raise typer.Exit(end_of(outcome))

@@ -10,6 +10,7 @@ import typer
 
 from ...errors import TooManyRuns, UnknownSchedule
 from ...foundation.plain import plain
+from ..parameters.author import Author, Reason
 from ..parameters.author import author as me
 from ..parameters.place import Config, Name, Place, Url, visit
 from ..parameters.times import duration_option
@@ -193,10 +194,8 @@ def next_times(
 def pause(
     schedule: Schedule,
     *,
-    reason: Annotated[str, typer.Option(help="The reason, for people.")] = "",
-    author: Annotated[
-        str | None, typer.Option(help="The person who asks for it.", show_default="you")
-    ] = None,
+    reason: Reason = "",
+    author: Author = None,
     lasting: Annotated[
         timedelta | None,
         duration_option("--for", help="The time after which it goes on by itself."),
@@ -209,8 +208,7 @@ def pause(
 
     async def work(timetable: Timetable) -> str:
         entry = await _find(timetable, schedule)
-        by = me() if author is None else author
-        await timetable.pause(entry, by=by, reason=reason, lasting=lasting)
+        await timetable.pause(entry, by=me(author), reason=reason, lasting=lasting)
         return f"Paused {plain(entry.id)}"
 
     say(_visit(docket, url, config, work))
@@ -218,13 +216,19 @@ def pause(
 
 @app.command()
 def resume(
-    schedule: Schedule, *, docket: Name = None, url: Url = None, config: Config = None
+    schedule: Schedule,
+    *,
+    reason: Reason = "",
+    author: Author = None,
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
 ) -> None:
     """Resume a schedule that an operator or a row of failures has paused."""
 
     async def work(timetable: Timetable) -> str:
         entry = await _find(timetable, schedule)
-        if await timetable.resume(entry):
+        if await timetable.resume(entry, by=me(author), reason=reason):
             return f"Resumed {plain(entry.id)}"
         where = "; the file has paused it" if entry.schedule.paused else ""
         raise CommandRefused(f"no operator has paused {plain(entry.id)}{where}")
@@ -234,13 +238,20 @@ def resume(
 
 @app.command()
 def trigger(
-    schedule: Schedule, *, docket: Name = None, url: Url = None, config: Config = None
+    schedule: Schedule,
+    *,
+    reason: Reason = "",
+    author: Author = None,
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
 ) -> None:
     """Run a schedule now, besides its due times, and print the key of the run."""
 
     async def work(timetable: Timetable) -> str:
         entry = await _find(timetable, schedule)
-        if (key := await timetable.trigger(entry)) is None:
+        key = await timetable.trigger(entry, by=me(author), reason=reason)
+        if key is None:
             raise CommandRefused(
                 f"a strike forbids {plain(entry.schedule.task)}; `docket strikes ls` lists them"
             )
@@ -251,13 +262,20 @@ def trigger(
 
 @app.command("skip-next")
 def skip_next(
-    schedule: Schedule, *, docket: Name = None, url: Url = None, config: Config = None
+    schedule: Schedule,
+    *,
+    reason: Reason = "",
+    author: Author = None,
+    docket: Name = None,
+    url: Url = None,
+    config: Config = None,
 ) -> None:
     """Skip the next due time of a schedule."""
 
     async def work(timetable: Timetable) -> str:
         entry = await _find(timetable, schedule)
-        if (due := await timetable.skip_next(entry)) is None:
+        due = await timetable.skip_next(entry, by=me(author), reason=reason)
+        if due is None:
             raise CommandRefused(f"{plain(entry.id)} has no due time that could be skipped")
         return f"{plain(entry.id)} is not run at {due.isoformat()}"
 
@@ -274,6 +292,8 @@ def backfill(
     end: Annotated[
         str | None, typer.Option("--to", help="The moment after.", show_default="now")
     ] = None,
+    reason: Reason = "",
+    author: Author = None,
     docket: Name = None,
     url: Url = None,
     config: Config = None,
@@ -297,7 +317,7 @@ def backfill(
                 return would
             if not yes:
                 ask(f"This runs {plain(entry.id)} {len(missing)} times.")
-            return await timetable.backfill(entry, begins, ends)
+            return await timetable.backfill(entry, begins, ends, by=me(author), reason=reason)
         except TooManyRuns as error:
             raise CommandRefused(str(error)) from error
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 
 import typer
 
+from ..parameters.author import Author, Reason
 from ..parameters.author import author as me
 from ..parameters.place import Config, Name, Place, Url, visit
 from ..parameters.times import duration_option
@@ -75,10 +76,8 @@ def strike(
     docket: Name = None,
     url: Url = None,
     config: Config = None,
-    reason: Annotated[str, typer.Option(help="The reason, for people.")] = "",
-    author: Annotated[
-        str | None, typer.Option(help="The person who asks for it.", show_default="you")
-    ] = None,
+    reason: Reason = "",
+    author: Author = None,
     lasting: Annotated[
         timedelta | None, duration_option("--for", help="The time after which it ends by itself.")
     ] = None,
@@ -113,7 +112,7 @@ def strike(
             typed.operator,
             typed.value,
             reason=reason,
-            author=me() if author is None else author,
+            author=me(author),
             expires=lasting,
             action="park" if park else "drop" if delay is None else "delay",
             delay=delay,
@@ -132,6 +131,8 @@ def restore(
     docket: Name = None,
     url: Url = None,
     config: Config = None,
+    reason: Reason = "",
+    author: Author = None,
 ) -> None:
     """Remove a strike, typed as it was struck.
 
@@ -141,7 +142,14 @@ def restore(
 
     async def work(docket: Docket) -> str:
         active = await docket.strikes()
-        await docket.restore(typed.function, typed.parameter, typed.operator, typed.value)
+        await docket.restore(
+            typed.function,
+            typed.parameter,
+            typed.operator,
+            typed.value,
+            reason=reason,
+            author=me(author),
+        )
         if typed.rule.identity in {rule.identity for rule in active}:
             return f"Restored {typed.rule.describe()} in docket {docket.name!r}"
         others = ", ".join(rule.describe() for rule in active) or "nothing"

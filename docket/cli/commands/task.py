@@ -12,6 +12,7 @@ import typer
 from ...errors import NotRunning, Undecodable, WorkerSilent
 from ...foundation.lifecycle import ExecutionState
 from ...foundation.plain import plain
+from ..parameters.author import Author, Reason
 from ..parameters.author import author as me
 from ..parameters.call_options import Expires, Once, Priority, Queue, Tags, Timeout, call_options
 from ..parameters.objects import register
@@ -52,8 +53,6 @@ Tagged = Annotated[
 ErrorKind = Annotated[
     str | None, typer.Option(help="What failed with this error: its class, or a fingerprint.")
 ]
-Reason = Annotated[str, typer.Option(help="Why, for those who wonder.")]
-Author = Annotated[str | None, typer.Option(help="Who wants it so.", show_default="you")]
 
 app = typer.Typer(
     help="Look at executions, add and cancel them.",
@@ -331,7 +330,7 @@ def cancel(
 
     Example: docket task cancel --task charge --where customer==acme --older 1h --dry-run
     """
-    by = me() if author is None else author
+    by = me(author)
     filters = (task, where, queue, tag, older, deed)
     if bool(keys) == any(one is not None and one != [] for one in filters):
         found = "both" if keys else "none"
@@ -363,14 +362,18 @@ def run_now(
     keys: Annotated[
         list[str], typer.Argument(metavar="KEY...", help="The keys of the executions.")
     ],
+    reason: Reason = "",
+    author: Author = None,
     docket: Name = None,
     url: Url = None,
     config: Config = None,
 ) -> None:
     """Run what is scheduled for later at once; limits hold as ever."""
+    by = me(author)
 
     async def work(docket: Docket) -> str:
-        return _summed("Due now", await docket.operations.run_now(*keys), "DUE")
+        done = await docket.operations.run_now(*keys, author=by, reason=reason)
+        return _summed("Due now", done, "DUE")
 
     say(visit(Place(docket, url, config), work))
 
@@ -388,9 +391,11 @@ def retry(
     config: Config = None,
 ) -> None:
     """Try executions again at once: those that wait for their next attempt, and dead letters."""
-    by = me() if author is None else author
+    by = me(author)
 
     async def work(docket: Docket) -> str:
+        from ...operations import new_deed  # noqa: PLC0415 - --help needs none of it
+
         records = await docket.storage.executions.read(*keys)
         waiting = [
             one.key
@@ -398,8 +403,9 @@ def retry(
             if one and one.state is ExecutionState.SCHEDULED and one.attempt > 1
         ]
         others = [key for key in keys if key not in waiting]
-        done = await docket.operations.run_now(*waiting)
-        done += await docket.operations.retry(*others, author=by, reason=reason)
+        deed = new_deed()
+        done = await docket.operations.run_now(*waiting, author=by, reason=reason, deed=deed)
+        done += await docket.operations.retry(*others, author=by, reason=reason, deed=deed)
         return _summed("Tried again", done, "DUE", "RETRIED")
 
     say(visit(Place(docket, url, config), work))
@@ -438,11 +444,15 @@ def _why_not(one: Done) -> str:
 
 async def _cancel_each(docket: Docket, keys: Sequence[str], by: str, reason: str) -> str:
     failures: list[Exception] = []
+    meant: dict[str, str] = {}
     for key in keys:
         try:
-            say(await _cancel(docket, key, by, reason))
+            meant[key] = await _cancelled(docket, key)
         except (NotFound, CommandRefused) as failure:
             failures.append(failure)
+    await docket.operations.cancel(*meant, author=by, reason=reason)
+    for told in meant.values():
+        say(told)
     if len(failures) == len(keys) == 1:
         raise failures[0]
     if failures:
@@ -450,13 +460,17 @@ async def _cancel_each(docket: Docket, keys: Sequence[str], by: str, reason: str
     return ""
 
 
-async def _cancel(docket: Docket, key: str, by: str, reason: str) -> str:
+async def _cancelled(docket: Docket, key: str) -> str:
+    """Return what is to be said when an execution is cancelled.
+
+    Raises:
+        NotFound, CommandRefused: it cannot be.
+    """
     execution = await docket.get_execution(key)
     if execution is None:
         raise _not_there(docket, key)
     if execution.state.is_terminal:
         raise CommandRefused(f"{key!r} cannot be cancelled: it is {execution.state.value} already")
-    await docket.operations.cancel(key, author=by, reason=reason)
     runs = execution.state.value == "running"
     return f"Cancelled {plain(key)}" + f", which runs on {plain(str(execution.worker))}" * runs
 

@@ -12,6 +12,7 @@ import typer
 
 from ...config.control import control_of
 from ...supervisor.control.client import NobodyAnswers, NotGranted, NotInTime, ask, place_of
+from ..parameters.author import author as me
 from ..parameters.options import chosen
 from ..terminal.exit_codes import INVALID, UNREACHABLE, CommandError, CommandRefused, TimedOut
 from ..terminal.output import Form, say, show_one
@@ -51,6 +52,16 @@ def place(
         return control
     file, over = chosen(config, profile, settings)
     return place_of(control_of(file, os.environ, over), file)
+
+
+def said(author: str | None, reason: str) -> dict[str, str]:
+    """Return the fields of a request that say who asks, and why.
+
+    Arguments:
+        author: the person; None is the one who gives the command.
+        reason: the reason.
+    """
+    return {"author": me(author), "reason": reason, "source": "command line"}
 
 
 def answer(where: Path, word: str, patience: timedelta, **fields: Any) -> dict[str, Any]:

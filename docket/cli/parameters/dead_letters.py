@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
     from ...docket import Docket
     from ...operations import Deed, Done
     from ...storage.executions import Record
-
-SLICE: Final = 100
-"""Number of dead letters in one round trip, unless a rate allows fewer."""
-
-WINDOW: Final = 0.1
-"""Seconds in which as many are retried as a rate allows."""
 
 _WHY: Final = {
     "STRUCK": "a strike on its task keeps it; `docket strikes ls` lists the strikes",
@@ -63,6 +57,11 @@ class Choice:
             raise Misused(
                 "expected which dead letters are meant: their keys, or --task, --error, --since"
             )
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The choice as the audit has it."""
+        return {"task": self.task, "error": self.error, "since": self.since}
 
     async def find(self, docket: Docket) -> list[str]:
         """Return the keys of those that are meant."""
@@ -144,26 +143,6 @@ async def chosen(
             raise Misused(f"expected --yes, as no terminal can be asked: this would {verb} {what}")
         ask(f"{sample}\nThis would {verb} {what}.")
     return keys
-
-
-async def in_slices(
-    keys: Sequence[str],
-    do: Callable[[Sequence[str]], Awaitable[list[Done]]],
-    rate: float | None = None,
-) -> list[Done]:
-    """Do something to all of them, so many at a time, and no more of them a second than a rate allows."""
-    import asyncio  # noqa: PLC0415 - --help needs none of it
-
-    done: list[Done] = []
-    size, pause = SLICE, 0.0
-    if rate is not None:
-        size = max(1, min(SLICE, int(rate * WINDOW)))
-        pause = size / rate
-    for at in range(0, len(keys), size):
-        if at and pause:
-            await asyncio.sleep(pause)
-        done += await do(keys[at : at + size])
-    return done
 
 
 def summary(done: Sequence[Done], good: Deed, verb: str) -> str:

@@ -92,11 +92,13 @@ def visit(place: Place, work: Callable[[Docket], Awaitable[T]]) -> T:
 
     async def visiting() -> T:
         from ...docket import Docket  # noqa: PLC0415
+        from ...operations.audit import COMMAND_LINE  # noqa: PLC0415
 
         # Looking runs nothing of what is stored, even if the docket allows its workers to.
         async with Docket(
             place.name, place.url, config=place.config, codecs=("safe",), lazy=False
         ) as docket:
+            docket.operations.audit.source = COMMAND_LINE
             return await work(docket)
 
     return asyncio.run(visiting())

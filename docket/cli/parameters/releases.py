@@ -12,7 +12,6 @@ from ..commands.clear import SAMPLE
 from ..terminal.descriptions import known_tasks
 from ..terminal.exit_codes import CommandRefused, Misused, NotFound, Partial
 from ..terminal.output import note
-from .dead_letters import in_slices
 
 if TYPE_CHECKING:
     from ...docket import Docket
@@ -88,17 +87,14 @@ async def release_groups(
     docket: Docket, groups: Mapping[Group, int], author: str, reason: str
 ) -> tuple[int, int]:
     """Release groups of parked executions; return how many were, and how many a strike keeps."""
-    from ...operations import Deed, new_deed  # noqa: PLC0415 - --help needs none of it
+    from ...operations import Deed  # noqa: PLC0415 - --help needs none of it
 
-    deed, counts = new_deed(), Counter[Deed]()
-
-    async def release(some: Sequence[str]) -> list[Done]:
-        return await docket.operations.release(*some, author=author, reason=reason, deed=deed)
-
+    keys: list[str] = []
     for group in groups:
-        records = docket.storage.executions.parked(group=group)
-        keys = [record.key async for record in records]
-        counts.update(one.deed for one in await in_slices(keys, release))
+        keys += [record.key async for record in docket.storage.executions.parked(group=group)]
+    chosen_by = {"parked": {str(group): count for group, count in groups.items()}}
+    done = await docket.operations.release(*keys, author=author, reason=reason, chosen_by=chosen_by)
+    counts = Counter(one.deed for one in done)
     return counts[Deed.RELEASED], counts[Deed.STRUCK]
 
 

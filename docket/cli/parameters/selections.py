@@ -46,9 +46,25 @@ def parse_where(texts: Sequence[str]) -> tuple[Condition, ...]:
 
 
 async def cancel_found(
-    docket: Docket, selection: Selection, *, author: str, reason: str, dry_run: bool, yes: bool
+    docket: Docket,
+    selection: Selection,
+    *,
+    verb: str = "cancel",
+    author: str,
+    reason: str,
+    dry_run: bool,
+    yes: bool,
 ) -> str:
     """Cancel what a selection means, after a question at the terminal; return what was done.
+
+    Arguments:
+        docket: where.
+        selection: what is meant.
+        verb: the word of the deed in the audit.
+        author: the person who asks for it.
+        reason: the reason.
+        dry_run: only say what would be done.
+        yes: do not ask.
 
     Raises:
         Refused: the answer was no.
@@ -67,7 +83,14 @@ async def cancel_found(
             raise Misused(f"expected --yes, as no terminal can be asked: this would cancel {what}")
         ask(f"{_sample(found)}\nThis would cancel {what}.")
     deed = new_deed()
-    done = await docket.operations.cancel(*found.matches, author=author, reason=reason, deed=deed)
+    done = await docket.operations.cancel(
+        *found.matches,
+        author=author,
+        reason=reason,
+        deed=deed,
+        verb=verb,
+        chosen_by=selection.about,
+    )
     told = summary(done, docket.name)
     return _complete(f"{told} (deed {deed})" if done else told, found)
 

@@ -21,6 +21,7 @@ from .overrides import Known, Overrides, is_blocked, is_settable, known_keys, re
 
 NOT_OURS: Final = frozenset(
     {
+        "DOCKET_AUTHOR",  # who gives a command
         "DOCKET_CONFIG",  # which file is read
         "DOCKET_FALLBACK_TASK",  # docket worker --fallback-task
         "DOCKET_LOGGING_FORMAT",  # docket worker --logging-format
