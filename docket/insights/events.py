@@ -64,19 +64,19 @@ class EventPage:
     is_last: bool
 
 
-async def events_after(streams: EventStreams, cursor: str, size: int = SLICE) -> EventPage:
+async def events_after(streams: EventStreams, cursor: str, size: int = 0) -> EventPage:
     """Return the events behind a place, in one round trip.
 
     Arguments:
         streams: where.
         cursor: the place.
-        size: entries of each stream, at most.
+        size: entries of each stream, at most; left out, ``SLICE``.
 
     Raises:
         InvalidOption: this is no place between two events.
     """
     places = _places_of(cursor)
-    slices = await streams.after(places, size)
+    slices = await streams.after(places, size or SLICE)
     left = {name: list(one.entries[::-1]) for name, one in slices.items()}
     events: list[Event] = []
     # Where a slice ends but its stream does not, nothing later may be told before the next slice.

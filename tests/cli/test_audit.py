@@ -134,6 +134,8 @@ def test_events_are_json_lines_that_one_goes_on_after(
     _break_down(shell, "one")
 
     both = _listed(shell.prints("events"))
+    monkeypatch.setattr("docket.insights.events.SLICE", 1)
+    assert _listed(shell.prints("events")) == both
     rest = _listed(shell.prints("events", "--from", both[0]["id"]))
 
     assert [(one["event"], one.get("verb") or one["state"]) for one in both] == [
