@@ -17,7 +17,7 @@ from tests.properties.snapshot import Snapshot
 
 LASTING = re.compile(
     r"stream(:.+)?|bell(:.+)?|queues"
-    r"|dead|fence|clock|format"
+    r"|dead|fence|clock|format|stored(:.+)?"
     r"|strikes|routes|schemas"
     r"|schedules|paused|(schedule|outcomes|ran):.+|(configuration|revisions):.+"
     r"|supervisors|workers|codecs|worker-queues|worker-code|limits|leases"

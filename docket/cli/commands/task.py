@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ...errors import NotRunning, Undecodable, WorkerSilent
+from ...errors import NotRunning, ResultEvicted, Undecodable, WorkerSilent
 from ...foundation.lifecycle import ExecutionState
 from ...foundation.plain import plain
 from ..parameters.author import Author, Reason
@@ -511,7 +511,7 @@ async def _revealed(
     if execution.state.value == "completed":
         try:
             shown["result"] = repr(await execution.get_result())
-        except Undecodable as error:
+        except (ResultEvicted, Undecodable) as error:
             shown["result"] = str(
                 error if result is None or result.startswith(POINTER) else describe(result)
             )
