@@ -24,6 +24,7 @@ from .foundation.call_options import NO_OPTIONS, CallOptions
 from .foundation.events import ProgressEvent, StateEvent, iso
 from .foundation.lifecycle import Disposition, ExecutionState
 from .foundation.plain import plain
+from .foundation.units import from_due, from_milliseconds, milliseconds, to_due
 from .instrumentation import tracing
 from .serialization import Context, place_of_call, place_of_result
 from .storage.claims import Consumer, Settlement, Verdict
@@ -32,10 +33,7 @@ from .storage.executions import (
     NewExecution,
     Record,
     Scheduled,
-    from_due,
-    from_milliseconds,
     queue_argument,
-    to_due,
 )
 from .storage.keys import DEFAULT_QUEUE
 from .storage.limits import Question
@@ -469,7 +467,7 @@ class Execution:
             error=error,
             reason=word if word != "completed" else "",
             result=await self._sealed(word) if result_key is None else pointer_to(result_key),
-            ttl=int(ttl / timedelta(milliseconds=1)),
+            ttl=milliseconds(ttl),
         )
         await self._settle(settlement)
         await self.sync()

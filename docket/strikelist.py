@@ -25,9 +25,9 @@ from .errors import ServerRefused, Undecodable
 from .foundation.clock import ServerClock
 from .foundation.plain import plain
 from .foundation.service import end
+from .foundation.units import from_milliseconds, milliseconds, to_milliseconds
 from .instrumentation import telemetry
 from .serialization import Serializer
-from .storage.executions import from_milliseconds, to_milliseconds
 from .storage.parked import UNREADABLE
 from .storage.staging import is_of_a_task
 from .storage.storage import Storage
@@ -517,7 +517,7 @@ class StrikeList:
             self.written(rule),
             action=rule.action,
             ends=0 if rule.expires is None else to_milliseconds(rule.expires),
-            lasts=0 if lasting is None else max(1, int(lasting / timedelta(milliseconds=1))),
+            lasts=0 if lasting is None else max(1, milliseconds(lasting)),
         )
         told = replace(rule, expires=_moment(change.ends), since=_moment(change.since))
         await self._follow_change(change, {**self._stored, rule.identity: told})

@@ -14,6 +14,7 @@ from uncalled_for import Dependency
 
 from ..errors import ServerUnavailable
 from ..execution import Execution
+from ..foundation.units import milliseconds
 from ..storage.limits import Entrant, GateAnswer, Question, Word
 from .base import AdmissionBlocked, T_co, current_docket, current_execution
 
@@ -166,6 +167,6 @@ def limit_name(scope: str | None, function: str, argument: str | None, value: An
     return own if scope is None else f"{scope}:{own}"
 
 
-def milliseconds(duration: timedelta) -> int:
+def window(duration: timedelta) -> int:
     """Return a duration in ms, at least one."""
-    return max(1, int(duration / timedelta(milliseconds=1)))
+    return max(1, milliseconds(duration))

@@ -8,7 +8,7 @@ from typing_extensions import Self, override
 
 from ..execution import Execution
 from ..storage.limits import Question
-from .admission import Gate, milliseconds
+from .admission import Gate, window
 
 
 class Cooldown(Gate["Cooldown"]):
@@ -32,7 +32,7 @@ class Cooldown(Gate["Cooldown"]):
     def question(self, execution: Execution) -> Question | None:
         if execution.attempt > 1:
             return None
-        return Question("cooldown", self.name(execution), milliseconds(self.window), drops=1)
+        return Question("cooldown", self.name(execution), window(self.window), drops=1)
 
     @override
     def reason(self, execution: Execution) -> str:

@@ -9,7 +9,7 @@ from typing_extensions import Self, override
 
 from ..execution import Execution
 from ..storage.limits import Question
-from .admission import Gate, milliseconds
+from .admission import Gate, window
 
 
 class Debounce(Gate["Debounce"]):
@@ -37,8 +37,8 @@ class Debounce(Gate["Debounce"]):
     def question(self, execution: Execution) -> Question | None:
         if execution.attempt > 1:
             return None
-        longest = 0 if self.max_wait is None else milliseconds(self.max_wait)
-        return Question("debounce", self.name(execution), milliseconds(self.settle), longest)
+        longest = 0 if self.max_wait is None else window(self.max_wait)
+        return Question("debounce", self.name(execution), window(self.settle), longest)
 
     @override
     def reason(self, execution: Execution) -> str:

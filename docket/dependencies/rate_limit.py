@@ -8,7 +8,7 @@ from typing_extensions import Self, override
 
 from ..execution import Execution
 from ..storage.limits import Question
-from .admission import Gate, milliseconds
+from .admission import Gate, window
 
 
 class RateLimit(Gate["RateLimit"]):
@@ -40,7 +40,7 @@ class RateLimit(Gate["RateLimit"]):
     @override
     def question(self, execution: Execution) -> Question | None:
         name = self.name(execution)
-        return Question("rate", name, self.limit, milliseconds(self.per), int(self.drop))
+        return Question("rate", name, self.limit, window(self.per), int(self.drop))
 
     @override
     def reason(self, execution: Execution) -> str:

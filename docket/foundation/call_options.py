@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 
 from ..errors import InvalidOption
 from .names import check_name, trouble_with
+from .units import MILLISECOND, from_milliseconds, milliseconds, to_milliseconds
 
 Priority: TypeAlias = Literal["high", "normal", "low"]
 """The place of an execution among the others of its queue."""
@@ -20,9 +21,6 @@ Priority: TypeAlias = Literal["high", "normal", "low"]
 MOST_TAGS: Final = 16
 LONGEST_TAG: Final = 64
 """Bytes of a tag."""
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 class Options(TypedDict, total=False):
@@ -155,7 +153,7 @@ def _checked_duration(
 ) -> timedelta | None:
     if duration is None:
         return None
-    if not isinstance(duration, timedelta) or duration < _MILLISECOND:
+    if not isinstance(duration, timedelta) or duration < MILLISECOND:
         raise InvalidOption(f"expected {expected} as {name}, found {duration!r}")
     return duration
 
@@ -184,13 +182,13 @@ def _checked_once(once: object) -> timedelta | bool:
 def _written(options: CallOptions) -> str:
     said: dict[str, object] = {}
     if isinstance(options.expires, timedelta):
-        said["within"] = options.expires // _MILLISECOND
+        said["within"] = milliseconds(options.expires)
     elif options.expires is not None:
-        said["expires"] = max(1, (options.expires - _EPOCH) // _MILLISECOND)
+        said["expires"] = max(1, to_milliseconds(options.expires))
     if options.timeout is not None:
-        said["timeout"] = options.timeout // _MILLISECOND
+        said["timeout"] = milliseconds(options.timeout)
     if options.once:
-        said["once"] = True if options.once is True else options.once // _MILLISECOND
+        said["once"] = True if options.once is True else milliseconds(options.once)
     said |= {"queue": options.queue} if options.queue is not None else {}
     said |= {"priority": options.priority} if options.priority is not None else {}
     said |= {"tags": options.tags} if options.tags else {}
@@ -216,7 +214,7 @@ def _read(text: str) -> CallOptions:
 
 def _expiry(said: Mapping[str, Any]) -> datetime | timedelta | None:
     if (at := said.get("expires")) is not None:
-        return _EPOCH + timedelta(milliseconds=at)
+        return from_milliseconds(at)
     return _duration(said.get("within"))
 
 

@@ -14,10 +14,10 @@ from datetime import datetime
 from typing import Final
 
 from ..errors import InvalidOption
+from ..foundation.units import from_milliseconds
 from ..storage.audit import LASTS, MOST, AuditEntry
 from ..storage.audit import STREAM as AUDIT
 from ..storage.events import STREAMS, EventStreams, Happening
-from ..storage.executions import from_milliseconds
 from ..storage.history import Ended, Reach, moment_of
 from ..storage.storage import Storage
 

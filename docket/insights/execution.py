@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 from ..foundation.lifecycle import ExecutionState
 from ..foundation.names import EVERY_QUEUE
 from ..foundation.plain import plain
-from ..storage.executions import to_milliseconds
+from ..foundation.units import to_milliseconds
 from ..storage.queues import QueuePause
 from ..storage.situations.execution import Situation
 from ..strikelist import Rule

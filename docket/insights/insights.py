@@ -8,7 +8,8 @@ from typing import Final
 from ..errors import NotRunning, WorkerSilent
 from ..foundation.lifecycle import ExecutionState
 from ..foundation.plain import plain
-from ..storage.executions import Record, from_milliseconds
+from ..foundation.units import from_milliseconds
+from ..storage.executions import Record
 from ..storage.storage import Storage
 from ..strikelist import StrikeList
 from .audit import AuditPage, DeedChoice, audit_page_of

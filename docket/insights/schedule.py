@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from ..errors import Undecodable
 from ..foundation.plain import plain
-from ..storage.executions import from_milliseconds, to_milliseconds
+from ..foundation.units import from_milliseconds, to_milliseconds
 from ..storage.schedules import DueOutcome, Known
 from ..storage.situations.schedule import ScheduleSituation
 from ..strikelist import Rule

@@ -14,11 +14,12 @@ from ..calls.context import ExecutionContext
 from ..calls.registry import TaskFunction
 from ..errors import CallerError, Undecodable, WrongArguments
 from ..foundation.plain import plain
+from ..foundation.units import from_milliseconds, milliseconds
 from ..foundation.uuid7 import new_key
 from ..serialization.places import place_of_call
 from ..storage.checks import Mismatch
 from ..storage.dead import Again, Deed, Done
-from ..storage.executions import Record, from_milliseconds
+from ..storage.executions import Record
 from ..storage.scripting.nonces import new_nonce
 from .audit import Audit, Recording, sample
 from .mismatches import Check
@@ -312,7 +313,7 @@ class Operations:
         """
         storage = self._docket.storage
         since = await storage.executions.now()
-        until = None if lasting is None else since + int(lasting / timedelta(milliseconds=1))
+        until = None if lasting is None else since + milliseconds(lasting)
         pause = {"by": author, "reason": reason, "since": since, "until": until}
         about = {"queues": queues, "lasting": lasting}
         async with self.audit.recording(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from ..storage.executions import to_milliseconds
+from ..foundation.units import to_milliseconds
 from ..storage.schedules import DueTime, Tick, Turn
 from .desired import DesiredSchedule, Overlap, Owed
 

@@ -9,8 +9,8 @@ from typing import Final
 
 from ..errors import NotTrusted
 from ..foundation.plain import plain
+from ..foundation.units import from_milliseconds, to_milliseconds
 from ..serialization import Serializer
-from ..storage.executions import from_milliseconds, to_milliseconds
 from ..storage.schedules import Known, Schedules
 from ..storage.staging import DeclaredSchedule
 from .desired import DesiredSchedule

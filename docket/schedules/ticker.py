@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from ..errors import DocketError, ServerUnavailable
 from ..foundation.clock import ServerClock
 from ..foundation.service import Service
+from ..foundation.units import from_milliseconds, milliseconds, to_milliseconds
 from ..serialization import Serializer
-from ..storage.executions import from_milliseconds, to_milliseconds
 from ..storage.schedules import Awaited, Schedules, Tick
 from ..storage.scripting.retrying import Backoff
 from .desired import DesiredSchedule, Owed
@@ -181,7 +181,7 @@ class Ticker(Service):
             [
                 Awaited(
                     f"{self._owner}/{schedule.name}",
-                    schedule.period // timedelta(milliseconds=1),
+                    milliseconds(schedule.period),
                     schedule.limit or 0,
                     0 if schedule.end is None else to_milliseconds(schedule.end),
                 )

@@ -13,8 +13,9 @@ from ..docket import Docket
 from ..errors import TooManyRuns, UnknownSchedule
 from ..foundation.lifecycle import ExecutionState
 from ..foundation.plain import plain
+from ..foundation.units import from_milliseconds, to_milliseconds
 from ..operations.audit import Recording
-from ..storage.executions import Record, from_milliseconds, to_milliseconds
+from ..storage.executions import Record
 from ..storage.schedules import DueOutcome, Known
 from .desired import DesiredSchedule
 from .log import key_of, utc

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import TypeAlias
 
+from ..foundation.units import milliseconds
+
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 NextAfter: TypeAlias = Callable[[datetime], "datetime | None"]
@@ -98,8 +100,8 @@ def jitter_of(seed: str, longest: timedelta) -> timedelta:
         longest: what it stays below.
     """
     number = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big")
-    milliseconds = longest // timedelta(milliseconds=1)
-    return timedelta(milliseconds=number % milliseconds if milliseconds else 0)
+    most = milliseconds(longest)
+    return timedelta(milliseconds=number % most if most else 0)
 
 
 def latest(timing: NextAfter, first: datetime, now: datetime, count: int) -> list[datetime]:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple, cast
 
 from ..connection.base import Connection
+from ..foundation.units import milliseconds
 from .history import moment_of
 from .keys import Keys
 from .scripting.nonces import new_nonce
@@ -29,7 +30,7 @@ PATIENCE: Final = timedelta(seconds=3)
 """Time for which an entry is sent again while the server is away: the deed itself is over."""
 
 _AUDIT: Final = Script("audit", ("nonce", "most", "lasts"))
-_MILLISECONDS: Final = LASTS // timedelta(milliseconds=1)
+_MILLISECONDS: Final = milliseconds(LASTS)
 
 
 @dataclass(frozen=True, slots=True)

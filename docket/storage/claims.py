@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from ..connection.base import Connection, Reply, ThreadConnection
 from ..errors import DocketError, ServerUnavailable
+from ..foundation.units import from_time
 from .executions import queue_argument
 from .history import ending_of
 from .keys import Keys
@@ -309,8 +310,7 @@ class Claims:
         time_of_server, leases = await self._connection.send(
             ("TIME",), ("ZRANGE", self._keys.leases, 0, 1, "WITHSCORES")
         )
-        seconds, microseconds = value_of(time_of_server)
-        now = int(seconds) * 1000 + int(microseconds) // 1000
+        now = from_time(value_of(time_of_server))
         others = [
             float(at)
             for name, at in pairs(value_of(leases)).items()

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 
 from ..connection.base import Connection
 from ..foundation.plain import plain
+from ..foundation.units import from_time
 from .keys import Keys
 from .scripting.replies import pairs
 from .scripting.retrying import read_patiently, run_patiently, value_of
@@ -206,8 +207,7 @@ class Configurations:
             time_query(self._connection, self._keys),
             ("HGETALL", self._keys.supervisors),
         )
-        seconds, microseconds = map(int, value_of(time))
-        since = seconds * 1000 + microseconds // 1000 - silence
+        since = from_time(value_of(time)) - silence
         found: list[Supervising] = []
         for name, told in pairs(value_of(reply)).items():
             who = name.decode(errors="replace")

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any, NamedTuple, cast
 
 from ..connection.base import Connection
-from .executions import from_milliseconds
+from ..foundation.units import from_milliseconds
 from .keys import Keys
 from .scripting.nonces import new_nonce
 from .scripting.retrying import run_patiently, value_of

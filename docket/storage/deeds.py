@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from ..connection.base import Connection
+from ..foundation.units import milliseconds
 from .dead import SLICE, Deed, Done
 from .keys import Keys
 from .scripting.retrying import run_patiently, value_of
@@ -41,8 +42,7 @@ class Deeds:
         for at in range(0, len(meant), SLICE):
             part = meant[at : at + SLICE]
             fields = [field for one in part for field in one]
-            milliseconds = int(ttl / timedelta(milliseconds=1))
-            call = _CANCEL_ALL.call(self._keys, milliseconds, note, *fields)
+            call = _CANCEL_ALL.call(self._keys, milliseconds(ttl), note, *fields)
             (reply,) = await run_patiently(self._connection, call)
             done += [
                 Done(key, Deed(word.decode()))

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from itertools import chain
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from ..connection.base import Argument, Command, Connection, Reply
 from ..errors import DocketError, Undecodable
 from ..foundation.lifecycle import LIVE, Disposition, ExecutionState
 from ..foundation.plain import plain
+from ..foundation.units import from_due, from_milliseconds, from_time, milliseconds
 from .coalescing import Coalescing, Mode
 from .keys import DEFAULT_QUEUE, WORKER_GROUP, Keys
 from .pages import PAGE, Pages
@@ -38,14 +39,6 @@ LOOKS = 5
 """Maximum number of looks, the first included, for what has moved meanwhile."""
 
 logger = logging.getLogger("docket.storage")
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_MILLISECOND = timedelta(milliseconds=1)
-_MICROSECOND = timedelta(microseconds=1)
-_FURTHEST = 1e18
-"""Ms beyond the end of every calendar."""
-_EXACT = 8_000_000_000_000
-"""Ms, in the year 2223, up to which a float of seconds distinguishes each ms."""
 
 _DISPOSITIONS = {one.value.upper().encode(): one for one in Disposition}
 _STATES: dict[bytes, ExecutionState | None] = {b"": None} | {
@@ -181,46 +174,6 @@ def worker_of(consumer: str) -> str:
     return name if colon else token
 
 
-def to_milliseconds(moment: datetime) -> int:
-    """Return the Unix time in ms of an aware moment, rounded up: nothing falls due before its time."""
-    return -((_EPOCH - moment) // _MILLISECOND)
-
-
-def from_milliseconds(milliseconds: bytes | str | float) -> datetime:
-    """Return the aware moment of a Unix time in ms; the nearest one, if the calendar does not go so far."""
-    if type(milliseconds) is int and 0 <= milliseconds < _EXACT:
-        return datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
-    return _moment(_whole(milliseconds) * 1000)
-
-
-def to_due(moment: datetime) -> tuple[int, str]:
-    """Return a due time as the scripts take it: in ms, and in µs if that is not a whole ms.
-
-    Zero is now; what was due before 1970 is due since then.
-    """
-    due = max(to_milliseconds(moment), 1)
-    exact = (moment - _EPOCH) // _MICROSECOND
-    return due, "" if exact == due * 1000 else str(exact)
-
-
-def from_due(due: bytes | str | float, when: bytes | str | None) -> datetime:
-    """Return the moment of a due time that ``to_due`` has returned."""
-    return _moment(int(when)) if when else from_milliseconds(due)
-
-
-def _whole(milliseconds: bytes | str | float) -> int:
-    """Return whole ms; a score of a sorted set may be infinite."""
-    return int(max(-_FURTHEST, min(float(milliseconds), _FURTHEST)))
-
-
-def _moment(microseconds: int) -> datetime:
-    try:
-        return _EPOCH + timedelta(microseconds=microseconds)
-    except OverflowError:
-        furthest = datetime.max if microseconds > 0 else datetime.min
-        return furthest.replace(tzinfo=timezone.utc)
-
-
 def queue_argument(queue: str) -> str:
     """Return the name of a queue in scripts: that of the default one is empty."""
     return "" if queue == DEFAULT_QUEUE else queue
@@ -282,7 +235,7 @@ class Executions:
 
     async def cancel(self, key: str, ttl: timedelta) -> str:
         """Cancel one execution; return CANCELLED, REQUESTED, FINISHED or UNKNOWN."""
-        call = _CANCEL.call(self._keys, key, int(ttl / timedelta(milliseconds=1)))
+        call = _CANCEL.call(self._keys, key, milliseconds(ttl))
         (reply,) = await run_patiently(self._connection, call)
         return value_of(reply).decode()
 
@@ -452,9 +405,9 @@ class Executions:
         return cleared
 
     async def _clear(self, keys: Sequence[str], ttl: timedelta) -> int:
-        milliseconds = int(ttl / timedelta(milliseconds=1))
+        remembered = milliseconds(ttl)
         calls = [
-            _CLEAR.call(self._keys, milliseconds, *keys[at : at + CHUNK])
+            _CLEAR.call(self._keys, remembered, *keys[at : at + CHUNK])
             for at in range(0, len(keys), CHUNK)
         ]
         return sum(map(value_of, await run_patiently(self._connection, *calls)))
@@ -504,7 +457,7 @@ class Executions:
     async def now(self) -> int:
         """Return the server's time in ms."""
         (reply,) = await read_patiently(self._connection, time_query(self._connection, self._keys))
-        return _clock(reply)
+        return from_time(value_of(reply))
 
     async def count_dead(self) -> int:
         """Count the dead letters that are kept; those whose records have expired are none, listed or not."""
@@ -525,7 +478,7 @@ class Executions:
             time_query(self._connection, self._keys),
             *self._queue_queries(),
         )
-        now = _clock(clock)
+        now = from_time(value_of(clock))
         dead, late, first = await read_patiently(
             self._connection,
             self._dead_query(now),
@@ -619,12 +572,6 @@ class Executions:
 def _queues(used: Reply, routes: Reply) -> list[str]:
     names = {queue.decode(errors="replace") for queue in (*value_of(used), *value_of(routes))}
     return sorted({DEFAULT_QUEUE, *(name or DEFAULT_QUEUE for name in names)})
-
-
-def _clock(reply: Reply) -> int:
-    """Return the server's time in ms."""
-    seconds, microseconds = map(int, value_of(reply))
-    return seconds * 1000 + microseconds // 1000
 
 
 def _suspects(queue: str) -> str:

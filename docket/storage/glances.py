@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from ..connection.base import Connection
-from .executions import from_milliseconds, queue_argument, worker_of
+from ..foundation.units import from_milliseconds
+from .executions import queue_argument, worker_of
 from .keys import Keys
 from .scripting.retrying import run_patiently, value_of
 from .scripting.script import Script

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from ..connection.base import Command, Connection
-from .executions import from_milliseconds
+from ..foundation.units import from_milliseconds, from_time, milliseconds
 from .keys import DEFAULT_QUEUE, Keys
 from .scripting.replies import pairs
 from .scripting.retrying import read_patiently, value_of
@@ -41,7 +41,7 @@ class HistoryLimits:
     @property
     def words(self) -> str:
         """The limits as scripts read them; empty if nothing is remembered."""
-        keep = int(self.keep / timedelta(milliseconds=1))
+        keep = milliseconds(self.keep)
         return f"{keep} {self.max_memory // 2}" if keep > 0 else ""
 
 
@@ -171,7 +171,6 @@ class History:
             *(("XRANGE", self._keys.named(name), "-", "+", "COUNT", 1) for name in STREAMS),
             *(self._query(name, end, first, count) for name, end in before.items()),
         )
-        seconds, microseconds = map(int, value_of(now))
         why = pairs(value_of(trimmed))
         reaches = {
             name: _reach(value_of(reply), why.get(name.encode(), b""))
@@ -181,7 +180,7 @@ class History:
             name: _slice(value_of(reply), count)
             for name, reply in zip(before, replies[len(STREAMS) :], strict=True)
         }
-        return Looked(from_milliseconds(seconds * 1000 + microseconds // 1000), reaches, slices)
+        return Looked(from_milliseconds(from_time(value_of(now))), reaches, slices)
 
     def _query(self, name: str, before: str, first: str, count: int) -> Command:
         last = before if before == "+" else f"({before}"

@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple, cast
 from ..connection.base import Connection
 from ..errors import DocketError
 from ..foundation.names import EVERY_QUEUE
-from .executions import from_milliseconds, queue_argument
+from ..foundation.units import from_milliseconds, from_time
+from .executions import queue_argument
 from .keys import DEFAULT_QUEUE, Keys
 from .scripting.replies import pairs
 from .scripting.retrying import read_patiently, run_patiently, value_of
@@ -89,8 +90,7 @@ class Queues:
             ("HGETALL", self._keys.paused_queues),
             time_query(self._connection, self._keys),
         )
-        seconds, microseconds = map(int, value_of(now))
-        moment = from_milliseconds(seconds * 1000 + microseconds // 1000)
+        moment = from_milliseconds(from_time(value_of(now)))
         found = [read_pause(_name(queue), text) for queue, text in pairs(value_of(fields)).items()]
         return sorted(
             (one for one in found if one.until is None or one.until > moment),
@@ -136,9 +136,9 @@ def read_pause(queue: str, text: bytes) -> QueuePause:
     )
 
 
-def _moment(milliseconds: object) -> datetime | None:
-    if isinstance(milliseconds, int | float) and milliseconds:
-        return from_milliseconds(milliseconds)
+def _moment(unix: object) -> datetime | None:
+    if isinstance(unix, int | float) and unix:
+        return from_milliseconds(unix)
     return None
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 from ..connection.base import Connection
 from ..errors import DocketError, ServerRefused
 from ..foundation.plain import plain
+from ..foundation.units import from_time, milliseconds
 from .keys import Keys
 from .scripting.replies import pairs
 from .scripting.retrying import read_patiently, run_patiently, value_of
@@ -170,8 +171,7 @@ class Schedules:
     async def now(self) -> int:
         """Return the server's time in ms, as the scripts see it."""
         (reply,) = await self._connection.send(time_query(self._connection, self._keys))
-        seconds, microseconds = value_of(reply)
-        return int(seconds) * 1000 + int(microseconds) // 1000
+        return from_time(value_of(reply))
 
     async def reconcile(self, owner: str, declared: Sequence[DeclaredSchedule]) -> list[int]:
         """Make the schedules of ``owner`` equal to these; return their next times, in ms."""
@@ -191,7 +191,7 @@ class Schedules:
             _TICK.call(
                 self._keys,
                 *(due.schedule, due.expected, due.following, due.due, due.key, due.task, due.call),
-                *(due.turn.overlap, due.turn.limit, int(due.turn.rests), _milliseconds(due.ttl)),
+                *(due.turn.overlap, due.turn.limit, int(due.turn.rests), milliseconds(due.ttl)),
                 *(due.turn.missed, due.turn.late, due.digest, due.queue, due.options),
             )
             for due in due_times
@@ -343,10 +343,6 @@ def outcomes_of(schedule: str, texts: Sequence[bytes]) -> list[DueOutcome]:
                 error,
             )
     return found
-
-
-def _milliseconds(length: timedelta) -> int:
-    return length // timedelta(milliseconds=1)
 
 
 def known_of(

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from ..connection.base import Connection
-from .executions import from_milliseconds
+from ..foundation.units import from_milliseconds, from_time
 from .keys import Keys
 from .scripting.retrying import read_patiently, value_of
 from .scripting.script import Script, run, time_query
@@ -178,7 +178,7 @@ class Series:
             time_query(self._connection, self._keys),
             ("ZRANGE", self._keys.series_tasks, 0, -1),
         )
-        now = from_milliseconds(int(value_of(clock)[0]) * 1000)
+        now = from_milliseconds(from_time(value_of(clock)))
         if isinstance(since, timedelta):
             since = now - since
         resolution = _resolution(now, since)

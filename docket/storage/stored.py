@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from ..connection.base import Connection
-from .executions import from_milliseconds
+from ..foundation.units import from_milliseconds, from_time
 from .keys import Keys
 from .scripting.replies import pairs
 from .scripting.retrying import read_patiently, value_of
@@ -80,7 +80,6 @@ class StoredResults:
             ("HVALS", self._keys.stored),
             ("HGETALL", self._keys.evicted),
         )
-        seconds, microseconds = map(int, value_of(now))
         known = pairs(value_of(evicted))
         last = known.get(b"at")
         return ResultUse(
@@ -88,5 +87,5 @@ class StoredResults:
             max(0, self.limits.max_memory),
             int(known.get(b"count", 0)),
             None if last is None else from_milliseconds(last),
-            from_milliseconds(seconds * 1000 + microseconds // 1000),
+            from_milliseconds(from_time(value_of(now))),
         )

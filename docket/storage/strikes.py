@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from ..connection.base import Connection
+from ..foundation.units import from_time
 from .keys import Keys
 from .parked import Released, released_of
 from .scripting.nonces import new_nonce
@@ -94,13 +95,12 @@ class StrikeRules:
             time_query(self._connection, self._keys),
             ("HGETALL", self._keys.strikes),
         )
-        seconds, microseconds = map(int, value_of(time))
         fields = pairs(value_of(reply))
         version = fields.pop(_VERSION, b"").decode(errors="replace")
         rules = {
             field.decode(errors="replace"): stored_rule(text) for field, text in fields.items()
         }
-        return StoredRules(seconds * 1000 + microseconds // 1000, version, rules)
+        return StoredRules(from_time(value_of(time)), version, rules)
 
     async def version(self) -> str:
         """Return the version of the rules; empty if there never were any."""

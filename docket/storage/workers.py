@@ -9,7 +9,8 @@ from types import MappingProxyType
 from typing import Any
 
 from ..connection.base import Connection
-from .executions import from_milliseconds, queue_argument
+from ..foundation.units import from_milliseconds, from_time, milliseconds
+from .executions import queue_argument
 from .keys import Keys
 from .parked import Group, Released, released_of
 from .scripting.replies import pairs
@@ -92,8 +93,8 @@ class Workers:
         words = [word for pair in told.items() for word in pair]
         call = _REGISTER.call(
             self._keys,
-            *(worker, _milliseconds(silence), " ".join(codecs), "\n".join(queues)),
-            *(_milliseconds(age), code, slots),
+            *(worker, milliseconds(silence), " ".join(codecs), "\n".join(queues)),
+            *(milliseconds(age), code, slots),
             *words,
         )
         (reply,) = await run(self._connection, call)
@@ -174,8 +175,7 @@ class Workers:
             time_query(self._connection, self._keys),
             ("ZRANGE", self._keys.workers, 0, -1, "WITHSCORES"),
         )
-        seconds, _ = value_of(now)
-        oldest = from_milliseconds(int(seconds) * 1000) - silence
+        oldest = from_milliseconds(from_time(value_of(now))) - silence
         heard = {
             name.decode(errors="replace"): from_milliseconds(at)
             for name, at in pairs(value_of(seen)).items()
@@ -265,7 +265,3 @@ def _code_of(told: bytes | None) -> dict[str, Any]:
         "code": code.decode(errors="replace"),
         "slots": int(slots) if slots.isdigit() and int(slots) else None,
     }
-
-
-def _milliseconds(duration: timedelta) -> int:
-    return int(duration / timedelta(milliseconds=1))

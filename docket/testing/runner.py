@@ -21,10 +21,11 @@ from ..foundation.clock import ServerClock
 from ..foundation.error_text import line_of
 from ..foundation.lifecycle import ExecutionState, ParkedReason
 from ..foundation.service import end
+from ..foundation.units import from_due, from_milliseconds
 from ..instrumentation.events import Describe, Observer
 from ..storage.claims import Claimed
 from ..storage.clock import StandingClock
-from ..storage.executions import Record, from_due, from_milliseconds
+from ..storage.executions import Record
 from ..worker.runs.executor import Executor, Host
 from ..worker.runs.outcome import (
     Cancelled,

@@ -10,7 +10,7 @@ from typing import Any
 from ..calls.registry import TaskFunction
 from ..docket import Docket
 from ..errors import ImmovableTime
-from ..storage.executions import from_milliseconds, to_milliseconds
+from ..foundation.units import from_milliseconds, milliseconds, to_milliseconds
 from .runner import Ran, Runner, Traveller
 
 MOST = 10_000
@@ -49,7 +49,7 @@ async def advance(docket: Docket, by: timedelta, *, most: int = MOST, **worker: 
         raise ValueError(f"expected a span of zero or more, found {by}: time moves forwards only")
     async with _standing_still(docket):
         start = (await docket.storage.clock.look()).now
-        end = start + by // timedelta(milliseconds=1)
+        end = start + milliseconds(by)
 
         def next_stop(due: int | None) -> int | None:
             stops = [*_ends_of_strikes(docket), *([] if due is None else [due])]

@@ -16,7 +16,7 @@ from ..docket import Docket
 from ..errors import ServerUnavailable, WrongArguments
 from ..foundation.clock import ServerClock
 from ..foundation.service import Service
-from ..storage.executions import from_milliseconds
+from ..foundation.units import from_milliseconds
 
 logger = logging.getLogger("docket.worker")
 

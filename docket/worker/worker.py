@@ -33,6 +33,7 @@ from ..foundation.clock import ServerClock
 from ..foundation.durations import format_duration
 from ..foundation.names import check_name
 from ..foundation.service import Service, Services, end
+from ..foundation.units import MILLISECOND, milliseconds
 from ..instrumentation import logs
 from ..instrumentation.events import Observer, Observers
 from ..instrumentation.health import LOOPBACK, healthcheck_server
@@ -65,9 +66,6 @@ from .services.respondent import Respondent
 from .services.round_trips import RoundTrips
 from .services.unparking import Unparking
 from .shutdown import FAREWELL, LAST_WORDS, Shutdown
-
-DEAD_LETTER_TTL = timedelta(days=7)
-"""Time for which dead letters are kept for replay, where finished executions are kept at all."""
 
 _RECHECK = timedelta(milliseconds=100)
 
@@ -135,7 +133,7 @@ class Worker:
             raise ValueError(f"concurrency must be at least 1, got {concurrency}")
         if message_batch < 1:
             raise ValueError(f"message_batch must be at least 1, got {message_batch}")
-        if redelivery_timeout < timedelta(milliseconds=1):
+        if redelivery_timeout < MILLISECOND:
             raise ValueError(
                 f"redelivery_timeout must be at least 1ms, got {format_duration(redelivery_timeout)}"
             )
@@ -179,24 +177,21 @@ class Worker:
         """Make the services and connect them."""
         docket, storage, observer = self.docket, self.docket.storage, self._observer
         lease = self.redelivery_timeout.total_seconds()
-        dead_ttl = (
-            max(docket.record_ttl, DEAD_LETTER_TTL) if docket.execution_ttl else docket.record_ttl
-        )
         self._has_history = bool(storage.keys.history)
         self._bookkeeping = Bookkeeping(
             docket.serializer,
             docket.dump_call,
             docket.execution_ttl,
-            dead_ttl,
+            docket.dead_ttl,
             lambda task: docket.registry.policy(task).result_ttl,
         )
         claimant = Consumer(
             self.name,
             self.consumer,
             self.queues,
-            _milliseconds(self.redelivery_timeout),
-            _milliseconds(docket.record_ttl),
-            _milliseconds(dead_ttl),
+            milliseconds(self.redelivery_timeout),
+            milliseconds(docket.record_ttl),
+            milliseconds(docket.dead_ttl),
             self._running.concurrency,
             self.suspects_wait,
         )
@@ -724,7 +719,3 @@ async def _within(seconds: float, work: Coroutine[Any, Any, None]) -> None:
     """Await work for so many seconds, and no longer."""
     with contextlib.suppress(asyncio.TimeoutError):
         await asyncio.wait_for(work, seconds)
-
-
-def _milliseconds(duration: timedelta) -> int:
-    return int(duration / timedelta(milliseconds=1))

@@ -9,10 +9,10 @@ import pytest
 
 from docket import Docket
 from docket.config.load import parse
+from docket.foundation.units import to_milliseconds
 from docket.schedules.desired import desired_schedules
 from docket.schedules.log import key_of
 from docket.schedules.ticker import Ticker
-from docket.storage.executions import to_milliseconds
 from tests.truth import AROUND, CHANGES, TRUTH, UTC, true_around
 
 CASES = [(zone, change.replace(tzinfo=UTC)) for zone in CHANGES for change in CHANGES[zone]]

@@ -10,9 +10,9 @@ import pytest
 
 from docket import Docket
 from docket.config.load import parse
+from docket.foundation.units import to_milliseconds
 from docket.schedules.desired import desired_schedules
 from docket.schedules.ticker import Ticker
-from docket.storage.executions import to_milliseconds
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 DOWN = timedelta(minutes=10, seconds=30)

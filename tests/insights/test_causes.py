@@ -24,11 +24,11 @@ from docket import (
 )
 from docket.calls.binding import announced
 from docket.errors import Undecodable
+from docket.foundation.units import from_milliseconds, to_milliseconds
 from docket.insights import Explanation
 from docket.insights.causes import Cause
 from docket.schedules.ticker import Ticker
 from docket.storage.claims import Claimed, Consumer, release
-from docket.storage.executions import from_milliseconds, to_milliseconds
 from tests.conformance.conftest import until, working
 from tests.routing import route
 from tests.schedules.conftest import declared

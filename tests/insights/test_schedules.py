@@ -14,10 +14,10 @@ import pytest
 from docket import Docket, Worker
 from docket.connection.base import Command, Reply
 from docket.errors import Undecodable, UnknownSchedule
+from docket.foundation.units import to_milliseconds
 from docket.insights import Explanation
 from docket.insights.schedule_causes import OUTCOMES, SCHEDULE_TOLD, ScheduleCause
 from docket.schedules.log import REASONS
-from docket.storage.executions import to_milliseconds
 from tests.insights.commands import commands_in, expect_command
 from tests.schedules.conftest import MINUTE, NOON, Host
 

@@ -11,10 +11,10 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from docket.foundation.lifecycle import DeadReason, ExecutionState, ParkedReason
+from docket.foundation.units import to_milliseconds
 from docket.insights.causes import DEAD, PARKED, STRUCK, TOLD, Cause
 from docket.insights.execution import cause_of, explained
 from docket.insights.explanation import Explanation, Fact, span, word
-from docket.storage.executions import to_milliseconds
 from docket.storage.situations.execution import Moment, Seen, Situation, SlotWait, TurnWait
 from docket.storage.strikes import StoredRule
 from docket.strikelist import ACTIONS, Condition, Operator, Rule

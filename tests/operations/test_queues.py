@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from docket import Docket, ExecutionState, Worker
+from docket.foundation.units import from_milliseconds
 from docket.operations import EVERY_QUEUE, QueuePause
 from docket.storage.claims import Consumer, release
-from docket.storage.executions import from_milliseconds
 from docket.storage.queues import read_pause
 from tests.conformance.conftest import until, working
 from tests.routing import route

@@ -11,10 +11,10 @@ import pytest
 
 from docket import Docket
 from docket.config.load import parse
+from docket.foundation.units import from_milliseconds, to_milliseconds
 from docket.schedules.desired import DesiredSchedule, desired_schedules
 from docket.schedules.ticker import Ticker
 from docket.schedules.timetable import Timetable
-from docket.storage.executions import from_milliseconds, to_milliseconds
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 MINUTE = timedelta(minutes=1)

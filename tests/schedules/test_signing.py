@@ -9,9 +9,9 @@ import pytest
 
 from docket import Docket
 from docket.errors import NotTrusted
+from docket.foundation.units import to_milliseconds
 from docket.schedules.reconciler import active_schedules
 from docket.schedules.timetable import Timetable
-from docket.storage.executions import to_milliseconds
 from tests.faults.attacker import Attacker
 
 from .conftest import NOON, Host

@@ -15,10 +15,10 @@ import pytest
 from docket import Docket
 from docket.config.load import parse
 from docket.errors import DocketError
+from docket.foundation.units import to_milliseconds
 from docket.schedules.desired import DesiredSchedule, desired_schedules
 from docket.schedules.reconciler import reconcile
 from docket.schedules.ticker import TOGETHER, Ticker
-from docket.storage.executions import to_milliseconds
 from docket.storage.schedules import DueTime, Tick
 
 

@@ -12,6 +12,7 @@ import typer
 
 from ...foundation.durations import format_duration
 from ...foundation.names import EVERY_QUEUE
+from ...foundation.units import MILLISECOND
 from ..parameters.place import Config, Name, Place, Url, visit
 from ..terminal.descriptions import text
 from ..terminal.exit_codes import FAILED
@@ -205,7 +206,7 @@ def _schedules(patient: Patient) -> Iterator[Diagnosis]:
 
 
 def _latency(vitals: Vitals) -> Diagnosis:
-    found = f"a round trip takes {vitals.latency / timedelta(milliseconds=1):.1f} ms"
+    found = f"a round trip takes {vitals.latency / MILLISECOND:.1f} ms"
     if vitals.latency <= SLOW:
         return Diagnosis("latency", "ok", found)
     return Diagnosis("latency", "warning", found, "bring workers and server closer together")

@@ -10,6 +10,7 @@ import typer
 
 from ...errors import TooManyRuns, UnknownSchedule
 from ...foundation.plain import plain
+from ...foundation.units import from_milliseconds
 from ..parameters.author import Author, Reason
 from ..parameters.author import author as me
 from ..parameters.place import Config, Name, Place, Url, visit
@@ -89,8 +90,6 @@ def show_schedule(
     output: Output = Form.TABLE,
 ) -> None:
     """Show all that is known of a schedule, and what became of its last due times."""
-
-    from ...storage.executions import from_milliseconds  # noqa: PLC0415 - --help needs none of it
 
     async def look(timetable: Timetable) -> dict[str, Any]:
         entry = await _find(timetable, schedule)

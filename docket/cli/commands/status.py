@@ -12,6 +12,7 @@ import typer
 
 from ...foundation.durations import format_duration
 from ...foundation.plain import plain
+from ...foundation.units import from_milliseconds, milliseconds
 from ..configuration.supervisors import Socket, answer, place
 from ..parameters.options import Config, Profile, Settings
 from ..parameters.place import Place, visit
@@ -188,10 +189,8 @@ def _head(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _show_all(where: Place, form: Form) -> Mapping[str, Any]:
-    from ...storage.executions import from_milliseconds  # noqa: PLC0415 - --help needs none of it
-
     async def look(docket: Docket) -> list[dict[str, Any]]:
-        silence = int(SILENCE / timedelta(milliseconds=1))
+        silence = milliseconds(SILENCE)
         found = await docket.storage.configurations.supervisors(silence)
         for one in found:
             if not _is_whole(one.about):

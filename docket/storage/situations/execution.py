@@ -12,7 +12,8 @@ from ...errors import Undecodable
 from ...foundation.lifecycle import ExecutionState
 from ...foundation.names import EVERY_QUEUE
 from ...foundation.plain import plain
-from ..executions import from_due, from_milliseconds, worker_of
+from ...foundation.units import MILLISECOND, from_due, from_milliseconds, milliseconds
+from ..executions import worker_of
 from ..keys import DEFAULT_QUEUE, Keys
 from ..queues import QueuePause, read_pause
 from ..scripting.retrying import run_patiently, value_of
@@ -20,7 +21,6 @@ from ..scripting.script import Script
 from ..strikes import StoredRule, stored_rule
 
 _SITUATION = Script("situation", ("key", "silence"))
-_MILLISECOND = timedelta(milliseconds=1)
 
 
 class Seen(NamedTuple):
@@ -178,7 +178,7 @@ class Situations:
         Raises:
             Undecodable: something else is stored there.
         """
-        call = _SITUATION.call(self._keys, key, silence // _MILLISECOND)
+        call = _SITUATION.call(self._keys, key, milliseconds(silence))
         (reply,) = await run_patiently(self._connection, call)
         parts: list[Any] = value_of(reply)
         if not parts:
@@ -270,12 +270,12 @@ def _situation(key: str, told: _Told, silence: timedelta) -> Situation:
         ahead=told.number("ahead"),
         is_least="ahead_is_least" in told,
         suspects_before=told.number("suspects_before"),
-        lease_left=(told.number("lease") - told.number("true_now")) * _MILLISECOND
+        lease_left=(told.number("lease") - told.number("true_now")) * MILLISECOND
         if "lease" in told
         else None,
         heard=told.moment("heard"),
         parked_since=told.moment("parked"),
-        kept_for=left * _MILLISECOND if left > 0 else None,
+        kept_for=left * MILLISECOND if left > 0 else None,
         is_dead="dead" in told,
         pauses=tuple(
             read_pause(queue, told[name])

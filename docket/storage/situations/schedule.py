@@ -11,8 +11,8 @@ from typing import Any
 from ...connection.base import Connection
 from ...errors import Undecodable, UnknownSchedule
 from ...foundation.plain import plain
+from ...foundation.units import MILLISECOND, from_milliseconds
 from ..configurations import Supervising, supervising_of
-from ..executions import from_milliseconds
 from ..keys import Keys
 from ..schedules import DueOutcome, Known, known_of, outcomes_of
 from ..scripting.replies import pairs
@@ -23,7 +23,6 @@ from ..strikes import StoredRule, stored_rule
 logger = logging.getLogger("docket.storage")
 
 _SITUATION = Script("schedule_situation", ("name",))
-_MILLISECOND = timedelta(milliseconds=1)
 _LIVE = ("scheduled", "queued", "running")
 SILENCE = timedelta(seconds=10)
 """Time for which a supervisor may be silent and still count: it beats every second."""
@@ -111,7 +110,7 @@ def _situation(told: dict[str, Any]) -> ScheduleSituation:
         id=id_,
         now=now,
         known=known_of(id_, fields, state, outcomes) if "definition" in told else None,
-        forgotten_in=left * _MILLISECOND if left > 0 else None,
+        forgotten_in=left * MILLISECOND if left > 0 else None,
         outcomes=tuple(outcomes),
         run=told.get("run", b"").decode(errors="replace"),
         run_is_live=told.get("run_state", b"").decode() in _LIVE,

@@ -18,11 +18,11 @@ from ...config.model import Configuration
 from ...config.planning.revision_text import text_of
 from ...config.tables.tasks import Task
 from ...errors import DocketError, NotTrusted, ServerUnavailable
+from ...foundation.units import from_milliseconds, to_milliseconds
 from ...schedules.desired import DesiredSchedule, desired_schedules
 from ...schedules.reconciler import active_schedules, declarations, due_next
 from ...serialization import Serializer, Trust
 from ...storage.configurations import Beat, Commit, Revision, RevisionChange, RevisionEntry
-from ...storage.executions import from_milliseconds, to_milliseconds
 from ...storage.keys import DEFAULT_QUEUE
 from ...storage.staging import DeclaredSchedule, StruckRule
 from ...strikelist import StrikeList

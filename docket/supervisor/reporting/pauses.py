@@ -9,8 +9,8 @@ from typing import Final
 
 from ...errors import ServerUnavailable
 from ...foundation.service import Service
+from ...foundation.units import from_milliseconds
 from ...schedules.log import utc
-from ...storage.executions import from_milliseconds
 from ...storage.schedules import PausedSchedule, Schedules
 from ..conditions import Conditions
 

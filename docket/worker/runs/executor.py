@@ -37,12 +37,12 @@ from ...execution import Execution, NextRun
 from ...foundation.call_options import CallOptions
 from ...foundation.lifecycle import DeadReason, ExecutionState, ParkedReason
 from ...foundation.plain import plain
+from ...foundation.units import from_due, from_milliseconds
 from ...instrumentation.events import Describe, Observer
 from ...instrumentation.tracing import Performing, incoming
 from ...runners.process import Processes
 from ...serialization import CODECS_KEY, place_of_call
 from ...storage.claims import Claimed
-from ...storage.executions import from_due, from_milliseconds
 from ...strikelist import Rule
 from ..copies import leave_if_copied, refuse_to_wait
 from .ends import Raised, ended

@@ -15,9 +15,9 @@ from ...errors import DocketError
 from ...execution import Execution, NextRun
 from ...foundation.error_text import line_of
 from ...foundation.lifecycle import DeadReason, ParkedReason
+from ...foundation.units import milliseconds, to_due
 from ...serialization import Context, Serializer, place_of_result
 from ...storage.claims import Claimed, Settlement
-from ...storage.executions import to_due
 from ...storage.scripting.retrying import REMEMBERED
 
 
@@ -182,7 +182,7 @@ class Bookkeeping:
             case Perpetuated(following):
                 return self._again(run, "next", following, now)
             case Delayed(_, pause, was_let_in):
-                due = now + _milliseconds(pause)
+                due = now + milliseconds(pause)
                 word = _DELAYS[was_let_in]
                 return self._entry(run, word, due=due, attempt=run.attempt)
             case Waiting(slot, size, definition):
@@ -210,7 +210,7 @@ class Bookkeeping:
         if following.at is not None:
             due, when = to_due(following.at)
         else:
-            due = now + _milliseconds(following.after) if following.after else 0
+            due = now + milliseconds(following.after) if following.after else 0
         call = b""
         if following.args is not None:
             try:
@@ -241,7 +241,7 @@ class Bookkeeping:
             error=line_of(error),
             result=self._dumped(run, error) if self._result_ttl(run) else b"",
             reason=reason.value,
-            ttl=_milliseconds(self.dead_ttl),
+            ttl=milliseconds(self.dead_ttl),
         )
 
     def _dumped(self, run: Claimed, error: BaseException) -> bytes:
@@ -272,8 +272,4 @@ def _place_of(run: Claimed) -> Context:
 @lru_cache(maxsize=256)
 def _remembered(result_ttl: timedelta) -> int:
     """Return the ms for which a record stays: most tasks of a docket have one answer."""
-    return _milliseconds(max(result_ttl, REMEMBERED))
-
-
-def _milliseconds(duration: timedelta) -> int:
-    return int(duration / timedelta(milliseconds=1))
+    return milliseconds(max(result_ttl, REMEMBERED))

@@ -11,7 +11,7 @@ import pytest
 
 from docket import Docket, Worker
 from docket.errors import ServerUnavailable
-from docket.storage.executions import to_milliseconds
+from docket.foundation.units import to_milliseconds
 from docket.storage.schedules import PausedSchedule
 from docket.supervisor.conditions import Conditions
 from docket.supervisor.reporting.pauses import SHOWN, Pauses
