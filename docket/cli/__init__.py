@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
 from typing import Annotated, Any, Final
 
@@ -62,10 +63,14 @@ COMMANDS: Final = {
 }
 """The place of each command, and its summary before it is loaded."""
 
+COMPLETE: Final = "_DOCKET_COMPLETE"
+"""Environment variable by which a shell asks for completions."""
+TYPED: Final = ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")
+"""Environment variables in which shells say what is typed: bash, and the others."""
+
 app = typer.Typer(
     name="docket",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -90,8 +95,7 @@ def _defer(name: str, home: str, summary: str) -> None:
 
 
 def _load(home: str) -> typer.Typer:
-    module, _, attribute = home.partition(":")
-    found: Any = getattr(importlib.import_module(f".{module}", __package__), attribute)
+    found = _found(home)
     if isinstance(found, typer.Typer):
         return found
     single = typer.Typer(
@@ -99,6 +103,11 @@ def _load(home: str) -> typer.Typer:
     )
     single.command()(found)
     return single
+
+
+def _found(home: str) -> Any:
+    module, _, attribute = home.partition(":")
+    return getattr(importlib.import_module(f".{module}", __package__), attribute)
 
 
 for _name, (_home, _summary) in COMMANDS.items():
@@ -128,8 +137,33 @@ def version() -> None:
     typer.echo(__version__)
 
 
+def _complete(typed: list[str]) -> None:
+    """Answer a shell that asks for completions, and end.
+
+    Arguments:
+        typed: the words of the command line, from the program on.
+    """
+    for name in typed[1:2]:
+        if name in COMMANDS:
+            _show_inside(name)
+    app([], prog_name="docket")
+
+
+def _show_inside(name: str) -> None:
+    """Put a command in the place of the one that defers it: what is inside can be completed then."""
+    home, summary = COMMANDS[name]
+    app.registered_commands = [one for one in app.registered_commands if one.name != name]
+    found = _found(home)
+    if isinstance(found, typer.Typer):
+        app.add_typer(found, name=name, help=summary)
+    else:
+        app.command(name)(found)
+
+
 def main() -> None:
     """Run ``docket``."""
+    if COMPLETE in os.environ:
+        _complete(next((os.environ[name].split() for name in TYPED if name in os.environ), []))
     # Warnings of libraries name what is in Redis, and are written by this where no log is set up.
     assert logging.lastResort is not None
     logging.lastResort.setFormatter(PlainFormatter())

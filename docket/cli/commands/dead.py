@@ -10,6 +10,7 @@ import typer
 from ...foundation.plain import plain_lines
 from ..parameters.author import Author, Reason
 from ..parameters.author import author as me
+from ..parameters.completion import task_names
 from ..parameters.dead_letters import (
     Choice,
     chosen,
@@ -51,7 +52,9 @@ app = typer.Typer(
 @app.command("ls")
 def list_dead(
     *,
-    task: Annotated[str | None, typer.Option(help="Only executions of this task.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Only executions of this task.", autocompletion=task_names)
+    ] = None,
     group: Annotated[
         Literal["error"] | None,
         typer.Option(
@@ -117,7 +120,7 @@ def show_dead(
 
 
 Keys = Annotated[list[str] | None, typer.Argument(metavar="[KEY]...", help="The dead letters.")]
-Task = Annotated[str | None, typer.Option(help="All of this task.")]
+Task = Annotated[str | None, typer.Option(help="All of this task.", autocompletion=task_names)]
 Error = Annotated[str | None, typer.Option(help="All whose error has this text in it.")]
 Since = Annotated[
     timedelta | None, duration_option("--since", help="All that failed no longer ago than this.")

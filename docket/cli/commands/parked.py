@@ -8,6 +8,7 @@ import typer
 
 from ..parameters.author import Author, Reason
 from ..parameters.author import author as me
+from ..parameters.completion import task_names
 from ..parameters.place import Config, Name, Place, Url, visit
 from ..parameters.releases import (
     ParkedChoice,
@@ -36,7 +37,10 @@ PARKED: Final = (
     wide("call"),
 )
 
-Task = Annotated[str | None, typer.Option("--task", help="Only executions of this task.")]
+Task = Annotated[
+    str | None,
+    typer.Option("--task", help="Only executions of this task.", autocompletion=task_names),
+]
 
 app = typer.Typer(
     help="Look at parked executions, release or cancel them.",

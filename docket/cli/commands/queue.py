@@ -12,6 +12,7 @@ from ...foundation.names import EVERY_QUEUE
 from ...foundation.plain import plain
 from ..parameters.author import Author, Reason
 from ..parameters.author import author as me
+from ..parameters.completion import queue_names
 from ..parameters.place import Config, Name, Place, Url, visit
 from ..parameters.selections import cancel_found
 from ..parameters.times import duration_option
@@ -31,7 +32,10 @@ QUEUES: Final = (
     wide("reason"),
 )
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="[QUEUE]...", help="The queues.")]
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[QUEUE]...", help="The queues.", autocompletion=queue_names),
+]
 All = Annotated[bool, typer.Option("--all", help="Every queue, also those to come.")]
 
 app = typer.Typer(
@@ -135,7 +139,7 @@ def resume(
 @app.command()
 def purge(
     *,
-    queue: Annotated[str, typer.Argument(help="The queue.")],
+    queue: Annotated[str, typer.Argument(help="The queue.", autocompletion=queue_names)],
     reason: Reason = "",
     author: Author = None,
     docket: Name = None,

@@ -13,6 +13,7 @@ from ...foundation.plain import plain
 from ...foundation.units import from_milliseconds
 from ..parameters.author import Author, Reason
 from ..parameters.author import author as me
+from ..parameters.completion import schedule_names
 from ..parameters.place import Config, Name, Place, Url, visit
 from ..parameters.times import duration_option
 from ..terminal.descriptions import text, when, wide
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Schedule = Annotated[str, typer.Argument(help="Its name, or owner/name.")]
+Schedule = Annotated[
+    str, typer.Argument(help="Its name, or owner/name.", autocompletion=schedule_names)
+]
 
 SCHEDULES: Final = (
     text("name"),

@@ -11,6 +11,7 @@ import typer
 
 from ..parameters.author import Author, Reason
 from ..parameters.author import author as me
+from ..parameters.completion import task_names
 from ..parameters.place import Config, Name, Place, Url, visit
 from ..parameters.times import duration_option
 from ..parameters.typed_values import parse_compared
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 ANY: Final = "*"
 Comparison: TypeAlias = Literal["==", "!=", ">", ">=", "<", "<=", "between"]
 
-Function = Annotated[str, typer.Argument(help="The task; * is any.")]
+Function = Annotated[str, typer.Argument(help="The task; * is any.", autocompletion=task_names)]
 Parameter = Annotated[str, typer.Argument(help="The parameter to look at; * strikes all calls.")]
 Operator = Annotated[Comparison, typer.Argument(help="The comparison with its argument.")]
 Value = Annotated[

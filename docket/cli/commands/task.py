@@ -15,6 +15,7 @@ from ...foundation.plain import plain
 from ..parameters.author import Author, Reason
 from ..parameters.author import author as me
 from ..parameters.call_options import Expires, Once, Priority, Queue, Tags, Timeout, call_options
+from ..parameters.completion import queue_names, task_names
 from ..parameters.objects import register
 from ..parameters.place import Config, Name, Place, Url, visit
 from ..parameters.selections import cancel_found, parse_where
@@ -82,7 +83,9 @@ def list_executions(
         | None,
         typer.Option(help="Only executions in this state, or that have ended so."),
     ] = None,
-    task: Annotated[str | None, typer.Option(help="Only executions of this task.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Only executions of this task.", autocompletion=task_names)
+    ] = None,
     since: Since = None,
     until: Until = None,
     where: Where = None,
@@ -123,7 +126,9 @@ def list_executions(
 @app.command()
 def stats(
     *,
-    task: Annotated[str | None, typer.Option(help="Only executions of this task.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Only executions of this task.", autocompletion=task_names)
+    ] = None,
     since: Since = None,
     until: Until = None,
     state: Annotated[
@@ -238,7 +243,7 @@ def stack(
 @app.command()
 def add(
     *,
-    task: Annotated[str, typer.Argument(help="The name of the task.")],
+    task: Annotated[str, typer.Argument(help="The name of the task.", autocompletion=task_names)],
     arguments: Annotated[
         list[str] | None,
         typer.Argument(
@@ -304,12 +309,16 @@ def cancel(
     keys: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY]...", help="The keys of the executions.")
     ] = None,
-    task: Annotated[str | None, typer.Option(help="All of this task.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="All of this task.", autocompletion=task_names)
+    ] = None,
     where: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME==VALUE", help="All with such an argument, as customer==acme."),
     ] = None,
-    queue: Annotated[str | None, typer.Option(help="All of this queue.")] = None,
+    queue: Annotated[
+        str | None, typer.Option(help="All of this queue.", autocompletion=queue_names)
+    ] = None,
     tag: Annotated[str | None, typer.Option(help="All with this tag.")] = None,
     older: Annotated[
         timedelta | None, duration_option("--older", help="All that have been due for longer.")

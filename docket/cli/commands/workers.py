@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..parameters.completion import task_names
 from ..parameters.place import Config, Name, Place, Url, visit
 from ..terminal.descriptions import WORKERS, known_tasks, meant, of_workers
 from ..terminal.output import Form, Output, note, show
@@ -35,7 +36,7 @@ def list_workers(
 @app.command("for-task")
 def workers_for_task(
     *,
-    task: Annotated[str, typer.Argument(help="The name of the task.")],
+    task: Annotated[str, typer.Argument(help="The name of the task.", autocompletion=task_names)],
     docket: Name = None,
     url: Url = None,
     config: Config = None,

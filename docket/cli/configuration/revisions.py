@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from ...config.load import Loaded
 from ...config.planning.diff import Change
+from ..parameters.place import would_start
 from ..terminal.exit_codes import Misused
 
 if TYPE_CHECKING:
@@ -63,11 +64,8 @@ def active_revision(loaded: Loaded) -> Revision | None:
 
     An embedded server that does not run is not started for that.
     """
-    if loaded.url.startswith("embedded:"):
-        from ...connection.embedded import EmbeddedServer  # noqa: PLC0415 - few ask for it
-
-        if not EmbeddedServer(loaded.url.partition("://")[2]).status().is_running:
-            return None
+    if would_start(loaded.url):
+        return None
     owner = loaded.configuration.owned_by
     return visit(loaded, lambda storage: storage.configurations.current(owner))
 

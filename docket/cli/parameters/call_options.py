@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from .completion import queue_names
 from .times import duration, duration_option, lease
 from .typed_values import parse_moment
 
@@ -18,7 +19,10 @@ ALWAYS = "always"
 """As long as the record of an execution is kept."""
 
 Queue = Annotated[
-    str | None, typer.Option(help="The queue that it goes to.", show_default="its task's")
+    str | None,
+    typer.Option(
+        help="The queue that it goes to.", show_default="its task's", autocompletion=queue_names
+    ),
 ]
 Priority = Annotated[
     Literal["high", "normal", "low"] | None,

@@ -70,6 +70,15 @@ class Place:
         return find(self.name, self.url, config=self.config)
 
 
+def would_start(url: str) -> bool:
+    """Return True if a look at this url would start an embedded server, because it does not run."""
+    if not url.lower().startswith("embedded:"):
+        return False
+    from ...connection.embedded import EmbeddedServer  # noqa: PLC0415 - few ask for it
+
+    return not EmbeddedServer(url.partition("://")[2]).status().is_running
+
+
 def visit(place: Place, work: Callable[[Docket], Awaitable[T]]) -> T:
     """Open the docket, do something there, and leave.
 
