@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help install run test test-fast test-pythons check types lint format schema docs audit properties soak innocents bench bench-sides bench-quick clean
+.PHONY: help install run test test-fast test-pythons check types lint format schema docs audit properties soak innocents bench bench-sides bench-costs bench-quick clean
 
 help:  ## Show what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ bench: $(STAMP)  ## Measure us and the peers in one run
 
 bench-sides: $(STAMP)  ## Hold two checkouts against each other: BEFORE=dir [AFTER=dir]
 	$(BIN)/python -m benchmarks.side_by_side $(BEFORE) $(or $(AFTER),.)
+
+bench-costs: $(STAMP)  ## Measure what history and the bound of results cost: off against on
+	$(BIN)/python -m benchmarks.costs
 
 bench-quick: $(STAMP)  ## Measure us and pydocket, in three minutes
 	$(BIN)/python -m benchmarks --quick

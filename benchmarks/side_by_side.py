@@ -47,29 +47,39 @@ def main() -> int:
                 sides = [options.before, options.after]
                 for side in sides if pair % 2 == 0 else sides[::-1]:
                     server.flush()
-                    measured.append(_measure(side.resolve(), row, server.url, options.count))
+                    measured.append(measure(side.resolve(), row, server.url, options.count))
                 before, after = measured if pair % 2 == 0 else measured[::-1]
                 for field, value in before.items():
                     found[f"{row}.{field}"].append((value, after[field]))
-    verdicts = [Pair(name, tuple(both), _kind(name)) for name, both in found.items()]
+    verdicts = [Pair(name, tuple(both), kind_of(name)) for name, both in found.items()]
     print(pairs_table(verdicts))
     return 0 if all(verdict.is_no_worse for verdict in verdicts) else 1
 
 
-def _kind(name: str) -> str:
+def kind_of(name: str) -> str:
+    """Return how a measurement is judged."""
     row, field = name.split(".")
     if field != "value":
         return field
     return "less" if row in LESS_IS_BETTER else "more"
 
 
-def _measure(side: Path, row: str, url: str, count: int) -> dict[str, float]:
+def measure(side: Path, row: str, url: str, count: int, **environ: str) -> dict[str, float]:
+    """Measure a row in a program of its own, and return its figures by name.
+
+    Arguments:
+        side: a checkout.
+        row: one of ``ROWS``.
+        url: the server, which is empty.
+        count: tasks per measurement.
+        environ: variables that the program has beside those of this one.
+    """
     python = side / ".venv" / "bin" / "python"
     done = subprocess.run(
         [python if python.exists() else sys.executable, PROGRAM, row, url, str(count)],
         cwd=side,
         # Before everything that is installed: an editable install of another checkout is on the path, too.
-        env={**os.environ, "PYTHONPATH": str(side)},
+        env={**os.environ, **environ, "PYTHONPATH": str(side)},
         stdout=subprocess.PIPE,
         text=True,
         timeout=PATIENCE,
