@@ -206,10 +206,19 @@ async def end(task: asyncio.Task[Any]) -> None:
 
 
 class Services:
-    """Services that live and die together, started in order and stopped in reverse."""
+    """Services that live and die together, started in order and stopped in reverse.
 
-    def __init__(self, *services: Service) -> None:
+    Arguments:
+        services: the services.
+        beside: others that live longer, for which these speak as well.
+    """
+
+    def __init__(self, *services: Service, beside: Services | None = None) -> None:
         self._services = services
+        self.reported: tuple[Service, ...] = (
+            services if beside is None else (*beside.reported, *services)
+        )
+        """Services that these speak for."""
         reports = Reports()
         for service in services:
             service.share(reports)
@@ -230,15 +239,15 @@ class Services:
 
     def stuck(self) -> list[str]:
         """Return why some of them no longer do their work. Safe to call from any thread."""
-        return [told for service in self._services if (told := service.stuck())]
+        return [told for service in self.reported if (told := service.stuck())]
 
     def troubles(self) -> dict[str, str]:
         """Return why some of them do not work at the moment, by their labels."""
-        return {one.label: one.trouble for one in self._services if one.trouble}
+        return {one.label: one.trouble for one in self.reported if one.trouble}
 
     def failures(self) -> dict[str, int]:
         """Return how many times each of them has failed and begun again."""
-        return {one.label: one.failures for one in self._services}
+        return {one.label: one.failures for one in self.reported}
 
 
 async def _first_failure(tasks: list[asyncio.Task[None]]) -> None:

@@ -178,12 +178,14 @@ class Supervisor:
         set_up_logging(settings.level, settings.format)
         for warning in self.reloader.loaded.warnings:
             logger.warning("%s", warning.render())
-        async with self._controlled(), self._connected(), self._answering():
+        pulse = Services(SupervisorPulse(self._fleet.storage, self._status))
+        self._status.services = pulse
+        async with self._controlled(), self._connected(), self._answering(), pulse.running():
             with answering(self._answers):
                 try:
                     if await self._establish():
                         self._say_ready()
-                        await self._serve()
+                        await self._serve(pulse)
                 finally:
                     await self._take_down()
         if self._failure:
@@ -330,6 +332,7 @@ class Supervisor:
 
     def _say_ready(self) -> None:
         configuration = self._configuration
+        self._status.contact.answered()  # the last step of what has brought it up was a commit
         self._status.is_up = True
         self._notifier.ready()
         logger.info(
@@ -341,9 +344,8 @@ class Supervisor:
             self._port,
         )
 
-    async def _serve(self) -> None:
+    async def _serve(self, pulse: Services) -> None:
         """Tick, watch and reload until stopped."""
-        pulse = SupervisorPulse(self._fleet.storage, self._status)
         fleet = self._fleet
         leadership = Leadership(
             fleet.storage.configurations,
@@ -355,12 +357,13 @@ class Supervisor:
             self._status.contact,
         )
         services = Services(
-            *(fleet.ticker, leadership, self._watcher, pulse, self._notifier, self._backlog_count),
+            *(fleet.ticker, leadership, self._watcher, self._notifier, self._backlog_count),
             Pauses(fleet.storage.schedules, fleet.owner, self.conditions),
             DeafDetector(fleet.storage.queues, fleet.pools, self.conditions),
             self._pings,
             *(self._code_watcher, self._listening),
             Reloads(self._reload_once),
+            beside=pulse,
         )
         self._status.services = services
         async with services.running():
@@ -428,7 +431,11 @@ class Reloads(Service):
 
 
 class SupervisorPulse(Service):
-    """A pulse that asks Redis once a second whether it is there, and shows that the event loop turns."""
+    """A pulse that shows that the event loop turns, and asks Redis once a second whether it is there.
+
+    It turns from the first moment to the last: a start or a drain may take longer than a loop may stand.
+    Redis is asked in between, when everything is up.
+    """
 
     def __init__(self, storage: Storage, status: Status) -> None:
         self._storage = storage
@@ -439,7 +446,8 @@ class SupervisorPulse(Service):
         while True:
             self.turn()
             self._status.turn()
-            await self._ask()
+            if self._status.is_up:
+                await self._ask()
             await asyncio.sleep(PULSE)
 
     async def _ask(self) -> None:

@@ -253,6 +253,33 @@ async def test_a_part_that_fails_is_told_of_and_begins_again(
     assert log.count("broken failed with an unexpected error") == 1
 
 
+async def test_one_that_takes_long_to_start_is_alive_meanwhile(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor = Supervisor(home.file, {})
+    establish, turn, turns = supervisor.reloader.establish, supervisor._status.turn, 0
+
+    def turning() -> None:
+        nonlocal turns
+        turns += 1
+        turn()
+
+    async def slowly() -> object:
+        await until(lambda: turns >= 3, "three turns of the event loop")
+        assert supervisor._status.readyz().status == 503
+        return await establish()
+
+    monkeypatch.setattr("docket.supervisor.supervisor.PULSE", 0.01)
+    monkeypatch.setattr(supervisor._status, "turn", turning)
+    monkeypatch.setattr(supervisor.reloader, "establish", slowly)
+
+    running = asyncio.create_task(supervisor.run())
+    await until(lambda: supervisor._status.is_up, "that it is up")
+    assert supervisor._status.readyz().status == 200
+    supervisor.stop()
+    await running
+
+
 async def test_what_is_under_way_when_it_stops_is_ended(home: Home, log: Log) -> None:
     begun, ended = asyncio.Event(), asyncio.Event()
 
