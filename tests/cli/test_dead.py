@@ -209,6 +209,10 @@ def test_dead_letters_are_discarded(shell: Shell) -> None:
     code, asked = shell.on_terminal("dead", "discard", "--task", "break_down", typed="n\n")
     assert code == 4
     assert "This would discard 2 dead letters" in asked
+    assert (
+        "2 dead letters"
+        in shell.type("dead", "discard", "--task", "break_down", "--dry-run").output
+    )
     shell.prints("dead", "discard", "one")
     shell.prints("dead", "discard", "--task", "break_down", "--yes")
 

@@ -320,6 +320,7 @@ async def test_it_explains_as_the_other_does(docket: Docket, sync: SyncDocket) -
     assert explained is not None
     assert explained.cause == "cancelled"
     assert await in_thread(lambda: sync.insights.explain_schedule("s")) is None
+    assert await in_thread(lambda: sync.insights.stack("no such key")) is None
     assert [one.key for one in (await in_thread(sync.insights.history)).entries] == ["k"]
     assert [one.task for one in (await in_thread(sync.insights.stats)).tasks] == ["greet"]
     minute = await docket.storage.executions.now() // 60_000
