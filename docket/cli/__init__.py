@@ -163,7 +163,7 @@ def _show_inside(name: str) -> None:
 def main() -> None:
     """Run ``docket``."""
     if COMPLETE in os.environ:
-        _complete(next((os.environ[name].split() for name in TYPED if name in os.environ), []))
+        _complete(" ".join(os.environ.get(name, "") for name in TYPED).split())
     # Warnings of libraries name what is in Redis, and are written by this where no log is set up.
     assert logging.lastResort is not None
     logging.lastResort.setFormatter(PlainFormatter())
