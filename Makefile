@@ -46,7 +46,7 @@ test: check  ## Everything: lint, types, all servers, faults, coverage, the olde
 	$(BIN)/python -m coverage report
 	$(BIN)/python -m tests.pythons --oldest
 
-test-fast: $(STAMP)  ## The fast lane: the in-memory backend, under a minute
+test-fast: $(STAMP)  ## The fast lane: the in-memory backend, some minutes
 	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not (fleet or fault or thorough or alone)"
 
 test-pythons: $(STAMP)  ## The fast lane on every Python from 3.10 to 3.13 that this machine has

@@ -42,7 +42,7 @@ class QueuePause:
 
 
 class QueueWait(NamedTuple):
-    """How long work has waited in a queue.
+    """The time that work has waited in a queue.
 
     Arguments:
         longest: how long the oldest work has been due that no worker has taken; None if none waits.

@@ -1,4 +1,4 @@
-"""How much memory the results of a docket take, and may take."""
+"""The memory that the results of a docket take, and may take."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2] / "docket"
 
-NO_OPENINGS = ("What", "Whether", "Who")
+NO_OPENINGS = ("What", "How", "Whether", "Who")
 """First words that put off the verb: a function is an imperative, anything else a noun phrase."""
 
 NO_PHRASES = ("can not", "Can not")
