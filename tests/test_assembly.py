@@ -16,9 +16,6 @@ import pytest
 from docket.annotations import get_signature
 from docket.assembly import (
     LEASE,
-    build_docket,
-    build_worker,
-    instruct,
     lane_of,
     orders_for,
     rule_for,
@@ -42,6 +39,7 @@ from docket.foundation.worker_spec import RetrySpec, TaskSpec, WorkerSpec
 from docket.runners.http import HttpCall, http_task
 from docket.runners.template import fill_in
 from docket.strikelist import Condition, Operator, Rule
+from docket.supervisor.processes.construction import build_docket, build_worker, instruct
 
 Written = Callable[[str], tuple[Configuration, Path]]
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 Upcast: TypeAlias = Callable[
     [int, tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]
@@ -174,3 +174,13 @@ class TaskPolicy:
 
 
 DEFAULT_POLICY = TaskPolicy()
+
+
+BEHAVIOURS: Final[dict[str, Callable[..., Any]]] = {
+    "concurrency": ConcurrencyPolicy,
+    "rate_limit": RatePolicy,
+    "cooldown": CooldownPolicy,
+    "debounce": DebouncePolicy,
+    "perpetual": PerpetualPolicy,
+}
+"""Policies of a task's tables, by their names in the file."""

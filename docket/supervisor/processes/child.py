@@ -14,7 +14,6 @@ import traceback
 from datetime import timedelta
 from typing import Any
 
-from ...assembly import build_docket, build_worker, code_for, instruct
 from ...connection.errors import trouble_of
 from ...docket import Docket
 from ...errors import ServerRefused, ServerUnavailable
@@ -23,6 +22,7 @@ from ...instrumentation.console import set_up_logging
 from ...runners.signals import disregard, dump_stacks_at
 from ...worker import Worker
 from ...worker.leftovers import end_children, flush, kill_descendants
+from .construction import build_docket, build_worker, code_for, instruct
 from .protocol import CHANNEL, STACKS, Channel
 
 ORPHANED = 3.0

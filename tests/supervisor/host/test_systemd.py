@@ -29,10 +29,10 @@ class Systemd:
         """The next message."""
         return self._line.recv(4096).decode().splitlines()
 
-    def hear_until(self, word: str) -> list[str]:
-        """The next message with a word in it."""
+    async def hear_until(self, word: str) -> list[str]:
+        """The next message with a word in it, while the event loop turns."""
         while True:
-            lines = self.hear()
+            lines = await asyncio.to_thread(self.hear)
             if any(line.startswith(word) for line in lines):
                 return lines
 
@@ -101,12 +101,12 @@ async def test_a_supervisor_tells_how_it_fares(
     systemd: Systemd, home: Home, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with up(home, {"NOTIFY_SOCKET": systemd.address}):
-        ready = systemd.hear_until("READY")
+        ready = await systemd.hear_until("READY")
         home.edit('drain = "1s"', 'drain = "2s"')
         await log.until("applied as revision 2")
-        assert systemd.hear_until("RELOADING")[0] == "RELOADING=1"
-        again = systemd.hear_until("READY")
+        assert (await systemd.hear_until("RELOADING"))[0] == "RELOADING=1"
+        again = await systemd.hear_until("READY")
 
     assert ready[1] == "STATUS=revision 1, 1 of 1 worker processes ready"
     assert again[1] == "STATUS=revision 2, 1 of 1 worker processes ready"
-    assert systemd.hear_until("STOPPING")[0] == "STOPPING=1"
+    assert (await systemd.hear_until("STOPPING"))[0] == "STOPPING=1"
