@@ -12,8 +12,10 @@ local STORED = P .. ':stored'
 local KEPT = 'kept'
 local POINTER = 127   -- first byte of what says that a result is kept elsewhere
 local BESIDE = 320    -- bytes that Redis takes for a result and its place here, beside its value and twice its key
-local PASSED = 100    -- entries of a class that one script takes away whose results have ended by themselves, and as
-                      -- many again as twice the results that it has stored
+local PASSED = 100    -- entries of a class that one look takes away whose results have ended by themselves, and as
+                      -- many again as twice the results that may have been stored since the look before
+local STEP = 65536    -- bytes that a class may grow by between two looks, a 64th of the limit if that is less: a look
+                      -- at each result would cost a tenth of the throughput
 
 local added, count = {}, 0
 
@@ -71,9 +73,20 @@ local function drop_all_passed(most)
   return total, classes
 end
 
+-- Counts what the script has stored; returns true if a class has grown by a step, or is beyond the limit by itself.
+local function count_added(limit, step)
+  local is_due = false
+  for class, bytes in pairs(added) do
+    local sum = redis.call('HINCRBY', STORED, class, integer(bytes))
+    is_due = is_due or sum > limit or math.floor(sum / step) ~= math.floor((sum - bytes) / step)
+  end
+  return is_due
+end
+
 -- Called when a script has stored results: the oldest make room for them. Returns how many were evicted.
 local function bound(limit)
-  for class, bytes in pairs(added) do redis.call('HINCRBY', STORED, class, integer(bytes)) end
-  local total, classes = drop_all_passed(2 * count + PASSED)
+  local step = math.min(STEP, limit / 64)
+  if not count_added(limit, step) then return 0 end
+  local total, classes = drop_all_passed(2 * (count + math.ceil(step / BESIDE)) + PASSED)
   return total > limit and evicting.make_room(classes, total, limit) or 0
 end
