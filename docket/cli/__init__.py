@@ -95,7 +95,7 @@ def _defer(name: str, home: str, summary: str) -> None:
 
 
 def _load(home: str) -> typer.Typer:
-    found = _found(home)
+    found = _attribute(home)
     if isinstance(found, typer.Typer):
         return found
     single = typer.Typer(
@@ -105,7 +105,7 @@ def _load(home: str) -> typer.Typer:
     return single
 
 
-def _found(home: str) -> Any:
+def _attribute(home: str) -> Any:
     module, _, attribute = home.partition(":")
     return getattr(importlib.import_module(f".{module}", __package__), attribute)
 
@@ -153,7 +153,7 @@ def _show_inside(name: str) -> None:
     """Put a command in the place of the one that defers it: what is inside can be completed then."""
     home, summary = COMMANDS[name]
     app.registered_commands = [one for one in app.registered_commands if one.name != name]
-    found = _found(home)
+    found = _attribute(home)
     if isinstance(found, typer.Typer):
         app.add_typer(found, name=name, help=summary)
     else:

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Final
-
-import typer
+from typing import TYPE_CHECKING
 
 from ...foundation.plain import plain
 from ..parameters.author import Author, Reason
 from ..parameters.author import author as me
+from ..parameters.many import SAMPLE, DryRun, Yes, ask, sample
 from ..parameters.place import Config, Name, Place, Url, visit
-from ..terminal.exit_codes import CommandRefused
 from ..terminal.output import note, say
 
 if TYPE_CHECKING:
     from ...docket import Docket
-
-SAMPLE: Final = 5
-
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Only show the number of executions, and a sample.")
-]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask. Only a terminal is asked.")]
 
 
 def clear(
@@ -40,34 +31,19 @@ def clear(
 
     async def work(docket: Docket) -> str:
         if dry_run or asks:
-            count, sample = await _waiting(docket)
+            count, shown = await _waiting(docket)
             told = (
                 f"{_executions(count)} of docket {docket.name!r} at {docket.storage.connection.url}"
             )
             if dry_run:
-                note(sample)
+                note(shown)
                 return f"Would clear {told}"
-            ask(f"{sample}\nThis cancels {told}.")
+            ask(f"{shown}\nThis cancels {told}.")
         # Scripts read it: as pydocket says it, one or many.
         count = await docket.clear(author=me(author), reason=reason)
         return f"Cleared {count} tasks from docket {docket.name!r}"
 
     say(visit(Place(docket, url, config), work))
-
-
-def ask(what: str) -> None:
-    """Ask at the terminal whether to go on; without a terminal, go on.
-
-    Arguments:
-        what: what is about to happen.
-
-    Raises:
-        Refused: the answer was no.
-    """
-    if sys.stdin.isatty():
-        note(what)
-        if not typer.confirm("Go on?", err=True):
-            raise CommandRefused("Nothing was done")
 
 
 async def _waiting(docket: Docket) -> tuple[int, str]:
@@ -85,9 +61,8 @@ async def _waiting(docket: Docket) -> tuple[int, str]:
         return count
 
     picked = await pick(executions.listed(states, SAMPLE + 1), SAMPLE, counted)
-    shown = [plain(Execution.of(docket, record).call_repr()) for record in picked.records]
-    more = [f"and {count - SAMPLE} more"] if count > SAMPLE else []
-    return count, "\n".join([*shown, *more])
+    calls = (plain(Execution.of(docket, record).call_repr()) for record in picked.records)
+    return count, sample(calls, count)
 
 
 def _executions(count: int) -> str:

@@ -18,6 +18,7 @@ from ..parameters.dead_letters import (
     parse_rate,
     summary,
 )
+from ..parameters.many import DryRun, Yes
 from ..parameters.place import Config, Name, Place, Url, visit
 from ..parameters.times import duration_option
 from ..terminal.descriptions import of_execution, text, when, wide
@@ -25,7 +26,6 @@ from ..terminal.errors_alike import ERRORS, by_error
 from ..terminal.exit_codes import NotFound
 from ..terminal.listings import MOST, Limit, pick
 from ..terminal.output import Form, Output, note, say, show, show_one
-from .clear import DryRun, Yes
 
 if TYPE_CHECKING:
     from ...docket import Docket

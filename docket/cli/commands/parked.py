@@ -9,6 +9,7 @@ import typer
 from ..parameters.author import Author, Reason
 from ..parameters.author import author as me
 from ..parameters.completion import task_names
+from ..parameters.many import DryRun, Yes, ask
 from ..parameters.place import Config, Name, Place, Url, visit
 from ..parameters.releases import (
     ParkedChoice,
@@ -22,7 +23,6 @@ from ..parameters.selections import cancel_found
 from ..terminal.descriptions import of_execution, text, when, wide
 from ..terminal.listings import MOST, Limit, pick
 from ..terminal.output import Form, Output, note, say, show
-from .clear import DryRun, Yes, ask
 
 if TYPE_CHECKING:
     from ...docket import Docket

@@ -13,13 +13,13 @@ from ...foundation.plain import plain
 from ..parameters.author import Author, Reason
 from ..parameters.author import author as me
 from ..parameters.completion import queue_names
+from ..parameters.many import DryRun, Yes
 from ..parameters.place import Config, Name, Place, Url, visit
 from ..parameters.selections import cancel_found
 from ..parameters.times import duration_option
 from ..terminal.descriptions import text, when, wide
 from ..terminal.exit_codes import CommandRefused, Misused
 from ..terminal.output import Column, Form, Output, note, say, show
-from .clear import DryRun, Yes
 
 if TYPE_CHECKING:
     from ...docket import Docket

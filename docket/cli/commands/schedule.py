@@ -14,13 +14,13 @@ from ...foundation.units import from_milliseconds
 from ..parameters.author import Author, Reason
 from ..parameters.author import author as me
 from ..parameters.completion import schedule_names
+from ..parameters.many import DryRun, Yes, ask
 from ..parameters.place import Config, Name, Place, Url, visit
 from ..parameters.times import duration_option
 from ..terminal.descriptions import text, when, wide
 from ..terminal.exit_codes import CommandRefused, Misused, NotFound, Partial
 from ..terminal.explanations import show_explanation
 from ..terminal.output import Column, Form, Output, note, say, show, show_one
-from .clear import DryRun, Yes, ask
 
 if TYPE_CHECKING:
     from ...docket import Docket

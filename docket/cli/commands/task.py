@@ -16,6 +16,7 @@ from ..parameters.author import Author, Reason
 from ..parameters.author import author as me
 from ..parameters.call_options import Expires, Once, Priority, Queue, Tags, Timeout, call_options
 from ..parameters.completion import queue_names, task_names
+from ..parameters.many import DryRun, Yes
 from ..parameters.objects import register
 from ..parameters.place import Config, Name, Place, Url, visit
 from ..parameters.selections import cancel_found, parse_where
@@ -27,7 +28,6 @@ from ..terminal.exit_codes import CommandRefused, Misused, NotFound, Partial, Ti
 from ..terminal.explanations import show_explanation
 from ..terminal.listings import MOST
 from ..terminal.output import Form, Output, note, say, show_one
-from .clear import DryRun, Yes
 from .task_listing import LIVE_STATES, Asked, list_ended, list_live, show_stats
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ def task_names(context: typer.Context, incomplete: str) -> list[str]:
     async def look(docket: Docket) -> Iterable[str]:
         return {task for worker in await docket.workers() for task in worker.tasks}
 
-    return _found(context, incomplete, look)
+    return _names(context, incomplete, look)
 
 
 def queue_names(context: typer.Context, incomplete: str) -> list[str]:
@@ -32,7 +32,7 @@ def queue_names(context: typer.Context, incomplete: str) -> list[str]:
     async def look(docket: Docket) -> Iterable[str]:
         return await docket.storage.executions.queues()
 
-    return _found(context, incomplete, look)
+    return _names(context, incomplete, look)
 
 
 def schedule_names(context: typer.Context, incomplete: str) -> list[str]:
@@ -43,10 +43,10 @@ def schedule_names(context: typer.Context, incomplete: str) -> list[str]:
 
         return {entry.known.name for entry in await Timetable(docket).entries()}
 
-    return _found(context, incomplete, look)
+    return _names(context, incomplete, look)
 
 
-def _found(
+def _names(
     context: typer.Context, incomplete: str, look: Callable[[Docket], Awaitable[Iterable[str]]]
 ) -> list[str]:
     """Return what is found in time; whatever is wrong is for the command to say, when it is run."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +9,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from ...foundation.plain import plain
-from ..commands.clear import SAMPLE, ask
-from ..terminal.exit_codes import CommandRefused, Misused, NotFound, Partial
+from ..terminal.exit_codes import Misused
 from ..terminal.output import note
+from .many import account, ask_before, sample
 from .typed_values import parse_argument
 
 if TYPE_CHECKING:
@@ -125,23 +124,19 @@ async def chosen(
     """Return the chosen keys, after a question at the terminal; empty if nothing is to be done.
 
     Raises:
-        Refused: the answer was no.
+        CommandRefused: the answer was no.
         Misused: there is no terminal to ask at.
     """
     keys = await choice.find(docket)
-    what = f"{_counted(len(keys))} of docket {docket.name!r}"
-    sample = "\n".join(
-        [*map(plain, keys[:SAMPLE]), *[f"and {len(keys) - SAMPLE} more"][: len(keys) > SAMPLE]]
-    )
+    deed = f"{verb} {_counted(len(keys))} of docket {docket.name!r}"
+    shown = sample(map(plain, keys), len(keys))
     if dry_run:
-        note(f"Would {verb} {what}")
+        note(f"Would {deed}")
         if keys:
-            note(sample)
+            note(shown)
         return []
     if not choice.keys and keys and not yes:
-        if not sys.stdin.isatty():
-            raise Misused(f"expected --yes, as no terminal can be asked: this would {verb} {what}")
-        ask(f"{sample}\nThis would {verb} {what}.")
+        ask_before(deed, shown)
     return keys
 
 
@@ -155,21 +150,12 @@ def summary(done: Sequence[Done], good: Deed, verb: str) -> str:
 
     Raises:
         NotFound: there was only one, and there is none of that key.
-        Refused: none of them is a dead letter that lets it be done.
+        CommandRefused: none of them is a dead letter that lets it be done.
         Partial: it was done to some of them only.
     """
     counts = Counter(one.deed.name for one in done)
     told = f"{verb} {_counted(counts[good.name])}"
-    rest = [one for one in done if one.deed is not good]
-    if not rest:
-        return told
-    reasons = [f"{plain(one.key)}: {_why(one)}" for one in rest]
-    if len(rest) > SAMPLE:
-        reasons = [*reasons[:SAMPLE], f"and {len(rest) - SAMPLE} more"]
-    words = "\n".join([f"{told}, and left {_counted(len(rest))} alone", *reasons])
-    if len(rest) < len(done):
-        raise Partial(words)
-    raise (NotFound if counts["UNKNOWN"] == len(done) else CommandRefused)(words)
+    return account(told, done, good.name, _why, _counted)
 
 
 def _why(one: Done) -> str:

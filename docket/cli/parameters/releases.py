@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ...foundation.plain import plain
-from ..commands.clear import SAMPLE
 from ..terminal.descriptions import known_tasks
-from ..terminal.exit_codes import CommandRefused, Misused, NotFound, Partial
+from ..terminal.exit_codes import CommandRefused, Misused, Partial
 from ..terminal.output import note
+from .many import account
 
 if TYPE_CHECKING:
     from ...docket import Docket
@@ -150,15 +150,7 @@ def released(done: Sequence[Done], docket: str, verb: str) -> str:
     """
     counts = Counter(one.deed.name for one in done)
     told = f"{verb} {counts['RELEASED']} of docket {docket!r}"
-    rest = [one for one in done if one.deed.name != "RELEASED"]
-    if not rest:
-        return told
-    reasons = [f"{plain(one.key)}: {_why(one)}" for one in rest[:SAMPLE]]
-    reasons += [f"and {len(rest) - SAMPLE} more"][: len(rest) > SAMPLE]
-    words = "\n".join([f"{told}, and left {len(rest)} alone", *reasons])
-    if len(rest) < len(done):
-        raise Partial(words)
-    raise (NotFound if counts["UNKNOWN"] == len(done) else CommandRefused)(words)
+    return account(told, done, "RELEASED", _why)
 
 
 def _why(one: Done) -> str:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from ...foundation.plain import plain
-from ..commands.clear import SAMPLE, ask
 from ..terminal.exit_codes import Misused, Partial
 from ..terminal.output import note
+from .many import SAMPLE, ask_before, sample
 from .typed_values import parse_compared
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ async def cancel_found(
         yes: do not ask.
 
     Raises:
-        Refused: the answer was no.
+        CommandRefused: the answer was no.
         Misused: there is no terminal to ask at.
         Partial: the arguments of some cannot be read here, so that they were left alone.
     """
@@ -79,9 +78,7 @@ async def cancel_found(
         note(_sample(found))
         return _complete(f"Would cancel {what}", found)
     if found.matches and not yes:
-        if not sys.stdin.isatty():
-            raise Misused(f"expected --yes, as no terminal can be asked: this would cancel {what}")
-        ask(f"{_sample(found)}\nThis would cancel {what}.")
+        ask_before(f"cancel {what}", _sample(found))
     deed = new_deed()
     done = await docket.operations.cancel(
         *found.matches,
@@ -128,11 +125,8 @@ def _complete(told: str, found: Found) -> str:
 
 
 def _sample(found: Found) -> str:
-    shown = [
-        f"{plain(one.key)} ({plain(one.task)}, {one.state.value})" for one in found.matches[:SAMPLE]
-    ]
-    rest = len(found.matches) - len(shown)
-    return "\n".join([*shown, *[f"and {rest} more"][: bool(rest)]])
+    matches = (f"{plain(one.key)} ({plain(one.task)}, {one.state.value})" for one in found.matches)
+    return sample(matches, len(found.matches))
 
 
 def _counted(number: int) -> str:
