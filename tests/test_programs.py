@@ -69,6 +69,7 @@ def test_streams_that_are_missing_are_made_up_for(taken: str, numbers: str) -> N
     assert done.stderr == ""
 
 
+@pytest.mark.thorough
 def test_a_program_works_without_a_standard_error(tmp_path: Path) -> None:
     done = subprocess.run(
         ["sh", "-c", f'"{sys.executable}" -m docket worker --until-finished 2>&-'],

@@ -21,6 +21,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
         docket.nobody  # type: ignore[attr-defined]  # noqa: B018
 
 
+@pytest.mark.thorough
 def test_adding_work_needs_none_of_the_configuration_tower() -> None:
     heavy = (
         "pydantic",

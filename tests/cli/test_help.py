@@ -100,6 +100,7 @@ def test_help_lists_every_command_without_loading_one() -> None:
         assert summary in " ".join(shown.split())
 
 
+@pytest.mark.thorough
 def test_help_of_a_command_loads_nothing_heavy() -> None:
     loaded = _loaded_by(*([*words, "--help"] for words in VERBS))
 

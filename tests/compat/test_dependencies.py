@@ -508,6 +508,7 @@ async def test_a_cron_task_runs_at_its_slots(docket: Docket, worker: Worker) -> 
     assert slots[1] - slots[0] == timedelta(seconds=1)
 
 
+@pytest.mark.thorough
 async def test_a_cron_slot_that_passes_while_the_task_runs_follows_at_once_and_others_are_left_out(
     docket: Docket, worker: Worker
 ) -> None:

@@ -782,6 +782,7 @@ async def test_the_key_properties_name_what_is_there(docket: Docket, worker: Wor
         go_on.set()
 
 
+@pytest.mark.thorough
 async def test_a_key_that_is_left_in_running_does_not_block_later_adds_for_good(
     docket: Docket, worker: Worker
 ) -> None:

@@ -381,6 +381,7 @@ async def test_it_can_be_claimed_and_completed_by_hand(
     assert worker.tally.counts["docket_tasks_started", "greet"] == 0
 
 
+@pytest.mark.thorough
 async def test_what_was_claimed_by_hand_and_not_ended_is_delivered_again(
     docket: Docket, worker: Worker
 ) -> None:

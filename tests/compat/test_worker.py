@@ -840,6 +840,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.thorough
 def test_a_program_answers_probes_and_shows_its_metrics() -> None:
     # In a process of its own: whoever shows metrics sets the process's meter provider.
     done = subprocess.run(

@@ -194,6 +194,7 @@ async def test_a_blocking_pop_is_woken_by_a_push(connection: Connection, key: Ke
         assert await popping in ([key("bell").encode(), b"token"], (key("bell").encode(), b"token"))
 
 
+@pytest.mark.thorough
 async def test_a_blocking_pop_waits_longer_than_a_command_may_take(
     server_url: str, key: Key
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
+import pytest
 import typer
 from typer.testing import CliRunner
 
@@ -46,6 +47,7 @@ def test_it_has_only_directives_that_systemd_knows() -> None:
     assert {section: set(names) for section, names in unit().items()} == KNOWN
 
 
+@pytest.mark.thorough
 def test_its_commands_are_those_of_the_supervisor() -> None:
     service = unit()["Service"]
     program, *words = service["ExecStart"].split()

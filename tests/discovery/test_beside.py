@@ -25,6 +25,7 @@ for name in sys.argv[1:]:
 """
 
 
+@pytest.mark.thorough
 def test_what_is_needed_is_not_taken_from_there_and_the_rest_is_found_there_first(
     tmp_path: Path,
 ) -> None:

@@ -28,6 +28,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_every_public_name_is_in_the_reference(pages: Path) -> None:
     missing = [

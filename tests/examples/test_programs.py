@@ -38,6 +38,7 @@ cancelled
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "printed"), PRINTED.items(), ids=str)
 def test_a_program_prints_what_it_says(name: str, printed: str) -> None:
     done = subprocess.run(

@@ -223,6 +223,7 @@ def _retry(is_retried: bool) -> RetryPolicy | None:
     return RetryPolicy(attempts=ATTEMPTS, delay=timedelta(0)) if is_retried else None
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("is_retried", [False, True], ids=["once", "retried"])
 @pytest.mark.parametrize("function", [in_the_loop, after_a_moment, in_a_thread])
 async def test_every_end_has_an_outcome(function: Callable[..., Any], is_retried: bool) -> None:
@@ -241,6 +242,7 @@ async def test_every_end_has_an_outcome(function: Callable[..., Any], is_retried
         assert len(execution.error.encode()) <= LONGEST, name
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("is_retried", [False, True], ids=["once", "retried"])
 async def test_every_end_in_a_process_has_an_outcome(is_retried: bool) -> None:
     policy = TaskPolicy(retry=_retry(is_retried), in_process=True)

@@ -337,6 +337,7 @@ def test_a_whole_day_that_a_country_has_skipped_is_made_up_for_once() -> None:
     ]
 
 
+@pytest.mark.thorough
 @given(
     st.sampled_from(CASES),
     st.sampled_from([*TRUTH, "*/7 * * * * *", "30 30 2 * * *", "0 0 LW * 7", "15 2 1,L * 1#1"]),

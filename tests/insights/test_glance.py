@@ -19,6 +19,7 @@ from tests.schedules.conftest import Host
 SCHEDULES = "".join(f"[schedules.s{at}]\nat = 2099-01-01T00:00:0{at}Z\n" for at in range(7))
 
 
+@pytest.mark.thorough
 async def test_a_glance_tells_how_a_docket_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     release, begun = asyncio.Event(), asyncio.Event()
 

@@ -75,6 +75,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.thorough
 def test_a_lone_worker_shows_its_metrics_with_underscores_for_dots() -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60, check=False

@@ -262,6 +262,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.thorough
 def test_without_a_provider_nothing_is_built_or_sent() -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60, check=False

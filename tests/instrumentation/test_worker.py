@@ -274,6 +274,7 @@ async def test_depths_are_told_with_every_heartbeat(meters: Meters) -> None:
         assert (point.labels, point.value) == ({"docket.name": docket.name}, value)
 
 
+@pytest.mark.thorough
 async def test_an_outage_is_counted(own_server: ServerProcess, meters: Meters) -> None:
     async def until_counted() -> None:
         while not meters.points("docket_redis_disruptions", docket_name=docket.name):

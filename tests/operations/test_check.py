@@ -311,6 +311,7 @@ async def test_repaired_work_runs(docket: Docket) -> None:
     assert sorted(ran) == [1, 2, 3]
 
 
+@pytest.mark.thorough
 async def test_a_check_beside_workers_under_load_finds_nothing(docket: Docket) -> None:
     async def work(
         number: int,
@@ -346,6 +347,7 @@ async def test_a_check_beside_workers_under_load_finds_nothing(docket: Docket) -
         await second.run_until_finished()
 
 
+@pytest.mark.thorough
 async def test_many_mismatches_are_repaired_in_slices_and_some_are_listed(
     docket: Docket, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -96,6 +96,7 @@ async def _is_empty(docket: Docket, bell: str) -> bool:
         return await redis.llen(bell) == 0
 
 
+@pytest.mark.thorough
 async def test_a_pause_ends_by_itself(docket: Docket) -> None:
     await docket.operations.pause_queues("default", lasting=timedelta(milliseconds=50))
     execution = await docket.add(one)()

@@ -196,6 +196,7 @@ async def test_a_discarded_dead_letter_leaves_nothing(docket: Docket) -> None:
     assert await docket.storage.executions.count_dead() == 0
 
 
+@pytest.mark.thorough
 async def test_many_are_retried_at_once(docket: Docket) -> None:
     keys = [f"k{number}" for number in range(250)]
     await docket.add_many(docket.call(charge, key=key)("acme") for key in keys)

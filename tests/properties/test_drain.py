@@ -85,6 +85,7 @@ async def test_what_does_not_end_is_handed_back_when_a_drain_is_over(
         assert (record.state, record.attempt, record.crashes) == (ExecutionState.COMPLETED, 1, 0)
 
 
+@pytest.mark.thorough
 async def test_what_was_claimed_by_a_reply_that_never_came_is_handed_back_by_a_drain(
     own_server: ServerProcess,
 ) -> None:

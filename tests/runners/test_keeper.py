@@ -190,6 +190,7 @@ print(keeper.keep(os.getppid(), 0.0, ["sh", "-c", "sleep 600 >&- 2>&- & echo $!"
 """
 
 
+@pytest.mark.thorough
 def test_a_keeper_gives_up_on_processes_of_other_users() -> None:
     done = subprocess.run(
         [sys.executable, "-c", STRANGER], stdout=subprocess.PIPE, text=True, timeout=60, check=True

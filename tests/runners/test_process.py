@@ -96,6 +96,8 @@ async def _drain(docket: Docket, concurrency: int = 2, **policies: TaskPolicy) -
         await worker.run_until_finished()
 
 
+@pytest.mark.everywhere
+@pytest.mark.thorough
 async def test_a_function_runs_in_another_process(docket: Docket) -> None:
     execution = await docket.add(compute)(21)
     await _drain(docket)
@@ -105,6 +107,8 @@ async def test_a_function_runs_in_another_process(docket: Docket) -> None:
     await _until_gone(process)
 
 
+@pytest.mark.everywhere
+@pytest.mark.thorough
 async def test_a_thread_that_it_leaves_behind_keeps_nobody(docket: Docket) -> None:
     execution = await docket.add(leave_a_thread)()
     await _drain(docket)
@@ -112,6 +116,8 @@ async def test_a_thread_that_it_leaves_behind_keeps_nobody(docket: Docket) -> No
     await _until_gone(await execution.get_result())
 
 
+@pytest.mark.everywhere
+@pytest.mark.thorough
 async def test_what_it_raises_is_the_failure_of_the_task_and_says_where(docket: Docket) -> None:
     execution = await docket.add(fail)()
     sealed = await docket.add(fail_sealed)()
@@ -135,6 +141,8 @@ async def test_a_process_that_can_not_be_started_fails_the_task(
         await execution.get_result()
 
 
+@pytest.mark.everywhere
+@pytest.mark.thorough
 async def test_its_process_is_killed_at_a_timeout(docket: Docket, tmp_path: Path) -> None:
     # For this one an interpreter starts, which then takes the next call as well: that takes no time.
     await docket.add(compute)(1)
@@ -147,6 +155,8 @@ async def test_its_process_is_killed_at_a_timeout(docket: Docket, tmp_path: Path
     await _until_gone(int((tmp_path / "pid").read_text()))
 
 
+@pytest.mark.everywhere
+@pytest.mark.thorough
 async def test_a_process_that_ends_says_by_what_and_the_task_fails(docket: Docket) -> None:
     added = {
         "SIGSEGV: native code has crashed; the standard error": await docket.add(crash)(),
@@ -166,6 +176,8 @@ async def test_a_process_that_ends_says_by_what_and_the_task_fails(docket: Docke
     assert passed.state is ExecutionState.COMPLETED
 
 
+@pytest.mark.everywhere
+@pytest.mark.thorough
 async def test_an_idle_process_takes_the_next_call_unless_it_is_dead_or_was_idle_for_long(
     docket: Docket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,6 +282,8 @@ def _run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.everywhere
+@pytest.mark.thorough
 @pytest.mark.parametrize("arguments", [["elsewhere/package/program.py"], ["-c", AS_MODULE]])
 def test_a_process_finds_what_its_worker_finds_whatever_lies_beside(
     tmp_path: Path, arguments: list[str]
@@ -279,6 +293,8 @@ def test_a_process_finds_what_its_worker_finds_whatever_lies_beside(
     assert done.stdout == "True False False False True\n"
 
 
+@pytest.mark.everywhere
+@pytest.mark.thorough
 async def test_a_process_ends_with_its_worker(tmp_path: Path) -> None:
     done = _run(tmp_path, "elsewhere/package/program.py", "long")
 

@@ -136,6 +136,8 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], str]:
     return done.stdout.splitlines(), done.stderr
 
 
+@pytest.mark.everywhere
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "words",
     [

@@ -112,6 +112,8 @@ def exactly(value: Any) -> Any:
     return kind, repr(value)
 
 
+@pytest.mark.everywhere
+@pytest.mark.thorough
 @given(values)
 @example([b"", "", 0, -0.0, float("nan"), 2**64, -(2**63) - 1, [], (), set(), {}, frozenset()])
 @example({(1, frozenset({2})): {1: "int", "1": "str", b"1": "bytes", None: None}})
@@ -120,6 +122,8 @@ def test_safe_values_come_back_exactly_as_they_were(value: Any) -> None:
     assert exactly(SAFE.load_result(SAFE.dump_result(value))) == exactly(value)
 
 
+@pytest.mark.everywhere
+@pytest.mark.thorough
 @given(
     st.lists(values, max_size=3).map(tuple),
     st.dictionaries(st.text(characters), values, max_size=3),
@@ -573,6 +577,8 @@ def test_every_flipped_bit_of_a_signed_payload_is_refused() -> None:
             SIGNING.load_call(bytes(flipped))
 
 
+@pytest.mark.everywhere
+@pytest.mark.thorough
 @given(values, st.data())
 def test_a_signed_payload_that_was_cut_off_or_continued_is_refused(value: Any, data: Any) -> None:
     signed = SIGNING.dump_result(value)
@@ -652,6 +658,8 @@ FIRST_BYTES = [bytes([kind | codec]) for kind in (0, 0x10, 0x20) for codec in (1
 TAGGED: list[bytes] = [packb([msgpack.ExtType(tag, b""), None])[:-1] for tag in range(1, 14)]
 
 
+@pytest.mark.everywhere
+@pytest.mark.thorough
 @given(
     st.one_of(
         st.binary(),

@@ -186,6 +186,7 @@ async def _calls(docket: Docket) -> dict[str, int]:
     return {name.removeprefix("cmdstat_"): int(one["calls"]) for name, one in stats.items()}
 
 
+@pytest.mark.thorough
 async def test_memory_and_age_bound_it_and_successes_push_no_failure_out() -> None:
     limits = HistoryLimits(timedelta(hours=1), 128 << 10)
     async with Docket(uuid.uuid4().hex, "memory://history", history=limits) as docket:

@@ -354,6 +354,7 @@ WAYS: dict[str, Asks] = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_call_that_was_not_answered_is_the_same_when_it_is_made_again(
     docket: Docket, lossy: Lossy, way: str
@@ -373,6 +374,7 @@ async def test_a_call_that_was_not_answered_is_the_same_when_it_is_made_again(
     assert await complete_all(docket) == (3 if way == "add_many" else 1)
 
 
+@pytest.mark.thorough
 async def test_another_call_with_the_key_is_another_one(docket: Docket, lossy: Lossy) -> None:
     lossy.lose()
     with pytest.raises(ServerUnavailable):
@@ -385,6 +387,7 @@ async def test_another_call_with_the_key_is_another_one(docket: Docket, lossy: L
     assert same.disposition is Disposition.SCHEDULED
 
 
+@pytest.mark.thorough
 async def test_a_call_that_nothing_tells_of_any_more_is_not_made_twice_unasked(
     docket: Docket, lossy: Lossy
 ) -> None:

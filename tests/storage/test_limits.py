@@ -10,6 +10,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Annotated, Any
 
+import pytest
+
 from docket import (
     ConcurrencyLimit,
     Cooldown,
@@ -89,6 +91,7 @@ async def test_no_more_run_at_a_time_than_a_task_allows_with_several_workers(
     assert meter.peak[None] == 3
 
 
+@pytest.mark.thorough
 async def test_no_more_run_at_a_time_than_an_argument_allows_with_several_workers(
     docket: Docket, meter: Meter
 ) -> None:
@@ -775,6 +778,7 @@ async def test_nothing_is_left_behind_when_everybody_has_gone(docket: Docket) ->
     } == set()
 
 
+@pytest.mark.thorough
 async def test_waiting_for_a_slot_costs_few_commands_and_keeps_nobody_else_waiting(
     own_server: ServerProcess, meter: Meter
 ) -> None:

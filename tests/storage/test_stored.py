@@ -229,6 +229,7 @@ async def test_failures_keep_their_line_and_signed_results_are_told_from_stolen_
             await failed.get_result()
 
 
+@pytest.mark.thorough
 async def test_a_limit_that_was_lowered_is_reached_in_slices() -> None:
     async with limited(1 << 20) as docket:
         await docket.add_many(docket.call(text)(1) for _ in range(700))

@@ -39,6 +39,8 @@ def said(program: str) -> tuple[str, str]:
     return done.stdout, done.stderr
 
 
+@pytest.mark.everywhere
+@pytest.mark.thorough
 def test_a_thread_that_does_not_end_is_not_waited_for() -> None:
     program = THREADS.replace("GRACE_", "0.1").replace("ENDLESS", "600").replace("BEFORE", "0")
     program = program.replace("EXECUTOR", "False")
@@ -49,6 +51,8 @@ def test_a_thread_that_does_not_end_is_not_waited_for() -> None:
     assert complaints == "not waiting for threads that tasks have started: endless\n"
 
 
+@pytest.mark.everywhere
+@pytest.mark.thorough
 def test_threads_that_end_are_waited_for_and_those_of_others_are_not_touched() -> None:
     program = THREADS.replace("GRACE_", "60").replace("ENDLESS", "0.01").replace("BEFORE", "0.1")
     program = program.replace("EXECUTOR", "True")
@@ -80,6 +84,8 @@ print(*[child.pid for child in children], flush=True)
 """
 
 
+@pytest.mark.everywhere
+@pytest.mark.thorough
 def test_children_are_ended_politely_and_then_without_asking() -> None:
     out, complaints = said(CHILDREN)
 
@@ -88,6 +94,8 @@ def test_children_are_ended_politely_and_then_without_asking() -> None:
     assert not any(is_alive(int(pid)) for pid in pids)
 
 
+@pytest.mark.everywhere
+@pytest.mark.thorough
 def test_nothing_is_done_where_no_task_has_started_any() -> None:
     program = "from docket.worker.leftovers import end_children; end_children()"
 
@@ -108,6 +116,8 @@ print(child.wait())
 """
 
 
+@pytest.mark.everywhere
+@pytest.mark.thorough
 def test_what_was_started_is_killed_whatever_session_it_is_in() -> None:
     assert said(DESCENDANTS) == ("-9\n", "")
 

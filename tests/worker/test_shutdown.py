@@ -284,6 +284,7 @@ async def test_a_program_ends_although_its_server_does_not_answer(
     assert took < 2 * PROMPTLY
 
 
+@pytest.mark.thorough
 def test_two_signals_end_a_worker_program_in_good_order(own_server: ServerProcess) -> None:
     program = (
         "import asyncio, sys\n"

@@ -173,6 +173,7 @@ async def test_a_result_that_can_not_be_stored_is_a_failure(docket: Docket) -> N
     assert execution.error.startswith("PayloadTooLarge")
 
 
+@pytest.mark.thorough
 async def test_more_than_one_page_is_shown_whole(docket: Docket) -> None:
     await docket.add_many(
         [docket.call(remember)(number) for number in range(1200)], chunk_size=None

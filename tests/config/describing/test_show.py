@@ -160,6 +160,7 @@ def test_the_reference_in_the_tree_is_that_of_the_model() -> None:
     )
 
 
+@pytest.mark.thorough
 def test_the_reference_is_written_to_a_file(tmp_path: Path) -> None:
     write(tmp_path / "new" / "reference.md")
     assert (tmp_path / "new" / "reference.md").read_text("utf-8") == text()

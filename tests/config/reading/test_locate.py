@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, cast
 
+import pytest
 import tomli
 from hypothesis import given
 from hypothesis import strategies as st
@@ -203,6 +204,7 @@ def value_at(places: Places, text: str, path: KeyPath) -> Any:
     return tomli.loads(f"value = {text[span.start : span.end]}")["value"]
 
 
+@pytest.mark.thorough
 @given(documents())
 def test_whatever_tomli_reads_is_located(text: str) -> None:
     places = locate(text)
@@ -215,6 +217,7 @@ def test_whatever_tomli_reads_is_located(text: str) -> None:
             assert path in places.headers
 
 
+@pytest.mark.thorough
 @given(documents())
 def test_keys_are_where_their_spans_say(text: str) -> None:
     for path, span in locate(text).keys.items():
@@ -224,6 +227,7 @@ def test_keys_are_where_their_spans_say(text: str) -> None:
         assert span.column == len(before) - before.rfind("\n")
 
 
+@pytest.mark.thorough
 @given(documents())
 def test_nothing_is_located_that_tomli_did_not_read(text: str) -> None:
     places = locate(text)

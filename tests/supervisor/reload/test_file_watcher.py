@@ -172,6 +172,7 @@ async def test_a_directory_that_is_deleted_and_made_again_is_watched_again(file:
         await until_seen(seen, file, "three")
 
 
+@pytest.mark.thorough
 async def test_sixty_writes_in_two_seconds_make_two_changes_at_most_and_the_last_one_counts(
     file: Path,
 ) -> None:

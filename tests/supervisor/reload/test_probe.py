@@ -186,6 +186,7 @@ async def test_what_is_no_function_is_refused(directory: Path) -> None:
     ]
 
 
+@pytest.mark.thorough
 async def test_arguments_that_do_not_bind_or_fit_are_told_at_the_schedule(directory: Path) -> None:
     text = f"""{task("plain", "work:plain")}{task("loose", "work:loose")}{task("pair", "work:pair")}
 {task("gone", "work:gone")}

@@ -180,6 +180,7 @@ async def test_a_configuration_that_redis_has_lost_is_put_in_force_again(
     assert [one.name for one in await storage.schedules.known()] == ["hourly"]
 
 
+@pytest.mark.thorough
 async def test_a_commit_asks_as_much_of_redis_for_two_thousand_tasks_as_for_one(
     storage: Storage, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

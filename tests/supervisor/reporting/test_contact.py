@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from docket.supervisor.supervisor import Supervisor
 from tests.fleet.process import ServerProcess
 from tests.supervisor.inside import TEXT, Home, Log, until, up
@@ -12,6 +14,7 @@ def reason(supervisor: Supervisor) -> str:
     return condition.reason if condition.status is (condition.reason == "Answers") else "?"
 
 
+@pytest.mark.thorough
 async def test_a_full_server_is_called_full_once_until_it_is_not(
     home: Home, own_server: ServerProcess, log: Log
 ) -> None:
@@ -33,6 +36,7 @@ async def test_a_full_server_is_called_full_once_until_it_is_not(
         assert log.count("Redis is away") == 0
 
 
+@pytest.mark.thorough
 async def test_a_server_that_is_gone_is_called_away_within_seconds(
     home: Home, own_server: ServerProcess, log: Log
 ) -> None:

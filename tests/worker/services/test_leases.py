@@ -60,6 +60,7 @@ async def test_an_answer_that_makes_no_sense_does_not_end_the_renewals(
     assert caplog.text.count("Leases are not renewed") == 1
 
 
+@pytest.mark.thorough
 async def test_a_thread_that_has_ended_is_replaced_and_one_that_stands_still_is_named() -> None:
     class Ends(Observer):
         blocked_at = 0
