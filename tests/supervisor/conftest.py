@@ -140,16 +140,22 @@ class Supervised:
             )
 
     def edit(self, *changes: tuple[str, str]) -> None:
-        """Change the file in place."""
+        """Change the file, all at once."""
         text = self.file.read_text()
         for old, new in changes:
             assert old in text
             text = text.replace(old, new)
-        self.file.write_text(text)
+        self._save(text)
 
     def append(self, text: str) -> None:
         """Add to the end of the file."""
-        self.file.write_text(self.file.read_text() + text)
+        self._save(self.file.read_text() + text)
+
+    def _save(self, text: str) -> None:
+        """Replace the file: it is never seen half written, however slow we are."""
+        fresh = self.file.with_name("docket.toml.new")
+        fresh.write_text(text)
+        fresh.replace(self.file)
 
     @property
     def log(self) -> str:
@@ -188,7 +194,7 @@ class Supervised:
         """A page of the supervisor."""
         found = re.findall(r"on http://127.0.0.1:(\d+)", self.log)
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{found[-1]}{path}", timeout=5) as page:
+            with urllib.request.urlopen(f"http://127.0.0.1:{found[-1]}{path}", timeout=60) as page:
                 return page.status, page.read().decode()
         except urllib.error.HTTPError as error:
             with error:

@@ -16,9 +16,17 @@ from docket.errors import OperatorError
 from docket.insights import DeedRecord
 from docket.supervisor.control.client import NobodyAnswers, NotGranted, NotUnderstood, ask
 from docket.supervisor.control.requests import Requests
-from tests.supervisor.conftest import Supervised, until
+from tests.supervisor.conftest import TASKS, Supervised, until
 
 pytestmark = pytest.mark.fleet
+
+GATED = """
+import time
+from pathlib import Path
+
+while (Path(__file__).parent / "gate").exists():
+    time.sleep(0.01)
+"""
 
 SCHEDULED = '[schedules.nightly]\ntask = "note"\nargs = [1]\ncron = "30 2 * * *"\n'
 
@@ -45,7 +53,7 @@ def asked(shared: Supervised) -> Iterator[Supervised]:
 
 def request(supervised: Supervised, word: str, **fields: Any) -> dict[str, Any]:
     """Ask it."""
-    return ask(supervised.directory / ".docket" / "control.sock", word, 30, **fields)
+    return ask(supervised.directory / ".docket" / "control.sock", word, 100, **fields)
 
 
 def condition(supervised: Supervised, name: str) -> tuple[bool, str]:
@@ -212,12 +220,16 @@ def test_pools_are_restarted_while_it_is_waited_for_or_not(shared: Supervised) -
         return {one["pid"] for one in pool["processes"] if one["state"] == "ready"}
 
     before = pids()
+    gate = shared.directory / "gate"
+    gate.touch()
+    (shared.directory / "work.py").write_text(GATED + TASKS)
     assert request(shared, "restart", pools=["default"]) == {
         "result": "accepted",
         "pools": ["default"],
     }
     with pytest.raises(NotGranted, match="a restart of default is under way"):
         request(shared, "restart")
+    gate.unlink()
     until(lambda: pids().isdisjoint(before), "the roll")
     shared.until_logged("The code as it is now runs: pool default: 1 new processes")
     before = pids()
@@ -266,7 +278,7 @@ def test_what_is_under_way_is_given_up_when_it_stops_and_the_socket_is_gone(
     supervised: Supervised,
 ) -> None:
     supervised.start()
-    (supervised.directory / "work.py").write_text("import time\ntime.sleep(30)\n")
+    (supervised.directory / "work.py").write_text("import time\ntime.sleep(300)\n")
     supervised.append('\n[tasks.slow]\nfunction = "work:slow"\n')
     found: list[str] = []
 
@@ -287,7 +299,7 @@ def test_what_is_under_way_is_given_up_when_it_stops_and_the_socket_is_gone(
     )
     supervised.signal(15)
     assert supervised.wait() == 0
-    waiting.join(20)
+    waiting.join(60)
     assert found == ["the supervisor stops, and what was asked for was given up"]
     assert not (supervised.directory / ".docket" / "control.sock").exists()
 

@@ -55,4 +55,4 @@ def test_the_stacks_of_all_processes_go_to_the_standard_error(supervised: Superv
 
     supervised.until_logged("Asked for stacks")
     until(lambda: supervised.log.count("Current thread") >= 2, "the stacks of both processes")
-    assert "supervisor.py" in supervised.log
+    until(lambda: "supervisor.py" in supervised.log, "the whole stack of the supervisor")

@@ -23,7 +23,7 @@ class Systemd:
         self.address = address
         self._line = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._line.bind("\0" + address[1:] if address[0] == "@" else address)
-        self._line.settimeout(20)
+        self._line.settimeout(60)
 
     def hear(self) -> list[str]:
         """The next message."""

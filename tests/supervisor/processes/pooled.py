@@ -62,6 +62,18 @@ if not (left := os.fork()):
 async def fine() -> None: ...
 """
 
+PATIENT = """
+from docket.supervisor.processes import child
+
+# What has nothing to do ends before that, however slowly it is scheduled.
+child.ORPHANED = 100.0
+
+
+async def fine() -> None: ...
+"""
+
+MODULES = {"work": WORK, "fickle": FICKLE, "deadly": DEADLY, "forks": FORKS, "patient": PATIENT}
+
 EAGER = Brake(initial=0.01, longest=0.02, jitter=0, max_crashes=3)
 
 
@@ -77,7 +89,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def desired(url: str, tmp_path: Path) -> Desired:
     """One process that works."""
-    for name, text in (("work", WORK), ("fickle", FICKLE), ("deadly", DEADLY), ("forks", FORKS)):
+    for name, text in MODULES.items():
         (tmp_path / f"{name}.py").write_text(text)
     orders = WorkerSpec(
         pool="default",
@@ -85,9 +97,9 @@ def desired(url: str, tmp_path: Path) -> Desired:
         url=url,
         concurrency=2,
         queues=("default",),
-        drain=5.0,
-        execution_ttl=60.0,
-        lease=2.0,
+        drain=60.0,
+        execution_ttl=600.0,
+        lease=30.0,
         codecs=("safe", "pickle"),
         max_payload=1 << 20,
         signing_keys={},
@@ -112,9 +124,13 @@ def buried() -> Buried:
 
 
 @pytest.fixture
-async def pools(buried: Buried) -> AsyncIterator[Callable[[Desired], Pool]]:
+async def pools(
+    buried: Buried, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Callable[[Desired], Pool]]:
     """Makes pools, which are stopped afterwards."""
     made: list[Pool] = []
+    # A process that the machine keeps waiting is none that a task blocks.
+    monkeypatch.setattr("docket.supervisor.processes.pool.ANSWER_WITHIN", 60)
 
     def make(desired: Desired) -> Pool:
         made.append(Pool("default", desired, EAGER, buried))

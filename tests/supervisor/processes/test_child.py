@@ -36,13 +36,13 @@ class Line:
 
     async def answer(self) -> dict[str, Any] | None:
         """What the child says next that is no status."""
-        while (message := await asyncio.wait_for(self.channel.hear(), 20)) is not None:
+        while (message := await asyncio.wait_for(self.channel.hear(), 60)) is not None:
             if message["word"] not in ("hello", "status"):
                 return message
         return None
 
     async def exit_code(self) -> int:
-        return await asyncio.wait_for(self.serving, 20)
+        return await asyncio.wait_for(self.serving, 60)
 
 
 @pytest.fixture
@@ -160,5 +160,5 @@ async def test_a_process_whose_supervisor_is_gone_ends_soon_whatever_its_event_l
         assert not ended.wait(0.05)
         ours.close()
         # The event loop does not turn meanwhile.
-        assert ended.wait(20)
+        assert ended.wait(60)
     assert codes == [75]

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from docket import Docket, ExecutionState
+from docket.assembly import LEASE
 from docket.supervisor.processes.process import why_not_spawned
 from tests.pids import is_alive
+from tests.promises import promised
 from tests.supervisor.conftest import Supervised, until
 
 pytestmark = pytest.mark.fleet
@@ -45,7 +47,8 @@ async def test_the_work_of_a_killed_worker_is_to_be_had_at_once_and_runs_where_i
     killed = time.monotonic()
     supervised.until_logged("1 executions of process")
 
-    assert time.monotonic() - killed < 1
+    # At once: the lease of what it ran would have gone on for much longer.
+    assert time.monotonic() - killed < LEASE.total_seconds() / 2
     supervised.until_logged("ended with SIGKILL")
     until(lambda: supervised.ledger("end") == [1], "the end", 60)
     assert not {*supervised.workers()} & {supervised.pids("end")[0]}
@@ -62,10 +65,13 @@ async def test_no_worker_outlives_its_supervisor(supervised: Supervised) -> None
 
     supervised.signal(signal.SIGKILL)
 
-    until(lambda: not any(map(is_alive, supervised.workers())), "the end of the workers", 6)
+    until(
+        lambda: not any(map(is_alive, supervised.workers())), "the end of the workers", promised(6)
+    )
 
 
 async def test_a_stop_lets_tasks_finish_within_the_drain_time(supervised: Supervised) -> None:
+    supervised.edit(('drain = "2s"', 'drain = "1m"'), ('"5s"', '"1m"'))
     supervised.start()
     await add(supervised, "hold", 1, seconds=1)
     until(lambda: supervised.ledger("begin") == [1], "the run")
@@ -82,26 +88,25 @@ async def test_a_stop_hands_back_what_does_not_finish(supervised: Supervised) ->
     key = await add(supervised, "hold", 1)
     until(lambda: supervised.ledger("begin") == [1], "the run")
 
-    begun = time.monotonic()
     supervised.signal(signal.SIGTERM)
 
     assert supervised.wait() == 0
-    assert time.monotonic() - begun < 4
+    assert supervised.ledger("end") == []
     assert await state(supervised, key) is ExecutionState.QUEUED
 
 
 async def test_a_second_stop_stops_at_once(supervised: Supervised) -> None:
+    supervised.edit(('drain = "2s"', 'drain = "10m"'), ('"5s"', '"10m"'))
     supervised.start()
-    await add(supervised, "hold", 1)
+    await add(supervised, "hold", 1, seconds=600)
     until(lambda: supervised.ledger("begin") == [1], "the run")
 
     supervised.signal(signal.SIGTERM)
     supervised.until_logged("Stopping: 1 worker processes drain")
     supervised.signal(signal.SIGTERM)
-    begun = time.monotonic()
 
     assert supervised.wait() == 0
-    assert time.monotonic() - begun < 2
+    assert supervised.ledger("end") == []
 
 
 async def test_a_pool_that_crashes_again_and_again_is_left_alone_and_others_go_on(

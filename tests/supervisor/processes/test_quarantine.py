@@ -86,8 +86,9 @@ async def test_a_process_that_was_killed_by_a_suspect_is_replaced(
 
 
 async def test_the_death_of_a_process_is_told_with_its_last_words_which_are_passed_on(
-    kept: Kept, capfd: pytest.CaptureFixture[str]
+    kept: Kept, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("docket.supervisor.processes.process._LAST_WORDS", 60)
     process = await kept.process()
 
     os.kill(process.pid, signal.SIGSEGV)
@@ -100,17 +101,16 @@ async def test_the_death_of_a_process_is_told_with_its_last_words_which_are_pass
 
 
 async def test_a_process_that_works_is_not_idle(kept: Kept, idle: Callable[[float], None]) -> None:
-    process = await kept.process()
-    idle(0.4)
+    process = WorkerProcess("default", kept.desired.directory, {})
+    process.status = {"in_flight": 1}
+    idle(0.2)
 
     done = asyncio.create_task(kept.quarantine._is_done(process, kept.desired))
-    for _ in range(30):  # longer than it may be idle
-        process.status = {"in_flight": 1}
-        await asyncio.sleep(0.05)
+    await asyncio.sleep(1)  # longer than it may be idle
     busy = not done.done()
     process.status = {}
 
-    assert await asyncio.wait_for(done, 20)
+    assert await asyncio.wait_for(done, 60)
     assert busy
 
 
@@ -157,7 +157,7 @@ async def test_who_stops_while_a_process_starts_leaves_none_behind(
     kept.quarantine.ask_for()
     await until(lambda: bool(made), 60)
 
-    await kept.quarantine.stop(5)
+    await kept.quarantine.stop(60)
 
     assert not is_alive(made[0].pid)
     kept.quarantine.ask_for()
@@ -172,7 +172,7 @@ async def test_a_stop_waits_until_the_process_is_gone_and_buried(
     process = await kept.process()
     kept.desired = replace(kept.desired, revision=revision)
 
-    await kept.quarantine.stop(5)
+    await kept.quarantine.stop(60)
 
     assert (process.exit_code, buried) == (0, [process.pid])
     assert "ended with" not in caplog.text
@@ -182,11 +182,11 @@ async def test_who_is_in_a_hurry_does_not_wait_for_suspects(kept: Kept, buried: 
     kept.quarantine.hurry()  # nobody is there
     process = await kept.process()
     os.kill(process.pid, signal.SIGSTOP)
-    stopping = asyncio.create_task(kept.quarantine.stop(60))
+    stopping = asyncio.create_task(kept.quarantine.stop(600))
     await until(lambda: process.was_told_to_go)
 
     kept.quarantine.hurry()
-    await asyncio.wait_for(stopping, 20)
+    await asyncio.wait_for(stopping, 60)
 
     assert process.exit_code == -signal.SIGKILL
     assert buried == [process.pid]

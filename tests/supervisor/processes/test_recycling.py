@@ -193,14 +193,14 @@ async def test_a_process_whose_event_loop_is_kept_by_a_task_that_computes_goes_o
 ) -> None:
     monkeypatch.setattr(pools_module, "LOOK_EVERY", 0.05)
     with (Path(desired.directory) / "work.py").open("a") as work:
-        work.write("\n\nasync def compute():\n    import time\n    end = time.monotonic() + 5\n")
-        work.write("    while time.monotonic() < end: pass\n")
+        work.write("\n\nasync def compute():\n    while not (HERE / 'enough').exists(): pass\n")
     pool = Pool("default", running("work:compute", desired), EAGER, buried, hang=1.5)
     await pool.start()
     try:
         async with Docket("pool", desired.orders.url) as docket:
             execution = await docket.add(fine)()
             await until(lambda: "it computes, so it goes on" in caplog.text)
+            (Path(desired.directory) / "enough").touch()
             await execution.get_result()
     finally:
         await pool.stop(1)

@@ -89,7 +89,7 @@ async def test_a_task_and_its_new_code_come_together(home: Home, log: Log) -> No
         async with Docket("inside", home.url) as docket:
             docket.register(_declared_elsewhere, names=["fresh"])
             execution = await docket.add("fresh")()
-            assert await execution.get_result(timeout=timedelta(seconds=10)) == "fresh"
+            assert await execution.get_result(timeout=timedelta(seconds=60)) == "fresh"
         assert supervisor._fleet.pools["default"].ready == 1
 
 
@@ -262,7 +262,7 @@ async def test_a_pool_that_leaves_drains_without_keeping_anybody_waiting(
         await log.until("Stopping")
         (home.file.parent / "go").touch()
 
-        assert await execution.get_result(timeout=timedelta(seconds=20)) == 7
+        assert await execution.get_result(timeout=timedelta(seconds=60)) == 7
 
 
 async def test_who_is_in_a_hurry_waits_for_no_pool_that_leaves(home: Home, log: Log) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,7 @@ from docket.supervisor.processes.process import SpawnFailed
 from docket.supervisor.reload.probe import probe, subject_of
 from docket.supervisor.reload.probe_process import Probe
 from tests.descriptors import no_descriptors
+from tests.supervisor.inside import until
 
 WORK = """
 import datetime, enum, typing
@@ -286,8 +289,18 @@ async def test_whatever_an_import_does_the_probe_says_which_one_it_was(
     assert reason in line
 
 
-async def test_an_import_that_never_ends_is_given_up(directory: Path) -> None:
-    (directory / "slow.py").write_text("import time; time.sleep(1000)")
+async def test_an_import_that_never_ends_is_given_up(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, wait_for = directory / "begun", asyncio.wait_for
+
+    async def once_begun(work: asyncio.Task[Any], seconds: float) -> Any:
+        await until(begun.exists, "the import")
+        return await wait_for(work, seconds)
+
+    # An interpreter may take longer to start than an import may take.
+    monkeypatch.setattr(asyncio, "wait_for", once_begun)
+    (directory / "slow.py").write_text(f"open({str(begun)!r}, 'w'); import time; time.sleep(1000)")
     text = 'modules = ["slow"]\n[supervisor]\nprobe_timeout = "1500ms"\n'
     assert await told(directory, text) == [
         (

@@ -17,19 +17,20 @@ async def note(number: int, customer: str | None = None) -> None: ...
 
 
 async def produce(url: str, stop: asyncio.Event) -> int:
-    """Add work as fast as one await each goes, until told to stop; tells how much."""
+    """Add one after the other until told to stop; tells how much."""
     number = 0
     async with Docket("supervised", url) as docket:
         while not stop.is_set():
             await docket.add(note)(number)
             number += 1
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.01)
     return number
 
 
 async def test_every_kind_of_edit_is_applied_or_refused_and_no_execution_is_lost_or_repeated(
     supervised: Supervised,
 ) -> None:
+    supervised.edit(('drain = "2s"', 'drain = "1m"'), ('"5s"', '"1m"'))
     supervised.start()
     stop = asyncio.Event()
     producing = asyncio.create_task(produce(supervised.url, stop))
@@ -121,10 +122,8 @@ def test_health_and_metrics_tell_the_truth(supervised: Supervised) -> None:
     assert supervised.page("/nowhere")[0] == 404
     supervised.edit(("concurrency = 5", "concurrency = 0"))
     supervised.until_logged("Reload refused")
-    supervised.append(
-        '[schedules.often]\ntask = "note"\nkwargs = { number = 1 }\nevery = "100ms"\n'
-    )
-    supervised.edit(("concurrency = 0", "concurrency = 5"))
+    often = '[schedules.often]\ntask = "note"\nkwargs = { number = 1 }\nevery = "100ms"\n'
+    supervised.edit(("concurrency = 0", "concurrency = 5"), ("[workers.", f"{often}\n[workers."))
     supervised.until_logged("applied as revision 2")
     until(lambda: bool(supervised.ledger("note")), "a run")
 

@@ -160,10 +160,10 @@ async def crash(supervisor: Supervisor, times: int) -> None:
     """Kill the process of the pool again and again."""
     pool = supervisor._fleet.pools["default"]
     for _ in range(times):
-        await until(lambda: bool(pool.ready), "a process that works", 30)
+        await until(lambda: bool(pool.ready), "a process that works")
         os.kill(next(one.pid for one in pool.processes if one.pid), signal.SIGKILL)
         ended = pool.exits["crash"] + 1
-        await until(lambda: pool.exits["crash"] == ended, "its end", 30)  # noqa: B023
+        await until(lambda: pool.exits["crash"] == ended, "its end")  # noqa: B023
 
 
 CRASHES = '[supervisor.restart]\nmax_crashes = 2\nbackoff = { initial = "10ms", max = "20ms" }\n'

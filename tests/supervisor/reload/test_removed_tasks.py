@@ -40,7 +40,7 @@ async def until_state(execution: Execution, state: ExecutionState) -> None:
             await asyncio.sleep(0.01)
             await execution.sync()
 
-    await asyncio.wait_for(waiting(), 20)
+    await asyncio.wait_for(waiting(), 60)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ async def test_where_it_is_cancelled_what_waits_is_and_what_runs_goes_on(
     home: Home, log: Log, docket: Docket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("docket.supervisor.reload.removed_tasks.LOOK_EVERY", 0.1)
-    text = TEXT.replace('drain = "1s"', 'drain = "20s"\nconcurrency = 1')
+    text = TEXT.replace('drain = "1s"', 'drain = "2m"\nconcurrency = 1')
     home.save(text + LEAVES.format("cancel", "default"))
     async with up(home):
         first, second = [await docket.add("leaves", key=f"{n}")(n) for n in range(2)]
@@ -71,7 +71,7 @@ async def test_where_it_is_cancelled_what_waits_is_and_what_runs_goes_on(
         await until_state(second, ExecutionState.CANCELLED)
         await until_state(later, ExecutionState.CANCELLED)
         (home.file.parent / "go").touch()
-        assert await first.get_result(timeout=timedelta(seconds=20)) == 0
+        assert await first.get_result(timeout=timedelta(seconds=60)) == 0
 
     await other.sync()
     assert other.state is ExecutionState.SCHEDULED
@@ -97,7 +97,7 @@ async def test_where_it_drains_what_waits_is_run_before_it_goes(
     pool, execution = draining
     know_it = list(pool.processes)
     (home.file.parent / "go").touch()
-    assert await execution.get_result(timeout=timedelta(seconds=20)) == 5
+    assert await execution.get_result(timeout=timedelta(seconds=60)) == 5
     await log.until("Nothing is left of leaves: it goes")
     await until(lambda: not set(know_it) & set(pool.processes), "the end of who knows it")
     late = await docket.add("leaves")(6)
@@ -110,11 +110,11 @@ async def test_pools_that_can_not_roll_without_it_go_on_as_they_are(
     pool, execution = draining
     (home.file.parent / "work.py").write_text("raise RuntimeError('broken meanwhile')")
     (home.file.parent / "go").touch()
-    assert await execution.get_result(timeout=timedelta(seconds=20)) == 5
+    assert await execution.get_result(timeout=timedelta(seconds=60)) == 5
     await log.until("they cannot roll: RuntimeError: broken meanwhile")
 
     assert pool.ready == 1
-    assert await (await docket.add("leaves")(6)).get_result(timeout=timedelta(seconds=20)) == 6
+    assert await (await docket.add("leaves")(6)).get_result(timeout=timedelta(seconds=60)) == 6
 
 
 async def test_one_that_comes_back_does_not_leave(home: Home, docket: Docket) -> None:

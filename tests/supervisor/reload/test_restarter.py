@@ -56,7 +56,7 @@ function = "work:note"
 
 [workers.default]
 processes = 2
-drain = "2s"
+drain = "1m"
 """
 
 
@@ -103,7 +103,7 @@ class Deployed(Supervised):
         """Wait until the code that says a word runs, and that before it is gone."""
         until(lambda: any(said == word for said, *_ in self.noted()), f"{word} being said")
         old = {int(pid) for said, _, pid in self.noted() if said != word}
-        until(lambda: not any(map(_lives, old)), "the end of the old processes", 30)
+        until(lambda: not any(map(_lives, old)), "the end of the old processes")
 
     def stands(self) -> dict[str, Any]:
         """How it says it stands, asked by the path through the link."""

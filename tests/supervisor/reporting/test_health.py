@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from docket import Docket
 from docket.errors import DocketError, LoginRefused, Misconfigured, ServerFull, ServerUnavailable
+from docket.foundation import service
 from docket.foundation.service import Service, Services
 from docket.foundation.worker_spec import WorkerSpec
 from docket.instrumentation.histogram import Histogram
@@ -18,6 +21,7 @@ from docket.schedules.ticker import Ticker
 from docket.storage.executions import Backlog
 from docket.supervisor.processes.pool import Brake, Desired, Pool
 from docket.supervisor.processes.process import ProcessState, WorkerProcess
+from docket.supervisor.reporting import contact, health
 from docket.supervisor.reporting.backlog import BacklogCount
 from docket.supervisor.reporting.health import STUCK, ReloadRecord, Status
 from docket.supervisor.reporting.pings import LastPing
@@ -79,7 +83,17 @@ def samples(status: Status) -> dict[tuple[str, ...], float]:
     }
 
 
+@pytest.fixture
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time stands still, where seconds are told."""
+    clock = SimpleNamespace(monotonic=lambda now=time.monotonic(): now, time=time.time)
+    for module in (service, health, contact):
+        monkeypatch.setattr(module, "time", clock)
+
+
+@pytest.mark.usefixtures("still")
 def test_it_is_alive_while_its_event_loop_turns(status: Status) -> None:
+    status.turn()
     assert status.livez().status == 200
     status._last_turn -= STUCK + 1
     stuck = status.livez()
@@ -88,9 +102,11 @@ def test_it_is_alive_while_its_event_loop_turns(status: Status) -> None:
     assert status.livez().status == 200
 
 
+@pytest.mark.usefixtures("still")
 def test_it_is_ready_while_it_is_up_and_redis_answers_and_every_pool_works(
     status: Status, pool: Pool
 ) -> None:
+    status.contact.answered()
     assert status.readyz().body == "starting or stopping\npool default has no process that works\n"
     status.is_up = True
     pool.processes.append(process_in(ProcessState.STARTING))
@@ -161,7 +177,7 @@ async def test_who_no_longer_looks_after_something_is_named(status: Status, pool
     assert status.livez().status == 200
 
     await pool._care.start()
-    pool._care._turned -= 31
+    pool._care._turned = time.monotonic() - 31
     assert status.livez().body == "the care for pool default has not turned for 31 s\n"
     await pool._care.stop()
 
@@ -290,4 +306,4 @@ async def until_seen(condition: Callable[[], bool]) -> None:
         while not condition():
             await asyncio.sleep(0.005)
 
-    await asyncio.wait_for(waiting(), 20)
+    await asyncio.wait_for(waiting(), 60)
