@@ -169,31 +169,45 @@ class Docket(KeyNames):
         self.registry = Registry()
         # By its path, as an application's own: tasks stand above the docket that runs them.
         self.registry.register_collection(STANDARD_TASKS)
-        connection = connect(found.url, credential_provider=credential_provider)
+        self._limits = history or _history_at(found), results or _results_at(found)
+        self._own_result_storage = result_storage
+        self._make_connection()
+
+    def _make_connection(self) -> None:
+        """Make all that belongs to one process; nothing is connected yet."""
+        connection = connect(self.url, credential_provider=self.credential_provider)
         self._users: list[Callable[[bool], Awaitable[None]]] = []
         """Users that have to end before the docket can be left."""
-        self._connection = Traced(connection) if enable_internal_instrumentation else connection
-        self.storage = Storage(
-            self._connection,
-            self.name,
-            history or _history_at(found),
-            results or _results_at(found),
+        self._connection = (
+            Traced(connection) if self.enable_internal_instrumentation else connection
         )
+        self.storage = Storage(self._connection, self.name, *self._limits)
         self.unanswered = UnansweredCalls(self.record_ttl)
         self._readers = Readers(self.storage.workers, self.silence, self.heartbeat_interval)
         self.result_storage: ResultStorage = (
             Kept(self.storage, self.results_collection, self.get_execution)
-            if result_storage is None
-            else result_storage
+            if self._own_result_storage is None
+            else self._own_result_storage
         )
-        self.results = Results(result_storage, self.results_collection)
+        self.results = Results(self._own_result_storage, self.results_collection)
         self.strike_list = StrikeList(
             self.url,
             self.name,
-            enable_internal_instrumentation,
+            self.enable_internal_instrumentation,
             serializer=self.serializer,
             storage=self.storage,
         )
+
+    def begin_anew(self) -> object:
+        """Forget all that a fork has inherited, so that it can enter this docket for itself.
+
+        Returns what was forgotten: it is to be kept, because its end would touch the sockets of the parent.
+        """
+        left = vars(self).copy()
+        for name in ("insights", "operations"):
+            vars(self).pop(name, None)
+        self._make_connection()
+        return left
 
     @classmethod
     def from_config(cls, path: str | Path, **options: Any) -> Self:

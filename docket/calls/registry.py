@@ -122,7 +122,8 @@ class Registry:
             TypeError: it has none of either kind.
         """
         if not is_named(function):
-            for name, task in self.tasks.items():
+            # A copy: other threads may register tasks meanwhile.
+            for name, task in list(self.tasks.items()):
                 if task is function:
                     return name
         return name_of(function)

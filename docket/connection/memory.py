@@ -42,6 +42,8 @@ class MemoryServer:
     """The server behind one name in this process."""
 
     _all: ClassVar[dict[str, MemoryServer]] = {}
+    _started: ClassVar[list[MemoryServer]] = []
+    """All of them, also those that did not come up."""
     _lock = threading.Lock()
 
     def __init__(self) -> None:
@@ -63,7 +65,7 @@ class MemoryServer:
             stdin=subprocess.PIPE,
             start_new_session=True,
         )
-        atexit.register(self.stop)
+        self._started.append(self)
         self._until_it_answers()
 
     @classmethod
@@ -74,6 +76,17 @@ class MemoryServer:
             if server is None or not server.is_ours:
                 server = cls._all[name] = cls()
             return server
+
+    @classmethod
+    def stop_all(cls) -> None:
+        """End all of this process."""
+        for server in cls._started:
+            server.stop()
+
+    @classmethod
+    def forget_lock(cls) -> None:
+        """Take a lock that is free: a fork inherits it without the thread that would release it."""
+        cls._lock = threading.Lock()
 
     @property
     def is_ours(self) -> bool:
@@ -104,6 +117,11 @@ class MemoryServer:
             if time.monotonic() > deadline or self._guard.poll() is not None:
                 raise ServerUnavailable("the in-memory server does not come up")
             time.sleep(0.003)
+
+
+# Now, so that it runs behind the functions of those who use a server: the last registered comes first.
+atexit.register(MemoryServer.stop_all)
+os.register_at_fork(after_in_child=MemoryServer.forget_lock)
 
 
 def _short_directory() -> Path:

@@ -20,7 +20,7 @@ class _CurrentSyncDocket(Dependency[SyncDocket]):
 
     @override
     async def __aenter__(self) -> SyncDocket:
-        return SyncDocket(current_docket.get(), Bridge.here())
+        return SyncDocket.of(current_docket.get(), Bridge.here())
 
 
 def CurrentSyncDocket() -> SyncDocket:  # noqa: N802 - reads like the class it gives
@@ -105,7 +105,7 @@ def for_plain(value: Any) -> Any:
     """Return what a plain function is given in place of an object whose calls it could not await."""
     match value:
         case Docket():
-            return SyncDocket(value, Bridge.here())
+            return SyncDocket.of(value, Bridge.here())
         case Progress():
             assert value.of_run is not None, "it was entered"
             return SyncProgress.of(value.of_run, Bridge.here())

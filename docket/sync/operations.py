@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from ..operations import Check, Done, Found, Match, Operations, Selection
+from ..docket import Docket
+from ..operations import Check, Done, Found, Match, Selection
 from .bridge import Bridge
 
 
@@ -14,12 +15,12 @@ class SyncOperations:
     """Acts on what stands in a docket, as ``Operations``; each call returns when it is done.
 
     Arguments:
-        operations: the deeds.
+        docket: the docket.
         bridge: where they are done.
     """
 
-    def __init__(self, operations: Operations, bridge: Bridge) -> None:
-        self._operations = operations
+    def __init__(self, docket: Docket, bridge: Bridge) -> None:
+        self._docket = docket
         self._bridge = bridge
 
     def retry(
@@ -34,7 +35,7 @@ class SyncOperations:
     ) -> list[Done]:
         """Run dead letters once more, as ``Operations.retry``; return the outcome for each key."""
         return self._bridge.wait(
-            lambda: self._operations.retry(
+            lambda: self._docket.operations.retry(
                 *keys,
                 changes=changes,
                 author=author,
@@ -47,7 +48,7 @@ class SyncOperations:
 
     def find(self, selection: Selection) -> Found:
         """Find the executions that a selection means, as ``Operations.find``."""
-        return self._bridge.wait(lambda: self._operations.find(selection))
+        return self._bridge.wait(lambda: self._docket.operations.find(selection))
 
     def cancel(
         self,
@@ -60,7 +61,7 @@ class SyncOperations:
     ) -> list[Done]:
         """Cancel executions for good, as ``Operations.cancel``; return the outcome for each."""
         return self._bridge.wait(
-            lambda: self._operations.cancel(
+            lambda: self._docket.operations.cancel(
                 *executions,
                 author=author,
                 reason=reason,
@@ -81,7 +82,7 @@ class SyncOperations:
     ) -> list[Done]:
         """Queue parked executions again, as ``Operations.release``; return the outcome for each."""
         return self._bridge.wait(
-            lambda: self._operations.release(
+            lambda: self._docket.operations.release(
                 *executions,
                 author=author,
                 reason=reason,
@@ -94,7 +95,7 @@ class SyncOperations:
     def run_now(self, *keys: str, author: str = "", reason: str = "", deed: str = "") -> list[Done]:
         """Run what is scheduled for later at once, as ``Operations.run_now``."""
         return self._bridge.wait(
-            lambda: self._operations.run_now(*keys, author=author, reason=reason, deed=deed)
+            lambda: self._docket.operations.run_now(*keys, author=author, reason=reason, deed=deed)
         )
 
     def discard(
@@ -107,7 +108,7 @@ class SyncOperations:
     ) -> list[Done]:
         """Delete dead letters for good; return the outcome for each key."""
         return self._bridge.wait(
-            lambda: self._operations.discard(
+            lambda: self._docket.operations.discard(
                 *keys, author=author, reason=reason, deed=deed, chosen_by=chosen_by
             )
         )
@@ -121,15 +122,15 @@ class SyncOperations:
     ) -> None:
         """Start nothing of these queues from now on, as ``Operations.pause_queues``."""
         self._bridge.wait(
-            lambda: self._operations.pause_queues(
+            lambda: self._docket.operations.pause_queues(
                 *queues, lasting=lasting, author=author, reason=reason
             )
         )
 
     def resume_queues(self, *queues: str) -> list[str]:
         """Start work of these queues again; return those that were paused."""
-        return self._bridge.wait(lambda: self._operations.resume_queues(*queues))
+        return self._bridge.wait(lambda: self._docket.operations.resume_queues(*queues))
 
     def check(self, *, repair: bool = False) -> Check:
         """Compare the records with whatever refers to them, as ``Operations.check``."""
-        return self._bridge.wait(lambda: self._operations.check(repair=repair))
+        return self._bridge.wait(lambda: self._docket.operations.check(repair=repair))

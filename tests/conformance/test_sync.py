@@ -22,7 +22,7 @@ async def test_a_plain_program_adds_follows_and_looks_after_work(
     docket: Docket, worker: Worker
 ) -> None:
     docket.register(double)
-    sync = SyncDocket(docket, Bridge.here())
+    sync = SyncDocket.of(docket, Bridge.here())
 
     def program() -> list[Any]:
         later = datetime.now(timezone.utc) + timedelta(hours=1)

@@ -201,7 +201,7 @@ def test_objects_that_are_awaited_are_not_plain() -> None:
 
 
 def the_docket(docket: Docket = CurrentDocket()) -> Any:
-    return {"docket": SyncDocket(docket, Bridge.here())}
+    return {"docket": SyncDocket.of(docket, Bridge.here())}
 
 
 def computing(found: Any = Depends(the_docket)) -> None: ...

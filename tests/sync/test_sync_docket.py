@@ -44,7 +44,7 @@ async def docket() -> AsyncIterator[Docket]:
 
 @pytest.fixture
 async def sync(docket: Docket) -> SyncDocket:
-    return SyncDocket(docket, Bridge.here())
+    return SyncDocket.of(docket, Bridge.here())
 
 
 async def greet(name: str, greeting: str = "Hello") -> str:
@@ -215,7 +215,7 @@ def test_who_follows_when_the_loop_has_ended_is_told() -> None:
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()
-    with pytest.raises(Closed, match="only as long as its worker runs"):
+    with pytest.raises(Closed, match="only as long as its worker or its program runs"):
         next(found)
 
 
@@ -264,15 +264,24 @@ EXCEPTIONS: dict[type, dict[str, str]] = {
             NAMES,
         ),
         **dict.fromkeys(
-            ("dead_ttl", "dump_call", "record_ttl", "registry", "results", "serializer"), INNER
+            (
+                "begin_anew",
+                "dead_ttl",
+                "dump_call",
+                "record_ttl",
+                "registry",
+                "results",
+                "serializer",
+            ),
+            INNER,
         ),
         **dict.fromkeys(("silence", "storage", "strike_list", "unanswered", "used_by"), INNER),
         **dict.fromkeys(
             (
                 *("credential_provider", "enable_internal_instrumentation", "execution_ttl"),
-                *("from_config", "heartbeat_interval", "lazy", "missed_heartbeats"),
+                *("heartbeat_interval", "lazy", "missed_heartbeats"),
             ),
-            "how a docket is made: this one is given an open one",
+            "how a docket is made: this one is made so, too, and does not show it",
         ),
         "redis": "a client that is awaited",
         "result_storage": "a store that is awaited",
@@ -371,7 +380,7 @@ async def test_many_threads_use_one(docket: Docket, sync: SyncDocket) -> None:
 
 
 async def test_where_an_event_loop_runs_it_is_refused(docket: Docket, sync: SyncDocket) -> None:
-    with pytest.raises(WouldBlock, match=r"take docket: Docket = CurrentDocket\(\)"):
+    with pytest.raises(WouldBlock, match=r"task docket: Docket = CurrentDocket\(\)"):
         sync.add(greet)("Jane")
 
     assert (await docket.snapshot()).total_tasks == 0
@@ -398,7 +407,7 @@ def test_a_loop_that_has_ended_is_told_of(when: str, monkeypatch: pytest.MonkeyP
         end()
     else:
         threading.Thread(target=end).start()
-    with pytest.raises(Closed, match="only as long as its worker runs"):
+    with pytest.raises(Closed, match="only as long as its worker or its program runs"):
         bridge.wait(never)
 
 

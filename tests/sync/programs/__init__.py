@@ -1,0 +1,1 @@
+"""Programs that do not await; each prints what it found."""
