@@ -144,12 +144,11 @@ class Service(ABC):
         """Run the loop again whenever it fails."""
         pause = 0.0
         while True:
-            calm = asyncio.get_running_loop().call_later(pause + CALM, self._recover)
             try:
                 if pause:
                     await asyncio.sleep(pause)
                     self.turn()
-                await self.run()
+                await self._run_until_calm()
                 return
             except asyncio.CancelledError as error:
                 if not _is_cancelled():
@@ -161,9 +160,18 @@ class Service(ABC):
                 if self.is_final(error):
                     raise
                 self._fail(error)
-            finally:
-                calm.cancel()
             pause = PAUSES[min(self._streak, len(PAUSES)) - 1] if self._streak else AGAIN
+
+    async def _run_until_calm(self) -> None:
+        """Run the loop once; its trouble is over when it has lasted.
+
+        That counts from its begin: an event loop that stands still in the pause before says nothing of it.
+        """
+        calm = asyncio.get_running_loop().call_later(CALM, self._recover)
+        try:
+            await self.run()
+        finally:
+            calm.cancel()
 
     def _fail(self, error: BaseException) -> None:
         self.failures += 1
