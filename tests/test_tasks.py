@@ -74,5 +74,5 @@ async def test_standard_tasks_can_be_registered_as_a_collection(url: str, name: 
 
     async with docket, Worker(docket) as worker:
         execution = await docket.add("sleep")(0)
-        await asyncio.wait_for(worker.run_until_finished(), 20)
-        await execution.get_result(timeout=timedelta(seconds=1))
+        await asyncio.wait_for(worker.run_until_finished(), 60)
+        await execution.get_result(timeout=timedelta(seconds=60))

@@ -100,7 +100,7 @@ def speaking(path: Path, **said: object) -> Generator[None, None, None]:
         speaker = threading.Thread(target=speak)
         speaker.start()
         yield
-        speaker.join(20)
+        speaker.join(60)
 
 
 def on_terminal(*words: str, enough: bytes, typed: bytes = b"") -> str:

@@ -57,7 +57,7 @@ class Bench:
             return found >= 0
 
         try:
-            until(is_there, f"{words!r} in the log", 30)
+            until(is_there, f"{words!r} in the log")
         except AssertionError:
             print(self._log.read_text())
             raise
@@ -68,7 +68,7 @@ class Bench:
         if self._process is None:
             return None
         self._process.send_signal(signal.SIGINT)
-        code, self._process = self._process.wait(30), None
+        code, self._process = self._process.wait(60), None
         return code
 
 

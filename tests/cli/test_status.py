@@ -72,14 +72,14 @@ def test_all_supervisors_of_a_docket_are_those_that_redis_has_heard_of(desk: Des
 
 def test_one_that_drifts_is_pointed_at(desk: Desk) -> None:
     control = str(desk.file.with_name(".docket") / "control.sock")
-    ask(Path(control), "scale", by=1)
+    ask(Path(control), "scale", 60, by=1)
 
     def drifts() -> bool:
         return bool(json.loads(desk.prints("status", "--all", "-o", "json"))["items"][0]["drift"])
 
     until(drifts, "the beat")
     assert ": not the active revision, or not" in desk.type("status", "--all").stderr
-    ask(Path(control), "scale", by=-1)
+    ask(Path(control), "scale", 60, by=-1)
     until(lambda: not drifts(), "the beat")
 
 

@@ -27,7 +27,9 @@ def busy(shell: Shell) -> Shell:
             await docket.add("greet", queue=queue)("Jane")
         await docket.operations.pause_queues("q1", author="ann")
         workers = docket.storage.workers
-        await workers.register("w1", ["greet"], docket.silence, code="c0de", slots=4)
+        now = await workers.register("w1", ["greet"], docket.silence, code="c0de", slots=4)
+        # It is not silent before the end of the test.
+        await workers.beat("w1", now + 3_600_000)
 
     shell.visit(add)
     shell.work()

@@ -214,7 +214,7 @@ def test_the_worker_finishes_what_runs_when_it_is_told_to_stop(
         worker.send_signal(number)
         assert shell.visit(state) is ExecutionState.RUNNING
         file.touch()
-        worker.communicate(timeout=30)
+        worker.communicate(timeout=60)
 
     assert worker.returncode == 0
     assert shell.visit(state) is ExecutionState.COMPLETED
@@ -345,7 +345,7 @@ def test_the_worker_waits_for_a_server_that_does_not_answer_and_masks_its_secret
         assert worker.stdout is not None
         (told,) = next([line] for line in iter(worker.stdout.readline, "") if "is away" in line)
         worker.send_signal(signal.SIGTERM)
-        _, errors = worker.communicate(timeout=30)
+        _, errors = worker.communicate(timeout=60)
 
     assert worker.returncode == 0
     assert "redis://:***@127.0.0.1" in told

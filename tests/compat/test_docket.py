@@ -240,13 +240,13 @@ async def test_a_run_that_is_ended_while_its_result_is_stored_ends_as_told(
     async with Docket(name, url, result_storage=store) as docket, Worker(docket) as worker:
         execution = await docket.add(greet)("Jane")
         async with working(worker):
-            await asyncio.wait_for(store.begun.wait(), 10)
+            await asyncio.wait_for(store.begun.wait(), 60)
             if way == "drain":
                 await worker.drain(timedelta())
             else:
                 await docket.cancel(execution.key)
                 with pytest.raises(ExecutionCancelled):
-                    await execution.get_result(timeout=timedelta(seconds=10))
+                    await execution.get_result(timeout=timedelta(seconds=60))
         await execution.sync()
 
     expected = ExecutionState.QUEUED if way == "drain" else ExecutionState.CANCELLED
@@ -473,7 +473,7 @@ async def test_cancel_removes_what_waits_publishes_it_and_wakes_who_waits_for_th
 
     with pytest.raises(ExecutionCancelled):
         await waiting
-    await asyncio.wait_for(listening, 10)
+    await asyncio.wait_for(listening, 60)
     assert (await docket.snapshot()).total_tasks == 0
 
 
@@ -490,7 +490,7 @@ async def test_cancel_tells_a_running_task(docket: Docket, worker: Worker) -> No
         waiting = asyncio.create_task(execution.get_result())
         await docket.cancel(execution.key)
         with pytest.raises(ExecutionCancelled):
-            await asyncio.wait_for(waiting, 10)
+            await asyncio.wait_for(waiting, 60)
 
 
 async def test_cancel_before_the_start_leaves_the_worker_reading(
@@ -501,7 +501,7 @@ async def test_cancel_before_the_start_leaves_the_worker_reading(
             cancelled = await docket.add(greet, soon(0.05))("Jane")
             await docket.cancel(cancelled.key)
         execution = await docket.add(greet)("John")
-        assert await execution.get_result(timeout=timedelta(seconds=10)) == "Hello, John"
+        assert await execution.get_result(timeout=timedelta(seconds=60)) == "Hello, John"
 
 
 async def test_cancel_then_add_is_accepted(docket: Docket, worker: Worker) -> None:
@@ -564,7 +564,7 @@ async def test_clear_takes_what_is_queued_and_scheduled_only(
 
         assert await docket.clear() == 2
         go_on.set()
-        assert await first.get_result(timeout=timedelta(seconds=10)) == 1
+        assert await first.get_result(timeout=timedelta(seconds=60)) == 1
     for one in (queued, scheduled):
         await one.sync()
         assert one.state is ExecutionState.CANCELLED
@@ -658,7 +658,7 @@ async def test_strike_then_restore_brings_an_automatic_perpetual_back(
     docket.register(tick)
     docket.heartbeat_interval = timedelta(milliseconds=50)
     async with working(worker):
-        await asyncio.wait_for(runs.get(), 10)
+        await asyncio.wait_for(runs.get(), 60)
         await docket.strike(tick)
 
         async def is_gone() -> bool:
@@ -668,7 +668,7 @@ async def test_strike_then_restore_brings_an_automatic_perpetual_back(
         while not runs.empty():
             runs.get_nowait()
         await docket.restore(tick)
-        await asyncio.wait_for(runs.get(), 10)
+        await asyncio.wait_for(runs.get(), 60)
 
 
 async def test_a_snapshot_tells_what_waits_what_runs_and_who_works(

@@ -207,7 +207,7 @@ async def test_subscribing_gives_the_state_then_the_progress_then_what_happens(
     await ready.wait()
     assert [event["type"] for event in events] == ["state", "progress"]
     async with working(worker):
-        await asyncio.wait_for(listening, 10)
+        await asyncio.wait_for(listening, 60)
 
     assert list(events[0]) == [
         *("type", "key", "state", "when", "worker", "started_at", "completed_at", "error"),
@@ -230,7 +230,7 @@ async def test_subscribing_never_loses_the_end(docket: Docket, worker: Worker) -
         for _ in range(20):
             executions = await docket.add_many(docket.call(nothing)() for _ in range(5))
             ends = asyncio.gather(*map(last_state, executions))
-            assert await asyncio.wait_for(ends, 10) == ["completed"] * 5
+            assert await asyncio.wait_for(ends, 60) == ["completed"] * 5
 
 
 async def test_one_connection_listens_for_all_who_wait(docket: Docket, worker: Worker) -> None:
@@ -252,7 +252,7 @@ async def test_one_connection_listens_for_all_who_wait(docket: Docket, worker: W
 
     assert await listening() <= before
     async with working(worker):
-        assert await asyncio.wait_for(waiting, 20) == ["Hello, Jane"] * 100
+        assert await asyncio.wait_for(waiting, 60) == ["Hello, Jane"] * 100
 
 
 async def test_arguments_are_found_by_name_where_they_were_given() -> None:
@@ -548,7 +548,7 @@ async def test_progress_can_be_subscribed_to_by_itself(docket: Docket) -> None:
     listening = asyncio.create_task(listen())
     await ready.wait()
     await progress.set_total(7)
-    await asyncio.wait_for(listening, 10)
+    await asyncio.wait_for(listening, 60)
 
     assert totals == [100, 7]
 

@@ -89,7 +89,7 @@ async def test_any_text_is_a_key_from_its_schedule_to_its_result(docket: Docket,
     await ready.wait()
     async with Worker(docket) as worker:
         await worker.run_until_finished()
-    await asyncio.wait_for(listening, 10)
+    await asyncio.wait_for(listening, 60)
     found = await docket.get_execution(key)
 
     assert added.disposition is Disposition.SCHEDULED
@@ -115,7 +115,7 @@ async def test_any_text_can_be_cancelled_while_it_waits_and_while_it_runs(
             await asyncio.sleep(0.01)
         await docket.cancel(key)
         with pytest.raises(ExecutionCancelled):
-            await running.get_result(timeout=timedelta(seconds=10))
+            await running.get_result(timeout=timedelta(seconds=60))
 
     assert waiting.state is ExecutionState.CANCELLED
 

@@ -76,7 +76,7 @@ async def test_a_docket_is_entered_and_its_worker_waits_until_redis_is_there(
         assert not running.done()
         server.start()
         execution = await docket.add(greet)("Jane")
-        assert await execution.get_result(timeout=timedelta(seconds=30)) == "hello Jane"
+        assert await execution.get_result(timeout=timedelta(seconds=60)) == "hello Jane"
         running.cancel()
         await running
 
@@ -94,7 +94,7 @@ async def test_a_worker_that_waits_for_redis_ends_when_it_is_told_to(
                 if way == "cancelled":
                     running.cancel()
                     await running
-            await asyncio.wait_for(running, 10)
+            await asyncio.wait_for(running, 60)
 
 
 async def test_a_worker_that_is_cancelled_while_it_starts_returns_normally(
@@ -136,7 +136,7 @@ async def test_a_worker_starts_when_a_redis_comes_back_that_was_there_before(
         running = asyncio.create_task(worker.run_until_finished())
         await asyncio.sleep(0.1)
         server.start()
-        await asyncio.wait_for(running, 30)
+        await asyncio.wait_for(running, 60)
 
 
 async def test_strikes_are_known_before_the_first_run_also_where_redis_was_late(
@@ -175,7 +175,7 @@ async def test_what_is_wrong_with_a_late_server_is_told_by_whoever_reaches_it(
         with server:
             server.call("XADD", f"{name}:strikes", "*", "direction", "strike")
             with pytest.raises(ForeignData, match="written by another program"):
-                await asyncio.wait_for(running, 30)
+                await asyncio.wait_for(running, 60)
             with pytest.raises(ForeignData, match="written by another program"):
                 await docket.add(greet)("Jane")
             with pytest.raises(ForeignData):

@@ -80,7 +80,7 @@ async def test_run_at_most_returns_and_leaves_nothing_that_is_to_come(
 ) -> None:
     execution = await docket.add(task, key="mine")()
     async with Worker(docket) as worker:
-        await asyncio.wait_for(worker.run_at_most({"mine": runs}), 30)
+        await asyncio.wait_for(worker.run_at_most({"mine": runs}), 60)
     await execution.sync()
 
     assert seen == ["ran"] * runs
@@ -163,7 +163,7 @@ async def test_a_cron_that_tells_its_next_time_itself_is_asked_for_it(here: Dock
 
     here.register(work)
     async with Worker(here) as worker:
-        await asyncio.wait_for(worker.run_until_finished(), 30)
+        await asyncio.wait_for(worker.run_until_finished(), 60)
 
     assert seen == ["ran", "ran"]
 
@@ -298,7 +298,7 @@ async def test_events_tell_an_error_only_where_there_is_one(docket: Docket) -> N
             listening = asyncio.create_task(states(execution))
             await ready.wait()
             await worker.run_until_finished()
-            first, *others, last = await asyncio.wait_for(listening, 10)
+            first, *others, last = await asyncio.wait_for(listening, 60)
 
             assert first["error"] is None
             assert not any("error" in event for event in others)

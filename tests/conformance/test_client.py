@@ -284,7 +284,7 @@ async def test_a_result_is_waited_for(docket: Docket, worker: Worker) -> None:
     docket.register(greet)
     execution = await docket.add(greet, when=soon(0.2))("Jane")
     waiting = asyncio.gather(
-        *(execution.get_result(timeout=timedelta(seconds=10)) for _ in range(5))
+        *(execution.get_result(timeout=timedelta(seconds=60)) for _ in range(5))
     )
 
     async with working(worker):
@@ -393,7 +393,7 @@ async def test_a_subscriber_hears_of_every_state_and_of_progress(
     listening = asyncio.create_task(listen())
     await ready.wait()
     async with working(worker):
-        await asyncio.wait_for(listening, 10)
+        await asyncio.wait_for(listening, 60)
 
     states = [event["state"] for event in events if event["type"] == "state"]
     progress = [event for event in events if event["type"] == "progress"]
@@ -594,5 +594,5 @@ async def test_a_subscription_ends_with_the_run_and_at_once_when_it_is_over(
     await ready.wait()
     await worker.run_until_finished()
 
-    assert (await asyncio.wait_for(listening, 20))[-1] is ExecutionState.COMPLETED
-    assert await asyncio.wait_for(states(), 20) == [ExecutionState.COMPLETED]
+    assert (await asyncio.wait_for(listening, 60))[-1] is ExecutionState.COMPLETED
+    assert await asyncio.wait_for(states(), 60) == [ExecutionState.COMPLETED]

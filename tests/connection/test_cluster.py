@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from docket.connection import cluster as module
 from docket.connection.base import Connection, Reply, is_error
 from docket.connection.channels import Channels
 from docket.connection.traced import Traced
@@ -18,6 +19,7 @@ from docket.errors import ServerUnavailable
 from tests.fleet.binaries import redis_6, valkey_9
 from tests.fleet.cluster import Cluster
 from tests.fleet.process import ServerProcess, free_port
+from tests.promises import promised
 
 pytestmark = pytest.mark.fleet
 
@@ -103,7 +105,11 @@ async def test_one_living_seed_is_enough(cluster: Cluster, name: str) -> None:
         assert await connection.send(("SET", f"{prefix}:a", "1")) == [b"OK"]
 
 
-async def test_a_cluster_without_a_living_node_is_told_at_once() -> None:
+async def test_a_cluster_without_a_living_node_is_told_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "ASK_TIMEOUT", 100.0)
+    monkeypatch.setattr(module, "CONNECT_TIMEOUT", 100.0)
     port = free_port()
     connection = connect(f"redis+cluster://app:hunter2@127.0.0.1:{port}")
 
@@ -111,7 +117,7 @@ async def test_a_cluster_without_a_living_node_is_told_at_once() -> None:
     with pytest.raises(ServerUnavailable, match=f"127.0.0.1:{port}") as caught:
         await connection.open()
 
-    assert time.monotonic() - started < 2  # not one limit of time is waited for
+    assert time.monotonic() - started < 90  # not one limit of time is waited for
     assert "hunter2" not in str(caught.value)
 
 
@@ -128,7 +134,7 @@ async def test_a_dead_primary_is_replaced_by_its_replica(tmp_path: Path) -> None
         key = f"{connection.prefix('orders')}:a"
         async with connection:
             thread = connection.threaded()
-            await connection.send(("SET", key, "1"), ("WAIT", 1, 1000))
+            await connection.send(("SET", key, "1"), ("WAIT", 1, 4000))
             assert thread.send(("GET", key)) == [b"1"]
 
             cluster.holder(key).kill()
@@ -136,7 +142,7 @@ async def test_a_dead_primary_is_replaced_by_its_replica(tmp_path: Path) -> None
             reply = await _until_answered(connection, ("GET", key))
 
             assert reply == b"1"
-            assert time.monotonic() - started < 10
+            assert time.monotonic() - started < promised(10)
             assert await asyncio.to_thread(thread.send, ("GET", key)) == [b"1"]
             thread.close()
 
@@ -188,7 +194,8 @@ async def test_channels_of_a_slot_that_is_elsewhere_are_looked_for_anew(
 
 
 async def _until_answered(connection: Connection, command: tuple[str, ...]) -> Reply:
-    for _ in range(100):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
         try:
             (reply,) = await connection.send(command)
         except ServerUnavailable:

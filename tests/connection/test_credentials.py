@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis.exceptions
@@ -17,6 +17,8 @@ from docket import Docket, Worker
 from docket.connection import credentials
 from docket.connection.credentials import Askable, askable
 from docket.connection.url import connect
+from docket.storage.claims import renew
+from docket.worker.services import leases
 from tests.fleet.binaries import valkey_9
 from tests.fleet.process import ServerProcess
 
@@ -35,25 +37,30 @@ class OnlyAsync(CredentialProvider):
 
 
 async def test_the_leases_are_renewed_with_what_the_loop_of_the_docket_answers(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     began: list[int] = []
+    renewed = threading.Semaphore(0)
 
-    async def outlast_the_lease(number: int) -> None:
+    def counted(*words: Any, **options: Any) -> Any:
+        answers = renew(*words, **options)
+        renewed.release()
+        return answers
+
+    async def outlast_renewals(number: int) -> None:
         began.append(number)
-        await asyncio.sleep(2.0)
+        for _ in range(3):
+            await asyncio.to_thread(renewed.acquire)
 
+    monkeypatch.setattr(leases, "renew", counted)
     provider = OnlyAsync()
     with ServerProcess(valkey_9(), tmp_path, password="secret") as server:
         url = f"redis://127.0.0.1:{server.port}"
         async with Docket("async", url, credential_provider=provider, config=False) as docket:
-            docket.register(outlast_the_lease)
-            execution = await docket.add(outlast_the_lease)(1)
-            lease = timedelta(milliseconds=600)
-            async with (
-                Worker(docket, redelivery_timeout=lease) as worker,
-                Worker(docket, redelivery_timeout=lease) as heir,
-            ):
+            docket.register(outlast_renewals)
+            execution = await docket.add(outlast_renewals)(1)
+            async with Worker(docket) as worker, Worker(docket) as heir:
+                worker._leases._interval = heir._leases._interval = 0.2
                 waiting = asyncio.create_task(heir.run_until_finished())
                 await worker.run_until_finished()
                 await waiting
@@ -117,10 +124,13 @@ def test_one_that_knows_both_ways_is_asked_at_once() -> None:
     assert Askable(Both("app", "secret")).get_credentials() == ("app", "secret")
 
 
-async def test_a_thread_connection_is_made_with_it(tmp_path: Path) -> None:
+async def test_a_thread_connection_is_made_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with ServerProcess(valkey_9(), tmp_path, password="secret") as server:
         url = f"redis://127.0.0.1:{server.port}"
         async with connect(url, credential_provider=OnlyAsync()) as connection:
+            monkeypatch.setattr(credentials, "PATIENCE", 60.0)
             line = connection.threaded()
             started = time.monotonic()
             assert await asyncio.to_thread(line.send, ("PING",)) == [b"PONG"]

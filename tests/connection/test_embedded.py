@@ -131,7 +131,7 @@ def test_a_ctrl_c_in_the_terminal_does_not_reach_it(server: EmbeddedServer) -> N
 
 
 def test_it_outlives_the_process_that_started_it(server: EmbeddedServer) -> None:
-    started = subprocess.run(_starter(server.directory), check=True, timeout=30)
+    started = subprocess.run(_starter(server.directory), check=True, timeout=60)
 
     assert started.returncode == 0
     assert server.status().is_running
@@ -202,7 +202,7 @@ def test_many_processes_that_race_to_start_it_end_with_one_server(server: Embedd
             until(lambda: bool(_servers_in(server.directory)), "the start of a server")
             racer.kill()
         for racer in racers:
-            racer.wait(30)
+            racer.wait(100)
         server.start()
 
         (pid,) = _servers_in(server.directory)
@@ -287,6 +287,7 @@ def test_a_server_that_loads_what_it_has_kept_is_waited_for(
     slow = "--key-load-delay 100000 --loading-process-events-interval-bytes 1024"
     program = _program(tmp_path, f'exec {find_binary()} "$@" {slow}')
     monkeypatch.setenv("DOCKET_SERVER", str(program))
+    monkeypatch.setattr("docket.connection.embedded.START_TIMEOUT", 60)
     with server._lock() as lock:
         assert lock is not None
         server._spawn(lock)

@@ -81,7 +81,7 @@ def short_path() -> Iterator[Path]:
 
 def test_nothing_is_left_behind_when_the_process_ends(short_path: Path) -> None:
     ended = _run(short_path, "pass")
-    directory = Path(ended.communicate(timeout=30)[0].strip())
+    directory = Path(ended.communicate(timeout=60)[0].strip())
 
     assert ended.returncode == 0
     assert directory.parent == short_path

@@ -80,7 +80,7 @@ async def test_others_do_the_first_event_loop_no_harm() -> None:
         docket.register(job)
         working = asyncio.create_task(worker.run_forever())
         execution = await docket.add(job, key="first")(1)
-        assert await execution.get_result(timeout=timedelta(seconds=20)) == 1
+        assert await execution.get_result(timeout=timedelta(seconds=60)) == 1
 
         async def use() -> None:
             with pytest.raises(OpenedElsewhere):
@@ -94,7 +94,7 @@ async def test_others_do_the_first_event_loop_no_harm() -> None:
         await asyncio.gather(*(asyncio.to_thread(lambda: asyncio.run(use())) for _ in range(3)))
 
         last = await docket.add(job, key="last")(3)
-        assert await last.get_result(timeout=timedelta(seconds=20)) == 3
+        assert await last.get_result(timeout=timedelta(seconds=60)) == 3
         working.cancel()
         await working
 

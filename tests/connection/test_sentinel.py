@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from docket.connection import sentinel as module
 from docket.connection.base import Connection
 from docket.connection.url import connect
 from docket.errors import DocketError, ServerUnavailable
 from tests.fleet.binaries import valkey_9
 from tests.fleet.process import free_port
 from tests.fleet.sentinel import SERVICE, SentinelGroup
+from tests.promises import promised
 
 pytestmark = pytest.mark.fleet
 
@@ -23,7 +25,7 @@ async def test_the_next_primary_is_found_when_one_dies(tmp_path: Path) -> None:
     with SentinelGroup(valkey_9(), tmp_path) as group:
         async with connect(group.url) as connection:
             thread = connection.threaded()
-            await connection.send(("SET", "a", "1"), ("WAIT", 1, 1000))
+            await connection.send(("SET", "a", "1"), ("WAIT", 1, 4000))
             thread.send(("GET", "a"))
             await connection.client.get("a")
 
@@ -31,7 +33,7 @@ async def test_the_next_primary_is_found_when_one_dies(tmp_path: Path) -> None:
             started = time.monotonic()
             await _until_written(connection)
 
-            assert time.monotonic() - started < 10
+            assert time.monotonic() - started < promised(10)
             assert await connection.send(("GET", "a")) == [b"1"]
             assert thread.send(("SET", "c", "1")) == [b"OK"]
             assert await connection.client.get("a") == b"1"
@@ -63,13 +65,16 @@ async def test_one_living_sentinel_is_enough(tmp_path: Path) -> None:
             await connect(f"redis+sentinel://{hosts}/unknown").open()
 
 
-async def test_sentinels_that_do_not_answer_are_told_at_once() -> None:
+async def test_sentinels_that_do_not_answer_are_told_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "ASK_TIMEOUT", 100.0)
     url = f"redis+sentinel://app:hunter2@127.0.0.1:{free_port()}/orders?sentinel_password=hunter2"
     started = time.monotonic()
     with pytest.raises(ServerUnavailable, match="nothing answers at redis\\+sentinel://") as caught:
         await connect(url).open()
 
-    assert time.monotonic() - started < 2  # not one limit of time is waited for
+    assert time.monotonic() - started < 90  # not one limit of time is waited for
     assert "hunter2" not in str(caught.value)
 
 
@@ -80,7 +85,8 @@ async def _until_known_dead(group: SentinelGroup) -> None:
 
 
 async def _until_written(connection: Connection) -> None:
-    for _ in range(100):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
         try:
             if await connection.send(("SET", "b", "1")) == [b"OK"]:
                 return

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from redis.credentials import UsernamePasswordCredentialProvider
 
+from docket.connection import standalone as module
+from docket.connection import url as url_module
 from docket.connection.base import Connection
 from docket.connection.errors import Severity, severity
 from docket.connection.url import connect
@@ -18,8 +20,15 @@ from docket.errors import ServerRefused, ServerUnavailable
 from tests.fleet.binaries import redis_6, redis_8
 from tests.fleet.process import ServerProcess, free_port
 from tests.fleet.tls import TLSProxy
+from tests.promises import promised
 
 pytestmark = pytest.mark.fleet
+
+
+@pytest.fixture
+def long_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CONNECT_TIMEOUT", 100.0)
+    monkeypatch.setattr(url_module, "COMMAND_TIMEOUT", 100.0)
 
 
 @pytest.fixture
@@ -32,11 +41,12 @@ async def _fails_fast(url: str, kind: type[Exception], words: str) -> None:
     started = time.monotonic()
     with pytest.raises(kind, match=words):
         await connect(url).open()
-    assert time.monotonic() - started < 2  # not one limit of time is waited for
+    assert time.monotonic() - started < 90  # not one limit of time is waited for
     with pytest.raises(kind, match=words):
         connect(url).threaded().send(("PING",))
 
 
+@pytest.mark.usefixtures("long_limits")
 async def test_a_port_where_nobody_listens_is_told_at_once() -> None:
     await _fails_fast(
         f"redis://app:hunter2@127.0.0.1:{free_port()}",
@@ -45,10 +55,12 @@ async def test_a_port_where_nobody_listens_is_told_at_once() -> None:
     )
 
 
+@pytest.mark.usefixtures("long_limits")
 async def test_a_socket_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
     await _fails_fast(f"unix://{tmp_path}/none.sock", ServerUnavailable, "nothing answers at unix")
 
 
+@pytest.mark.usefixtures("long_limits")
 async def test_a_wrong_password_is_told_at_once(tmp_path: Path) -> None:
     with ServerProcess(redis_8(), tmp_path, password="right") as server:
         for credentials in (":wrong@", "app:wrong@", ""):
@@ -85,6 +97,7 @@ async def test_a_provider_gives_the_credentials(tmp_path: Path) -> None:
             thread.close()
 
 
+@pytest.mark.usefixtures("long_limits")
 async def test_a_certificate_of_an_unknown_authority_is_refused(tmp_path: Path) -> None:
     with (
         ServerProcess(redis_8(), tmp_path) as server,
@@ -137,7 +150,7 @@ async def test_a_paused_server_costs_a_caller_some_seconds_at_most(
         started = time.monotonic()
         with pytest.raises(ServerUnavailable, match="did not answer within 5 s"):
             await connection.send(("INCR", "n"))
-        assert time.monotonic() - started < 6
+        assert time.monotonic() - started < promised(6)
     finally:
         own_server.resume()
 
@@ -154,7 +167,7 @@ async def test_a_paused_server_costs_a_thread_some_seconds_at_most(
         started = time.monotonic()
         with pytest.raises(ServerUnavailable):
             await asyncio.to_thread(thread.send, ("INCR", "n"))
-        assert time.monotonic() - started < 6
+        assert time.monotonic() - started < promised(6)
     finally:
         own_server.resume()
 

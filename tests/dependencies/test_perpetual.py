@@ -42,15 +42,15 @@ async def test_what_one_run_arranges_does_not_hold_for_the_next(
             seen.append((number, execution.when - last[-1]))
         last.append(execution.when)
         if len(last) == 1:
-            perpetual.after(timedelta(milliseconds=200))
+            perpetual.after(timedelta(seconds=1))
             perpetual.perpetuate(number + 1)
 
     await docket.add(work, key="mine")(1)
     await worker.run_at_most({"mine": 3})
 
     assert [number for number, _ in seen] == [2, 2]
-    assert seen[0][1] >= timedelta(milliseconds=195)
-    assert seen[1][1] < timedelta(milliseconds=150)
+    assert seen[0][1] >= timedelta(milliseconds=995)
+    assert seen[1][1] < timedelta(milliseconds=900)
 
 
 async def test_arguments_that_can_not_be_stored_end_the_chain_with_an_error(

@@ -160,7 +160,7 @@ async def test_an_inspector_asks_workers_and_changes_nothing(
         docket.register(hold)
         async with working(worker):
             await root.add(hold, key="one")()
-            await asyncio.wait_for(begun.wait(), 20)
+            await asyncio.wait_for(begun.wait(), 60)
             stack = await inspector.insights.stack("one")
             await root.cancel("one")
         assert stack is not None
@@ -193,7 +193,7 @@ async def no_strikes(docket: Docket) -> bool:
 async def test_a_producer_adds_and_cancels_and_runs_nothing(root: Docket, as_: As) -> None:
     async with as_("producer") as producer, Worker(root) as worker, working(worker):
         execution = await producer.add(greet)("Jane")
-        assert await execution.get_result(timeout=timedelta(seconds=10)) == "Hello Jane"
+        assert await execution.get_result(timeout=timedelta(seconds=60)) == "Hello Jane"
         later = (await root.snapshot()).taken + timedelta(hours=1)
         await producer.add(greet, later, key="later")("John")
         await producer.replace(greet, later, "later")("Jim")

@@ -131,6 +131,8 @@ def reaches(cause: Cause) -> Callable[[Scenario], Scenario]:
 @pytest.fixture
 async def stage() -> AsyncIterator[Stage]:
     async with Docket(uuid.uuid4().hex, "memory://insights") as docket:
+        # Workers that are announced live until the end of the test.
+        docket.missed_heartbeats = 1000
         # However slow the machine is, who lives is alive.
         docket.missed_heartbeats = 1000
         for task in (charge, fails):

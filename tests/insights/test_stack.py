@@ -52,7 +52,7 @@ async def test_a_coroutine_stands_where_it_awaits_with_the_users_frames_first(
     docket.register(outer)
     async with Worker(docket, "lone") as worker, working(worker):
         await docket.add(outer, key="order-7")()
-        await asyncio.wait_for(begun.wait(), 20)
+        await asyncio.wait_for(begun.wait(), 60)
         stack = await stack_of(docket, "order-7")
         gone_on.set()
 

@@ -12,6 +12,7 @@ import pytest
 
 from docket.instrumentation import pages
 from docket.instrumentation.pages import HealthServer, Response
+from tests.promises import promised
 
 
 @contextmanager
@@ -136,7 +137,7 @@ def test_silent_and_slow_connections_keep_nobody_from_being_answered() -> None:
         for _ in range(5):
             assert asked(server).startswith("HTTP/1.1 200 ")
 
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < promised(5)
         assert len(server._open) <= pages.MOST
 
 
@@ -148,7 +149,7 @@ def test_who_says_nothing_is_hung_up_on() -> None:
 def test_who_does_not_take_the_answer_is_hung_up_on() -> None:
     with serving(patience=0.1) as server, connected(server) as line:
         line.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not server._open and time.monotonic() < deadline:
             pass
         while server._open and time.monotonic() < deadline:
@@ -164,4 +165,4 @@ def test_a_server_that_stops_waits_for_nobody() -> None:
             assert asked(server).startswith("HTTP/1.1 200 ")
             begun = time.monotonic()
 
-        assert time.monotonic() - begun < 4
+        assert time.monotonic() - begun < promised(4)

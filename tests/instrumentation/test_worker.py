@@ -237,7 +237,7 @@ async def test_overdue_work_is_queue_depth_also_while_all_slots_are_taken(meters
                 while depths() != expected:
                     await asyncio.sleep(0.01)
 
-            await asyncio.wait_for(until([4, 0]), 20)
+            await asyncio.wait_for(until([4, 0]), 60)
             go_on.set()
             await running
 
@@ -265,9 +265,9 @@ async def test_depths_are_told_with_every_heartbeat(meters: Meters) -> None:
                 ):
                     await asyncio.sleep(0.01)
 
-            await asyncio.wait_for(until(1), 20)
+            await asyncio.wait_for(until(1), 60)
             go_on.set()
-            await asyncio.wait_for(until(0), 20)
+            await asyncio.wait_for(until(0), 60)
 
     for metric, value in (("docket_queue_depth", 0), ("docket_schedule_depth", 3)):
         point = meters.point(metric, docket_name=docket.name)
@@ -282,9 +282,9 @@ async def test_an_outage_is_counted(own_server: ServerProcess, meters: Meters) -
 
     async with Docket(uuid.uuid4().hex, own_server.url) as docket:
         async with working(docket, redelivery_timeout=timedelta(seconds=1)):
-            await (await docket.add(work)(1)).get_result(timeout=timedelta(seconds=20))
+            await (await docket.add(work)(1)).get_result(timeout=timedelta(seconds=60))
             own_server.kill()
-            await asyncio.wait_for(until_counted(), 20)
+            await asyncio.wait_for(until_counted(), 60)
             own_server.restart()
 
     point = meters.point("docket_redis_disruptions", docket_name=docket.name)
@@ -427,7 +427,7 @@ async def test_the_traffic_of_a_worker_is_silent_and_that_of_its_tasks_is_not(
     async with working(docket):
         # Once for a worker that is busy, once for one that stood at its bell.
         for _ in range(2):
-            await (await docket.add(mine)()).get_result(timeout=timedelta(seconds=20))
+            await (await docket.add(mine)()).get_result(timeout=timedelta(seconds=60))
 
     assert sorted({span.name for span in spans.all}) == ["GET", "docket.add", "mine"]
     parents = {span.parent.span_id for span in spans.named("GET") if span.parent}
@@ -440,7 +440,7 @@ async def test_the_traffic_of_a_worker_shows_when_it_is_asked_for(
     async with working(docket, enable_internal_instrumentation=True):
         for _ in range(2):
             execution = await docket.add(work)(1)
-            await execution.get_result(timeout=timedelta(seconds=20))
+            await execution.get_result(timeout=timedelta(seconds=60))
 
     assert {"BLPOP", "EVALSHA"} <= {span.name for span in spans.all}
     assert spans.named("docket.add")
@@ -548,7 +548,7 @@ async def test_a_worker_program_answers_probes_and_shows_metrics_while_it_works(
             metrics_port=metrics,
         )
     )
-    await asyncio.wait_for(begun.wait(), 20)
+    await asyncio.wait_for(begun.wait(), 60)
     answers = [
         (await asyncio.to_thread(get, f"http://127.0.0.1:{port}{path}"))[0]
         for port, path in ((health, "/livez"), (health, "/"), (metrics, "/metrics"))

@@ -145,7 +145,7 @@ async def test_a_running_one_is_asked_to_end(docket: Docket) -> None:
 
     execution = await docket.add(forever, key="k")()
     async with Worker(docket) as worker, working(worker):
-        await asyncio.wait_for(begun.wait(), 20)
+        await asyncio.wait_for(begun.wait(), 60)
         assert await docket.operations.cancel("k") == [Done("k", Deed.REQUESTED)]
         await until(lambda: _is_over(docket, "k"))
     await execution.sync()
@@ -175,7 +175,7 @@ async def test_what_is_scheduled_runs_now_and_a_pause_between_attempts_ends(dock
         await until(lambda: _is_over(docket, "later"))
         await until(lambda: _is_over(docket, "retried"))
         await docket.add(slow, key="holds")()
-        await asyncio.wait_for(begun.wait(), 20)
+        await asyncio.wait_for(begun.wait(), 60)
         await docket.add(slow, key="waits")()
         await until(lambda: _is_scheduled(docket, "waits"))
         (waits,) = await docket.operations.run_now("waits")
@@ -213,7 +213,7 @@ async def test_a_pause_of_a_queue_is_one_of_its_priorities(docket: Docket) -> No
         assert explanation is not None
         assert explanation.sentence.startswith("Its queue bulk/high is paused by ann")
         await docket.operations.resume_queues("bulk")
-        assert await execution.get_result(timeout=timedelta(seconds=20)) == "acme"
+        assert await execution.get_result(timeout=timedelta(seconds=60)) == "acme"
 
 
 async def test_notes_of_a_cancellation_that_cannot_be_read_are_left_out(docket: Docket) -> None:

@@ -293,7 +293,7 @@ async def test_repaired_work_runs(docket: Docket) -> None:
     docket.register(work)
     ward = Ward(docket)
     await docket.add(work, key="queued")(1)
-    soon = datetime.now(timezone.utc) + timedelta(milliseconds=200)
+    soon = datetime.now(timezone.utc) + timedelta(seconds=1)
     await docket.add(work, soon, key="future")(2)
     await docket.strike(work, action="park")
     await docket.add(work, key="parked")(3)

@@ -18,7 +18,7 @@ from docket.storage.queues import read_pause
 from tests.conformance.conftest import until, working
 from tests.routing import route
 
-SOON = timedelta(seconds=30)
+SOON = timedelta(seconds=60)
 
 
 async def one() -> str:

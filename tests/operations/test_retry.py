@@ -66,7 +66,7 @@ async def test_a_dead_letter_runs_once_more_from_its_first_attempt(anywhere: Doc
     healed.add("acme")
     done = await anywhere.operations.retry("k", author="ann", reason="INC-12")
     async with Worker(anywhere) as worker, working(worker):
-        result = await execution.get_result(timeout=timedelta(seconds=30))
+        result = await execution.get_result(timeout=timedelta(seconds=60))
     again = await anywhere.get_execution("k")
 
     assert done == [Done("k", Deed.RETRIED, "queued")]
@@ -151,7 +151,7 @@ async def test_a_parking_strike_parks_what_is_retried(docket: Docket) -> None:
     async with Worker(docket) as worker, working(worker):
         execution = await docket.get_execution("k")
         assert execution is not None
-        assert await execution.get_result(timeout=timedelta(seconds=30)) == 1
+        assert await execution.get_result(timeout=timedelta(seconds=60)) == 1
 
     assert (done.deed, done.detail) == (Deed.STRUCK, "parked")
 
@@ -168,7 +168,7 @@ async def test_arguments_are_changed_where_only_workers_know_the_task(docket: Do
         (done,) = await elsewhere.operations.retry("k", changes={"customer": "robert", "amount": 8})
         execution = await docket.get_execution("k")
         assert execution is not None
-        assert await execution.get_result(timeout=timedelta(seconds=30)) == 8
+        assert await execution.get_result(timeout=timedelta(seconds=60)) == 8
 
     assert done.deed is Deed.RETRIED
 

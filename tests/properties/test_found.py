@@ -72,12 +72,12 @@ async def test_two_queues_that_number_their_messages_alike_are_two_runs(docket: 
     )
     async with Worker(docket, queues=QUEUES, redelivery_timeout=timedelta(seconds=2)) as worker:
         running = asyncio.create_task(worker.run_until_finished())
-        await asyncio.wait_for(both.wait(), 10)
+        await asyncio.wait_for(both.wait(), 60)
 
         assert worker.in_flight == 2
 
         end.set()
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, 60)
 
 
 async def test_a_lost_claim_is_recovered_though_another_queue_numbers_its_messages_alike(
@@ -284,7 +284,7 @@ async def slot_held(docket: Docket, key: str) -> AsyncGenerator[asyncio.Event]:
     await docket.add("task", key=key)(True)
     async with Worker(docket) as worker:
         running = asyncio.create_task(worker.run_forever())
-        await asyncio.wait_for(started.wait(), 10)
+        await asyncio.wait_for(started.wait(), 60)
         yield end
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -297,7 +297,7 @@ async def test_a_run_whose_record_was_overwritten_keeps_no_slot_from_others(dock
 
         end.set()
 
-        await asyncio.wait_for(neighbour.get_result(), 10)
+        await asyncio.wait_for(neighbour.get_result(), 60)
     assert not await kept(docket, "holding")
 
 
@@ -335,5 +335,5 @@ async def test_a_run_that_waited_and_whose_record_is_lost_is_not_kept_as_waiting
 
         end.set()
 
-        await asyncio.wait_for(neighbour.get_result(), 10)
+        await asyncio.wait_for(neighbour.get_result(), 60)
     assert not await kept(docket, "waiting")

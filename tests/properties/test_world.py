@@ -505,7 +505,7 @@ class WorldMachine(RuleBasedStateMachine):
 
     def _until(self, rest: Callable[[], Sequence[object]]) -> None:
         """Let time pass until nothing of this is left; what the dead held is found within a second."""
-        deadline = time.monotonic() + 8
+        deadline = time.monotonic() + 60
         while left := rest():
             assert time.monotonic() < deadline, f"does not come to an end: {left}"
             self.world.do(self.world.wait(10))

@@ -85,7 +85,7 @@ def left(pids: Sequence[int]) -> list[int]:
     return [pid for pid in pids if is_alive(pid)]
 
 
-async def until_gone(pids: Sequence[int], seconds: float = 30) -> None:
+async def until_gone(pids: Sequence[int], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while left(pids):
         assert time.monotonic() < deadline, f"{left(pids)} live on"

@@ -251,7 +251,7 @@ async def test_records_with_damaged_fields_keep_no_others_from_running(
         await damage(docket, f"runs:{field}", **{field: value})
     good = [await docket.add(work, key=f"good-{number}", when=when)(number) for number in range(3)]
     async with Worker(docket) as worker, working(worker):
-        results = [await one.get_result(timeout=timedelta(seconds=30)) for one in good]
+        results = [await one.get_result(timeout=timedelta(seconds=60)) for one in good]
 
     assert results == [0, 1, 2]
 

@@ -50,7 +50,7 @@ async def test_one_who_waits_is_told_each_state_of_its_own_once(own_server: Serv
             before = statistics(own_server).get("publish", 0)
             await work_off(docket, 50)
             heard = [await listener.next() for _ in range(2)]
-        result = await execution.get_result(timeout=timedelta(seconds=5))
+        result = await execution.get_result(timeout=timedelta(seconds=60))
 
     states = [event.split(b"\n")[0] for _, event in heard if event is not RESYNC]
     assert (states, result) == ([b"running", b"completed"], "done")

@@ -361,7 +361,7 @@ async def test_a_call_that_was_not_answered_is_the_same_when_it_is_made_again(
 ) -> None:
     lossy.lose()
     with pytest.raises(ServerUnavailable, match="lost"):
-        await asyncio.wait_for(WAYS[way](docket), 30)
+        await asyncio.wait_for(WAYS[way](docket), 60)
     lossy.mend()
     ran = await complete_all(docket)
 
@@ -491,7 +491,7 @@ async def test_events_tell_due_times_to_the_microsecond(docket: Docket) -> None:
     await ready.wait()
     later = when + timedelta(microseconds=1)
     await docket.replace(note, later, "key")()
-    await asyncio.wait_for(following, 10)
+    await asyncio.wait_for(following, 60)
 
     assert told == [when.isoformat(), later.isoformat()]
 

@@ -73,13 +73,13 @@ async def test_a_script_waits_for_the_end_of_the_move_and_does_nothing_before(
     await asyncio.sleep(0)
     during = (kept(source, anchor), kept(target, anchor))
     await asyncio.to_thread(cluster.finish_move, anchor, target)
-    execution = await asyncio.wait_for(adding, 10)
+    execution = await asyncio.wait_for(adding, 60)
 
     assert during == before
     assert min(before) > 0
     async with Worker(docket) as worker:
         await worker.run_until_finished()
-    assert await execution.get_result(timeout=timedelta(seconds=10)) == 14
+    assert await execution.get_result(timeout=timedelta(seconds=60)) == 14
     assert kept(source, anchor) == 0
     assert [caplog.text.count(MOVING), caplog.text.count(ARRIVED)] == [1, 1]
 
@@ -142,7 +142,7 @@ async def test_a_thread_waits_and_follows_as_well(cluster: Cluster, docket: Dock
     assert not renewing.done()
     await asyncio.to_thread(cluster.finish_move, anchor, target)
 
-    assert await asyncio.wait_for(renewing, 5) == []
+    assert await asyncio.wait_for(renewing, 60) == []
     line.close()
 
 
@@ -151,7 +151,7 @@ async def test_who_waits_for_a_result_hears_of_it_wherever_the_slot_is(
 ) -> None:
     anchor = docket.storage.keys.stream("default")
     execution = await docket.add(double, key="waited-for")(21)
-    waiting = asyncio.create_task(execution.get_result(timeout=timedelta(seconds=20)))
+    waiting = asyncio.create_task(execution.get_result(timeout=timedelta(seconds=60)))
     await until(lambda: listened_to(docket, execution.key))
     target = cluster.other(anchor)
     cluster.begin_move(anchor, target)
@@ -206,7 +206,7 @@ async def test_one_who_may_not_use_the_channels_of_a_slot_uses_the_others(
     async with Docket(docket.name, url) as watcher:
         found = await watcher.get_execution("waited-for")
         assert found is not None
-        waiting = asyncio.create_task(found.get_result(timeout=timedelta(seconds=20)))
+        waiting = asyncio.create_task(found.get_result(timeout=timedelta(seconds=60)))
         channel = docket.storage.keys.state(execution.key)
         await until(lambda: heard_at(cluster.holder(anchor), channel))
         cluster.begin_move(anchor, target)
@@ -225,7 +225,7 @@ async def test_who_waits_follows_a_primary_that_hands_over(
             docket.register(double)
             anchor = docket.storage.keys.future
             execution = await docket.add(double)(21)
-            waiting = asyncio.create_task(execution.get_result(timeout=timedelta(seconds=20)))
+            waiting = asyncio.create_task(execution.get_result(timeout=timedelta(seconds=60)))
             await until(lambda: listened_to(docket, execution.key))
             replica = group.nodes[3 + group.primaries.index(group.holder(anchor))]
             replica.call("CLUSTER", "FAILOVER")

@@ -75,7 +75,7 @@ async def run(docket: Docket, *keys: str, size: int = SIZE, **options: Any) -> N
 async def result_of(docket: Docket, key: str) -> Any:
     execution = await docket.get_execution(key)
     assert execution is not None
-    return await execution.get_result(timeout=timedelta(seconds=30))
+    return await execution.get_result(timeout=timedelta(seconds=60))
 
 
 async def send(docket: Docket, word: str, key: str, *rest: Any) -> Any:

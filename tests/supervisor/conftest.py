@@ -248,7 +248,9 @@ def log() -> Iterator[Log]:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Home]:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    # A process that the machine keeps waiting is none that a task blocks.
+    monkeypatch.setattr("docket.supervisor.processes.pool.ANSWER_WITHIN", 60)
     home = Home(tmp_path)
     yield home
     home.server.stop()

@@ -22,7 +22,7 @@ from ..fleet.process import ServerProcess
 
 URL = "memory://shutdown"
 
-PROMPTLY = 5.0
+PROMPTLY = 25.0
 """Seconds that an end may take on a busy machine; what runs would take for ever."""
 
 finished: list[int] = []
@@ -201,13 +201,26 @@ async def test_what_a_run_returns_at_the_end_of_its_loop_is_recorded(docket: Doc
 
 
 async def test_leaving_a_worker_finishes_what_runs_and_claims_no_more(docket: Docket) -> None:
-    docket.register(brief)
+    go_on = asyncio.Event()
+
+    async def held(number: int) -> None:
+        await go_on.wait()
+        finished.append(number)
+
+    async def let_go(worker: Worker) -> None:
+        while worker._round_trips._claiming:
+            await asyncio.sleep(0.01)
+        go_on.set()
+
+    docket.register(held)
     async with Worker(docket, concurrency=1) as worker:
         working = asyncio.create_task(worker.run_forever())
-        running = await docket.add(brief)(1)
+        running = await docket.add(held)(1)
         await until_running(running)
-        waiting = await docket.add(brief)(2)
+        waiting = await docket.add(held)(2)
+        letting_go = asyncio.create_task(let_go(worker))
 
+    await letting_go
     assert working.done()
     await working
     await running.sync()

@@ -214,7 +214,7 @@ async def test_a_drain_waits_for_both(docket: Docket) -> None:
             assert not draining.done()
             gone.arrive()
         line.let_go()
-        await asyncio.wait_for(draining, 10)
+        await asyncio.wait_for(draining, 60)
 
     assert sorted(runs) == list(range(2 * SLOTS)), (
         "what both have claimed has run, and nothing more"

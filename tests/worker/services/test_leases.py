@@ -76,11 +76,11 @@ async def test_a_thread_that_has_ended_is_replaced_and_one_that_stands_still_is_
         docket.register(block)
         await docket.add(block)()
         await worker.run_until_finished()
-        assert ends.blocked_at == 1
+        assert ends.blocked_at
         assert leases.stuck() == ""
 
         await leases.start()
-        leases._thread_turned -= 61
+        leases._thread_turned = time.monotonic() - 61
         assert leases.stuck() == "the thread that renews leases has not turned for 61 s"
         await leases.stop()
 
@@ -106,7 +106,7 @@ async def test_a_thread_that_could_not_begin_is_followed_by_one_that_can(
 
         monkeypatch.setattr(connection, "threaded", fails_once)
         await worker._leases.start()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while len(asked) < 2:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.01)

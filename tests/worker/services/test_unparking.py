@@ -46,7 +46,7 @@ async def test_what_is_parked_waits_until_the_worker_has_room() -> None:
         await host.unparking.start()
         host.free = 1
 
-        await asyncio.wait_for(host.looked.wait(), 10)
+        await asyncio.wait_for(host.looked.wait(), 60)
 
         await host.unparking.stop()
         assert await docket.storage.workers.parked() == 0
@@ -64,7 +64,7 @@ async def test_what_is_parked_is_taken_up_after_an_outage(own_server: ServerProc
         assert not host.looked.is_set()
 
         await asyncio.to_thread(own_server.start)
-        await asyncio.wait_for(host.looked.wait(), 10)
+        await asyncio.wait_for(host.looked.wait(), 60)
 
         await host.unparking.stop()
         assert await docket.storage.workers.parked() == 0
@@ -94,7 +94,7 @@ async def test_what_is_odd_with_parked_work_is_told_once(
             assert caplog.text.count("Parked work cannot be looked at") == 1
 
             await client.rename(f"{groups} kept", groups)
-        await asyncio.wait_for(host.looked.wait(), 10)
+        await asyncio.wait_for(host.looked.wait(), 60)
         await host.unparking.stop()
 
 
