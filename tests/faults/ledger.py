@@ -112,7 +112,7 @@ class States:
         self._client = redis.Redis.from_url(url)
         self._subscription: Any = self._client.pubsub(ignore_subscribe_messages=True)
         self._subscription.psubscribe(self._prefix + "*")
-        self._subscription.get_message(timeout=5)
+        self._subscription.get_message(timeout=60)
 
     def close(self) -> None:
         """Hang up."""

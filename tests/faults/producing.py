@@ -27,7 +27,7 @@ async def produce(
     return [execution.key for execution in added]
 
 
-async def until_ended(docket: Docket, keys: Iterable[str], seconds: float = 30.0) -> None:
+async def until_ended(docket: Docket, keys: Iterable[str], seconds: float = 100.0) -> None:
     """Wait until all of these have an outcome."""
     open_keys = list(keys)
     deadline = time.monotonic() + seconds

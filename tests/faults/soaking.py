@@ -188,7 +188,7 @@ class Soak:
         for worker in self.workers:
             worker.signal(signal.SIGTERM)
         for worker in self.workers:
-            code = await worker.until_gone(30)
+            code = await worker.until_gone()
             assert code == 0, f"a worker left with {code}"
 
     async def _audit(self, audit: Audit) -> None:

@@ -45,7 +45,7 @@ if LEDGER in os.environ:
     write_verdicts_down(_ledger)
 
 
-def orders(url: str, docket: str, *, concurrency: int = 10, lease: float = 2.0) -> WorkerSpec:
+def orders(url: str, docket: str, *, concurrency: int = 10, lease: float = 30.0) -> WorkerSpec:
     """What a process is told to be."""
     return WorkerSpec(
         pool="faults",

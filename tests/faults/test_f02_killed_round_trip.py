@@ -32,7 +32,7 @@ async def test_a_worker_that_dies_at_this_point_leaves_exactly_one_outcome_of_ev
     doomed = start(concurrency=5, lease=1.0, kill_at=f"{point}:{passage}")
     keys = await produce(docket, ledger, [0.01] * 40)
     await doomed.until_gone()
-    heir = start(concurrency=5, lease=1.0)
+    heir = start(concurrency=5)
 
     await until_ended(docket, keys)
 

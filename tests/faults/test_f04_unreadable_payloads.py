@@ -11,7 +11,6 @@ import os
 import signal
 import struct
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -101,7 +100,7 @@ async def test_what_can_not_be_read_is_a_dead_letter_with_its_bytes_and_the_work
     before = await produce(docket, ledger, [0.01] * 10)
     bad = await intrude(docket, ledger, payloads)
     after = await produce(docket, ledger, [0.01] * 10)
-    worker = start(concurrency=4, lease=1.0)
+    worker = start(concurrency=4)
 
     await until_ended(docket, [*before, *bad, *after])
 
@@ -207,10 +206,10 @@ async def test_a_task_whose_error_can_not_be_written_down_as_it_is_has_failed_on
     docket.register(fail)
     docket.register(fine)
     bad = await docket.add(fail)()
-    async with Worker(docket, redelivery_timeout=timedelta(seconds=1)) as worker, working(worker):
-        await until_ended(docket, [bad.key], 10)
+    async with Worker(docket) as worker, working(worker):
+        await until_ended(docket, [bad.key])
         good = await docket.add(fine)()
-        await until_ended(docket, [good.key], 10)
+        await until_ended(docket, [good.key])
 
     assert runs == [1]
     (record,) = await docket.storage.executions.read(bad.key)
@@ -233,8 +232,8 @@ async def test_entries_and_records_that_are_no_executions_stop_no_worker(docket:
         [NewExecution("odd", FRESH, 0, "\x00\n\u2603" * 20, good_call())]
     )
     good = await docket.add(fine)()
-    async with Worker(docket, redelivery_timeout=timedelta(seconds=1)) as worker, working(worker):
-        await until_ended(docket, [good.key], 10)
+    async with Worker(docket) as worker, working(worker):
+        await until_ended(docket, [good.key])
 
     (record,) = await docket.storage.executions.read("odd")
     assert record is not None

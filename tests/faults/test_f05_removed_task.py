@@ -37,8 +37,9 @@ async def test_what_a_deploy_has_removed_is_parked_and_run_when_it_is_back(
     docket: Docket, url: str, ledger: Ledger, states: States, start: Start
 ) -> None:
     old = await start(concurrency=5).until_up()
-    keys = await produce(docket, ledger, [0.02] * COUNT)
+    # It is there before there is work: it may take long to start, and work is soon done.
     new = await start(concurrency=20, knows="block").until_up()
+    keys = await produce(docket, ledger, [0.02] * COUNT)
     await until(lambda: len(new.events("parked")) > COUNT // 4, "parked work")
     old.signal(signal.SIGTERM)
     await old.until_gone()

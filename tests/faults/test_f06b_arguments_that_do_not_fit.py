@@ -21,7 +21,7 @@ from docket.errors import SignatureMismatch, WrongArguments
 from docket.storage.workers import ANY_TASK
 from tests.compat.conftest import working
 
-PATIENCE = timedelta(seconds=20)
+PATIENCE = timedelta(seconds=60)
 
 
 class Charge(pydantic.BaseModel):

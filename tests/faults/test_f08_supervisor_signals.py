@@ -13,6 +13,7 @@ import time
 import pytest
 
 from docket import Docket, ExecutionState
+from docket.assembly import LEASE
 from tests.pids import is_alive
 from tests.supervisor.conftest import Supervised, until
 
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.fault
 
 OTHERS = """
 [tasks.shell]
-command = ["sh", "-c", "echo begin 7 $$ >> ledger; sleep 60"]
+command = ["sh", "-c", "echo begin 7 $$ >> ledger; sleep 600"]
 
 [tasks.apart]
 function = "work:block_long"
@@ -42,7 +43,7 @@ async def state(supervised: Supervised, key: str) -> ExecutionState | None:
         return None if found is None else found.state
 
 
-def no_process_is_left(supervised: Supervised, seconds: float = 8) -> None:
+def no_process_is_left(supervised: Supervised, seconds: float = 30) -> None:
     pids = {*supervised.workers(), *supervised.pids("begin")}
     assert pids
     until(lambda: not any(map(is_alive, pids)), "the end of all processes", seconds)
@@ -50,6 +51,7 @@ def no_process_is_left(supervised: Supervised, seconds: float = 8) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda one: one.name)
 async def test_one_signal_drains(supervised: Supervised, number: signal.Signals) -> None:
+    supervised.edit(('drain = "2s"', 'drain = "1m"'), ('"5s"', '"1m"'))
     supervised.start()
     key = await add(supervised, "hold", 1, 1.0)
     until(lambda: supervised.ledger("begin") == [1], "the run")
@@ -66,17 +68,16 @@ async def test_one_signal_drains(supervised: Supervised, number: signal.Signals)
 async def test_a_second_one_ends_at_once_and_hands_back(
     supervised: Supervised, number: signal.Signals
 ) -> None:
+    supervised.edit(('drain = "2s"', 'drain = "10m"'), ('"5s"', '"10m"'))
     supervised.start()
-    key = await add(supervised, "hold", 1, 60.0)
+    key = await add(supervised, "hold", 1, 600.0)
     until(lambda: supervised.ledger("begin") == [1], "the run")
 
     supervised.signal(number)
     supervised.until_logged("Stopping: 1 worker processes drain")
     supervised.signal(number)
-    begun = time.monotonic()
 
     assert supervised.wait() == 0
-    assert time.monotonic() - begun < 3
     assert supervised.ledger("end") == []
     no_process_is_left(supervised)
 
@@ -85,7 +86,7 @@ async def test_a_second_one_ends_at_once_and_hands_back(
     supervised.start()
     begun = time.monotonic()
     until(lambda: supervised.ledger("begin") == [1, 1], "the second run")
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < LEASE.total_seconds() / 2
 
 
 async def test_hup_reads_the_file_again_and_ends_nothing(supervised: Supervised) -> None:
@@ -105,7 +106,7 @@ async def test_hup_reads_the_file_again_and_ends_nothing(supervised: Supervised)
 async def test_killed_it_leaves_no_process_behind(supervised: Supervised) -> None:
     supervised.append(OTHERS)
     supervised.start()
-    await add(supervised, "hold", 1, 60.0)
+    await add(supervised, "hold", 1, 600.0)
     await add(supervised, "apart", 3)
     await add(supervised, "shell")
     until(lambda: set(supervised.ledger("begin")) == {1, 3, 7}, "three runs")

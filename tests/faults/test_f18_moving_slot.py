@@ -20,6 +20,7 @@ from docket import Docket, Execution
 from tests.fleet.binaries import redis_6, redis_8, valkey_9
 from tests.fleet.cluster import Cluster
 from tests.fleet.process import ServerProcess
+from tests.promises import promised
 
 from .conftest import Start
 from .ledger import Audit, Ledger
@@ -108,8 +109,10 @@ async def test_a_slot_that_is_moved_under_load_loses_nothing_and_repeats_nothing
         done = await move(cluster, key, to)
         assert cluster.holder(key) is to
         acknowledged = len(producer.added)
-        await until(lambda: _has_begun_since(ledger, done), "work after a move", ON_TIME)
-        await until(lambda: len(producer.added) > acknowledged, "an add after a move", ON_TIME)
+        await until(lambda: _has_begun_since(ledger, done), "work after a move", promised(ON_TIME))
+        await until(
+            lambda: len(producer.added) > acknowledged, "an add after a move", promised(ON_TIME)
+        )
         await asyncio.sleep(0.3)
 
     for _ in range(2):

@@ -39,7 +39,7 @@ async def test_a_worker_whose_clock_is_wrong_runs_what_is_due_by_redis_and_says_
         ledger.note("acked", execution.key)
 
     await until_ended(docket, ["now", "later"])
-    await until(lambda: bool(worker.events("skewed")), "the alarm", 30)
+    await until(lambda: bool(worker.events("skewed")), "the alarm")
 
     audit = await Audit.of(docket, ledger)
     audit.everything_ended()
@@ -51,7 +51,7 @@ async def test_a_worker_whose_clock_is_wrong_runs_what_is_due_by_redis_and_says_
         for event in worker.events("start")
     }
     assert set(starts) == {"now", "later"}
-    assert starts["now"] - begun < 10
+    assert starts["now"] - begun < HOUR / 10
     assert starts["later"] >= soon.timestamp() - 0.005
     (alarm, *_) = worker.events("skewed")
     assert (float(alarm.detail) > 0) == (wrong != "behind")

@@ -23,6 +23,7 @@ import pytest
 
 from docket import Docket
 from docket.supervisor.leadership import LEASE
+from tests.promises import promised
 
 from .ledger import Ledger
 
@@ -74,12 +75,12 @@ class Host:
     def kill(self) -> None:
         """SIGKILL, and wait for its end."""
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)
 
     def close(self) -> None:
         """Leave nothing behind."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
         self._log.close()
 
 
@@ -109,6 +110,7 @@ async def due_times(docket: Docket) -> dict[str, list[datetime]]:
     return {name: sorted(moments) for name, moments in found.items()}
 
 
+@pytest.mark.timeout(240)
 async def test_every_due_time_has_one_run_whoever_is_killed(
     docket: Docket, hosts: list[Host], ledger: Ledger
 ) -> None:
@@ -130,7 +132,7 @@ async def test_every_due_time_has_one_run_whoever_is_killed(
     begun = asyncio.get_running_loop().time()
     while any(len(due) <= before[name] for name, due in (await due_times(docket)).items()):
         await asyncio.sleep(0.1)
-    assert asyncio.get_running_loop().time() - begun <= LEASE + 2
+    assert asyncio.get_running_loop().time() - begun <= promised(LEASE + 2)
 
     found = await due_times(docket)
     assert len(found) == SCHEDULES

@@ -127,5 +127,5 @@ async def test_a_wrong_password_fails_at_once_at_the_start(refusing: ServerProce
     docket = Docket("start", refusing.url.replace("redis://", "redis://app:wrong@"))
 
     with pytest.raises(LoginRefused, match="check user, password and permissions"):
-        await asyncio.wait_for(docket.__aenter__(), 5)
+        await asyncio.wait_for(docket.__aenter__(), 60)
     assert issubclass(LoginRefused, ServerRefused)

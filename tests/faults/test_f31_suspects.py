@@ -22,6 +22,7 @@ from docket.foundation.service import end
 from docket.storage.claims import Consumer, release
 from docket.storage.executions import Record
 from tests.conformance.conftest import working
+from tests.promises import promised
 
 from .conftest import Start
 from .deadly import WAYS, kill
@@ -84,7 +85,7 @@ async def test_innocents_beside_a_task_that_kills_its_process_complete(
     audit = await Audit.of(docket, ledger)
     audit.everything_ended()
     audit.outcomes_are_single()
-    assert completed_within(audit, innocent) <= BOUND
+    assert completed_within(audit, innocent) <= promised(BOUND)
     record = await is_dead(docket, guilty)
     death = (record.error or "").partition("; the last one ended with ")[2]
     assert death.startswith(way)
@@ -119,7 +120,7 @@ async def test_innocents_complete_in_a_lone_worker_that_is_started_again(
     audit = await Audit.of(docket, ledger)
     audit.everything_ended()
     audit.outcomes_are_single()
-    assert completed_within(audit, innocent) <= BOUND
+    assert completed_within(audit, innocent) <= promised(BOUND)
     await is_dead(docket, guilty)
     assert dead_letters(url, docket.name) == {guilty}
     nothing_is_left_behind(url, docket.name)
@@ -143,13 +144,13 @@ async def test_suspects_run_in_a_lone_worker_beside_a_run_of_ten_minutes(
         assert await release(connection, keys, "dead", ["default"], "SIGKILL") == len(suspect)
         fresh = await produce(docket, ledger, [0.0] * 5)
         died = time.monotonic()
-        await until_ended(docket, [*suspect, *fresh], BOUND)
+        await until_ended(docket, [*suspect, *fresh], promised(BOUND))
 
         ends = {
             event.key: event.monotonic - died for event in ledger.read() if event.event == "end"
         }
-        assert max(ends[key] for key in suspect) <= BOUND
+        assert max(ends[key] for key in suspect) <= promised(BOUND)
         # What waits for the end of others waits no longer than that.
-        assert min(ends[key] for key in suspect) <= 10 + LASTS + 2
+        assert min(ends[key] for key in suspect) <= promised(10 + LASTS + 2)
         assert worker.in_flight == 1
         await docket.cancel(long)

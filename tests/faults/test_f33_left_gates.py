@@ -29,7 +29,6 @@ from tests.compat.conftest import until, working
 from tests.leftovers import leftovers
 
 HOUR = timedelta(hours=1)
-SOON = timedelta(milliseconds=300)
 SLOT = ("slots:", "waiters:", "waiting", "holding", "sizes", "orphans:")
 GATES = {
     "slot": SLOT,
@@ -91,7 +90,7 @@ async def one_waits(docket: Docket, worker: Worker, gate: str) -> None:
     if gate in ("slot", "cooldown"):
         await until(lambda: _runs(worker))
     elif gate == "moment":
-        await first.get_result(timeout=timedelta(seconds=10))
+        await first.get_result(timeout=timedelta(seconds=60))
     else:
         await docket.cancel("first")
     await docket.add(gate, key="waits")("waits" if gate == "cooldown" else "same")
@@ -132,11 +131,17 @@ STRIKES = [
 async def test_a_strike_frees_what_those_have_at_a_gate_that_it_keeps_back(
     docket: Docket, gate: str, action: Literal["drop", "park", "delay"]
 ) -> None:
-    docket.register(tasks(SOON)[gate], [gate])
+    clock = docket.storage.clock
+    await clock.stop()
+    docket.register(tasks(HOUR)[gate], [gate])
     async with working(Worker(docket)) as worker:
         await one_waits(docket, worker, gate)
         await docket.strike(gate, action=action, delay=HOUR if action == "delay" else None)
         await docket.cancel("first")
+        if gate in ("moment", "debounce"):
+            # What it waits for comes.
+            await clock.move((await clock.look()).now + 2 * HOUR // timedelta(milliseconds=1))
+            worker._round_trips.look()
 
         await until(lambda: nothing(docket, gate))
 
@@ -187,7 +192,7 @@ async def test_a_timeout_gives_the_slot_to_the_next(docket: Docket) -> None:
     docket.register(work)
     await docket.add_many([docket.call(work)() for _ in range(4)])
     async with Worker(docket) as worker:
-        await asyncio.wait_for(worker.run_until_finished(), 20)
+        await asyncio.wait_for(worker.run_until_finished(), 60)
     assert len(ended) == 4
     assert await kept(docket, "slot") == []
 

@@ -22,7 +22,7 @@ from .conftest import Start
 from .ledger import Audit, Ledger, nothing_is_left_behind
 from .producing import until_ended
 from .releases import release_before
-from .workers import NARROW, PER, RATED, ROOT, WorkerProgram, tasks
+from .workers import NARROW, PER, RATED, ROOT, WorkerProgram, tasks, until
 
 pytestmark = pytest.mark.fault
 
@@ -51,6 +51,11 @@ async def keep_adding(docket: Docket, ledger: Ledger, enough: asyncio.Event) -> 
         await asyncio.sleep(dice.uniform(0, 0.03))
 
 
+async def all_work(hosts: list[WorkerProgram]) -> None:
+    """Wait until each of them has ended a run."""
+    await until(lambda: all(host.events("verdict") for host in hosts), "the first run of each")
+
+
 @pytest.mark.timeout(240)
 async def test_hosts_that_roll_back_and_forth_between_two_releases_lose_and_repeat_nothing(
     docket: Docket, url: str, ledger: Ledger, start: Start, before: Path
@@ -67,6 +72,7 @@ async def test_hosts_that_roll_back_and_forth_between_two_releases_lose_and_repe
     adding = asyncio.create_task(keep_adding(docket, ledger, enough))
     for number in range(ROLLS):
         await asyncio.sleep(0.5)
+        await all_work(hosts)
         old = hosts.pop(0)
         # Every second one comes back with its own release: then both run the same one for a while.
         if number % 2:
@@ -74,10 +80,11 @@ async def test_hosts_that_roll_back_and_forth_between_two_releases_lose_and_repe
         hosts.append(await hire())
         old.signal(signal.SIGTERM)
         assert await old.until_gone() == 0
+    await all_work(hosts)
     enough.set()
     await adding
     keys = [event.key for event in ledger.read() if event.event == "acked"]
-    await until_ended(docket, keys, 60)
+    await until_ended(docket, keys)
 
     audit = await Audit.of(docket, ledger)
     audit.everything_ended()

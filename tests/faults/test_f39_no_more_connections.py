@@ -47,10 +47,10 @@ async def test_a_server_without_connections_to_spare_is_waited_for(
                 await asyncio.sleep(SECONDS)
                 client.config_set("maxclients", 1000)
 
-            key = await asyncio.wait_for(added, 20)
+            key = await asyncio.wait_for(added, 60)
             second = await docket.get_execution(key)
             assert second is not None
-            assert await asyncio.wait_for(second.get_result(), 20) == 2
+            assert await asyncio.wait_for(second.get_result(), 60) == 2
 
 
 async def test_many_callers_share_few_connections(server: ServerProcess, name: str) -> None:

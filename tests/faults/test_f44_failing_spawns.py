@@ -137,11 +137,12 @@ async def test_when_the_pool_rolls(fault: Fault, pools: Pools, desired: Desired)
 
 
 async def test_when_a_process_has_done_enough(fault: Fault, pools: Pools, desired: Desired) -> None:
-    pool = pools(replace(desired, recycling=Recycling(after=0.5, jitter=0.0)))
+    pool = pools(desired)
     await pool.start()
     before = pids(pool)
 
     with fault():
+        pool.desired = replace(desired, recycling=Recycling(after=0.5, jitter=0.0))
         await until(lambda: pool.trouble != "")
         assert pids(pool) == before, "it goes on until there is another one"
 

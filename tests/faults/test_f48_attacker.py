@@ -69,7 +69,7 @@ def registered(docket: Docket) -> None:
 
 async def work(docket: Docket) -> None:
     async with Worker(docket) as worker:
-        await asyncio.wait_for(worker.run_until_finished(), 30)
+        await asyncio.wait_for(worker.run_until_finished(), 60)
 
 
 async def refused(docket: Docket, key: str) -> None:

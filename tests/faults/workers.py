@@ -281,7 +281,7 @@ class WorkerProgram:
         ledger: Ledger,
         *,
         concurrency: int = 10,
-        lease: float = 2.0,
+        lease: float = 30.0,
         drain: float = 5.0,
         kill_at: str = "",
         late: float = 0.0,
@@ -321,7 +321,7 @@ class WorkerProgram:
     def close(self) -> None:
         """SIGKILL, if it still runs."""
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait(60)
         self._log.close()
 
     async def until_up(self) -> WorkerProgram:
@@ -356,7 +356,7 @@ def main() -> None:
     parser.add_argument("docket")
     parser.add_argument("ledger")
     parser.add_argument("--concurrency", type=int, default=10)
-    parser.add_argument("--lease", type=float, default=2.0)
+    parser.add_argument("--lease", type=float, default=30.0)
     parser.add_argument("--drain", type=float, default=5.0)
     parser.add_argument("--kill-at", default="")
     parser.add_argument("--late", type=float, default=0.0)

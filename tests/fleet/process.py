@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 from typing_extensions import Self
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds that a server gets for whatever it is asked to do."""
 
 LARGEST_PORT = 32767 - 10000
@@ -168,7 +168,7 @@ class ServerProcess:
             port=self.port,
             password=self._password,
             protocol=2,
-            socket_timeout=5,
+            socket_timeout=20,
             retry=Retry(NoBackoff(), 0),
         )
         try:
