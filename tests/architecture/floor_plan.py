@@ -33,9 +33,9 @@ STYLE = """
 
 PUBLIC: Final = frozenset(
     {
-        *("agenda", "annotations", "dependencies", "docket", "errors", "execution", "insights"),
-        *("instrumentation", "operations", "pytest_plugin", "strikelist", "sync", "tasks"),
-        *("testing", "worker"),
+        *("agenda", "annotations", "contrib", "dependencies", "docket", "errors", "execution"),
+        *("insights", "instrumentation", "operations", "pytest_plugin", "strikelist", "sync"),
+        *("tasks", "testing", "worker"),
     }
 )
 """What programs import from; the rest may change in any release."""

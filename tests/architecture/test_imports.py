@@ -99,7 +99,11 @@ BAD = {
     "pydantic": ("worker/worker.py", "import pydantic", "only config, serialization.written may"),
     "typer": ("supervisor/pool.py", "import typer", "only cli may"),
     "rich": ("assembly.py", "import rich.console", "only cli, instrumentation.console may"),
-    "starlette": ("cli/__init__.py", "from starlette import applications", "only web may"),
+    "starlette": (
+        "cli/__init__.py",
+        "from starlette import applications",
+        "only contrib.fastapi, web may",
+    ),
 }
 
 

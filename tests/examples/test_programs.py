@@ -35,6 +35,15 @@ rows 20
 small.csv
 cancelled
 """,
+    "flask_shop": """\
+{'mail': 'welcome-42', 'state': 'queued'}
+welcome to the shop, user 42
+{'state': 'completed'}
+""",
+    "fastapi_exports": """\
+rows 20
+completed
+""",
 }
 
 

@@ -231,6 +231,7 @@ def run(program: str, *arguments: str) -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.thorough
 def test_a_fork_opens_its_own_and_waits_for_no_lock(name: str, url: str) -> None:
     found = run("forking", url, name)
 
@@ -240,6 +241,7 @@ def test_a_fork_opens_its_own_and_waits_for_no_lock(name: str, url: str) -> None
     assert found[-1].startswith("OpenedElsewhere: expected the process that this docket was opened")
 
 
+@pytest.mark.thorough
 def test_a_program_that_ends_closes_what_it_has_opened(name: str, url: str) -> None:
     found = run("ending", url, name)
 

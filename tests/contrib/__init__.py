@@ -1,0 +1,1 @@
+"""The kits, against the real frameworks."""
