@@ -218,8 +218,10 @@ def test_a_file_says_where_it_is(tmp_path: Path) -> None:
 
 def run(program: str, *arguments: str) -> list[str]:
     """What a program of its own prints."""
+    # Python 3.12 warns of each fork of a process that has threads.
+    python = [sys.executable, "-W", "ignore::DeprecationWarning"]
     done = subprocess.run(
-        [sys.executable, "-m", f"tests.sync.programs.{program}", *arguments],
+        [*python, "-m", f"tests.sync.programs.{program}", *arguments],
         check=False,
         cwd=ROOT,
         capture_output=True,
