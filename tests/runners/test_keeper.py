@@ -151,7 +151,21 @@ async def test_a_command_whose_keeper_is_killed_dies_and_has_failed(
         await running
 
 
-async def test_a_pipe_behind_a_command_may_finish(tmp_path: Path) -> None:
+PATIENT = """
+from docket.runners import keeper
+
+# Longer than a busy machine takes for what is behind a command.
+keeper.LINGERING = 60.0
+keeper.main()
+"""
+
+
+async def test_a_pipe_behind_a_command_may_finish(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient = tmp_path / "patient.py"
+    patient.write_text(PATIENT)
+    monkeypatch.setattr(processes, "KEEPER", str(patient))
     words = ["bash", "-c", "echo first > >(sleep 0.2; cat; echo last)"]
 
     assert (await command_task("pipe", words)())["output"] == "first\nlast\n"
