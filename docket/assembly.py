@@ -140,6 +140,11 @@ def client_for(configuration: Configuration, path: Path, url: str) -> Docket:
     )
 
 
+def paused_queues(configuration: Configuration) -> list[str]:
+    """Return the queues that a configuration pauses; ``*`` is every one."""
+    return [name for name, queue in configuration.queues.items() if queue.paused]
+
+
 def lane_of(task: Task) -> str:
     """Return the lane in which executions of a task wait: its queue, or the part of it for its priority."""
     return lane(task.queue, task.priority)

@@ -27,6 +27,7 @@ from .tables.base import Table
 from .tables.history import HistoryTable
 from .tables.logging import Logging
 from .tables.pools import PoolTable
+from .tables.queues import QueueTable
 from .tables.results import ResultsTable
 from .tables.schedules import Schedule, ScheduleDefaults
 from .tables.security import Security
@@ -106,6 +107,9 @@ class Configuration(Table):
     )
     workers: Annotated[dict[Name, PoolTable], Field(min_length=1)] = Field(
         default={"default": PoolTable()}, description="Pools of equal worker processes, by name."
+    )
+    queues: dict[Name, QueueTable] = Field(
+        default={}, description='The state of queues, by name; "*" is every queue.'
     )
     strikes: Annotated[tuple[StrikeTable, ...], Field(strict=False)] = Field(
         default=(), description="Executions that are struck out instead of being run."

@@ -107,6 +107,12 @@ def lane(queue: str, priority: Priority) -> str:
     return queue if priority == "normal" else f"{queue}/{priority}"
 
 
+def without_priority(queue: str) -> str:
+    """Return the queue of which this is a priority, or the queue itself."""
+    base, _, priority = queue.rpartition("/")
+    return base if base and priority in ("high", "low") else queue
+
+
 def with_priorities(queues: Sequence[str], used: Container[str]) -> tuple[str, ...]:
     """Return queues with those of their priorities that calls have named, best first.
 

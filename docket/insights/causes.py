@@ -31,6 +31,7 @@ class Cause(enum.Enum):
     NEXT = "next"
     SUSPECT = "suspect"
     QUEUE_PAUSED = "queue_paused"
+    QUEUE_PAUSED_BY_FILE = "queue_paused_by_file"
     NO_WORKER = "no_worker"
     NO_WORKER_FOR_QUEUE = "no_worker_for_queue"
     NO_WORKER_FOR_TASK = "no_worker_for_task"
@@ -108,6 +109,10 @@ TOLD: Final[Mapping[Cause, Told]] = {
     Cause.QUEUE_PAUSED: Told(
         "Its queue {queue} is paused {queue_pause}.",
         "`docket queue resume {paused}` starts its work again",
+    ),
+    Cause.QUEUE_PAUSED_BY_FILE: Told(
+        "Its queue {queue} is paused {file_pause}.",
+        "take `paused` out of the table of queue {paused} in docket.toml",
     ),
     Cause.NO_WORKER: Told(
         "No worker lives that could run it.",

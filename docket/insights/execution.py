@@ -108,8 +108,8 @@ def _in_the_way(situation: Situation, rule: Rule | None) -> Cause | None:
     """Return what keeps a due execution from being run, however long it waits."""
     if rule and rule.action != "delay":
         return STRUCK[rule.action]
-    if _pause(situation):
-        return Cause.QUEUE_PAUSED
+    if pause := _pause(situation):
+        return Cause.QUEUE_PAUSED_BY_FILE if pause.file else Cause.QUEUE_PAUSED
     if not situation.living:
         return Cause.NO_WORKER
     if not _serving(situation):
@@ -210,6 +210,7 @@ def _words(situation: Situation, rule: Rule | None) -> dict[str, str]:
         "ahead": ("more than " if s.is_least else "") + counted(s.ahead, "other", "others"),
         "crashes": counted(s.crashes, "death", "deaths"),
         "queue_pause": _described(_pause(s)),
+        "file_pause": _described(_pause(s)),
         "paused": _resumed(_pause(s)),
         "strike": named_rule(rule),
         "restore": restoring(rule),
@@ -233,13 +234,18 @@ def _described(pause: QueuePause | None) -> str:
     since = f" since {at(pause.since)}" if pause.since else ""
     until = f", until {at(pause.until)}" if pause.until else ""
     why = f" ({plain(pause.reason)})" if pause.reason else ""
+    if pause.file:
+        revision = f" (revision {pause.revision})" if pause.revision else ""
+        return f"by the file of {plain(pause.file)}{revision}{since}"
     return f"by {plain(pause.by) or 'an unknown author'}{since}{until}{why}"
 
 
 def _resumed(pause: QueuePause | None) -> str:
-    """Return the words by which a pause is taken back."""
+    """Return the name of what is paused, for whoever takes that back."""
     if pause is None:
         return ""
+    if pause.file:
+        return plain(pause.queue)
     return "--all" if pause.queue == EVERY_QUEUE else word(pause.queue)
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, cast
 from ..connection.base import Connection
 from ..foundation.plain import plain
 from ..foundation.units import from_time
+from .executions import queue_argument
 from .keys import Keys
 from .scripting.replies import pairs
 from .scripting.retrying import read_patiently, run_patiently, value_of
@@ -23,7 +24,7 @@ _COMMIT = Script(
     "commit",
     (
         *("owner", "base", "token", "entry", "keep", "staged"),
-        *("routes", "schemas", "lifted"),
+        *("routes", "schemas", "paused", "lifted"),
     ),
 )
 _BEAT = Script("beat", ("owner", "who", "lease", "about"))
@@ -75,6 +76,8 @@ class RevisionChange(NamedTuple):
     """The queue of each task that has another one than the default."""
     schemas: Mapping[str, int] = {}
     """The shape of the arguments of each task that has another one than the first."""
+    paused: Sequence[str] = ()
+    """The queues that are paused; ``*`` is every one."""
 
 
 class Commit(NamedTuple):
@@ -140,8 +143,8 @@ class Configurations:
     ) -> Commit:
         """Make a configuration active, unless another one has come before.
 
-        Its routes, shapes and strikes of whole tasks are active with it. Its schedules, and strikes on
-        arguments, follow: ``staging.follow`` carries them out.
+        Its routes, shapes, paused queues and strikes of whole tasks are active with it. Its schedules, and
+        strikes on arguments, follow: ``staging.follow`` carries them out.
 
         Arguments:
             owner: the owner of the configuration.
@@ -162,9 +165,10 @@ class Configurations:
             call = _COMMIT.call(
                 self._keys,
                 *(owner, base, staged.token, json.dumps(entry._asdict()), keep, staged.size),
-                *(len(change.routes), len(change.schemas), len(lifted)),
+                *(len(change.routes), len(change.schemas), len(change.paused), len(lifted)),
                 *(part for route in change.routes.items() for part in route),
                 *(part for schema in change.schemas.items() for part in schema),
+                *map(queue_argument, change.paused),
                 *lifted,
                 *(field for rule in struck for field in rule),
             )

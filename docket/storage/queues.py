@@ -1,4 +1,4 @@
-"""Queues that an operator has paused."""
+"""Queues that an operator, or a file, has paused."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, cast
 
 from ..connection.base import Connection
 from ..errors import DocketError
+from ..foundation.call_options import without_priority
 from ..foundation.names import EVERY_QUEUE
 from ..foundation.units import from_milliseconds, from_time
 from .executions import queue_argument
@@ -20,6 +21,8 @@ from .scripting.script import Script, run, time_query
 
 _PAUSE: Final = Script("pause_queues", ("verb", "pause"))
 _WAITS: Final = Script("waits")
+_OF_FILES: Final = b"file\n"
+"""Beginning of the fields of pauses that files declare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +31,12 @@ class QueuePause:
 
     Arguments:
         queue: its name, or ``EVERY_QUEUE``.
-        by: the author.
+        by: the author, if it is one by hand.
         reason: the reason that was given.
         since: its begin.
         until: its end; None if it lasts until the queue is resumed.
+        file: the owner of the file that pauses it, until it no longer does; empty if it is one by hand.
+        revision: the revision of the file that began it.
     """
 
     queue: str
@@ -39,6 +44,12 @@ class QueuePause:
     reason: str = ""
     since: datetime | None = None
     until: datetime | None = None
+    file: str = ""
+    revision: int | None = None
+
+    def holds_back(self, queue: str) -> bool:
+        """Return True if this keeps work of a queue, or of one of its priorities, from being started."""
+        return self.queue in (EVERY_QUEUE, queue, without_priority(queue))
 
 
 class QueueWait(NamedTuple):
@@ -84,17 +95,22 @@ class Queues:
         return [queue for queue, was_paused in zip(queues, changed, strict=True) if was_paused]
 
     async def paused(self) -> list[QueuePause]:
-        """Return the pauses in effect, by the names of their queues; one that cannot be read counts."""
+        """Return the pauses in effect, of operators and of files, by the names of their queues.
+
+        One that cannot be read counts.
+        """
         fields, now = await read_patiently(
             self._connection,
             ("HGETALL", self._keys.paused_queues),
             time_query(self._connection, self._keys),
         )
         moment = from_milliseconds(from_time(value_of(now)))
-        found = [read_pause(_name(queue), text) for queue, text in pairs(value_of(fields)).items()]
+        found = [
+            one for field, text in pairs(value_of(fields)).items() for one in _pauses(field, text)
+        ]
         return sorted(
             (one for one in found if one.until is None or one.until > moment),
-            key=lambda one: one.queue,
+            key=lambda one: (one.queue, one.file),
         )
 
     async def waits(self, queues: Sequence[str]) -> dict[str, QueueWait]:
@@ -120,13 +136,43 @@ class Queues:
         return value_of(reply)
 
 
-def read_pause(queue: str, text: bytes) -> QueuePause:
-    """Return what a stored pause says."""
+def _pauses(field: bytes, text: bytes) -> list[QueuePause]:
+    if field.startswith(_OF_FILES):
+        return read_file_pauses(_name(field.removeprefix(_OF_FILES)), text)
+    return [read_pause(_name(field), text)]
+
+
+def read_file_pauses(queue: str, text: bytes) -> list[QueuePause]:
+    """Return the pauses of a queue that files declare, one for each owner, or one of an unknown owner."""
+    owners = _table(text) or {"?": None}
+    return [_of_file(queue, owner, _fields(said)) for owner, said in owners.items()]
+
+
+def _of_file(queue: str, owner: str, said: Mapping[str, Any]) -> QueuePause:
+    revision = said.get("revision")
+    return QueuePause(
+        queue,
+        since=_moment(said.get("since")),
+        file=owner,
+        revision=revision if isinstance(revision, int) else None,
+    )
+
+
+def _table(text: bytes) -> dict[str, Any]:
     try:
         told = json.loads(text)
     except ValueError:
-        told = None
-    said = cast("dict[str, Any]", told) if isinstance(told, dict) else {}
+        return {}
+    return _fields(told)
+
+
+def _fields(told: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", told) if isinstance(told, dict) else {}
+
+
+def read_pause(queue: str, text: bytes) -> QueuePause:
+    """Return what a stored pause by hand says."""
+    said = _table(text)
     return QueuePause(
         queue,
         str(said.get("by") or ""),

@@ -110,7 +110,10 @@ class Supervisor:
         self._deeds = SupervisorDeeds(Audit(storage.audit, SUPERVISOR), absolute)
         code = CodeState(self._fleet.pools, self.conditions)
         self.restarter = Restarter(self.reloader, self._fleet, self.conditions, code)
-        self._overview = Overview(self._fleet, self.reloader, self.conditions, self._status, code)
+        self._pauses = Pauses(storage.schedules, storage.queues, owner, self.conditions)
+        self._overview = Overview(
+            self._fleet, self.reloader, self.conditions, self._status, code, self._pauses
+        )
         self._requests = Requests(
             self.reloader,
             self.restarter,
@@ -358,9 +361,8 @@ class Supervisor:
         )
         services = Services(
             *(fleet.ticker, leadership, self._watcher, self._notifier, self._backlog_count),
-            Pauses(fleet.storage.schedules, fleet.owner, self.conditions),
             DeafDetector(fleet.storage.queues, fleet.pools, self.conditions),
-            self._pings,
+            *(self._pauses, self._pings),
             *(self._code_watcher, self._listening),
             Reloads(self._reload_once),
             beside=pulse,

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
+
+from docket import Docket
+from docket.storage.configurations import RevisionChange, RevisionEntry
 
 from .conftest import Shell
 
@@ -27,7 +31,7 @@ def test_queues_are_paused_listed_and_resumed(shell: Shell) -> None:
     assert paused == f"Paused bulk of docket {shell.name!r}\n"
     assert (bulk["paused"], bulk["reason"], bulk["due_or_running"]) == ("by ann", "INC-7", 0)
     assert bulk["paused_until"] > bulk["paused_since"]
-    assert "paused: bulk" in doctor
+    assert "paused by hand: bulk" in doctor
     assert resumed == f"Resumed bulk of docket {shell.name!r}\n"
     assert again.exit_code == 4
     assert "nobody has paused bulk" in again.stderr
@@ -41,11 +45,47 @@ def test_all_queues_are_paused_and_resumed(shell: Shell) -> None:
 
     listed = [json.loads(line) for line in shell.prints("queue", "ls", "-o", "jsonl").splitlines()]
     assert all(item["paused"] for item in listed)
-    assert "paused: all, bulk" in shell.type("doctor").output
+    assert "paused by hand: all, bulk" in shell.type("doctor").output
     shell.prints("queue", "resume", "--all")
 
-    assert "paused: " not in shell.type("doctor").output
+    assert "paused by hand: " not in shell.type("doctor").output
     assert shell.type("queue", "resume", "--all").exit_code == 4
+
+
+def test_a_pause_of_the_file_is_told_apart_and_is_not_taken_back_by_hand(shell: Shell) -> None:
+    async def commit(docket: Docket) -> None:
+        entry = RevisionEntry("digest", "", None, "here", "applied")
+        change = RevisionChange(paused=["bulk"])
+        await docket.storage.configurations.commit("shop", 0, entry, 20, change)
+
+    def listed() -> dict[str, Any]:
+        lines = shell.prints("queue", "ls", "-o", "jsonl").splitlines()
+        (bulk,) = [item for item in map(json.loads, lines) if item["name"] == "bulk"]
+        return {name: bulk[name] for name in ("paused", "paused_by_hand", "paused_by_files")}
+
+    shell.visit(commit)
+    file = "the file of shop (revision 1)"
+    assert listed() == {
+        "paused": f"by {file}",
+        "paused_by_hand": False,
+        "paused_by_files": ["shop"],
+    }
+    assert "paused by a file: bulk" in shell.prints("doctor")
+    refused = shell.type("queue", "resume", "bulk")
+    assert refused.exit_code == 4
+    advice = "the file of shop pauses bulk: take `paused` out of its table in docket.toml"
+    assert advice in refused.stderr
+
+    shell.prints("queue", "pause", "bulk", "--author", "ann", "--for", "1h")
+    assert listed() == {
+        "paused": f"by ann, and by {file}",
+        "paused_by_hand": True,
+        "paused_by_files": ["shop"],
+    }
+    assert "paused by hand: bulk; paused by a file: bulk" in shell.type("doctor").stdout
+    resumed = shell.type("queue", "resume", "--all")
+    assert (resumed.exit_code, resumed.stdout) == (0, f"Resumed bulk of docket {shell.name!r}\n")
+    assert advice in resumed.stderr
 
 
 @pytest.mark.parametrize("words", [("pause",), ("resume", "bulk", "--all")])

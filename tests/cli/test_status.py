@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,26 @@ def test_a_degraded_pool_is_exit_1(nowhere: Path) -> None:
     assert "default  0/1    0        1    degraded  q       crash 6" in result.stdout
     assert "starting or stopping" in result.stdout
     assert "it leaves the schedules to another supervisor" in result.stdout
+
+
+def test_paused_queues_are_listed_by_who_has_paused_them(nowhere: Path) -> None:
+    by_hand = {"name": "*", "by": "ann", "file": "", "revision": None, "reason": "INC-7"}
+    of_file = {"name": "bulk", "by": "", "file": "shop", "revision": 3, "reason": ""}
+    now = time.time()
+    paused = [
+        {**by_hand, "since": now - 3600, "until": now + 3600},
+        {**of_file, "since": now - 60, "until": None},
+    ]
+    with speaking(nowhere / "c", answer=standing(paused_queues=paused)):
+        lines = typed("status", "--control", "c").stdout.splitlines()
+
+    (first, second) = lines[(at := lines.index(_title(lines, "PAUSED QUEUE"))) + 1 : at + 3]
+    assert re.fullmatch(r"all +ann +\w+ ago +in \w+ +INC-7", first)
+    assert re.fullmatch(r"bulk +the file of shop \(revision 3\) +\w+ ago", second.rstrip())
+
+
+def _title(lines: list[str], words: str) -> str:
+    return next(line for line in lines if line.startswith(words))
 
 
 @pytest.mark.parametrize(("kind", "code"), [("refused", 4), ("failed", 4), ("misunderstood", 2)])

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import pytest
 
-from docket.assembly import lane_of, rule_for
+from docket.assembly import lane_of, paused_queues, rule_for
 from docket.config.describing.catalogue import ANY_NAME, all_keys
 from docket.config.load import Chosen, load
 from docket.config.model import Configuration
@@ -77,6 +77,9 @@ notes = "first"
 [schedules.once]
 task = "call"
 at = 2030-01-01T00:00:00Z
+
+[queues.bulk]
+paused = false
 
 [workers.default]
 env = { MODE = "a" }
@@ -190,6 +193,7 @@ OTHERS: dict[str, str] = {
     "schedules.period.phase": '"7s"',
     "schedules.period.anchor": '"finish"',
     "schedules.once.at": "2031-01-01T00:00:00Z",
+    "queues.bulk.paused": "true",
     "workers.default.processes": "7",
     "workers.default.concurrency": "7",
     "workers.default.queues": '["default", "slow"]',
@@ -275,6 +279,7 @@ def consequences(configuration: Configuration, path: Path) -> dict[str, Any]:
         "routes": {name: lane_of(task) for name, task in configuration.tasks.items()},
         "schemas": {name: task.args_schema for name, task in configuration.tasks.items()},
         "modules": configuration.modules,
+        "paused": paused_queues(configuration),
     }
 
 
@@ -290,7 +295,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def anywhere(path: str) -> str:
     """A path with the names that authors choose left open."""
     parts = path.split(".")
-    is_named = parts[0] in ("tasks", "schedules", "workers")
+    is_named = parts[0] in ("tasks", "schedules", "queues", "workers")
     return ".".join([parts[0], ANY_NAME, *parts[2:]] if is_named else parts)
 
 

@@ -295,5 +295,6 @@ async def _declare(docket: Docket) -> Ticker:
 async def _commit(docket: Docket) -> Any:
     entry = RevisionEntry("digest", "text", None, "here", "applied")
     return await docket.storage.configurations.commit(
-        "ours", 0, entry, 20, RevisionChange(routes={"greet": "slow"}, schemas={"greet": 2})
+        *("ours", 0, entry, 20),
+        RevisionChange(routes={"greet": "slow"}, schemas={"greet": 2}, paused=["bulk"]),
     )

@@ -36,6 +36,7 @@ EXAMPLES: Final = {
     "run": "KEY",
     "paused": "QUEUE",
     "queue_pause": "by AUTHOR since TIME, until TIME (REASON)",
+    "file_pause": "by the file of OWNER (revision 12) since TIME",
     "pause": "AUTHOR has paused it at TIME, until TIME (REASON)",
     "restore": "`docket restore TASK`",
 }

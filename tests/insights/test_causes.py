@@ -29,6 +29,7 @@ from docket.insights import Explanation
 from docket.insights.causes import Cause
 from docket.schedules.ticker import Ticker
 from docket.storage.claims import Claimed, Consumer, release
+from docket.storage.configurations import RevisionChange, RevisionEntry
 from tests.conformance.conftest import until, working
 from tests.routing import route
 from tests.schedules.conftest import declared
@@ -162,6 +163,7 @@ TELLS: Final = {
     Cause.SUSPECT: "- 1 process has died under it, 1 of them while it ran alone; the last one ended with "
     "SIGSEGV.",
     Cause.QUEUE_PAUSED: "Its queue default is paused by ann since ",
+    Cause.QUEUE_PAUSED_BY_FILE: "Its queue default/high is paused by the file of shop (revision 1) since ",
     Cause.NO_WORKER_FOR_QUEUE: "No living worker serves its queue slow.",
     Cause.NO_WORKER_FOR_TASK: "- No worker that is remembered knows its task charge.",
     Cause.PARKED_STRUCK: "It is parked by the strike charge() by ann (INC-7).\n  To do: `docket restore ",
@@ -309,6 +311,17 @@ async def _(stage: Stage) -> str:
         "default", author="ann", reason="INC-7", lasting=HOUR
     )
     return await stage.add()
+
+
+@reaches(Cause.QUEUE_PAUSED_BY_FILE)
+async def _(stage: Stage) -> str:
+    await stage.living("charge")
+    entry = RevisionEntry("digest", "", None, "here", "applied")
+    await stage.docket.storage.configurations.commit(
+        "shop", 0, entry, 20, RevisionChange(paused=["default"])
+    )
+    await stage.docket.add("charge", key="k", priority="high")()
+    return "k"
 
 
 @reaches(Cause.NO_WORKER)

@@ -14,6 +14,7 @@ from docket import Docket, ExecutionState, Worker
 from docket.foundation.units import from_milliseconds
 from docket.operations import EVERY_QUEUE, QueuePause
 from docket.storage.claims import Consumer, release
+from docket.storage.configurations import RevisionChange, RevisionEntry
 from docket.storage.queues import read_pause
 from tests.conformance.conftest import until, working
 from tests.routing import route
@@ -159,6 +160,77 @@ async def test_pauses_are_listed_with_their_authors(docket: Docket) -> None:
     assert bulk.since is not None
     assert bulk.until == bulk.since + SOON
     assert (every.queue, default.queue, default.until) == (EVERY_QUEUE, "default", None)
+
+
+async def test_a_file_pauses_a_queue_until_it_no_longer_does_whatever_is_done_by_hand(
+    docket: Docket,
+) -> None:
+    operations, queues = docket.operations, docket.storage.queues
+    configurations = docket.storage.configurations
+    entry = RevisionEntry("digest", "", None, "here", "applied")
+
+    async def commit(owner: str, base: int, *paused: str) -> None:
+        change = RevisionChange(routes={"two": "bulk"}, paused=paused)
+        done = await configurations.commit(owner, base, entry, 20, change)
+        assert done == (True, base + 1, done.version)
+
+    async def pauses() -> list[tuple[str, str, str, int | None]]:
+        return [(one.queue, one.by, one.file, one.revision) for one in await queues.paused()]
+
+    await commit("shop", 0, "bulk", "default")
+    await commit("shop", 1, "bulk", EVERY_QUEUE)
+    await commit("other", 0, "bulk")
+    await operations.pause_queues("bulk", author="ann")
+    shop, others = ("shop", 1), ("other", 1)
+    by_hand = ("bulk", "ann", "", None)
+    assert await pauses() == [
+        ("*", "", "shop", 2),
+        by_hand,
+        ("bulk", "", *others),
+        ("bulk", "", *shop),
+    ]
+    (since,) = {
+        one.since for one in await queues.paused() if one.file == "shop" and one.revision == 1
+    }
+    assert since is not None
+
+    waits = await docket.add(two, priority="high")()
+    assert (await queues.waits(["bulk/high", "default"]))["bulk/high"].is_paused
+    await commit("shop", 2, "bulk")
+    assert not (await queues.waits(["default"]))["default"].is_paused
+    async with Worker(docket, queues=("default", "bulk/high")) as worker, working(worker):
+        assert await operations.resume_queues("bulk") == ["bulk"]
+        await commit("shop", 3)
+        assert await (await docket.add(one)()).get_result(timeout=SOON) == "one"
+        await waits.sync()
+        assert waits.state is ExecutionState.QUEUED
+        assert await pauses() == [("bulk", "", *others)]
+        assert await operations.resume_queues("bulk") == []
+
+        await commit("other", 1)
+        assert await waits.get_result(timeout=SOON) == "two"
+    async with docket.redis() as client:
+        assert not await client.exists(docket.storage.keys.paused_queues)
+
+
+async def test_a_damaged_pause_of_a_file_is_a_pause_until_a_file_no_longer_says_so(
+    docket: Docket,
+) -> None:
+    texts = ["nonsense", "[]", '{"other": 1}', '{"shop": {"since": "x", "revision": "y"}}']
+    async with docket.redis() as client:
+        for number, text in enumerate(texts):
+            await client.hset(docket.storage.keys.paused_queues, f"file\n{number}", text)
+    queues = docket.storage.queues
+    assert [(one.queue, one.file) for one in await queues.paused()] == [
+        *(("0", "?"), ("1", "?"), ("2", "other"), ("3", "shop"))
+    ]
+    assert all(one.is_paused for one in (await queues.waits(["0", "1", "2", "3"])).values())
+
+    entry = RevisionEntry("digest", "", None, "here", "applied")
+    await docket.storage.configurations.commit("shop", 0, entry, 20, RevisionChange(paused=["0"]))
+    assert [(one.queue, one.file) for one in await queues.paused()] == [
+        *(("0", "shop"), ("2", "other"))
+    ]
 
 
 @pytest.mark.parametrize("text", [b"nonsense", b"[]", b'{"since": "x", "until": []}', b"\xff"])

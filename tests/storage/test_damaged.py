@@ -129,7 +129,7 @@ async def test_a_damaged_pause_is_shown_and_in_force_until_somebody_resumes(
     entry = await host.timetable.find("s")
     assert entry.pause_at(NOON) == "?: what is stored is no pause"
     conditions = Conditions()
-    await Pauses(host.schedules, host.owner, conditions).look()
+    await Pauses(host.schedules, host.docket.storage.queues, host.owner, conditions).look()
     assert conditions["Paused"].message.startswith("s: paused by ? (what is stored is no pause)")
     await host.wait(MINUTE)
     assert (await host.timetable.find("s")).known.skipped == {"paused": 1}

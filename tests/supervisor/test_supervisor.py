@@ -125,17 +125,31 @@ async def test_what_can_not_be_taken_back_is_told(
         await log.until("applied as revision 4")
 
 
-async def test_strikes_of_the_file_come_and_go_and_those_of_callers_stay(
+async def test_strikes_and_paused_queues_of_the_file_come_and_go_and_those_of_callers_stay(
     home: Home, log: Log
 ) -> None:
     home.save(TEXT + '[[strikes]]\nid = "s"\ntask = "note"\n')
     async with Docket("inside", home.url) as docket:
         await docket.strike("other")
-        async with up(home):
-            home.edit('id = "s"', 'id = "s"\nreason = "because"')
-            await log.until("applied as revision 2")
+        await docket.operations.pause_queues("other", author="ann")
+        async with up(home) as supervisor:
+
+            async def paused() -> list[tuple[str, str, int | None]]:
+                await supervisor._pauses.look()
+                told = supervisor._overview.fields["paused_queues"]
+                return [(one["name"], one["by"] or one["file"], one["revision"]) for one in told]
+
+            processes = list(supervisor._fleet.pools["default"].processes)
+            home.save(
+                TEXT + "[queues.default]\npaused = true\n"
+                '[[strikes]]\nid = "s"\ntask = "note"\nreason = "because"\n'
+            )
+            await log.until("queues.default: added (live; the queue is paused)")
+            assert await paused() == [("default", "inside", 2), ("other", "ann", None)]
             home.save(TEXT)
-            await log.until("applied as revision 3")
+            await log.until("queues.default: removed (live; the queue is resumed)")
+            assert await paused() == [("other", "ann", None)]
+            assert supervisor._fleet.pools["default"].processes == processes
             async with Docket("inside", home.url) as fresh:
                 await fresh.wait_for_strikes_loaded()
                 assert [rule.task for rule in fresh.strike_list.rules.values()] == ["other"]

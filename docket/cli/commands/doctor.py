@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -12,6 +12,7 @@ import typer
 
 from ...foundation.durations import format_duration
 from ...foundation.names import EVERY_QUEUE
+from ...foundation.plain import plain
 from ...foundation.units import MILLISECOND
 from ..parameters.place import Config, Name, Place, Url, visit
 from ..terminal.descriptions import text
@@ -72,7 +73,8 @@ class Patient:
         parked: how many executions are parked.
         dead: how many dead letters are kept.
         strikes: how many strikes are active.
-        paused: the queues that are paused.
+        paused: the queues that are paused by hand.
+        paused_by_file: the queues that a file pauses.
         unserved: the queues in which work is due and that no living worker serves.
         halted: the schedules that are paused, but not by the file.
         overdue: the schedules whose due time has passed, without a supervisor that fires them.
@@ -90,6 +92,7 @@ class Patient:
     dead: int
     strikes: int
     paused: tuple[str, ...] = ()
+    paused_by_file: tuple[str, ...] = ()
     unserved: tuple[str, ...] = ()
     halted: tuple[str, ...] = ()
     overdue: tuple[str, ...] = ()
@@ -118,6 +121,7 @@ async def _look(docket: Docket) -> Patient:
     moment, entries = results.taken_at, await Timetable(docket).entries()
     is_paused = {entry.id: bool(entry.pause_at(moment)) for entry in entries}
     late = moment - OVERDUE
+    pauses = await storage.queues.paused()
     return Patient(
         url=storage.connection.url,
         facts=await storage.connection.facts(),
@@ -137,7 +141,8 @@ async def _look(docket: Docket) -> Patient:
         parked=backlog.parked,
         dead=backlog.dead,
         strikes=len(await docket.strikes()),
-        paused=tuple(one.queue for one in await storage.queues.paused()),
+        paused=_names(one.queue for one in pauses if not one.file),
+        paused_by_file=_names(one.queue for one in pauses if one.file),
         format=await storage.format(),
         results=results,
     )
@@ -165,7 +170,7 @@ def examine(patient: Patient) -> Iterator[Diagnosis]:
     yield _count("parked", patient.parked, "`docket parked ls` says why")
     yield _count("dead letters", patient.dead, "`docket dead ls` lists them")
     yield Diagnosis("strikes", "ok", f"{patient.strikes} active")
-    yield _queues(patient.paused)
+    yield _queues(patient)
     if patient.unserved:
         yield Diagnosis(
             "queues",
@@ -177,12 +182,21 @@ def examine(patient: Patient) -> Iterator[Diagnosis]:
     yield Diagnosis("format", "ok", patient.format or "nothing is there yet")
 
 
-def _queues(paused: Sequence[str]) -> Diagnosis:
-    if not paused:
-        return Diagnosis("queues", "ok", "none is paused")
-    names = ", ".join("all" if one == EVERY_QUEUE else one for one in paused)
+def _names(queues: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys("all" if one == EVERY_QUEUE else plain(one) for one in queues))
+
+
+def _queues(patient: Patient) -> Diagnosis:
+    found = [
+        f"paused {how}: {', '.join(queues)}"
+        for how, queues in (("by hand", patient.paused), ("by a file", patient.paused_by_file))
+        if queues
+    ]
+    if not patient.paused:
+        # What a file says is meant.
+        return Diagnosis("queues", "ok", "; ".join(found) or "none is paused")
     return Diagnosis(
-        "queues", "warning", f"paused: {names}", "`docket queue ls` says by whom and why"
+        "queues", "warning", "; ".join(found), "`docket queue ls` says by whom and why"
     )
 
 

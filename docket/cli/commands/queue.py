@@ -20,9 +20,11 @@ from ..parameters.times import duration_option
 from ..terminal.descriptions import text, when, wide
 from ..terminal.exit_codes import CommandRefused, Misused
 from ..terminal.output import Column, Form, Output, note, say, show
+from ..terminal.pauses import pause_fields
 
 if TYPE_CHECKING:
     from ...docket import Docket
+    from ...storage.queues import QueuePause
 
 QUEUES: Final = (
     text("name"),
@@ -59,25 +61,16 @@ def list_queues(
     """List the queues, how much is due or running in each, and which are paused."""
 
     async def look(docket: Docket) -> tuple[list[dict[str, Any]], int]:
-        from ...storage.queues import QueuePause  # noqa: PLC0415 - --help needs none of it
-
         backlog = await docket.storage.executions.backlog()
-        pauses = {one.queue: one for one in await docket.storage.queues.paused()}
-        names = dict.fromkeys([*backlog.due, *(one for one in pauses if one != EVERY_QUEUE)])
-        every = pauses.get(EVERY_QUEUE)
-
-        def item(name: str) -> dict[str, Any]:
-            pause: QueuePause | None = pauses.get(name, every)
-            return {
-                "name": name,
-                "due_or_running": backlog.due.get(name, 0),
-                "paused": pause and f"by {pause.by or 'somebody'}",
-                "paused_since": pause and pause.since,
-                "paused_until": pause and pause.until,
-                "reason": pause and pause.reason,
-            }
-
-        return [item(name) for name in names], backlog.future + backlog.waiting
+        pauses = await docket.storage.queues.paused()
+        names = dict.fromkeys(
+            [*backlog.due, *(one.queue for one in pauses if one.queue != EVERY_QUEUE)]
+        )
+        items = [
+            {"name": name, "due_or_running": backlog.due.get(name, 0), **pause_fields(name, pauses)}
+            for name in names
+        ]
+        return items, backlog.future + backlog.waiting
 
     items, future = visit(Place(docket, url, config), look)
     show("queues", items, QUEUES, output)
@@ -120,17 +113,23 @@ def resume(
     url: Url = None,
     config: Config = None,
 ) -> None:
-    """Start work of queues again that were paused; --all resumes every one."""
+    """Start work of queues again that were paused by hand; --all resumes every one of them."""
     by = me(author)
     names = _meant(queues, every=every)
 
     async def work(docket: Docket) -> str:
+        pauses = await docket.storage.queues.paused()
         wanted = names
         if every:
-            wanted = [one.queue for one in await docket.storage.queues.paused()] or names
+            wanted = [one.queue for one in pauses if not one.file] or names
         resumed = await docket.operations.resume_queues(*wanted, author=by, reason=reason)
+        files = _by_files(names, pauses)
         if not resumed:
-            raise CommandRefused(f"nobody has paused {_told(names)} of docket {docket.name!r}")
+            raise CommandRefused(
+                files or f"nobody has paused {_told(names)} of docket {docket.name!r}"
+            )
+        if files:
+            note(files)
         return f"Resumed {_told(resumed)} of docket {docket.name!r}"
 
     say(visit(Place(docket, url, config), work))
@@ -174,6 +173,17 @@ def _meant(queues: Sequence[str] | None, *, every: bool) -> list[str]:
         found = "both" if every else "none of them"
         raise Misused(f"expected names of queues, or --all, found {found}")
     return [EVERY_QUEUE] if every else [*dict.fromkeys(queues or ())]
+
+
+def _by_files(queues: Sequence[str], pauses: Sequence[QueuePause]) -> str:
+    """Return which files pause these queues, and what ends that; empty if none does."""
+    found = [
+        f"the file of {plain(one.file)} pauses {_told([one.queue])}: take `paused` out of its table in "
+        "docket.toml"
+        for one in pauses
+        if one.file and any(queue == EVERY_QUEUE or one.holds_back(queue) for queue in queues)
+    ]
+    return "; ".join(found)
 
 
 def _told(queues: Sequence[str]) -> str:

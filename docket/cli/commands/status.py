@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 import typer
 
 from ...foundation.durations import format_duration
+from ...foundation.names import EVERY_QUEUE
 from ...foundation.plain import plain
 from ...foundation.units import from_milliseconds, milliseconds
 from ..configuration.supervisors import Socket, answer, place
@@ -19,6 +20,7 @@ from ..parameters.place import Place, visit
 from ..terminal.descriptions import text, when, wide
 from ..terminal.exit_codes import FAILED
 from ..terminal.output import Column, Form, Output, note, say, show, show_one
+from ..terminal.pauses import said_by
 
 if TYPE_CHECKING:
     from ...docket import Docket
@@ -63,6 +65,13 @@ SCHEDULES: Final = (
     Column("SCHEDULE", lambda item: item["name"]),
     when("next_run", "NEXT"),
     Column("LAG", lambda item: "" if item["lag"] is None else f"{item['lag']:.3f} s"),
+)
+PAUSES: Final = (
+    Column("PAUSED QUEUE", lambda item: "all" if item["name"] == EVERY_QUEUE else item["name"]),
+    Column("BY", lambda item: said_by(item["by"], item["file"], item["revision"])),
+    when("since"),
+    when("until"),
+    text("reason"),
 )
 CONDITIONS: Final = (
     Column("CONDITION", lambda item: item["name"]),
@@ -166,8 +175,16 @@ def _show(found: dict[str, Any], form: Form) -> Mapping[str, Any]:
         say(f"{behind} of {code['processes']} processes run older code: `docket restart`")
     if schedules:
         show("schedules", schedules, SCHEDULES, form)
+    # A supervisor of an older release does not say so.
+    if pauses := [_with_moments(one) for one in found.get("paused_queues", ())]:
+        show("paused_queues", pauses, PAUSES, form)
     show("conditions", conditions, CONDITIONS, form)
     return found
+
+
+def _with_moments(pause: Mapping[str, Any]) -> dict[str, Any]:
+    moments = {name: pause[name] and _moment(pause[name]) for name in ("since", "until")}
+    return {**pause, **moments}
 
 
 def _head(found: Mapping[str, Any]) -> Iterator[str]:

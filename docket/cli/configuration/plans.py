@@ -164,7 +164,13 @@ def against(running: RevisionEntry, new: Loaded, now: datetime) -> Preview:
 
 def _nothing_of(configuration: Configuration) -> Configuration:
     """Return the same configuration with nothing in it."""
-    nothing: dict[str, Any] = {"tasks": {}, "schedules": {}, "workers": {}, "strikes": ()}
+    nothing: dict[str, Any] = {
+        "tasks": {},
+        "schedules": {},
+        "workers": {},
+        "queues": {},
+        "strikes": (),
+    }
     return configuration.model_copy(update=nothing)
 
 

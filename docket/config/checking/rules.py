@@ -7,8 +7,10 @@ from datetime import datetime, timezone
 from typing import Any, Final, cast
 
 from ...errors import CronError
+from ...foundation.call_options import without_priority
 from ...foundation.cron import CronExpression
 from ...foundation.durations import format_duration
+from ...foundation.names import EVERY_QUEUE
 from ..describing.sentences import shown
 from ..model import Configuration
 from ..reading.keypath import KeyPath, dotted, written
@@ -59,6 +61,7 @@ def surprises(configuration: Configuration) -> list[Finding]:
                 ("schedules", name), schedule.queue, configuration
             )
         ),
+        *_paused_queues_without_work(configuration),
         *_pools_at_another_server(configuration),
     ]
 
@@ -181,6 +184,22 @@ def _queue_that_nobody_serves(
             "value",
             f"add it to the queues of a pool; served: {', '.join(served)}",
         )
+
+
+def _paused_queues_without_work(configuration: Configuration) -> Iterator[Finding]:
+    served = {queue for pool in configuration.workers.values() for queue in pool.queues}
+    named = {task.queue for task in configuration.tasks.values()}
+    named |= {schedule.queue for schedule in configuration.schedules.values() if schedule.queue}
+    known = {EVERY_QUEUE} | served | named
+    for name, queue in configuration.queues.items():
+        if queue.paused and without_priority(name) not in known:
+            yield Finding(
+                ("queues", name, "paused"),
+                f"no pool serves the queue {shown(name)}, and no task or schedule names it",
+                "value",
+                did_you_mean(name, known)
+                or f"queues of this file: {_listed(sorted(served | named))}",
+            )
 
 
 def _timeout_longer_than_drain(

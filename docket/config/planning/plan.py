@@ -25,6 +25,7 @@ from ..model import Configuration
 from ..reading.keypath import dotted
 from ..tables.logging import Logging
 from ..tables.pools import PoolTable
+from ..tables.queues import QueueTable
 from ..tables.schedules import Schedule
 from ..tables.strikes import StrikeTable
 from ..tables.supervisor import SupervisorTable
@@ -85,6 +86,13 @@ class ReplaceSchedules:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplaceQueues:
+    """Action: have exactly those queues be paused by the file of which the configuration says so."""
+
+    queues: Mapping[str, QueueTable]
+
+
+@dataclass(frozen=True, slots=True)
 class StartPool:
     """Start the workers of a new pool."""
 
@@ -133,6 +141,7 @@ Action: TypeAlias = (
     | RollPool
     | ReconfigurePool
     | ReplaceSchedules
+    | ReplaceQueues
     | StopPool
 )
 
@@ -220,8 +229,19 @@ def effect_of(change: Change) -> str:
             return "live for new executions"
         case ("schedules", *_) | ("timezone",):
             return "schedules reconciled"
+        case ("queues", _):
+            return _pausing(change)
         case _:
             return "live"
+
+
+def _pausing(change: Change) -> str:
+    """Describe what a table of a queue that comes or goes does."""
+    if change.is_added and change.new["paused"]:
+        return "live; the queue is paused"
+    if change.is_removed and change.old["paused"]:
+        return "live; the queue is resumed"
+    return "live"
 
 
 def _fate(change: Change) -> str:
@@ -262,6 +282,7 @@ def _actions(
         *_supervisor(new, changes),
         *_strikes(new, changes),
         *_policies(new, changes),
+        *_queues(new, changes),
         *_starts(old, new),
         *_rolls_and_reconfigurations(old, new, changes),
         # After the rolls: a new schedule may run a task that only new workers know.
@@ -288,6 +309,11 @@ def _strikes(new: Configuration, changes: tuple[Change, ...]) -> Iterator[Action
 def _policies(new: Configuration, changes: tuple[Change, ...]) -> Iterator[Action]:
     if any(change.path[0] == "tasks" and not _is_about_code(change) for change in changes):
         yield ReplaceTaskPolicies(new.tasks)
+
+
+def _queues(new: Configuration, changes: tuple[Change, ...]) -> Iterator[Action]:
+    if _touches(changes, "queues"):
+        yield ReplaceQueues(new.queues)
 
 
 def _is_about_code(change: Change) -> bool:

@@ -296,7 +296,7 @@ local paused = {}   -- queues of which nothing is started
 local function find_paused()   --! rare
   for at = REST, first_held - 1 do
     local queue = ARGV[at]
-    for _, text in ipairs(redis.call('HMGET', P .. ':paused-queues', '*', queue, without_priority(queue))) do
+    for _, text in ipairs(redis.call('HMGET', P .. ':paused-queues', pauses_of(queue))) do
       local ends = text and end_of_pause(text)
       if text and not (ends and ends <= now) then paused[queue] = true end
     end

@@ -1,6 +1,10 @@
+--! include runs
+--! include pausing
+--! include waking
+--! include declared_pauses
 --! include striking
--- Puts a configuration in force: its record, its routes and shapes, and its strikes of whole tasks, together or none of
--- them. Its schedules and its other strikes are staged, and follow in slices (see follow.lua).
+-- Puts a configuration in force: its record, its routes and shapes, its paused queues, and its strikes of whole tasks,
+-- together or none of them. Its schedules and its other strikes are staged, and follow in slices (see follow.lua).
 --
 -- owner     whose configuration it is
 -- base      the revision that it follows; if another one is in force by now, nothing is done
@@ -8,9 +12,9 @@
 -- entry     the revision as its readers understand it
 -- keep      how many revisions are kept
 -- staged    how much is staged
--- routes, schemas, lifted   how many there are of each
--- REST...   per route: task, queue; per shape: task, number; the identities of the rules that are taken back; then per
---           rule that is put in force: identity, action, end (ms), rule
+-- routes, schemas, paused, lifted   how many there are of each
+-- REST...   per route: task, queue; per shape: task, number; the queues that are paused; the identities of the rules that
+--           are taken back; then per rule that is put in force: identity, action, end (ms), rule
 -- returns   {COMMITTED, MOVED (another one is in force) or UNSTAGED (what was staged is gone), revision in force}
 
 local record = P .. ':configuration:' .. owner
@@ -45,6 +49,8 @@ local function write_pairs(name, count)
 end
 write_pairs(P .. ':routes', tonumber(routes))
 write_pairs(P .. ':schemas', tonumber(schemas))
+declare_pauses(owner, now, revision, at, at + paused - 1)
+at = at + paused
 
 local is_changed = false
 for index = at, at + lifted - 1 do

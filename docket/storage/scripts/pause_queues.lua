@@ -1,7 +1,8 @@
 --! include runs
 --! include full
 --! include pausing
--- Has nothing of some queues started, or again; what runs goes on.
+--! include waking
+-- Has nothing of some queues started, or again; what runs goes on. What files pause is left as it is.
 --
 -- verb      pause or resume
 -- pause     who, why, since and until when, as JSON
@@ -16,13 +17,6 @@ local pauses = redis.call('HGETALL', PAUSED)
 for at = 1, #pauses, 2 do
   local ends = end_of_pause(pauses[at + 1])
   if ends and ends <= now then redis.call('HDEL', PAUSED, pauses[at]) end
-end
-
-local function wake(queue)
-  ring(queue == '*' and '' or queue)
-  for _, one in ipairs(redis.call('SMEMBERS', P .. ':queues')) do
-    if queue == '*' or without_priority(one) == queue then ring(one) end
-  end
 end
 
 local replies = {}

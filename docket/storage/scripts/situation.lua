@@ -52,10 +52,13 @@ tell('task_rule', its.task and ask(redis.pcall('HGET', P .. ':strikes', 'task:' 
 -- Who could run it, and whether anybody may.
 local function tell_workers()
   local queue = its.queue or ''
-  local pauses = ask(redis.pcall('HMGET', P .. ':paused-queues', queue, '*', without_priority(queue))) or {}
-  tell('pause', pauses[1])
-  tell('pause_of_all', pauses[2])
+  local pauses = ask(redis.pcall('HMGET', P .. ':paused-queues', pauses_of(queue))) or {}
+  tell('pause_of_all', pauses[1])
+  tell('pause', pauses[2])
   tell('pause_of_queue', pauses[3])
+  tell('file_pause_of_all', pauses[4])
+  tell('file_pause', pauses[5])
+  tell('file_pause_of_queue', pauses[6])
   local since = string.format('%.0f', now - silence)
   tell('living', ask(redis.pcall('ZCOUNT', P .. ':workers', since, '+inf')))
   local knowing = {}

@@ -21,7 +21,7 @@ local now = milliseconds(redis.call('TIME'))
 local true_now = milliseconds(server.call('TIME'))   -- messages are numbered by it, also where tests move the time
 
 local function is_paused(queue)
-  local pauses = ask(redis.pcall('HMGET', P .. ':paused-queues', '*', queue, without_priority(queue))) or {}
+  local pauses = ask(redis.pcall('HMGET', P .. ':paused-queues', pauses_of(queue))) or {}
   for _, text in ipairs(pauses) do
     local ends = text and end_of_pause(text)
     if text and not (ends and ends <= now) then return true end

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from ...connection.base import Connection
 from ...errors import Undecodable
+from ...foundation.call_options import without_priority
 from ...foundation.lifecycle import ExecutionState
 from ...foundation.names import EVERY_QUEUE
 from ...foundation.plain import plain
 from ...foundation.units import MILLISECOND, from_due, from_milliseconds, milliseconds
 from ..executions import worker_of
 from ..keys import DEFAULT_QUEUE, Keys
-from ..queues import QueuePause, read_pause
+from ..queues import QueuePause, read_file_pauses, read_pause
 from ..scripting.retrying import run_patiently, value_of
 from ..scripting.script import Script
 from ..strikes import StoredRule, stored_rule
@@ -277,15 +278,7 @@ def _situation(key: str, told: _Told, silence: timedelta) -> Situation:
         parked_since=told.moment("parked"),
         kept_for=left * MILLISECOND if left > 0 else None,
         is_dead="dead" in told,
-        pauses=tuple(
-            read_pause(queue, told[name])
-            for name, queue in (
-                ("pause", queue),
-                ("pause_of_queue", queue.rpartition("/")[0] or queue),
-                ("pause_of_all", EVERY_QUEUE),
-            )
-            if name in told
-        ),
+        pauses=tuple(_pauses(queue, told)),
         living=told.number("living"),
         knowing=told.seen("knowing"),
         serving={
@@ -294,6 +287,17 @@ def _situation(key: str, told: _Told, silence: timedelta) -> Situation:
         },
         taking=tuple(told.texts("taking")),
     )
+
+
+def _pauses(queue: str, told: _Told) -> Iterator[QueuePause]:
+    """Yield the pauses that keep work of a queue from being started, those by hand first."""
+    names = {"": queue, "_of_queue": without_priority(queue), "_of_all": EVERY_QUEUE}
+    for which, name in names.items():
+        if (text := told.get(f"pause{which}")) is not None:
+            yield read_pause(name, text)
+    for which, name in names.items():
+        if (text := told.get(f"file_pause{which}")) is not None:
+            yield from read_file_pauses(name, text)
 
 
 def _slot(limit: str, told: _Told) -> SlotWait:

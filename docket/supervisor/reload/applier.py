@@ -16,6 +16,7 @@ from ...config.planning.plan import (
     ChangeLogging,
     ReconfigurePool,
     ReconfigureSupervisor,
+    ReplaceQueues,
     ReplaceSchedules,
     ReplaceStrikes,
     ReplaceTaskPolicies,
@@ -203,7 +204,7 @@ class Applier:
                 await pools[name].reconfigure(await self._desired(name, configuration, revision))
             case committed:
                 # Nothing is left to do. A kind of action that is forgotten above does not have this type.
-                _: ReplaceSchedules | ReplaceStrikes = committed
+                _: ReplaceQueues | ReplaceSchedules | ReplaceStrikes = committed
 
     async def _desired(self, name: str, configuration: Configuration, revision: int) -> Desired:
         pool, path = configuration.workers[name], self._fleet.path

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from ...assembly import lane_of, rule_for, serializer_for, source_of
+from ...assembly import lane_of, paused_queues, rule_for, serializer_for, source_of
 from ...config.load import Loaded
 from ...config.model import Configuration
 from ...config.planning.revision_text import text_of
@@ -126,7 +126,13 @@ class Revisions:
             base,
             entry,
             configuration.supervisor.reload.history,
-            RevisionChange(declared, lifted, struck, *_routes(configuration.tasks)),
+            RevisionChange(
+                declared,
+                lifted,
+                struck,
+                *_routes(configuration.tasks),
+                paused_queues(configuration),
+            ),
         )
         if commit.is_done:
             await self._take_effect(desired, declared)

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from ...instrumentation.pages import Response
+from ...storage.queues import QueuePause
 from ..conditions import Conditions
 from ..fleet import Fleet
 from ..processes.pool import Pool
@@ -17,6 +18,7 @@ from ..processes.usage import resident_bytes
 from ..reload.code_state import Behind, CodeState
 from ..reload.reloader import Reloader
 from .health import Status
+from .pauses import Pauses
 
 VERSION: Final = 1
 """Version of the JSON: fields may be added; a changed or removed one means a new number."""
@@ -31,6 +33,7 @@ class Overview:
         conditions: its conditions.
         status: knows whether it is up.
         code: the code of its processes.
+        pauses: knows which queues are paused.
     """
 
     def __init__(
@@ -40,12 +43,14 @@ class Overview:
         conditions: Conditions,
         status: Status,
         code: CodeState,
+        pauses: Pauses,
     ) -> None:
         self._fleet = fleet
         self._reloader = reloader
         self._conditions = conditions
         self._status = status
         self._code = code
+        self._pauses = pauses
         self._started = time.time()
 
     @property
@@ -74,6 +79,7 @@ class Overview:
             },
             "conditions": self._conditions.fields,
             "pools": [_pool(pool, behind) for pool in list(fleet.pools.values())],
+            "paused_queues": [_pause(pause) for pause in self._pauses.queues],
             "schedules": [
                 {"name": name, "next_run": moment.timestamp(), "lag": fleet.ticker.lag.get(name)}
                 for name, moment in list(fleet.ticker.next_times.items())
@@ -83,6 +89,18 @@ class Overview:
     def page(self) -> Response:
         """Return the state as a page."""
         return Response(HTTPStatus.OK, json.dumps(self.fields) + "\n", "application/json")
+
+
+def _pause(pause: QueuePause) -> dict[str, Any]:
+    return {
+        "name": pause.queue,
+        "by": pause.by,
+        "file": pause.file,
+        "revision": pause.revision,
+        "reason": pause.reason,
+        "since": pause.since and pause.since.timestamp(),
+        "until": pause.until and pause.until.timestamp(),
+    }
 
 
 def _pool(pool: Pool, behind: Behind) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Report which schedules are paused: one that is never resumed is easily forgotten."""
+"""Report which schedules and queues are paused: one that is never resumed is easily forgotten."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ...errors import ServerUnavailable
 from ...foundation.service import Service
 from ...foundation.units import from_milliseconds
 from ...schedules.log import utc
+from ...storage.queues import QueuePause, Queues
 from ...storage.schedules import PausedSchedule, Schedules
 from ..conditions import Conditions
 
@@ -22,22 +23,31 @@ SHOWN: Final = 5
 
 
 class Pauses(Service):
-    """Keeper of the condition ``Paused``.
+    """Keeper of the condition ``Paused``, and of the pauses of queues.
 
     Arguments:
-        schedules: what Redis holds.
+        schedules: what Redis holds of schedules.
+        queues: what it holds of queues.
         owner: whose schedules.
         conditions: where it is kept.
         every: seconds between two looks.
     """
 
     def __init__(
-        self, schedules: Schedules, owner: str, conditions: Conditions, every: float = EVERY
+        self,
+        schedules: Schedules,
+        queues: Queues,
+        owner: str,
+        conditions: Conditions,
+        every: float = EVERY,
     ) -> None:
         self._schedules = schedules
+        self._queues = queues
         self._owner = owner
         self._conditions = conditions
         self._every = every
+        self.queues: list[QueuePause] = []
+        """The pauses of queues, as they were at the last look."""
 
     silence = 120.0
 
@@ -59,6 +69,7 @@ class Pauses(Service):
         is_stopped = any(one.stopped for one in paused)
         reason = "Failures" if is_stopped else "Operator" if paused else ""
         self._conditions.tell("Paused", bool(paused), reason, _message(paused))
+        self.queues = await self._queues.paused()
 
 
 def _message(paused: list[PausedSchedule]) -> str:

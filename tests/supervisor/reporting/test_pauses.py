@@ -37,7 +37,7 @@ async def pause(host: Host, name: str = "s", **how: Any) -> None:
 async def told(host: Host) -> tuple[bool, str, str]:
     """What is said of the schedules now."""
     conditions = Conditions()
-    await Pauses(host.schedules, host.owner, conditions).look()
+    await Pauses(host.schedules, host.docket.storage.queues, host.owner, conditions).look()
     condition = conditions["Paused"]
     return condition.status, condition.reason, condition.message
 
@@ -102,7 +102,8 @@ async def test_pauses_are_looked_at_again_and_again_also_after_an_outage(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conditions = Conditions()
-    pauses = Pauses(host.schedules, host.owner, conditions, every=0.01)
+    queues = host.docket.storage.queues
+    pauses = Pauses(host.schedules, queues, host.owner, conditions, every=0.01)
     asked: list[str] = []
     ask = host.schedules.paused
 
