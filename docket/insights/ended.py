@@ -43,10 +43,10 @@ def explained_end(one: Ended, now: datetime) -> Explanation:
 
 def _run(one: Ended) -> Fact:
     on = f" on {plain(one.worker)}" if one.worker else ""
+    under = f" under revision {one.revision}" if one.revision else ""
     took = "" if one.seconds is None else f", and took {one.seconds:.3g}s"
-    return Fact(
-        f"It was attempt {one.attempt} of task {plain(one.task)} in queue {plain(one.queue)}{on}{took}."
-    )
+    what = f"attempt {one.attempt} of task {plain(one.task)} in queue {plain(one.queue)}"
+    return Fact(f"It was {what}{on}{under}{took}.")
 
 
 def _cause(one: Ended) -> Cause:

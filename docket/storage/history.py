@@ -69,6 +69,8 @@ class Ended:
         message: what that said, without numbers and ids.
         place: where in the user's code it was raised.
         fingerprint: the same for errors of one kind.
+        revision: the revision of the configuration under which its last run began; None if no run of a
+            supervisor's worker has brought the end.
     """
 
     id: str
@@ -89,6 +91,7 @@ class Ended:
     message: str = ""
     place: str = ""
     fingerprint: str = ""
+    revision: int | None = None
 
     @property
     def ending(self) -> str:
@@ -211,6 +214,7 @@ def read_entry(entry_id: bytes, fields: Sequence[bytes]) -> Ended:
         message=str(told.get("message") or ""),
         place=str(told.get("place") or ""),
         fingerprint=str(told.get("fingerprint") or ""),
+        revision=_whole(told.get("revision")),
     )
 
 
@@ -233,6 +237,10 @@ def _about(text: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return cast("dict[str, Any]", told) if isinstance(told, dict) else {}
+
+
+def _whole(told: object) -> int | None:
+    return told if type(told) is int else None
 
 
 def _number(text: str | None) -> float | None:

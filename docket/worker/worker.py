@@ -156,6 +156,8 @@ class Worker:
         self.suspects_wait = suspects_wait
         self.is_introduced = is_introduced
         self._code = code
+        self.revision = 0
+        """The revision of the configuration that it follows; 0 without a supervisor."""
         self._clock = self.clock_type()
         self.tally = Tally()
         telemetry = WorkerTelemetry(self.labels(), docket.tasks)
@@ -596,6 +598,7 @@ class Worker:
 
     def _begin(self, claimed: Claimed) -> None:
         run = self._running.add(claimed)
+        run.revision = self.revision
         run.begin(RecordingTask(self._perform(run), name=claimed.key))
 
     async def _perform(self, run: Run) -> None:

@@ -32,6 +32,7 @@ async def docket() -> AsyncIterator[Docket]:
 
 async def work(docket: Docket) -> None:
     async with Worker(docket) as worker:
+        worker.revision = 12
         await worker.run_until_finished()
 
 
@@ -172,5 +173,6 @@ async def test_the_history_explains_what_has_no_record_any_more(docket: Docket) 
     assert bad.sentence.endswith(": KeyError: #.")
     assert bad.advice == "add it again: `docket task add charge`"
     assert "It was attempt 1 of task charge in queue default on " in bad.facts[0].says
+    assert " under revision 12, and took " in bad.facts[0].says
     assert bad.facts[1].says == "Its record is gone; this is from the history."
     assert await docket.insights.explain("never") is None

@@ -44,8 +44,9 @@ async def ended(docket: Docket, stream: str) -> list[Ended]:
     return looked.slices[stream].entries[::-1]
 
 
-async def work(docket: Docket) -> None:
+async def work(docket: Docket, revision: int = 0) -> None:
     async with Worker(docket, name="worker-1") as worker:
+        worker.revision = revision
         await worker.run_until_finished()
 
 
@@ -60,7 +61,7 @@ async def test_each_end_and_each_failed_attempt_is_remembered(docket: Docket) ->
     await docket.add(charge_a_customer_, soon(), "away")("acme", 9)
     await docket.cancel("away")
 
-    await work(docket)
+    await work(docket, revision=12)
 
     completed, others = await ended(docket, COMPLETED), await ended(docket, FAILURES)
     assert {(one.key, one.attempt, one.ending) for one in completed} == {
@@ -70,7 +71,7 @@ async def test_each_end_and_each_failed_attempt_is_remembered(docket: Docket) ->
     (good,) = (one for one in completed if one.key == "good")
     assert (good.task, good.queue, good.worker) == ("charge_a_customer_", "default", "worker-1")
     assert (good.args, good.error) == ({"customer": "acme", "amount": 5}, "")
-    assert good.tags == ("invoice",)
+    assert (good.tags, good.revision) == (("invoice",), 12)
     assert 0 < (good.seconds or 0) < 60
     moments = [good.due, good.started_at, good.ended_at]
     assert moments == sorted(one for one in moments if one is not None)
@@ -81,6 +82,12 @@ async def test_each_end_and_each_failed_attempt_is_remembered(docket: Docket) ->
         ("cleared", 1, "cancelled"),
         ("tried", 1, "retried"),
     ]
+    assert {one.key: one.revision for one in others} == {
+        "away": None,
+        "cleared": None,
+        "bad": 12,
+        "tried": 12,
+    }
     first, last = (one for one in others if one.key == "bad")
     assert (first.error, first.message) == ("KeyError", "'no account # of #'")
     assert first.place == "storage/test_history.py:charge_a_customer_"
@@ -152,7 +159,7 @@ async def test_an_entry_takes_at_most_220_bytes(here: Docket) -> None:
         for number in range(count)
     )
 
-    await work(here)
+    await work(here, revision=128)
 
     async with here.redis() as client:
         taken: Any = await client.execute_command(  # pyright: ignore[reportUnknownMemberType]

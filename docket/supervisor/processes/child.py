@@ -106,7 +106,7 @@ class Child:
     async def _configure(self, channel: Channel, message: dict[str, Any]) -> None:
         revision = int(message["revision"])
         try:
-            await self._become(WorkerSpec.load(message["orders"]))
+            await self._become(WorkerSpec.load(message["orders"]), revision)
         except Exception as error:
             reason = "".join(traceback.format_exception_only(error)).strip()
             await channel.say(
@@ -118,19 +118,20 @@ class Child:
         code = self._worker.code.modules
         await channel.say("ready", revision=revision, consumer=self._worker.consumer, code=code)
 
-    async def _become(self, orders: WorkerSpec) -> None:
+    async def _become(self, orders: WorkerSpec, revision: int) -> None:
         # What suspects have logged must be there when they kill the process, each line of it.
         is_quarantine = orders.suspects_wait is None
         set_up_logging(orders.log_level, orders.log_format, gathers=not is_quarantine)
         if self._worker is None or self._docket is None:
-            await self._start(orders)
+            await self._start(orders, revision)
         else:
             instruct(self._docket, orders)
             self._worker.concurrency = orders.concurrency
             await self._worker.work_on(orders.queues)
+            self._worker.revision = revision
         self._orders = orders
 
-    async def _start(self, orders: WorkerSpec) -> None:
+    async def _start(self, orders: WorkerSpec, revision: int) -> None:
         began = time.time_ns()
         docket = build_docket(orders)
         code = code_for(orders, began)
@@ -138,6 +139,7 @@ class Child:
         await docket.__aenter__()
         self._docket = docket
         self._worker = build_worker(docket, orders, code)
+        self._worker.revision = revision
         self._working = asyncio.create_task(self._worker.run_forever(), name="docket worker")
         starting = asyncio.create_task(self._worker.until_started())
         await asyncio.wait({starting, self._working}, return_when=asyncio.FIRST_COMPLETED)

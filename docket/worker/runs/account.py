@@ -1,4 +1,4 @@
-"""The account that a run gives of itself to the history: its length, its arguments, its error."""
+"""The account that a run gives of itself to the history: length, arguments, error, revision."""
 
 from __future__ import annotations
 
@@ -51,6 +51,8 @@ def with_account(
         told |= _described(error, settlement.error)
     elif settlement.word == "again":
         return settlement  # put off, and neither ended nor failed
+    if run.revision:
+        told["revision"] = run.revision
     return _with_ending(outcome, settlement).told(seconds, _WRITE(told) if told else "")
 
 

@@ -36,6 +36,7 @@ class Run:
         "end",
         "execution",
         "holder",
+        "revision",
         "seconds",
         "thread",
         "turn_ends",
@@ -49,6 +50,8 @@ class Run:
         """Time until which it runs among few others only, because it is a suspect."""
         self.execution: Execution | None = None
         """The call, once it could be read."""
+        self.revision = 0
+        """The revision of the configuration under which it has begun; 0 without a supervisor."""
         self.seconds: float | None = None
         """Time that the call has taken; None if it was not made."""
         self.coroutine: Coroutine[Any, Any, Any] | None = None

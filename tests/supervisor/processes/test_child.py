@@ -10,11 +10,13 @@ import sys
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from docket import Docket
 from docket.foundation.worker_spec import WorkerSpec
 from docket.instrumentation import gathering
 from docket.supervisor.processes import child
@@ -114,6 +116,26 @@ async def test_only_a_process_for_suspects_writes_each_line_by_itself(
         assert answer is not None
         assert answer["word"] == "ready"
         assert (gathering.active is not None) is gathers
+
+
+async def test_the_history_has_the_revision_of_the_orders_that_a_run_began_under(
+    line: Line, orders: WorkerSpec
+) -> None:
+    async def fine() -> None: ...
+
+    remembering = replace(orders, history_keep=3600.0, history_memory=1 << 20)
+    async with Docket("pool", orders.url) as docket:
+        docket.register(fine)
+        for revision in (3, 4):
+            told = json.loads(remembering.text)
+            await line.channel.say("configure", revision=revision, orders=told)
+            assert (await line.answer() or {})["word"] == "ready"
+            execution = await docket.add("fine", key=f"under {revision}")()
+            await execution.get_result(timeout=timedelta(seconds=60))
+
+        page = await docket.insights.history()
+    assert [(one.key, one.revision) for one in page.entries] == [("under 4", 4), ("under 3", 3)]
+    await line.channel.say("drain", seconds=1)
 
 
 async def test_a_worker_that_ends_by_itself_ends_its_process(line: Line, log: Log) -> None:

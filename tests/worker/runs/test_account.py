@@ -54,9 +54,10 @@ def test_arguments_are_numbers_or_short_texts(value: Any, kept: object) -> None:
     assert type(found["first"]) is type(kept)
 
 
-def settled(outcome: Any, word: str, **fields: Any) -> Settlement:
+def settled(outcome: Any, word: str, revision: int = 0, **fields: Any) -> Settlement:
     run = Run(Claimed(b"1-1", "", "key", 1, 1, "task", b"", 1, 0, 0, ""))
     run.seconds = 0.123456
+    run.revision = revision
     return with_account(run, outcome, Settlement(b"1-1", "", "key", 1, 1, word, **fields))
 
 
@@ -72,7 +73,12 @@ def test_a_run_that_could_not_be_written_down_tells_the_error_that_is_written_do
 
 
 def test_a_run_that_is_put_off_tells_nothing() -> None:
-    assert settled(Delayed("redis", timedelta()), "again").about == ""
+    assert settled(Delayed("redis", timedelta()), "again", revision=12).about == ""
+
+
+def test_a_run_tells_the_revision_under_which_it_has_begun() -> None:
+    assert settled(Completed(None), "completed").about == ""
+    assert settled(Completed(None), "completed", revision=12).about == '{"revision":12}'
 
 
 def test_a_text_that_no_encoding_takes_is_written_down_all_the_same() -> None:
