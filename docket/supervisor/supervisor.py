@@ -234,7 +234,11 @@ class Supervisor:
             "drift": self.conditions["Drift"].status,
             "leads": self._fleet.ticker.is_leading,
             "pools": {
-                name: {"ready": pool.ready, "desired": pool.desired.processes}
+                name: {
+                    "ready": pool.ready,
+                    "desired": pool.desired.processes,
+                    "behind": pool.behind,
+                }
                 for name, pool in self._fleet.pools.items()
             },
         }

@@ -137,11 +137,14 @@ def standing(**other: Any) -> dict[str, Any]:
 
 
 def test_a_degraded_pool_is_exit_1(nowhere: Path) -> None:
-    with speaking(nowhere / "c", answer=standing()):
+    told = standing()
+    told["pools"][0]["behind"] = 1
+    with speaking(nowhere / "c", answer=told):
         result = typed("status", "--control", "c")
     assert result.exit_code == 1
     assert "default  0/1    0        1    degraded  q       crash 6" in result.stdout
     assert "starting or stopping" in result.stdout
+    assert "1 process still runs an older revision: what drains, or has" in result.stdout
     assert "it leaves the schedules to another supervisor" in result.stdout
 
 
@@ -193,7 +196,15 @@ STANDS: dict[str, Any] = {
 }
 
 
-def test_supervisors_that_tell_something_else_are_left_out(shell: Shell) -> None:
+def test_supervisors_that_tell_something_else_are_left_out_and_older_processes_counted(
+    shell: Shell,
+) -> None:
+    pool = {"ready": 1, "desired": 1}
+    older = {
+        "a": {**pool, "behind": 1},
+        "b": {**pool, "behind": 2},
+        "c": {**pool, "behind": "x"},
+    }
     damaged = [
         {},
         {**STANDS, "pid": "x"},
@@ -204,6 +215,7 @@ def test_supervisors_that_tell_something_else_are_left_out(shell: Shell) -> None
     async def write(docket: Docket) -> None:
         configurations = docket.storage.configurations
         await configurations.beat("o", "good", 0, STANDS)
+        await configurations.beat("o", "older", 0, {**STANDS, "pools": older})
         for at, about in enumerate(damaged):
             await configurations.beat("o", f"bad{at}", 0, about)
         async with docket.redis() as client:
@@ -214,6 +226,9 @@ def test_supervisors_that_tell_something_else_are_left_out(shell: Shell) -> None
     shown = shell.type("status", "--all", "-o", "json")
 
     assert shown.exit_code == 0
-    assert [one["who"] for one in json.loads(shown.stdout)["items"]] == ["good"]
+    items = json.loads(shown.stdout)["items"]
+    assert [(one["who"], one["behind"]) for one in items] == [("good", 0), ("older", 3)]
+    people = shell.type("status", "--all").stderr
+    assert "3 processes still run an older revision, on h; docket status there names them" in people
     for name in ("bad0", "bad1", "bad2", "bad3"):
         assert f"{name} is left out" in shown.stderr

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
@@ -89,6 +89,7 @@ SUPERVISORS: Final = (
     Column("DRIFT", lambda item: "yes" if item["drift"] else "no"),
     Column("LEADS", lambda item: "yes" if item["leads"] else "no"),
     Column("POOLS", lambda item: _pools(item["pools"])),
+    _number("behind"),
     when("heard"),
 )
 
@@ -169,6 +170,8 @@ def _show(found: dict[str, Any], form: Form) -> Mapping[str, Any]:
     pools = [{**pool, "state": _state(pool)} for pool in found["pools"]]
     show("pools", pools, POOLS, form)
     show("processes", processes, PROCESSES, form)
+    if behind := _behind(found["pools"]):
+        say(f"{told_behind(behind)}: what drains, or has not answered yet")
     # A supervisor of an older release does not say so.
     code = found.get("code", {"behind": 0})
     if behind := code["behind"]:
@@ -215,20 +218,50 @@ def _show_all(where: Place, form: Form) -> Mapping[str, Any]:
                     f"{plain(one.who)} is left out: what it reports is not the state of a supervisor"
                 )
         return [
-            {**one.about, "who": one.who, "heard": from_milliseconds(one.heard)}
+            {
+                **one.about,
+                "behind": _behind(one.about["pools"].values()),
+                "who": one.who,
+                "heard": from_milliseconds(one.heard),
+            }
             for one in found
             if _is_whole(one.about)
         ]
 
     found = visit(where, look)
     show("supervisors", found, SUPERVISORS, form)
-    behind = [one["host"] for one in found if one["drift"]]
-    if behind and form not in (Form.JSON, Form.JSONL):
-        hosts = plain(", ".join(behind))
-        note(
-            f"{hosts}: not the active revision, or not the content of the file; docket status there says why"
-        )
+    if form not in (Form.JSON, Form.JSONL):
+        for line in _remarks(found):
+            note(line)
     return {"supervisors": found}
+
+
+def _remarks(supervisors: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield what stands out of supervisors, and where to look."""
+    if drifting := [one["host"] for one in supervisors if one["drift"]]:
+        yield (
+            f"{plain(', '.join(drifting))}: not the active revision, or not the content of the file; "
+            "docket status there says why"
+        )
+    if behind := [one["host"] for one in supervisors if one["behind"]]:
+        count = sum(one["behind"] for one in supervisors)
+        yield (
+            f"{told_behind(count)}, on {plain(', '.join(dict.fromkeys(behind)))}; docket status there names "
+            "them"
+        )
+
+
+def told_behind(count: int) -> str:
+    """Say how many processes run an older revision than their pools."""
+    return (
+        f"{count} {'process still runs' if count == 1 else 'processes still run'} an older revision"
+    )
+
+
+def _behind(pools: Iterable[Mapping[str, Any]]) -> int:
+    # A supervisor of an older release does not say so.
+    counts = [pool.get("behind", 0) for pool in pools]
+    return sum(count for count in counts if isinstance(count, int))
 
 
 def _is_whole(about: Mapping[str, Any]) -> bool:

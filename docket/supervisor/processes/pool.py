@@ -167,6 +167,18 @@ class Pool:
         """Number of processes that work."""
         return sum(process.state is ProcessState.READY for process in self.processes)
 
+    @property
+    def behind(self) -> int:
+        """Number of processes that run another revision than is desired: they drain, or do not answer.
+
+        A canary is ahead, and does not count; nor does a process that has no orders yet.
+        """
+        return sum(
+            process.revision not in (0, self.desired.revision)
+            for process in self.processes
+            if process not in self._canaries
+        )
+
     def stuck(self) -> str:
         """Return why the processes are no longer looked after; empty if they are."""
         return self._care.stuck()

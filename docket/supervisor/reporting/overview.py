@@ -110,6 +110,7 @@ def _pool(pool: Pool, behind: Behind) -> dict[str, Any]:
         "desired": pool.desired.processes,
         "running": len(pool.processes),
         "ready": pool.ready,
+        "behind": pool.behind,
         "is_degraded": pool.is_degraded,
         "trouble": pool.trouble,
         "queues": list(pool.desired.orders.queues),
