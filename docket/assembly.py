@@ -20,6 +20,7 @@ from .foundation.policy import BEHAVIOURS
 from .foundation.strictness import STRICT, check_strict
 from .foundation.worker_spec import RetrySpec, TaskSpec, WorkerSpec
 from .serialization import Serializer
+from .storage.audit import AuditLimits
 from .storage.history import NO_HISTORY, HistoryLimits
 from .strikelist import Condition, Operator, Rule
 
@@ -61,6 +62,11 @@ def history_limits(configuration: Configuration) -> HistoryLimits:
     return HistoryLimits(history.keep, history.max_memory) if history.enabled else NO_HISTORY
 
 
+def audit_limits(configuration: Configuration) -> AuditLimits:
+    """Return how much is kept of what operators have done."""
+    return AuditLimits(configuration.audit.keep, configuration.audit.max_memory)
+
+
 def orders_for(configuration: Configuration, pool: str, path: Path) -> WorkerSpec:
     """Return the orders for the processes of a pool.
 
@@ -82,6 +88,8 @@ def orders_for(configuration: Configuration, pool: str, path: Path) -> WorkerSpe
         history_keep=history.keep.total_seconds(),
         history_memory=history.max_memory,
         result_memory=configuration.results.max_memory,
+        audit_keep=configuration.audit.keep.total_seconds(),
+        audit_memory=configuration.audit.max_memory,
         lease=LEASE.total_seconds(),
         codecs=tuple(configuration.security.codecs),
         max_payload=configuration.security.max_payload,
@@ -131,6 +139,7 @@ def client_for(configuration: Configuration, path: Path, url: str) -> Docket:
         url,
         execution_ttl=configuration.execution_ttl,
         history=history_limits(configuration),
+        audit=audit_limits(configuration),
         codecs=configuration.security.codecs,
         signing_keys={
             identity: key.encode() for identity, key in signing_keys(configuration, path).items()

@@ -50,6 +50,7 @@ from .instrumentation import logs, telemetry, tracing
 from .operations import Operations
 from .result_storage import Kept
 from .serialization import place_of_call
+from .storage.audit import AuditLimits
 from .storage.executions import NewExecution, Record
 from .storage.history import NO_HISTORY, HistoryLimits
 from .storage.scripting.nonces import FRESH, new_nonce
@@ -122,6 +123,7 @@ class Docket(KeyNames):
             try for a while. Left out, it is so where a url is given.
         history: how much is remembered of what has ended; left out, ``[history]`` of the docket.toml says it.
         results: how much memory results may take; left out, ``[results]`` of the docket.toml says it.
+        audit: how much is kept of what operators have done; left out, ``[audit]`` of the docket.toml says it.
 
     Raises:
         ConfigurationError: a file or a variable has an impossible value; an argument is an
@@ -152,6 +154,7 @@ class Docket(KeyNames):
         lazy: bool | None = None,
         history: HistoryLimits | None = None,
         results: ResultLimits | None = None,
+        audit: AuditLimits | None = None,
     ) -> None:
         self.lazy = _is_elsewhere(url) if lazy is None else lazy
         found = address.find(name, url, config=config)
@@ -169,7 +172,11 @@ class Docket(KeyNames):
         self.registry = Registry()
         # By its path, as an application's own: tasks stand above the docket that runs them.
         self.registry.register_collection(STANDARD_TASKS)
-        self._limits = history or _history_at(found), results or _results_at(found)
+        self._limits = (
+            history or _history_at(found),
+            results or _results_at(found),
+            audit or _audit_at(found),
+        )
         self._own_result_storage = result_storage
         self._make_connection()
 
@@ -938,6 +945,14 @@ def _history_at(found: address.Address) -> HistoryLimits:
 
 def _results_at(found: address.Address) -> ResultLimits:
     return ResultLimits() if found.result_memory is None else ResultLimits(found.result_memory)
+
+
+def _audit_at(found: address.Address) -> AuditLimits:
+    usual = AuditLimits()
+    return AuditLimits(
+        found.audit_keep or usual.keep,
+        found.audit_memory or usual.max_memory,
+    )
 
 
 def _aware(when: datetime) -> datetime:

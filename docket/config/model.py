@@ -23,6 +23,7 @@ from .kinds import (
     Url,
     unique,
 )
+from .tables.audit import AuditTable
 from .tables.base import Table
 from .tables.history import HistoryTable
 from .tables.logging import Logging
@@ -88,6 +89,9 @@ class Configuration(Table):
     )
     results: ResultsTable = Field(
         default=ResultsTable(), description="How much memory results may take."
+    )
+    audit: AuditTable = Field(
+        default=AuditTable(), description="How much is kept of what operators have done."
     )
     security: Security = Field(default=Security(), description="The bytes that are trusted.")
     logging: Logging = Field(

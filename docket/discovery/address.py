@@ -39,11 +39,13 @@ FILE = "docket.toml"
 VALUES = (
     *(("security", "codecs"), ("security", "signing_keys"), ("security", "max_payload")),
     *(("history", "enabled"), ("history", "max_memory"), ("results", "max_memory")),
+    ("audit", "max_memory"),
 )
 """Keys that are not strings."""
 
 SHARED = (
     *(("name",), ("url",), ("execution_ttl",), ("security", "profile"), ("history", "keep")),
+    ("audit", "keep"),
     *VALUES,
 )
 """Keys that count for every user of a docket."""
@@ -62,6 +64,7 @@ class Address:
         max_payload: the limit of serialized arguments in bytes.
         has_history, history_keep, history_memory: how much is remembered of what has ended.
         result_memory: the bytes that results may take; 0 is no limit.
+        audit_keep, audit_memory: how much is kept of what operators have done.
         is_strict: whether nothing may be pickled, and all must be signed with long keys.
     """
 
@@ -75,6 +78,8 @@ class Address:
     history_keep: timedelta | None = None
     history_memory: int | None = None
     result_memory: int | None = None
+    audit_keep: timedelta | None = None
+    audit_memory: int | None = None
     is_strict: bool = False
 
 
@@ -106,7 +111,7 @@ def find(
             # Its file is there to be relied on: nothing is unpickled that it does not allow.
             below["security"] = {"codecs": ["safe"]}
         table = laid_over(below, table)
-    security, *_ = _table(table, "security"), _table(table, "history"), _table(table, "results")
+    security, *_ = (_table(table, name) for name in ("security", "history", "results", "audit"))
     address = Address(
         name=name or _text(table, "name") or DEFAULT_NAME,
         url=url or _text(table, "url") or DEFAULT_URL,
@@ -118,6 +123,8 @@ def find(
         history_keep=_parsed(("history", "keep"), table, read_duration, environ),
         history_memory=_parsed(("history", "max_memory"), table, parse_size, environ),
         result_memory=_parsed(("results", "max_memory"), table, parse_limit, environ),
+        audit_keep=_parsed(("audit", "keep"), table, _positive_duration, environ),
+        audit_memory=_parsed(("audit", "max_memory"), table, parse_size, environ),
         is_strict=_is_strict(security),
     )
     if address.is_strict:
@@ -259,6 +266,13 @@ def _secrets(
             )
         keys.append((identity, read_secret(reference, environ, directory).encode()))
     return tuple(keys)
+
+
+def _positive_duration(value: object) -> timedelta:
+    found = read_duration(value)
+    if not found:
+        raise ValueError('expected a duration longer than zero, such as "30s"')
+    return found
 
 
 def _flag(value: object) -> bool:

@@ -75,6 +75,10 @@ class WorkerSpec:
     """Bytes that it takes in Redis."""
     result_memory: int = 0
     """Bytes that results may take in Redis; 0 is no limit."""
+    audit_keep: float = 90 * 86400.0
+    """Seconds that is kept what operators have done."""
+    audit_memory: int = 8 << 20
+    """Bytes that it takes in Redis, about."""
     modules: tuple[str, ...] = ()
     """Modules that are imported beside the functions of the tasks."""
     suspects_wait: int | None = 15_000
@@ -98,6 +102,8 @@ class WorkerSpec:
             "history_keep": fields["history_keep"],
             "history_memory": fields["history_memory"],
             "result_memory": fields["result_memory"],
+            "audit_keep": fields["audit_keep"],
+            "audit_memory": fields["audit_memory"],
             "tasks": tasks,
         }
         return cls(**settings)

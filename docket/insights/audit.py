@@ -25,11 +25,13 @@ class AuditPage:
         entries: what was found.
         cursor: continues where this page ends; empty if there is no more.
         since: the moment of the oldest entry that is kept; None if there is none.
+        why: why there are none before that: ``memory`` or ``age``; empty if there were none.
     """
 
     entries: list[AuditEntry]
     cursor: str
     since: datetime | None
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +83,14 @@ class _Reading:
         self._choice = choice
         self.place = place
         self.since: datetime | None = None
+        self.why = ""
         self.is_over = False
 
     async def entries(self, size: int) -> AsyncIterator[AuditEntry]:
         """Yield what is meant, a slice of this size in each round trip."""
         while not self.is_over:
             found = await self._stream.look(self.place, self._choice.since, size)
-            self.since = found.since
+            self.since, self.why = found.since, found.why
             for entry in found.entries:
                 self.place = entry.id
                 if self._choice.lets_through(entry):
@@ -111,6 +114,6 @@ async def audit_page_of(
     # One more than is shown tells whether there are more.
     async for entry in reading.entries(limit + 1 if choice.takes_all else SLICE):
         if len(found) == limit:
-            return AuditPage(found, found[-1].id, reading.since)
+            return AuditPage(found, found[-1].id, reading.since, reading.why)
         found.append(entry)
-    return AuditPage(found, "", reading.since)
+    return AuditPage(found, "", reading.since, reading.why)

@@ -15,8 +15,8 @@ from typing import Final
 
 from ..errors import InvalidOption
 from ..foundation.units import from_milliseconds
-from ..storage.audit import LASTS, MOST, AuditEntry
 from ..storage.audit import STREAM as AUDIT
+from ..storage.audit import AuditEntry
 from ..storage.events import STREAMS, EventStreams, Happening
 from ..storage.history import Ended, Reach, moment_of
 from ..storage.storage import Storage
@@ -103,8 +103,11 @@ async def lost_after(storage: Storage, cursor: str) -> list[str]:
     """
     moments = {name: moment_of(place.encode()) for name, place in _places_of(cursor).items()}
     looked, audit = await storage.history.look({}, None, 1), await storage.audit.look("+", None, 1)
-    reaches = {**looked.reaches, AUDIT: Reach(audit.since, "memory" * (audit.length >= MOST))}
-    keeps = {**dict.fromkeys(looked.reaches, storage.history.limits.keep), AUDIT: LASTS}
+    reaches = {**looked.reaches, AUDIT: Reach(audit.since, audit.why)}
+    keeps = {
+        **dict.fromkeys(looked.reaches, storage.history.limits.keep),
+        AUDIT: storage.audit.limits.keep,
+    }
     return [
         name
         for name, reach in reaches.items()

@@ -20,17 +20,23 @@ from .scripting.script import Script
 STREAM: Final = "audit"
 """Name of the stream, without the prefix."""
 
-MOST: Final = 10_000
-"""Entries that are kept, about."""
-
-LASTS: Final = timedelta(days=90)
-"""Time that the audit outlasts its last entry."""
-
 PATIENCE: Final = timedelta(seconds=3)
 """Time for which an entry is sent again while the server is away: the deed itself is over."""
 
-_AUDIT: Final = Script("audit", ("nonce", "most", "lasts"))
-_MILLISECONDS: Final = milliseconds(LASTS)
+_AUDIT: Final = Script("audit", ("nonce", "keep", "bytes"))
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLimits:
+    """The bounds of the audit.
+
+    Arguments:
+        keep: the time that an entry is kept.
+        max_memory: the bytes that all of them take in Redis, about.
+    """
+
+    keep: timedelta = timedelta(days=90)
+    max_memory: int = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +92,30 @@ class AuditSlice(NamedTuple):
         since: the moment of the oldest entry; None if there is none.
         entries: what was found, the latest first.
         is_last: True if there are no more before them.
-        length: the number of all entries.
+        why: why there are none before the oldest one: ``memory`` or ``age``; empty if there were none.
     """
 
     since: datetime | None
     entries: list[AuditEntry]
     is_last: bool
-    length: int
+    why: str = ""
 
 
 class AuditStream:
-    """Access to ``P:audit``."""
+    """Access to ``P:audit``.
 
-    def __init__(self, connection: Connection, keys: Keys) -> None:
+    Arguments:
+        connection: how the server is reached.
+        keys: the keys of the docket.
+        limits: how much is kept; they can be changed while it is used.
+    """
+
+    def __init__(
+        self, connection: Connection, keys: Keys, limits: AuditLimits | None = None
+    ) -> None:
         self._connection = connection
         self._keys = keys
+        self.limits = AuditLimits() if limits is None else limits
 
     async def add(self, record: DeedRecord) -> None:
         """Write a deed down, once however often it is sent.
@@ -109,7 +124,8 @@ class AuditStream:
             ServerUnavailable: the server did not answer in time.
             ServerRefused: the user of this connection may not.
         """
-        call = _AUDIT.call(self._keys, new_nonce(), MOST, _MILLISECONDS, *_fields(record))
+        keep, most = milliseconds(self.limits.keep), self.limits.max_memory
+        call = _AUDIT.call(self._keys, new_nonce(), keep, most, *_fields(record))
         (reply,) = await run_patiently(self._connection, call, patience=PATIENCE)
         value_of(reply)
 
@@ -126,15 +142,16 @@ class AuditStream:
         """
         last = before if before == "+" else f"({before}"
         first = "-" if after is None else str(int(after.timestamp() * 1000))
-        length, oldest, found = await read_patiently(
+        why, oldest, found = await read_patiently(
             self._connection,
-            ("XLEN", self._keys.audit),
+            ("HGET", self._keys.trimmed, STREAM),
             ("XRANGE", self._keys.audit, "-", "+", "COUNT", 1),
             ("XREVRANGE", self._keys.audit, last, first, "COUNT", count),
         )
         entries = [read_audited(*entry) for entry in value_of(found)]
         since = next((moment_of(entry_id) for entry_id, _ in value_of(oldest)), None)
-        return AuditSlice(since, entries, len(entries) < count, value_of(length))
+        told: bytes = value_of(why) or b""
+        return AuditSlice(since, entries, len(entries) < count, told.decode(errors="replace"))
 
 
 def read_audited(entry_id: bytes, fields: Sequence[bytes]) -> AuditEntry:

@@ -69,7 +69,7 @@ Key                                   Type          Holds
 ``P:series:<resolution>:<task>``      hash, TTL     how many runs have ended how, by time; how long they took
 ``P:series:tasks``                    sorted set    the tasks with series, by their last minute; has a TTL
 ``P:series:seen:<consumer>``          string, TTL   the last batch that a worker has added
-``P:audit``                           stream, TTL   deeds of operators: the last 10,000
+``P:audit``                           stream, TTL   deeds of operators, within the bounds of [audit]
 ``P:clock``                           string        how far time was moved, at a throw-away server
 ====================================  ============  ==============================================
 

@@ -6,7 +6,7 @@ from ..connection.base import Connection
 from ..connection.traced import Traced
 from ..errors import ForeignData
 from .answers import Answers
-from .audit import AuditStream
+from .audit import AuditLimits, AuditStream
 from .checks import Checks
 from .claims import Claims, Consumer
 from .clock import Clock
@@ -43,6 +43,7 @@ class Storage:
         name: the docket; on a cluster it pins all its keys to one slot.
         history: how much is remembered of what has ended.
         results: how much memory results may take.
+        audit: how much is kept of what operators have done.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Storage:
         name: str,
         history: HistoryLimits | None = None,
         results: ResultLimits | None = None,
+        audit: AuditLimits | None = None,
     ) -> None:
         self.connection = connection
         self.name = name
@@ -59,7 +61,7 @@ class Storage:
         self.keys = Keys(connection.prefix(name), limits.words, result_limits.words)
         self.history = History(connection, self.keys, limits)
         self.answers = Answers(connection, self.keys)
-        self.audit = AuditStream(connection, self.keys)
+        self.audit = AuditStream(connection, self.keys, audit)
         self.checks = Checks(connection, self.keys)
         self.clock = Clock(connection, self.keys)
         self.configurations = Configurations(connection, self.keys)

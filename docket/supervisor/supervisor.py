@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from ..assembly import client_for, history_limits, serializer_for
+from ..assembly import audit_limits, client_for, history_limits, serializer_for
 from ..config.load import NOTHING, Chosen, load
 from ..config.model import Configuration
 from ..config.reading.files import Surroundings
@@ -90,7 +90,12 @@ class Supervisor:
         self._stopping = asyncio.Event()
         self._port: int | None = None
         _refuse_memory(loaded.url)
-        storage = Storage(connect(loaded.url), configuration.name, history_limits(configuration))
+        storage = Storage(
+            connect(loaded.url),
+            configuration.name,
+            history_limits(configuration),
+            audit=audit_limits(configuration),
+        )
         owner = configuration.owned_by
         ticker = Ticker(storage.schedules, serializer_for(configuration, path), owner)
         # Until everything is up, and this supervisor is known to lead, nothing fires here.

@@ -13,6 +13,7 @@ from typing_extensions import Self
 from ..calls.results import ResultStorage
 from ..connection.base import Credentials
 from ..docket import Docket
+from ..storage.audit import AuditLimits
 from ..storage.history import HistoryLimits
 from ..storage.stored import ResultLimits
 from .bridge import Bridge
@@ -56,6 +57,7 @@ class SyncDocket(SyncCalls):
         lazy: bool | None = None,
         history: HistoryLimits | None = None,
         results: ResultLimits | None = None,
+        audit: AuditLimits | None = None,
     ) -> None:
         docket = Docket(
             name,
@@ -73,6 +75,7 @@ class SyncDocket(SyncCalls):
             lazy=lazy,
             history=history,
             results=results,
+            audit=audit,
         )
         super().__init__(docket, OwnBridge(docket))
 

@@ -101,6 +101,8 @@ OTHERS: dict[str, str] = {
     "history.keep": '"5h"',
     "history.max_memory": '"5MiB"',
     "results.max_memory": '"5MiB"',
+    "audit.keep": '"5h"',
+    "audit.max_memory": '"5MiB"',
     "timezone": '"Asia/Tokyo"',
     "modules": '["json"]',
     "url": '"redis://elsewhere:6379/0"',

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from docket import Docket
-from docket.assembly import history_limits, serializer_for
+from docket.assembly import audit_limits, history_limits, serializer_for
 from docket.config.load import load
 from docket.connection.url import _ENVIRONMENTS
 from docket.discovery.address import Address, find, read_secret
@@ -174,6 +174,7 @@ VARIABLES: dict[str, dict[str, str]] = {
     "the same as a number": {"DOCKET_SECURITY__MAX_PAYLOAD": "65536"},
     "what is remembered": {"DOCKET_HISTORY__KEEP": "5h", "DOCKET_HISTORY__MAX_MEMORY": "5MiB"},
     "the memory of results": {"DOCKET_RESULTS__MAX_MEMORY": "0"},
+    "what is kept of deeds": {"DOCKET_AUDIT__KEEP": "5d", "DOCKET_AUDIT__MAX_MEMORY": "5MiB"},
     "that nothing is": {"DOCKET_HISTORY__ENABLED": "false"},
     "the codecs": {"DOCKET_SECURITY__CODECS": '["safe"]'},
     "one key": {"DOCKET_SECURITY__SIGNING_KEYS__KEY_1": KEY},
@@ -203,6 +204,7 @@ def test_a_program_and_a_supervisor_read_the_same(
     assert docket.execution_ttl == configuration.execution_ttl
     assert docket.storage.history.limits == history_limits(configuration)
     assert docket.storage.stored.limits == ResultLimits(configuration.results.max_memory)
+    assert docket.storage.audit.limits == audit_limits(configuration)
     assert docket.serializer == serializer_for(configuration, file)
 
 
@@ -215,6 +217,7 @@ DURATION = 'expected a duration such as "500ms", "90s" or "1h30m"'
     [
         *(("DOCKET_SECURITY__MAX_PAYLOAD", value, SIZE) for value in ("-5", "0", "true", "much")),
         *(("DOCKET_EXECUTION_TTL", value, DURATION) for value in ("-5s", "-5", "1.0001s", "soon")),
+        ("DOCKET_AUDIT__KEEP", "0s", "expected a duration longer than zero"),
         ("DOCKET_SECURITY__SIGNING_KEYS", "{ a = 5 }", "security.signing_keys.a: expected "),
         ("DOCKET_SECURITY__SIGNING_KEYS", '{ a = "" }', "security.signing_keys.a: expected "),
     ],

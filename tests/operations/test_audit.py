@@ -11,9 +11,10 @@ import pytest
 
 from docket import Docket, Worker
 from docket.errors import ServerRefused, ServerUnavailable
+from docket.insights import AuditPage
 from docket.operations import Selection, new_deed
 from docket.operations.audit import LARGEST, Audit, bounded
-from docket.storage.audit import DeedRecord
+from docket.storage.audit import AuditLimits, DeedRecord
 
 HOUR = timedelta(hours=1)
 
@@ -257,17 +258,35 @@ async def test_an_entry_is_bounded_and_can_always_be_written(docket: Docket) -> 
 
 
 async def test_the_oldest_entries_go_and_all_of_them_if_there_are_no_more_deeds(
-    docket: Docket, monkeypatch: pytest.MonkeyPatch
+    docket: Docket,
 ) -> None:
-    monkeypatch.setattr("docket.storage.audit.MOST", 50)
-    audit = Audit(docket.storage.audit)
-    for number in range(400):
-        async with audit.recording("test", reason=str(number)):
-            pass
+    stream, keys = docket.storage.audit, docket.storage.keys
+    audit = Audit(stream)
 
-    page = await docket.insights.audit(limit=1000)
-    assert 50 <= len(page.entries) <= 200
-    assert page.entries[0].record.reason == "399"
+    async def deeds(count: int) -> AuditPage:
+        for number in range(count):
+            async with audit.recording("test", reason=str(number)):
+                pass
+        return await docket.insights.audit(limit=1000)
+
+    assert (await deeds(1)).why == ""
+    async with docket.redis() as client:
+        assert 89 * 86_400 < await client.ttl(keys.audit) <= 90 * 86_400
+        await client.delete(keys.audit)
+        redis: Any = client
+        for number in range(1, 301):
+            await redis.xadd(keys.audit, {"verb": "long ago", "reason": "x" * 100}, f"1-{number}")
+    page = await deeds(300)
+    assert (len(page.entries) < 500, page.why) == (True, "age")
+
+    stream.limits = AuditLimits(timedelta(hours=2), 32 << 10)
+    page = await deeds(100)
+    assert (len(page.entries) < 250, page.why) == (True, "memory")
+    assert page.entries[0].record.reason == "99"
     assert page.since == page.entries[-1].at
     async with docket.redis() as client:
-        assert 89 * 86_400 < await client.ttl(docket.storage.keys.audit) <= 90 * 86_400
+        redis = client
+        taken = await redis.execute_command("MEMORY", "USAGE", keys.audit, "SAMPLES", 0)
+        assert taken <= 48 << 10
+        assert 7_000 < await client.ttl(keys.audit) <= 7_200
+        assert await client.ttl(keys.trimmed) > 7_000

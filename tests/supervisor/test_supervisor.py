@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+from datetime import timedelta
 
 import pytest
 
@@ -143,9 +144,11 @@ async def test_strikes_and_paused_queues_of_the_file_come_and_go_and_those_of_ca
             home.save(
                 TEXT + "[queues.default]\npaused = true\n"
                 '[[strikes]]\nid = "s"\ntask = "note"\nreason = "because"\n'
+                '[audit]\nkeep = "5d"\n'
             )
             await log.until("queues.default: added (live; the queue is paused)")
             assert await paused() == [("default", "inside", 2), ("other", "ann", None)]
+            assert supervisor._fleet.storage.audit.limits.keep == timedelta(days=5)
             home.save(TEXT)
             await log.until("queues.default: removed (live; the queue is resumed)")
             assert await paused() == [("other", "ann", None)]

@@ -51,6 +51,6 @@ def audit(
 
     page = visit(Place(docket, url, config), look)
     show("deeds", [of_audited(entry) for entry in page.entries], AUDIT, output)
-    note(told_since(page.since))
+    note(told_since(page.since, page.why))
     if page.cursor:
         note(f"there are more: --cursor {page.cursor} goes on")

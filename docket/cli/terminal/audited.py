@@ -34,11 +34,15 @@ def of_audited(entry: AuditEntry) -> dict[str, Any]:
     }
 
 
-def told_since(since: datetime | None) -> str:
-    """Say how far back the audit reaches."""
+def told_since(since: datetime | None, why: str) -> str:
+    """Say how far back the audit reaches, and why."""
     if since is None:
         return "the audit is empty"
-    return f"the audit reaches back to {moment(since)}; it has the last 10,000 deeds, about"
+    reasons = {
+        "memory": "; what is older is gone because `audit.max_memory` is used up",
+        "age": "; what is older is gone because of its age (`audit.keep`)",
+    }
+    return f"the audit reaches back to {moment(since)}{reasons.get(why, '')}"
 
 
 def _done(item: Item) -> str:

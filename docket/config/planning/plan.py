@@ -23,6 +23,7 @@ from ..describing.sentences import sentence
 from ..kinds import format_share
 from ..model import Configuration
 from ..reading.keypath import dotted
+from ..tables.audit import AuditTable
 from ..tables.logging import Logging
 from ..tables.pools import PoolTable
 from ..tables.queues import QueueTable
@@ -56,6 +57,13 @@ class ReconfigureSupervisor:
     """Use other times and limits for reloads, restarts and the shutdown from now on."""
 
     supervisor: SupervisorTable
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeAudit:
+    """Action: keep so much of what operators have done from now on."""
+
+    audit: AuditTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +143,7 @@ class ReconfigurePool:
 Action: TypeAlias = (
     ChangeLogging
     | ReconfigureSupervisor
+    | ChangeAudit
     | ReplaceStrikes
     | ReplaceTaskPolicies
     | StartPool
@@ -280,6 +289,7 @@ def _actions(
     return (
         *_logging(new, changes),
         *_supervisor(new, changes),
+        *_audit(new, changes),
         *_strikes(new, changes),
         *_policies(new, changes),
         *_queues(new, changes),
@@ -299,6 +309,11 @@ def _logging(new: Configuration, changes: tuple[Change, ...]) -> Iterator[Action
 def _supervisor(new: Configuration, changes: tuple[Change, ...]) -> Iterator[Action]:
     if _touches(changes, "supervisor"):
         yield ReconfigureSupervisor(new.supervisor)
+
+
+def _audit(new: Configuration, changes: tuple[Change, ...]) -> Iterator[Action]:
+    if _touches(changes, "audit"):
+        yield ChangeAudit(new.audit)
 
 
 def _strikes(new: Configuration, changes: tuple[Change, ...]) -> Iterator[Action]:

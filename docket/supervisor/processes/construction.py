@@ -17,6 +17,7 @@ from ...foundation.policy import BEHAVIOURS, RetryPolicy, TaskPolicy
 from ...foundation.worker_spec import RetrySpec, TaskSpec, WorkerSpec
 from ...runners.command import command_task
 from ...runners.http import HttpCall, http_task
+from ...storage.audit import AuditLimits
 from ...storage.history import HistoryLimits
 from ...storage.stored import ResultLimits
 from ...worker import Worker
@@ -79,6 +80,8 @@ def instruct(docket: Docket, orders: WorkerSpec) -> None:
     Raises:
         ImportError, AttributeError: an error that is not to be retried is not where the orders say.
     """
+    keep = timedelta(seconds=orders.audit_keep)
+    docket.storage.audit.limits = AuditLimits(keep, orders.audit_memory)
     # Tasks that are new here come with the process that replaces this one.
     policies = {name: _policy(task) for name, task in orders.tasks.items() if name in docket.tasks}
     aliases = {

@@ -8,11 +8,12 @@ import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ...assembly import orders_for
+from ...assembly import audit_limits, orders_for
 from ...config.model import Configuration
 from ...config.planning.plan import (
     Action,
     Apply,
+    ChangeAudit,
     ChangeLogging,
     ReconfigurePool,
     ReconfigureSupervisor,
@@ -191,6 +192,9 @@ class Applier:
             case ReconfigureSupervisor():
                 for pool in pools.values():
                     pool.brake = brake_of(configuration)
+            case ChangeAudit():
+                self._fleet.storage.audit.limits = audit_limits(configuration)
+                await self._reconfigure_all(configuration, revision)
             case ReplaceTaskPolicies():
                 await self._reconfigure_all(configuration, revision)
             case StartPool(name=name):

@@ -32,7 +32,8 @@ local function shorten(name, stream, length, keep, bytes)
   if length > most and take_away(stream, 'MAXLEN', integer(most)) then why = 'memory' end
   if not why then return end
   redis.call('HSET', TRIMMED, name, why)
-  redis.call('PEXPIRE', TRIMMED, integer(keep))
+  -- The audit may be kept for longer.
+  if redis.call('PTTL', TRIMMED) < keep then redis.call('PEXPIRE', TRIMMED, integer(keep)) end
 end
 
 -- Called at the end of every script that has noted anything. A docket in which nothing ends any more forgets all of it.
