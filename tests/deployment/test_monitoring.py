@@ -101,6 +101,31 @@ def test_a_schedule_that_is_paused_or_stopped_raises_the_alert_of_missed_due_tim
     assert raised == {"missed", "window", "paused", "limit", "struck"}
 
 
+def asked(query: str) -> set[tuple[str, str]]:
+    """The metrics that a query asks for, each with the one reason that it asks for, if it is one."""
+    return {
+        (selector.name, reason)
+        for selector in selectors(promql_parser.parse(query.replace("$job", ".*")))
+        for reason in [
+            *(one.value for one in selector.matchers.matchers if one.name == "reason"),
+            "",
+        ]
+        if "|" not in reason
+    }
+
+
+def test_what_an_alert_looks_at_is_on_the_dashboard() -> None:
+    panels = [target["expr"] for panel in dashboard()["panels"] for target in panel["targets"]]
+    shown = {one for expr in panels for one in asked(expr)}
+    alarming = {one for rule in rules("alerts.yml") for one in asked(rule["expr"])}
+
+    assert {one for one in alarming if one[0] not in OF_PROMETHEUS} <= shown
+    # What is rare has a panel of its own.
+    for rare in ("docket_ping_late", "docket_ping_seconds", "docket_results_evicted_total"):
+        assert (rare, "") in shown
+    assert ("docket_worker_exits_total", "deaf") in shown
+
+
 def test_panels_are_told_apart_and_do_not_lie_over_each_other() -> None:
     panels = dashboard()["panels"]
 
