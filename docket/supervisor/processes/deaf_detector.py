@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -86,8 +87,9 @@ class DeafDetector(Service):
         for process, seconds in quiet.items():
             slots = f"{process.status['free']} free slots"
             reason = f"it has {slots} and has claimed nothing for {seconds:.0f} s, while {late}"
-            pool.replace_deaf(process, reason)
-            lines.append(f"pool {pool.name}, process {process.pid}: {reason}; it is replaced")
+            left = pool.replace_deaf(process, reason)
+            soon = f" in {math.ceil(left)} s, as others were before" if left else ""
+            lines.append(f"pool {pool.name}, process {process.pid}: {reason}; it is replaced{soon}")
         return lines
 
     def _quiet(self, pool: Pool) -> Iterator[tuple[WorkerProcess, float]]:

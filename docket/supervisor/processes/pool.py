@@ -17,6 +17,7 @@ from ...foundation.deaths import describe_exit
 from ...foundation.service import Reports, Service, end
 from ...foundation.worker_spec import WorkerSpec
 from ...storage.scripting.retrying import Backoff
+from .deaf_pauses import DeafPauses
 from .hang_detector import HANG, HangDetector
 from .process import Died, ProcessState, Rejected, SpawnFailed, WorkerProcess
 from .quarantine import Quarantine
@@ -367,12 +368,16 @@ class Pool:
     @brake.setter
     def brake(self, brake: Brake) -> None:
         self._brake = brake
-        self._backoff = Backoff(brake.initial, brake.longest, brake.factor, brake.jitter)
+        self._backoff, deaf = (
+            Backoff(brake.initial, brake.longest, brake.factor, brake.jitter) for _ in range(2)
+        )
+        self._deaf_pauses = DeafPauses(deaf, brake.window)
 
     def _forgive(self) -> None:
         """Forget earlier crashes: another configuration is another chance."""
         self._recent_crashes.clear()
         self._backoff.reset()
+        self._deaf_pauses.reset()
         self.is_degraded = False
 
     def _working(self) -> list[WorkerProcess]:
@@ -489,17 +494,26 @@ class Pool:
         finally:
             self._replacing = False
 
-    def replace_deaf(self, process: WorkerProcess, reason: str) -> None:
+    def replace_deaf(self, process: WorkerProcess, reason: str) -> float:
         """Replace a process that does not hear of work, and let it drain; asked for again, do it once.
+
+        Where processes go deaf again and again, each is asked for until its pause is over: pauses are as long
+        as those before crashed processes are restarted. Returns the seconds that are left, 0 if none are.
 
         Arguments:
             process: the process.
             reason: how that shows, for the log.
         """
-        if process not in self._putting_down:
-            self._putting_down.add(process)
+        if process in self._putting_down:
+            return 0.0
+        is_known = process in self._deaf_pauses
+        left = self._deaf_pauses.left(process)
+        if not is_known:
             logger.error("Pool %s: process %d is deaf: %s", self.name, process.pid, reason)
+        if not left:
+            self._putting_down.add(process)
             self._keep(self._replace_one(process, reason))
+        return left
 
     async def _replace_one(self, process: WorkerProcess, reason: str) -> None:
         try:

@@ -13,7 +13,7 @@ import pytest
 from docket import Docket
 from docket.foundation.worker_spec import TaskSpec
 from docket.supervisor.conditions import Conditions
-from docket.supervisor.processes import deaf_detector
+from docket.supervisor.processes import deaf_detector, deaf_pauses
 from docket.supervisor.processes.deaf_detector import DeafDetector
 from docket.supervisor.processes.pool import Brake, Desired, Pool
 from docket.supervisor.processes.process import ProcessState, WorkerProcess
@@ -58,8 +58,11 @@ class StillPool(Pool):
         self.processes = [process]
         self.replaced: list[str] = []
 
-    def replace_deaf(self, process: WorkerProcess, reason: str) -> None:
+    def replace_deaf(self, process: WorkerProcess, reason: str) -> float:
         self.replaced.append(reason)
+        return self.left
+
+    left = 0.0
 
 
 async def test_deaf_is_who_has_free_slots_an_open_queue_with_late_work_and_no_claim(
@@ -96,6 +99,9 @@ async def test_deaf_is_who_has_free_slots_an_open_queue_with_late_work_and_no_cl
             "it has 2 free slots and has claimed nothing for 93 s, while work of queue default has"
         )
         assert conditions["Deaf"].message.endswith("; it is replaced")
+        pool.left = 1.5
+        assert await is_deaf()
+        assert conditions["Deaf"].message.endswith("; it is replaced in 2 s, as others were before")
 
         assert not await is_deaf(claims=8)
         assert await is_deaf()
@@ -112,6 +118,46 @@ async def test_deaf_is_who_has_free_slots_an_open_queue_with_late_work_and_no_cl
         assert await is_deaf()
         process.state = ProcessState.DRAINING
         assert not await is_deaf()
+
+
+async def test_a_pool_that_goes_deaf_again_and_again_is_restarted_like_one_that_crashes(
+    desired: Desired, buried: Buried, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, begun = Clock(), list[int]()
+    monkeypatch.setattr(deaf_pauses, "time", clock)
+    pool = Pool("default", desired, Brake(initial=2, longest=6, jitter=0, window=100), buried)
+
+    async def replace(process: WorkerProcess, reason: str, fate: str = "") -> None:
+        begun.append(id(process))
+
+    monkeypatch.setattr(pool, "_replace", replace)
+    kept: list[WorkerProcess] = []
+
+    def fresh() -> WorkerProcess:
+        kept.append(process := WorkerProcess("default", ".", {}))
+        return process
+
+    def pauses(*after: float) -> list[float]:
+        found: list[float] = []
+        for seconds in after:
+            clock.now += seconds
+            found.append(pool.replace_deaf(fresh(), "it claims nothing"))
+        return found
+
+    # The window begins when a pause is over.
+    assert pauses(0, 40, 0, 40, 105) == [0, 2, 4, 6, 6]
+    assert pauses(107) == [0]
+    assert pauses(1) == [2]
+    waiting = kept[-1]
+    clock.now += 1.5
+    assert pool.replace_deaf(waiting, "still") == 0.5
+    clock.now += 0.5
+    assert [pool.replace_deaf(waiting, "still") for _ in range(2)] == [0, 0]
+    await until(lambda: begun == [id(kept[0]), id(kept[5]), id(waiting)])
+
+    pool._forgive()  # another configuration is another chance
+    assert pauses(0) == [0]
+    await until(lambda: len(begun) == 4)
 
 
 @pytest.mark.fleet
