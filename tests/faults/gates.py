@@ -10,7 +10,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
 import redis
 
@@ -98,7 +98,7 @@ class Bodies:
                 asked.hexists(f"{prefix}:runs:{other}", "gates")
             asked.hget(f"{prefix}:runs:{key}", "started")
             asked.time()
-            *replies, started, (seconds, microseconds) = cast(list[Any], asked.execute())
+            *replies, started, (seconds, microseconds) = asked.execute()
         now = seconds + microseconds / 1_000_000
         self.were_in_time |= started is not None and now - int(started) / 1000 < PER / 2
         for gate, log in zip(LOGS, replies, strict=False):
