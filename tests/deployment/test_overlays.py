@@ -80,7 +80,7 @@ def _paths(path: tuple[str, ...], value: Any) -> Iterator[tuple[str, ...]]:
 
 
 def _any_name(path: tuple[str, ...]) -> tuple[str, ...]:
-    if path[0] in ("tasks", "schedules", "workers"):
+    if path[0] in ("tasks", "schedules", "queues", "workers"):
         return (path[0], ANY_NAME, *path[2:])
     if path[:3] == ("strikes", "0", "when"):
         return (*path[:3], ANY_NAME, *path[4:])
